@@ -1,0 +1,248 @@
+"""The quality report against brute force: every pair, every subset, every bin counted by hand."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttscale.training._metrics import (
+    auc,
+    best_of,
+    bootstrap,
+    draw_subsets,
+    expected_calibration_error,
+    oracle_of,
+    reliability,
+    vote,
+)
+from ttscale.training._quality_text import plot_reliability
+from ttscale.training.quality import Judged, quality_report
+
+scores_and_labels = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0]), st.booleans()), min_size=1, max_size=7
+)
+
+
+def slow_auc(scores, labels):
+    rows = list(zip(scores, labels, strict=True))
+    pairs = [(a, b) for a, x in rows for b, y in rows if x and not y]
+    return sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs) if pairs else None
+
+
+def slow_best_of(scores, labels, n):
+    """Average over all subsets of the share of right ones among the highest scores."""
+    values = []
+    for subset in itertools.combinations(range(len(scores)), n):
+        top = max(scores[i] for i in subset)
+        winners = [labels[i] for i in subset if scores[i] == top]
+        values.append(Fraction(sum(winners), len(winners)))
+    return float(sum(values) / len(values))
+
+
+def slow_vote(subsets, weights, classes, labels):
+    values = []
+    for subset in subsets:
+        totals = {}
+        for i in subset:
+            if classes[i] >= 0:
+                totals[classes[i]] = totals.get(classes[i], 0.0) + weights[i]
+        winners = [c for c in totals if totals[c] >= max(totals.values()) - 1e-12]
+        right = {c: np.mean([labels[i] for i in range(len(classes)) if classes[i] == c]) for c in winners}
+        values.append(np.mean(list(right.values())) if winners else 0.0)
+    return float(np.mean(values))
+
+
+@given(scores_and_labels)
+def test_auc_counts_every_pair(rows):
+    scores, labels = zip(*rows, strict=True)
+    fast, slow = auc(np.array(scores), np.array(labels)), slow_auc(scores, labels)
+    assert fast == (None if slow is None else pytest.approx(slow))
+
+
+@given(scores_and_labels, st.integers(1, 7))
+def test_best_of_and_oracle_average_over_every_subset(rows, n):
+    scores, labels = zip(*rows, strict=True)
+    n = min(n, len(rows))
+    assert best_of(np.array(scores), np.array(labels), n) == pytest.approx(slow_best_of(scores, labels, n))
+    any_right = [any(labels[i] for i in subset) for subset in itertools.combinations(range(len(rows)), n)]
+    assert oracle_of(np.array(labels), n) == pytest.approx(np.mean(any_right))
+
+
+@given(scores_and_labels, st.data())
+def test_votes_agree_with_counting(rows, data):
+    scores, _ = zip(*rows, strict=True)
+    classes = data.draw(st.lists(st.integers(-1, 2), min_size=len(rows), max_size=len(rows)))
+    labels = [c == 0 for c in classes]
+    n = data.draw(st.integers(1, len(rows)))
+    masks = draw_subsets(len(rows), n, 20, 3)
+    subsets = [np.flatnonzero(mask) for mask in masks]
+    assert all(len(subset) == n for subset in subsets)
+    for weights in (scores, [1.0] * len(rows)):
+        fast = vote(masks, np.array(weights), np.array(classes), np.array(labels))
+        assert fast == pytest.approx(slow_vote(subsets, weights, classes, labels))
+
+
+def test_subsets_are_uniform():
+    """Each of the C(4, 2) = 6 subsets has chance 1/6: 4 standard errors around it at 6000 draws."""
+    masks = draw_subsets(4, 2, 6000, 1)
+    counts = {pair: int((masks[:, pair].all(axis=1)).sum()) for pair in itertools.combinations(range(4), 2)}
+    assert all(abs(count - 1000) < 4 * math.sqrt(6000 * 5 / 36) for count in counts.values())
+
+
+@given(scores_and_labels, st.sampled_from([1, 4, 10]))
+def test_reliability_table_and_ece_by_hand(rows, bins):
+    scores, labels = zip(*rows, strict=True)
+    table = reliability(np.array(scores), np.array(labels, dtype=float), bins)
+    total = 0.0
+    for row in table:
+        last = row is table[-1]
+        inside = [y for s, y in rows if row.low <= s < row.high or (last and s == row.high)]
+        assert row.count == len(inside)
+        if inside:
+            mean = np.mean([s for s, _ in rows if row.low <= s < row.high or (last and s == row.high)])
+            assert (row.score, row.right) == (pytest.approx(mean), pytest.approx(np.mean(inside)))
+            total += len(inside) * abs(mean - np.mean(inside))
+        else:
+            assert (row.score, row.right) == (None, None)
+    assert expected_calibration_error(table) == pytest.approx(total / len(rows))
+    assert sum(row.count for row in table) == len(rows)
+
+
+def test_bootstrap_interval_is_the_normal_one_for_many_questions():
+    rows = np.random.default_rng(0).random((400, 1)) < 0.3
+    low, high = bootstrap(rows.astype(float), 4000, 1)
+    error = 1.96 * float(rows.std()) / 20
+    assert low[0] == pytest.approx(rows.mean() - error, abs=0.006)
+    assert high[0] == pytest.approx(rows.mean() + error, abs=0.006)
+
+
+def question(name, *rows):
+    return [Judged(name, right, answer, tuple(scores), tuple(labels)) for right, answer, scores, labels in rows]
+
+
+EXAMPLE = [
+    *question(
+        "easy",
+        (True, "7", [0.9, 0.8], [1.0, 1.0]),
+        (True, "7", [0.6, 0.95], [0.5, 1.0]),
+        (False, "8", [0.9, 0.85], [1.0, 0.0]),
+        (True, "7", [0.9, 0.9], []),
+    ),
+    *question(
+        "hard",
+        (False, "1", [0.1], [0.0]),
+        (True, "3", [0.3], [1.0]),
+        (False, "1", [0.2], [None]),
+        (False, None, [0.4], [0.0]),
+    ),
+]
+
+
+def test_the_whole_report_on_two_questions():
+    report = quality_report(EXAMPLE, budgets=(1, 4), resamples=50)
+    assert (report.questions, report.solutions, report.steps) == (2, 8, 12)
+    # easy: right .8 .95 .9 against wrong .85 wins two of three; hard: .3 against .1 .2 .4 wins two of three.
+    assert (report.pair_accuracy.value, report.pair_questions, report.pairs) == (pytest.approx(2 / 3), 2, 6)
+    assert report.pair_accuracy_pooled == pytest.approx(2 / 3)
+    final, right = [0.8, 0.95, 0.85, 0.9, 0.1, 0.3, 0.2, 0.4], [1, 1, 0, 1, 0, 1, 0, 0]
+    assert report.auc == pytest.approx(slow_auc(final, right))
+    assert report.brier == pytest.approx(np.mean((np.array(final) - np.array(right)) ** 2))
+    four = report.selection[1]
+    assert {method: value.value for method, value in four.accuracy.items()} == {
+        "pass@1": 0.5,
+        "majority": 0.5,
+        "best-of-N": 1.0,  # the unanswered .4 is not selected while .3 has an answer
+        "weighted best-of-N": 0.75,  # hard: .1 + .2 for "1" ties with .3 for "3": half
+        "oracle": 1.0,
+    }
+    assert four.gain["best-of-N"].value == 0.5
+    assert [(row.step, row.count) for row in report.by_step] == [(1, 7), (2, 4)]
+    first = [(0.9, 1), (0.6, 1), (0.9, 1), (0.9, 1), (0.1, 0), (0.3, 1), (0.4, 0)]
+    assert report.by_step[0].auc == pytest.approx(slow_auc(*zip(*first, strict=True)))
+    assert report.notes == ()
+
+
+def test_pair_accuracy_sees_what_pooled_auc_hides():
+    """A verifier that knows only the question: pooled AUC .9, chance within a question."""
+    rows = [
+        Judged(f"q{i}", j < (9 if i % 2 else 1), str(j), (0.9 if i % 2 else 0.1,)) for i in range(20) for j in range(10)
+    ]
+    report = quality_report(rows, budgets=())
+    assert report.pair_accuracy.value == 0.5
+    assert report.auc == pytest.approx(0.9)
+
+
+def test_the_order_of_questions_and_solutions_in_other_questions_changes_nothing():
+    report = quality_report(EXAMPLE, budgets=(2,))
+    turned = quality_report(EXAMPLE[4:] + EXAMPLE[:4], budgets=(2,))
+    alone = quality_report(EXAMPLE[4:], budgets=(2,))
+    assert {k: v.value for k, v in turned.selection[0].accuracy.items()} == {
+        k: pytest.approx(v.value) for k, v in report.selection[0].accuracy.items()
+    }
+    assert alone.selection[0].questions == 1
+
+
+def test_json_markdown_and_plot(tmp_path):
+    report = quality_report(EXAMPLE, budgets=(4, 16), resamples=20)
+    assert json.loads(report.to_json())["pair_questions"] == 2
+    text = report.to_markdown("Tiny")
+    assert text.startswith("# Tiny\n")
+    assert "| within-question pair accuracy (mean over 2 questions with both) | 0.667 [" in text
+    assert "N = 16: 2 of 2 questions have fewer than 16 solutions and are left out." in text
+    plot_reliability(report, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_one_kind_only_is_not_defined_rather_than_zero():
+    report = quality_report([Judged("q", True, "1", (0.7,)), Judged("q", True, "1", (0.9,))], budgets=(2,))
+    assert (report.auc, report.pair_accuracy, report.pair_accuracy_pooled, report.step_auc) == (None, None, None, None)
+    assert "not defined" in report.to_markdown()
+    assert json.loads(report.to_json())["auc"] is None
+
+
+def test_raw_scores_rank_but_are_not_calibrated(tmp_path):
+    rows = [Judged("q", i % 2 == 0, str(i), (-3.0 + i,)) for i in range(4)]
+    report = quality_report(rows, budgets=(4,), probabilities=False)
+    assert report.pair_accuracy.value == pytest.approx(slow_auc([-3, -2, -1, 0], [1, 0, 1, 0]))
+    assert (report.ece, report.brier, report.reliability) == (None, None, ())
+    assert list(report.selection[0].accuracy) == ["pass@1", "majority", "best-of-N", "oracle"]
+    with pytest.raises(ValueError, match="probabilities=False"):
+        plot_reliability(report, tmp_path / "plot.png")
+    with pytest.raises(ValueError, match=r"solution 0 of question 'q' has the score -3.0, outside \[0, 1\]"):
+        quality_report(rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "No solutions"),
+        ([Judged("q", True, "1", ())], "solution 0 of question 'q' has no score"),
+        ([Judged("q", True, "1", (float("nan"),))], "has the score nan"),
+        ([Judged("q", True, "1", (0.5, 0.5), (1.0,))], "2 step scores and 1 step labels"),
+    ],
+)
+def test_bad_input_names_the_solution(rows, message):
+    with pytest.raises(ValueError, match=message):
+        quality_report(rows)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1)), min_size=1, max_size=30))
+def test_any_input_gives_valid_json_and_bounded_numbers(rows):
+    judged = [Judged(str(q), a == 0, str(a) if a < 3 else None, (s,)) for q, a, s in rows]
+    report = quality_report(judged, budgets=(1, 2, 4), resamples=10, draws=5)
+    json.loads(report.to_json())
+    for row in report.selection:
+        values = {method: interval.value for method, interval in row.accuracy.items()}
+        assert all(-1e-9 <= value <= 1 + 1e-9 for value in values.values())
+        # The votes are averages over random subsets, the oracle is exact: only these two can be compared.
+        assert values["best-of-N"] <= values["oracle"] + 1e-9
+        if row.n == 1:
+            assert values["best-of-N"] == pytest.approx(values["pass@1"])
