@@ -1,0 +1,87 @@
+"""The benchmark and the model family that ship with the library.
+
+Knows: the domain (problems, grammar, layout) and where the bundled weights lie. Must not know: strategies, engines,
+backends; importing it loads no torch.
+
+**Domain.** ``Compute <expression>`` with 2 to 9 operations + - *, parentheses, numbers up to 99 and intermediate values
+up to 199 in size. :func:`check` returns the canonical spelling of a question (feed *that* to the models) or raises
+:class:`OutOfDomainError`. A solution has one operation per line and ends in ``Answer: n``::
+
+    <bos>Compute (17 + 5) * 3 - 48\\n
+    22 * 3 - 48\\n
+    66 - 48\\n
+    18\\n
+    Answer: 18<eos>
+
+**Models.** ``path("generator")``, ``path("verifier")``, ``path("reviser")``: folders that
+``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load. The tokenizer adds ``<bos>`` itself;
+its tokens include ``<bos>``, ``<eos>`` (end of a solution), ``<pad>`` and ``"\\n"`` (end of a step, always one token).
+The last step, ``Answer: n``, is closed by ``<eos>`` and has no newline. :func:`prompt` and :func:`revision_prompt` are
+the only places that know the layout; the tokenizer's chat template writes the same (user = question, assistant =
+earlier attempt, oldest first).
+
+**Verifier.** Implicit: the verifier is a causal LM, read against the generator (the reference). With
+``r_t = log p_verifier(x_t) - log p_reference(x_t)`` for the solution's tokens after the prompt, both at temperature 1
+over the full vocabulary, each model seeing the plain prompt and the solution so far, the score of step k is::
+
+    score_k = sigmoid(scale * sum_{t <= end of step k} r_t + bias)
+
+where step k's tokens include its newline; ``<eos>`` is not counted. ``ttscale_verifier.json`` beside the verifier's
+weights holds ``{"kind": "implicit", "version": 1, "reference": "../generator", "scale": float, "bias": float}``;
+``reference`` is relative to that folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttscale.reference._expressions import PREFIX, OutOfDomainError, read, show
+from ttscale.reference._format import (
+    BOS,
+    DELIMITER,
+    EOS,
+    MAX_ATTEMPTS,
+    answer_of,
+    prompt,
+    revision_prompt,
+)
+from ttscale.reference._problems import LEVELS, SPLITS, Problem, questions, split_of
+
+__all__ = [
+    "BOS",
+    "DELIMITER",
+    "EOS",
+    "LEVELS",
+    "MAX_ATTEMPTS",
+    "MODELS",
+    "SPLITS",
+    "OutOfDomainError",
+    "Problem",
+    "answer_of",
+    "check",
+    "path",
+    "prompt",
+    "questions",
+    "revision_prompt",
+    "split_of",
+]
+
+MODELS = ("generator", "verifier", "reviser")
+
+
+def path(name: str) -> Path:
+    """The folder of a bundled model."""
+    if name not in MODELS:
+        raise ValueError(f"There is no bundled model {name!r}; choose one of {', '.join(MODELS)}.")
+    folder = Path(__file__).parent / "models" / name
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(
+            f"The bundled {name} is missing from this installation ({folder}). Reinstall ttscale, or rebuild the models: "
+            "python -m ttscale.reference.build --out DIR"
+        )
+    return folder
+
+
+def check(question: str) -> str:
+    """The question in the one spelling that the models know; ``OutOfDomainError`` if it is not one of theirs."""
+    return PREFIX + show(read(question))

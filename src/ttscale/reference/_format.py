@@ -1,0 +1,44 @@
+"""How questions, solutions and earlier attempts are laid out for the reference models: one place, used everywhere.
+
+Knows: text. Must not know: tokenizers' classes, tensors, models.
+
+    <bos>Compute (17 + 5) * 3 - 48\\n              the prompt
+    22 * 3 - 48\\n66 - 48\\n18\\nAnswer: 18<eos>     a solution: steps end in a newline, the last one in <eos>
+
+A reviser sees its earlier attempts, oldest first, between the prompt and the new one, each closed by <eos>. The models'
+tokenizers carry a chat template that writes exactly this (user = question, assistant = attempt).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+BOS, EOS, DELIMITER = "<bos>", "<eos>", "\n"
+MAX_ATTEMPTS = 4
+"""How many earlier attempts the reviser has learned to read (the paper's four)."""
+
+# Mirrors the tokenizer in build/tokenizer.py; a test compares the two.
+_PIECE = re.compile(r"<pad>|<bos>|<eos>|<unk>|Compute |Answer: | [-+*] |[\s\S]")
+
+
+def prompt(question: str) -> str:
+    """What the generator reads, special tokens spelled out: tokenize it with ``add_special_tokens=False``."""
+    return f"{BOS}{question}{DELIMITER}"
+
+
+def revision_prompt(question: str, attempts: Sequence[str]) -> str:
+    """What the reviser reads: the prompt, then the last ``MAX_ATTEMPTS`` attempts, oldest first, each with its end."""
+    recent = list(attempts)[-MAX_ATTEMPTS:] if attempts else []
+    return prompt(question) + "".join(attempt.rstrip(DELIMITER) + EOS for attempt in recent)
+
+
+def pieces(text: str) -> list[str]:
+    """The text cut into tokens, as the models' tokenizer cuts it; pure Python, for data preparation."""
+    return _PIECE.findall(text)
+
+
+def answer_of(solution: str) -> str | None:
+    """The number after the last ``Answer: ``, or ``None``."""
+    found = re.findall(r"Answer: (-?\d+)\s*$", solution)
+    return found[-1] if found else None
