@@ -1,0 +1,169 @@
+"""One loaded model and its tokenizer, shared by every role that uses it.
+
+Knows: transformers' loading, devices, dtypes, special tokens, the count of matrix parameters. Must not know: search,
+sampling, prompts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from ttscale._cost import forward_flops
+from ttscale.hf.prompts import read_settings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class HFModel:
+    """A transformers model with its tokenizer: loaded once, shared by generator, reviser and verifier.
+
+    ``model`` is a local folder, a hub id or a loaded module (then ``tokenizer`` is needed). On a CPU the default dtype
+    is float32, on other devices the checkpoint's own. Only safetensors are loaded unless ``allow_pickle``; a
+    checkpoint's own code is run only with ``trust_remote_code``. ``max_batch`` is the most rows decoded together.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | nn.Module,
+        *,
+        tokenizer: Any = None,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        trust_remote_code: bool = False,
+        allow_pickle: bool = False,
+        auto_class: str = "AutoModelForCausalLM",
+        max_batch: int = 256,
+    ) -> None:
+        if not isinstance(max_batch, int) or max_batch < 1:
+            raise ValueError(f"max_batch must be a positive integer; got {max_batch!r}")
+        self.max_batch = max_batch
+        self.settings: dict[str, Any] = {}
+        if isinstance(model, nn.Module):
+            if tokenizer is None:
+                raise ValueError("a loaded model needs its tokenizer: HFModel(model, tokenizer=tokenizer)")
+            self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
+            module: Any = model
+            if device is not None:
+                module = module.to(device)
+            if dtype is not None:
+                module = module.to(_dtype(dtype))
+        else:
+            self.name = os.fspath(model)
+            where = torch.device(device) if device is not None else default_device()
+            module, tokenizer = _load(self.name, tokenizer, where, dtype, trust_remote_code, allow_pickle, auto_class)
+            if Path(self.name).is_dir():
+                self.settings = read_settings(self.name)
+        self.module: Any = module.eval()
+        self.tokenizer: Any = tokenizer
+        self.device = next(self.module.parameters()).device
+        self.dtype = next(self.module.parameters()).dtype
+        self.worker = f"torch:{self.device}"
+        self.config: Any = self.module.config.get_text_config()
+        self.context_length = _context_length(self.config, tokenizer)
+        self.eos_ids = _eos_ids(self.module, tokenizer)
+        head = self.module.get_output_embeddings() if hasattr(self.module, "get_output_embeddings") else None
+        total = sum(weights for _, weights in _matrices(self.module))
+        self.head_parameters = 0 if head is None else sum(weights for _, weights in _matrices(head))
+        self.body_parameters = total - self.head_parameters
+        self.attention_width = _attention_width(self.config)
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that take part in matrix products for one token: the body's and the head's."""
+        return self.body_parameters + self.head_parameters
+
+    def flops(self, new_tokens: int, context: int, read: int) -> float:
+        """FLOPs of a forward of ``new_tokens`` after ``context`` tokens with the head applied to ``read`` of them.
+
+        ``forward_flops`` of the body, plus two per weight of the head for each position it is really applied to: a
+        prompt needs the head at its last token only.
+        """
+        body = forward_flops(self.body_parameters, self.attention_width, new_tokens, context)
+        return body + 2.0 * self.head_parameters * read
+
+    def __repr__(self) -> str:
+        return f"HFModel({self.name!r}, device={str(self.device)!r}, dtype={str(self.dtype)!r})"
+
+
+def default_device() -> torch.device:
+    """The accelerator if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _dtype(name: str | torch.dtype) -> torch.dtype:
+    if isinstance(name, torch.dtype):
+        return name
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)} or a torch.dtype; got {name!r}")
+    return DTYPES[name]
+
+
+def _load(
+    name: str,
+    tokenizer: Any,
+    device: torch.device,
+    dtype: str | torch.dtype | None,
+    trust_remote_code: bool,
+    allow_pickle: bool,
+    auto_class: str,
+) -> tuple[Any, Any]:
+    default: Any = torch.float32 if device.type == "cpu" else "auto"
+    loader = getattr(transformers, auto_class)
+    try:
+        module = loader.from_pretrained(
+            name,
+            dtype=default if dtype is None else _dtype(dtype),
+            trust_remote_code=trust_remote_code,
+            use_safetensors=None if allow_pickle else True,
+        )
+        if tokenizer is None:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise ValueError(
+            f"could not load {name!r}: {error}. Give a local folder or a hub id with safetensors weights "
+            "(allow_pickle=True loads older formats, trust_remote_code=True runs the checkpoint's own code)."
+        ) from error
+    return module.to(device), tokenizer
+
+
+def _context_length(config: Any, tokenizer: Any) -> int:
+    """The longest sequence the model can read; 2**31 where it states none."""
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    limit = getattr(tokenizer, "model_max_length", None)
+    return limit if isinstance(limit, int) and 0 < limit < 2**31 else 2**31
+
+
+def _eos_ids(module: Any, tokenizer: Any) -> frozenset[int]:
+    """Every id that ends a solution: the tokenizer's, the config's and the generation config's. May be empty."""
+    found: set[int] = set()
+    sources = (tokenizer, module.config, getattr(module, "generation_config", None))
+    for source in sources:
+        value = getattr(source, "eos_token_id", None)
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(item, int):
+                found.add(item)
+    return frozenset(found)
+
+
+def _matrices(module: nn.Module) -> Iterator[tuple[str, int]]:
+    """Each matrix of the module and how many of its weights one token meets."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Linear | transformers.pytorch_utils.Conv1D):
+            yield name, part.weight.numel()
+
+
+def _attention_width(config: Any) -> int:
+    """Query heads x head size, summed over layers."""
+    heads = int(getattr(config, "num_attention_heads", 0))
+    size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
+    return int(config.num_hidden_layers) * heads * int(size)

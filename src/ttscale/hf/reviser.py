@@ -1,0 +1,49 @@
+"""The reviser: earlier attempts in, a new whole solution out, on a shared ``HFModel``.
+
+Knows: what the generator's module knows. The context is laid out by ``prompts.encode``, which training uses too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ttscale._requests import Completion, Revise
+from ttscale.hf.generator import UNSET, Sampler, SamplerSession, Settings, run_all
+from ttscale.hf.model import HFModel
+from ttscale.hf.prompts import PromptFormat
+
+
+class HFReviser:
+    """Writes new attempts after earlier ones; its settings are those of ``HFGenerator``.
+
+    A root candidate (no steps) among the attempts stands for "no attempt yet" and is left out of the context.
+    """
+
+    def __init__(
+        self,
+        model: HFModel | str,
+        *,
+        delimiter: str | None = UNSET,
+        temperature: float | None = None,
+        top_k: int | None = UNSET,
+        top_p: float | None = UNSET,
+        min_p: float | None = UNSET,
+        max_new_tokens: int | None = None,
+        prompt: PromptFormat | None = None,
+    ) -> None:
+        self.model = model if isinstance(model, HFModel) else HFModel(model)
+        settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
+        self._sampler = Sampler(self.model, settings)
+        self.name = self.model.name
+        self.worker = self.model.worker
+
+    def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
+        """A new attempt for each request; raises for the first one that cannot be served."""
+        return run_all(self.session(), requests)
+
+    def session(self) -> SamplerSession:
+        """Continuous batching: requests enter and completions leave at any time."""
+        return SamplerSession(self._sampler)
+
+    def __repr__(self) -> str:
+        return f"HFReviser({self.name!r})"

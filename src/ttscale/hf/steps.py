@@ -1,0 +1,60 @@
+"""Where steps end, and what text sampled tokens stand for.
+
+Knows: one tokenizer and one delimiter. Must not know: models, batches, search.
+
+A step ends with the first token after which its text contains the delimiter, so a delimiter may be split over several
+tokens; what the last of them says beyond the delimiter stays in the step, because tokens are never cut. The text of a
+step is the text of all tokens up to its end without the text up to its beginning: tokenizers that drop a leading space
+or build one character out of several tokens come out right, and step texts concatenate to the solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+CONTEXT_TOKENS = 8
+"""Tokens before a step that are decoded with it; no tokenizer we know looks back further than one character."""
+
+
+class StepText:
+    """Finds step ends in token sequences and turns them into text."""
+
+    def __init__(self, tokenizer: Any, delimiter: str | None) -> None:
+        if delimiter == "":
+            raise ValueError("delimiter must not be empty; None makes the whole solution one step")
+        self.delimiter = delimiter
+        self._tokenizer = tokenizer
+        self._may_end: dict[int, bool] = {}
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of tokens, special tokens left out, white space untouched."""
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def text(self, before: Sequence[int], tokens: Sequence[int]) -> str:
+        """What ``tokens`` add to the text of ``before``."""
+        context = list(before[-CONTEXT_TOKENS:])
+        head = self.decode(context)
+        whole = self.decode(context + list(tokens))
+        if not whole.startswith(head):  # the context ended inside a character that these tokens complete
+            head = head.rstrip("\ufffd")
+        return whole[len(head) :]
+
+    def may_end(self, token: int) -> bool:
+        """Whether a step could end with this token: a cheap test that is never wrong with False."""
+        known = self._may_end.get(token)
+        if known is None:
+            known = self._may_end[token] = self._could_end(token)
+        return known
+
+    def ends(self, before: Sequence[int], tokens: Sequence[int]) -> bool:
+        """Whether the step made of ``tokens``, after ``before``, is complete."""
+        return self.delimiter is not None and self.delimiter in self.text(before, tokens)
+
+    def _could_end(self, token: int) -> bool:
+        if self.delimiter is None:
+            return False
+        last = self.delimiter[-1]
+        alone = self.decode([token])
+        twice = self.decode([token, token])[len(alone) :]  # a leading space is dropped from the first only
+        return any(last in text or "\ufffd" in text for text in (alone, twice))

@@ -1,0 +1,7 @@
+"""Verifiers on Hugging Face checkpoints: which adapter reads which checkpoint, and the scorer they share."""
+
+from __future__ import annotations
+
+from ttscale.hf.verifiers.own import HFVerifier
+
+__all__ = ["HFVerifier"]
