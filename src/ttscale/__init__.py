@@ -1,1 +1,73 @@
-"""Scale LLM test-time compute: sample, verify, search, revise, and spend a budget of generations where it pays."""
+"""Scale LLM test-time compute: sample, verify, search, revise, and spend a budget of generations where it pays.
+
+``solve`` answers a question; ``solve_all`` many; the strategies, protocols and data below are what they are made of.
+Backends (``ttscale.hf``, ``ttscale.openai``), ``ttscale.training``, ``ttscale.evaluation``, ``ttscale.reference`` and
+``ttscale.testing`` are imported on their own; importing ``ttscale`` loads neither torch nor transformers.
+"""
+
+from ttscale._api import asolve, asolve_all, solve, solve_all
+from ttscale._arguments import MAX_BUDGET
+from ttscale._cost import Cost, Limit
+from ttscale._errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
+from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale._roles import AsyncGenerator, AsyncReviser, AsyncVerifier, Generator, Reviser, Session, Strategy, Verifier
+from ttscale._types import Candidate, Key, Outcome, Question, Result, Step
+from ttscale.strategies import (
+    DVTS,
+    Beam,
+    BestOfN,
+    ComputeOptimalScheduler,
+    Lookahead,
+    MajorityVote,
+    Policy,
+    SequentialRevision,
+    WeightedBestOfN,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DVTS",
+    "MAX_BUDGET",
+    "AsyncGenerator",
+    "AsyncReviser",
+    "AsyncVerifier",
+    "Beam",
+    "BestOfN",
+    "BudgetError",
+    "Candidate",
+    "Completion",
+    "ComputeOptimalScheduler",
+    "Cost",
+    "Generator",
+    "Key",
+    "Limit",
+    "Lookahead",
+    "MajorityVote",
+    "MissingRoleError",
+    "Outcome",
+    "Policy",
+    "Question",
+    "Reply",
+    "Request",
+    "Result",
+    "Revise",
+    "Reviser",
+    "RoleError",
+    "Sample",
+    "Score",
+    "Search",
+    "SequentialRevision",
+    "Session",
+    "Step",
+    "Strategy",
+    "StrategyError",
+    "TtscaleError",
+    "Verdict",
+    "Verifier",
+    "WeightedBestOfN",
+    "asolve",
+    "asolve_all",
+    "solve",
+    "solve_all",
+]

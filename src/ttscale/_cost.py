@@ -6,7 +6,8 @@ This file knows arithmetic only. Where each number is measured: the engine count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,31 @@ class Cost:
     """Busy seconds of the workers, shared out over the requests they served together; waiting is not in it."""
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Cost(
+            self.generations + other.generations,
+            self.steps + other.steps,
+            self.sampled_tokens + other.sampled_tokens,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.verifier_calls + other.verifier_calls,
+            self.verifier_tokens + other.verifier_tokens,
+            self.flops + other.flops,
+            self.seconds + other.seconds,
+        )
+
+    def counted(self, generations: int = 0, steps: int = 0, verifier_calls: int = 0) -> Cost:
+        """The same work with these three counts, which the engine takes from requests and replies."""
+        return Cost(
+            generations,
+            steps,
+            self.sampled_tokens,
+            self.prompt_tokens,
+            self.cached_tokens,
+            verifier_calls,
+            self.verifier_tokens,
+            self.flops,
+            self.seconds,
+        )
 
 
 def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:
@@ -53,3 +78,44 @@ def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int,
     """
     seen = new_tokens * context + new_tokens * (new_tokens + 1) // 2
     return float(2 * matmul_parameters * new_tokens + 4 * attention_width * seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Hard caps on one question: sampled tokens, FLOPs, wall-clock seconds. None is no cap.
+
+    Reaching one ends the search with the best so far and ``Result.stopped_by`` naming it. Requests are let out only as
+    far as the caps can pay for another one as dear as the dearest so far, so at most one completion overshoots: the
+    first, or one longer than any before it. At the token cap the strategy still has its finished candidates judged;
+    the caps on FLOPs and seconds end everything at once.
+    """
+
+    tokens: int | None = None
+    flops: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "flops", "seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Limit({name}=...) must be positive, or None for no cap; got {value!r}")
+
+    def reached(self, spent: Cost, next_one: Cost, drawing: bool) -> str | None:
+        """Which cap is used up or cannot pay for ``next_one``; None while there is room.
+
+        ``drawing`` says whether the next request samples; judging is free of the token cap.
+        """
+        if drawing and self.tokens is not None and spent.sampled_tokens + max(1, next_one.sampled_tokens) > self.tokens:
+            return "tokens"
+        if self.flops is not None and (spent.flops >= self.flops or spent.flops + next_one.flops > self.flops):
+            return "flops"
+        return None
+
+    def affordable(self, spent: Cost, dearest: Cost) -> float:
+        """How many requests may be out at once without passing a cap if each is as dear as the dearest so far."""
+        room = math.inf
+        if self.tokens is not None:
+            room = (self.tokens - spent.sampled_tokens) // dearest.sampled_tokens if dearest.sampled_tokens else 1
+        if self.flops is not None:
+            room = min(room, (self.flops - spent.flops) // dearest.flops if dearest.flops else 1)
+        return max(1, room)

@@ -16,6 +16,10 @@ class StrategyError(TtscaleError):
     """A strategy broke the protocol: a key asked for twice, an empty wave, an outcome that does not fit."""
 
 
+class MissingRoleError(StrategyError, ValueError):
+    """A strategy needs a generator, verifier or reviser that was not given. Raised before any token is spent."""
+
+
 class RoleError(TtscaleError):
     """A generator, verifier or reviser broke its promise: wrong length, a score outside [0, 1], an exception."""
 

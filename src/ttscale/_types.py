@@ -37,7 +37,9 @@ class Key:
     def seed(self) -> int:
         """A 63-bit hash of the path: the same in every process, whatever PYTHONHASHSEED says."""
         text = "".join(f"{type(part).__name__[0]}{len(str(part))}:{part}" for part in self.path)
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+        return (
+            int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+        )
 
     def __str__(self) -> str:
         return "/".join(str(part) for part in self.path)
@@ -53,7 +55,7 @@ class Question:
     @staticmethod
     def of(prompt: str) -> Question:
         """A question whose id is a hash of its text, so that asking it alone or among others draws the same."""
-        return Question(hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest(), prompt)
+        return Question(hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
 
 
 @dataclass(frozen=True, slots=True)

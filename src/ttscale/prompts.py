@@ -1,71 +1,125 @@
 """How a question is put to a model, and where its solutions fall into steps: prompts as data, one per model family.
 
-Pure text. This file knows no tokenizer, chat template or server: backends turn ``messages`` or ``text`` into tokens.
+Pure text. This file knows no tokenizer, chat template, server or checkpoint: backends turn what it lays out into
+tokens, the same way for training and for inference.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeAlias
 
 Messages: TypeAlias = list[dict[str, str]]
 """Chat messages as every chat template and server takes them: {"role": ..., "content": ...}."""
 
-BLANK = "{question}"
+SYSTEM_PROMPT = "Solve the problem step by step, one step per line. Put the final answer in \\boxed{} on the last line."
+REVISION_REQUEST = "There may be a mistake in your solution. Look at it again and write a complete, corrected solution."
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """The words around a question. ``{question}`` in ``user`` and ``document`` stands for it; nothing else is filled.
+class PromptFormat:
+    """How a question and its earlier attempts are laid out for a model. Plain data, saved as JSON.
 
-    ``user`` and ``system`` make a chat, ``document`` a plain text for models without a chat template; ``shots`` are
-    worked examples (question, solution) that go before the question in both. A step of a solution ends with
-    ``delimiter``. ``stop`` holds strings that end a solution in a document, where a model may go on with the next
-    question by itself.
+    Templates are filled by name (``{question}`` and so on) and nothing else in braces is touched.
     """
 
-    system: str = ""
-    user: str = BLANK
-    document: str = BLANK + "\n"
-    shots: tuple[tuple[str, str], ...] = ()
-    between: str = "\n\n"
-    delimiter: str = "\n\n"
+    chat: bool | None = None
+    """Lay out as a chat, or as plain text; None: as a chat where the model or server has a chat template."""
+    system: str | None = SYSTEM_PROMPT
+    """System turn of a chat, left out when None. Plain text has none."""
+    user: str = "{question}"
+    """User turn of a chat."""
+    template: str = "{question}\n"
+    """Plain layout of the question; ``{question}``, ``{bos}`` and ``{eos}`` are filled in."""
+    examples: tuple[tuple[str, str], ...] = ()
+    """Solved questions shown first (few-shot): pairs of question and solution."""
+    example_template: str = "{question}\n{solution}\n\n"
+    """Plain layout of an example."""
+    attempt_template: str = "{attempt}{eos}"
+    """Plain layout of an earlier attempt in front of a new one; trailing white space of the attempt is dropped."""
+    revision_request: str | None = REVISION_REQUEST
+    """User turn after each attempt of a chat, or None to let attempts follow each other."""
+    max_attempts: int = 4
+    """The most recent attempts kept in the context (paper, section 3.8 of the notes: 4)."""
     stop: tuple[str, ...] = ()
+    """Strings that end a solution though the model goes on, as base models do with the next question."""
 
     def __post_init__(self) -> None:
-        for name in ("user", "document"):
-            if BLANK not in getattr(self, name):
-                raise ValueError(f"a prompt's {name} must contain {BLANK!r}; got {getattr(self, name)!r}")
-        if not self.delimiter:
-            raise ValueError('a prompt needs a delimiter that ends a step, such as "\\n\\n"')
+        for name, mark in (("user", "{question}"), ("template", "{question}"), ("attempt_template", "{attempt}")):
+            if mark not in getattr(self, name):
+                raise ValueError(f"prompt setting {name} must contain {mark!r}; got {getattr(self, name)!r}")
+        if "" in self.stop:
+            raise ValueError("prompt setting stop must not hold an empty string")
 
-    def messages(self, question: str) -> Messages:
-        """The chat that asks ``question``; it ends with the user's turn."""
-        turns = [{"role": "system", "content": self.system}] if self.system else []
-        for shot, solution in self.shots:
-            turns.append({"role": "user", "content": self.user.replace(BLANK, shot)})
-            turns.append({"role": "assistant", "content": solution})
-        return [*turns, {"role": "user", "content": self.user.replace(BLANK, question)}]
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> PromptFormat:
+        """The format in a parsed ``ttscale.json``'s "prompt"; unknown names are a ``ValueError``."""
+        known = {field.name for field in fields(PromptFormat)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise ValueError(f"unknown prompt setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        settings = dict(data)
+        if "examples" in settings:
+            settings["examples"] = tuple((str(q), str(s)) for q, s in settings["examples"])
+        if "stop" in settings:
+            settings["stop"] = tuple(map(str, settings["stop"]))
+        return PromptFormat(**settings)
 
-    def text(self, question: str) -> str:
-        """The document that asks ``question``; the solution follows directly."""
-        parts = [self.document.replace(BLANK, shot) + solution for shot, solution in self.shots]
-        head = [self.system] if self.system else []
-        return self.between.join([*head, *parts, self.document.replace(BLANK, question)])
+
+def chat_turns(form: PromptFormat, question: str, attempts: Sequence[str] = ()) -> Messages:
+    """The chat that asks ``question``, or asks again after ``attempts`` (oldest first; the most recent are kept)."""
+    turns = [] if form.system is None else [{"role": "system", "content": form.system}]
+    for example, solution in form.examples:
+        turns.append({"role": "user", "content": fill(form.user, question=example)})
+        turns.append({"role": "assistant", "content": solution})
+    turns.append({"role": "user", "content": fill(form.user, question=question)})
+    for attempt in _recent(form, attempts):
+        turns.append({"role": "assistant", "content": attempt})
+        if form.revision_request is not None:
+            turns.append({"role": "user", "content": form.revision_request})
+    return turns
+
+
+def plain_text(form: PromptFormat, question: str, attempts: Sequence[str] = (), bos: str = "", eos: str = "\n") -> str:
+    """The document that asks ``question``, or asks again after ``attempts``; the solution follows directly."""
+    special = {"bos": bos, "eos": eos}
+    text = "".join(fill(form.example_template, question=q, solution=s, **special) for q, s in form.examples)
+    text += fill(form.template, question=question, **special)
+    return text + "".join(
+        fill(form.attempt_template, attempt=attempt, **special) for attempt in _recent(form, attempts)
+    )
+
+
+def _recent(form: PromptFormat, attempts: Sequence[str]) -> list[str]:
+    return [attempt.rstrip() for attempt in attempts][-form.max_attempts :] if form.max_attempts else []
+
+
+def fill(template: str, **values: str) -> str:
+    """Replace ``{name}`` for the given names only; what is filled in is not searched again."""
+    marks = "|".join(re.escape("{" + name + "}") for name in values)
+    return re.sub(marks, lambda found: values[found[0][1:-1]], template)
+
+
+class Family(NamedTuple):
+    """What suits a model family: how to ask, and what ends a step of its solutions."""
+
+    prompt: PromptFormat
+    delimiter: str
 
 
 _BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 
-QWEN_MATH = Prompt(system=_BOXED)
+QWEN_MATH = Family(PromptFormat(system=_BOXED), "\n\n")
 """What Qwen2.5-Math and its PRMs were trained with; a safe choice for other instruction-tuned models."""
 
-THINKING = Prompt(user=BLANK + "\n" + _BOXED)
+THINKING = Family(PromptFormat(system=None, user="{question}\n" + _BOXED), "\n\n")
 """For models that think in ``<think>`` tags (DeepSeek-R1 and its distillations, QwQ, Qwen3): no system prompt, as their
 cards advise."""
 
-SEARCH_AND_LEARN = Prompt(
-    system="Solve the following math problem efficiently and clearly:\n\n"
+_STEP_BY_STEP = (
+    "Solve the following math problem efficiently and clearly:\n\n"
     "- For simple problems (2 steps or fewer):\n"
     "Provide a concise solution with minimal explanation.\n\n"
     "- For complex problems (3 steps or more):\n"
@@ -76,6 +130,7 @@ SEARCH_AND_LEARN = Prompt(
     "Therefore, the final answer is: $\\boxed{answer}$. I hope it is correct.\n\n"
     "Where [answer] is just the final number or expression that solves the problem."
 )
+SEARCH_AND_LEARN = Family(PromptFormat(system=_STEP_BY_STEP), "\n\n")
 """The step-by-step prompt of huggingface/search-and-learn (Apache-2.0), word for word, so that its results compare."""
 
 _SHOTS = (
@@ -107,19 +162,24 @@ _SHOTS = (
     ),
 )
 
-FOUR_SHOT = Prompt(
-    user="Problem:\n" + BLANK,
-    document="Problem:\n" + BLANK + "\n\nSolution:\n",
-    shots=_SHOTS,
-    delimiter="\n",
-    stop=("\n\nProblem:",),
+FOUR_SHOT = Family(
+    PromptFormat(
+        chat=False,
+        system=None,
+        template="Problem:\n{question}\n\nSolution:\n",
+        examples=_SHOTS,
+        example_template="Problem:\n{question}\n\nSolution:\n{solution}\n\n",
+        attempt_template="{attempt}\n\nCorrected solution:\n",
+        stop=("\n\nProblem:", "\n\nCorrected solution:"),
+    ),
+    "\n",
 )
 """The shape of the paper's 4-shot prompt for base models: four worked solutions, one step a line, the answer last.
 
 The paper's four examples (random correct answers of PRM800K phase 1) are not published; these are our own.
 """
 
-_FAMILIES: tuple[tuple[str, Prompt], ...] = (
+_FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"-base\b|-pt\b|pythia|gpt2|llemma", FOUR_SHOT),
     (r"\br1\b|qwq|qwen3(?!.*instruct)|thinking|reason", THINKING),
     (r"qwen", QWEN_MATH),
@@ -128,13 +188,13 @@ _FAMILIES: tuple[tuple[str, Prompt], ...] = (
 )
 
 
-def prompt_for(model: str) -> Prompt:
-    """The prompt of the model family that ``model`` (an id or a path) names; ``QWEN_MATH`` for a family not known here.
+def family_of(model: str) -> Family:
+    """The family that ``model`` (an id or a path) names; ``QWEN_MATH``'s prompt for one not known here.
 
-    A guess by name, for convenience: pass ``prompt=`` where it matters.
+    A guess by name, for convenience: say how to ask where it matters.
     """
     name = model.rstrip("/").rsplit("/", 1)[-1].lower()
-    return next((prompt for pattern, prompt in _FAMILIES if re.search(pattern, name)), QWEN_MATH)
+    return next((family for pattern, family in _FAMILIES if re.search(pattern, name)), QWEN_MATH)
 
 
 def without_thinking(text: str) -> str:

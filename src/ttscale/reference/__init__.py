@@ -45,6 +45,7 @@ from ttscale.reference._format import (
     prompt,
     revision_prompt,
 )
+from ttscale.reference._load import load, scheduler
 from ttscale.reference._problems import LEVELS, SPLITS, Problem, questions, split_of
 
 __all__ = [
@@ -59,10 +60,12 @@ __all__ = [
     "Problem",
     "answer_of",
     "check",
+    "load",
     "path",
     "prompt",
     "questions",
     "revision_prompt",
+    "scheduler",
     "split_of",
 ]
 

@@ -1,0 +1,108 @@
+"""What users pass in, checked and turned into what the engine needs: questions, budget, strategy, roles.
+
+Everything that can be wrong is said here, before a model is loaded or a token spent.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ttscale._errors import BudgetError, MissingRoleError
+from ttscale._roles import METHOD_OF, Role, Strategy
+from ttscale._types import Question
+from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
+from ttscale.strategies.policy import STRATEGIES
+
+MAX_BUDGET = 65_536
+"""The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
+
+
+def check_questions(questions: Iterable[str | Question]) -> list[Question]:
+    """The questions as ``Question`` objects; ``ValueError`` for one that is empty or no text."""
+    if isinstance(questions, (str, Question)):
+        raise ValueError("questions must be a list of questions; for a single one call ttscale.solve")
+    checked = []
+    prompts: dict[str, str] = {}
+    for i, given in enumerate(questions):
+        question = Question.of(given) if isinstance(given, str) else given
+        if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
+            raise ValueError(f"question {i} must be a non-empty string or a ttscale.Question; got {given!r}")
+        if prompts.setdefault(question.id, question.prompt) != question.prompt:
+            raise ValueError(f"two different questions have the id {question.id!r}; ids must be unique")
+        checked.append(question)
+    return checked
+
+
+def check_budget(budget: int) -> int:
+    """The budget; ``BudgetError`` unless it is an integer from 1 to ``MAX_BUDGET``."""
+    if not isinstance(budget, int) or isinstance(budget, bool) or not 1 <= budget <= MAX_BUDGET:
+        raise BudgetError(f"budget must be an integer from 1 to {MAX_BUDGET} (whole solutions); got {budget!r}")
+    return budget
+
+
+def check_seed(seed: int) -> int:
+    """The seed; ``ValueError`` unless it is an integer."""
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ValueError(f"seed must be an integer; got {seed!r}")
+    return seed
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy of a name such as "beam", with its default settings; ``ValueError`` with the near matches."""
+    known = {**STRATEGIES, "compute_optimal": ComputeOptimalScheduler}
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    if plain not in known:
+        near = difflib.get_close_matches(plain, known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"unknown strategy {name!r}; {hint}Known: {', '.join(sorted(known))}")
+    strategy: Strategy = known[plain]()
+    return strategy
+
+
+def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bundled: bool) -> Strategy:
+    """The strategy to run with the roles at hand, or an error that says which role it lacks."""
+    at_hand = frozenset(roles)
+    if given is None or isinstance(given, str):
+        strategy = _default_strategy(at_hand, bundled) if given is None else strategy_named(given)
+        preferred = getattr(roles.get("verifier"), "aggregate", None)
+        if preferred is not None and hasattr(strategy, "aggregate"):
+            strategy = replace(strategy, aggregate=preferred)  # type: ignore[type-var]
+    elif hasattr(given, "search") and not isinstance(given, type):
+        strategy = given
+    else:
+        raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}")
+    if hasattr(strategy, "for_roles"):
+        strategy = strategy.for_roles(at_hand)
+    for role in sorted(getattr(strategy, "needs", frozenset()) - at_hand):
+        raise MissingRoleError(
+            f"{strategy!r} needs a {role} and none was given; pass {role}=... or choose another strategy"
+        )
+    return strategy
+
+
+def check_role(role: Role, given: Any) -> None:
+    """``ValueError`` unless ``given`` is None, a path or Hugging Face id, or an object with the role's method."""
+    method = METHOD_OF[role]
+    if given is None or (isinstance(given, str) and given.strip()):
+        return
+    if isinstance(given, (str, type)) or not callable(getattr(given, method, None)):
+        raise ValueError(
+            f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; got {given!r}"
+        )
+
+
+def _default_strategy(roles: frozenset[Role], bundled: bool) -> Strategy:
+    if "generator" not in roles:
+        if "reviser" in roles:
+            return strategy_named("sequential_revision")
+        raise MissingRoleError("nothing to draw solutions from; pass generator=... or reviser=...")
+    if "verifier" not in roles:
+        return strategy_named("majority_vote")
+    if bundled:
+        from ttscale import reference
+
+        return reference.scheduler()
+    return ComputeOptimalScheduler()

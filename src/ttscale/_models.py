@@ -1,0 +1,46 @@
+"""From what the user named to objects with a method: the bundled models, Hugging Face ids and local paths.
+
+Backends load here, on first use, and only for roles that will be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ttscale._roles import Role
+
+if TYPE_CHECKING:
+    from ttscale.hf import HFModel
+
+BUNDLED = "bundled"
+
+
+def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any]:
+    """What there is for each role; with neither generator nor reviser given, the bundled models fill what is missing."""
+    given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
+    if generator is None and reviser is None:
+        return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
+    return {role: obj for role, obj in given.items() if obj is not None}
+
+
+def load_roles(roles: Mapping[Role, Any], wanted: Iterable[Role]) -> dict[Role, Any]:
+    """The roles that are wanted, as objects; a path named twice is loaded once."""
+    models: dict[str, HFModel] = {}
+    return {role: _load(role, obj, models) for role, obj in roles.items() if role in wanted}
+
+
+def _load(role: Role, obj: Any, models: dict[str, HFModel]) -> Any:
+    if not isinstance(obj, str):
+        return obj
+    if obj == BUNDLED:
+        from ttscale import reference
+
+        return reference.load(role)
+    from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier
+
+    if role == "verifier":
+        return HFVerifier(obj)
+    if obj not in models:
+        models[obj] = HFModel(obj)
+    return HFGenerator(models[obj]) if role == "generator" else HFReviser(models[obj])

@@ -1,0 +1,92 @@
+"""Who wins: from step scores to one score per candidate, and from scored candidates to the chosen one.
+
+Pure functions over data (paper sections 3.3 and 3.8 of the notes). Ties go to the earlier candidate, so the choice does
+not depend on anything but the candidates in their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from ttscale._answers import answer_classes
+from ttscale._types import Candidate
+
+Aggregate = Literal["last", "min", "prod", "mean"]
+
+
+def check_aggregate(how: str) -> None:
+    """Raise ``ValueError`` unless ``how`` names an aggregation."""
+    if how not in get_args(Aggregate):
+        raise ValueError(f"aggregate must be one of {', '.join(get_args(Aggregate))}; got {how!r}")
+
+
+def aggregate(step_scores: Sequence[float], how: Aggregate) -> float:
+    """One score in [0, 1] from the scores of a candidate's steps.
+
+    ``last`` is the paper's choice for verifiers trained on Monte-Carlo values; ``min`` and ``prod`` suit step labels
+    by people or judges (arXiv 2501.07301, section 3.2.4).
+    """
+    if how == "last":
+        return step_scores[-1]
+    if how == "min":
+        return min(step_scores)
+    if how == "prod":
+        return math.prod(step_scores)
+    return math.fsum(step_scores) / len(step_scores)
+
+
+def best(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
+    """The finished candidate with the highest score; one that states an answer goes before any that does not."""
+    ranked = [
+        (candidate.answer is not None, score, -index)
+        for index, (candidate, score) in enumerate(zip(candidates, scores, strict=True))
+        if candidate.done and score is not None
+    ]
+    return -max(ranked)[2] if ranked else None
+
+
+def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[float]:
+    """For each candidate the total weight of its answer's equivalence class; 0 for one that has no answer.
+
+    A candidate that is not finished, states no answer or has no weight does not vote.
+    """
+    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    classes = answer_classes(answers)
+    votes: dict[int, list[float]] = defaultdict(list)
+    for answer_class, weight in zip(classes, weights, strict=True):
+        if answer_class is not None and weight is not None:
+            votes[answer_class].append(weight)
+    totals = {answer_class: math.fsum(weights) for answer_class, weights in votes.items()}
+    return [0.0 if answer_class is None else totals[answer_class] for answer_class in classes]
+
+
+def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
+    """Best-of-N weighted: the answer whose candidates' scores sum highest; of those, the candidate scored highest.
+
+    Where no candidate states an answer (free text), the best single candidate.
+    """
+    totals = vote_weights(candidates, scores)
+    ranked = [
+        (total, score, -index)
+        for index, (candidate, score, total) in enumerate(zip(candidates, scores, totals, strict=True))
+        if score is not None and candidate.done and candidate.answer is not None
+    ]
+    return -max(ranked)[2] if ranked else best(candidates, scores)
+
+
+def majority_vote(candidates: Sequence[Candidate]) -> int | None:
+    """The first candidate that has the most frequent answer; without any answer, the first finished candidate."""
+    return weighted_vote(candidates, [1.0 if candidate.done else None for candidate in candidates])
+
+
+def best_so_far(
+    found: Sequence[tuple[Candidate, float | None]],
+) -> tuple[tuple[Candidate, ...], tuple[float | None, ...], int | None]:
+    """What to return when a search is cut short: a weighted vote of what is scored, else a majority vote."""
+    candidates = tuple(candidate for candidate, _ in found)
+    scores = tuple(score for _, score in found)
+    chosen = weighted_vote(candidates, scores)
+    return candidates, scores, majority_vote(candidates) if chosen is None else chosen

@@ -1,0 +1,1 @@
+"""Runs searches: a core that never waits, drivers that do, and the trace of what happened."""

@@ -1,0 +1,123 @@
+"""Asking a role: a batch call, an awaited call, or a session that requests enter and leave at any time.
+
+Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. A batch that fails is
+asked again question by question, so that only the question at fault pays for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from ttscale._errors import RoleError
+from ttscale._requests import Reply
+from ttscale._roles import METHOD_OF, Role
+from ttscale.engine._core import Ticket
+
+Answers = list[tuple[Ticket, Reply | Exception]]
+
+
+def is_async(role: Role, obj: Any) -> bool:
+    """Whether the role's method must be awaited."""
+    return inspect.iscoroutinefunction(getattr(obj, METHOD_OF[role]))
+
+
+def worker_of(obj: Any) -> Hashable:
+    """Roles with the same worker never run at the same time."""
+    worker: Hashable = getattr(obj, "worker", id(obj))
+    return worker
+
+
+def name_of(obj: Any) -> str:
+    """What traces and errors call a role: its ``name``, else its class."""
+    return str(getattr(obj, "name", type(obj).__name__))
+
+
+def by_question(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
+    """The tickets of each search together."""
+    for _, group in groupby(sorted(tickets, key=lambda ticket: ticket.slot), key=lambda ticket: ticket.slot):
+        yield list(group)
+
+
+def ask(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
+    """Call a synchronous role with one batch."""
+    try:
+        replies = getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
+        return _paired(role, obj, tickets, replies)
+    except Exception as error:
+        groups = list(by_question(tickets))
+        if len(groups) > 1:
+            return [answer for group in groups for answer in ask(role, obj, group)]
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+
+
+async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
+    """Await an asynchronous role with one question's requests."""
+    try:
+        replies = await getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
+        return _paired(role, obj, tickets, replies)
+    except Exception as error:
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+
+
+class SyncWorker:
+    """One synchronous role, called with batches or, where it offers one, kept going as a session."""
+
+    def __init__(self, role: Role, obj: Any) -> None:
+        self.role = role
+        self._obj = obj
+        self._session = obj.session() if hasattr(obj, "session") else None
+        self._out: dict[int, Ticket] = {}
+        self._numbers = 0
+
+    @property
+    def rows(self) -> int:
+        """Requests the session has not answered yet."""
+        return len(self._out)
+
+    def turn(self, tickets: Sequence[Ticket], steps: int) -> Answers:
+        """Take in tickets, work for at most ``steps`` session steps or one batch, return what was answered."""
+        if self._session is None:
+            return ask(self.role, self._obj, tickets) if tickets else []
+        arrived = dict(enumerate(tickets, self._numbers))
+        self._numbers += len(arrived)
+        self._out |= arrived
+        try:
+            if arrived:
+                self._session.admit([(number, ticket.request) for number, ticket in arrived.items()])
+            replied: Sequence[tuple[int, Reply | Exception]] = ()
+            while self._session.active and not replied and steps > 0:
+                steps -= 1
+                replied = self._session.step()
+        except Exception as error:
+            lost, self._out = list(self._out.values()), {}
+            self._session = self._obj.session()
+            return [(ticket, blame(self.role, self._obj, [ticket], error)) for ticket in lost]
+        answers = [(self._out.pop(number), reply) for number, reply in replied]
+        return [
+            (ticket, blame(self.role, self._obj, [ticket], reply) if isinstance(reply, Exception) else reply)
+            for ticket, reply in answers
+        ]
+
+
+def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> Answers:
+    if not isinstance(replies, Sequence) or len(replies) != len(tickets):
+        got = f"{len(replies)} replies" if isinstance(replies, Sequence) else f"a {type(replies).__name__}"
+        raise RoleError(
+            f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; return a list with one reply per request"
+        )
+    return list(zip(tickets, replies, strict=True))
+
+
+def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: Exception) -> RoleError:
+    """The error of a role as a ``RoleError`` that says for which question and key; the original is its cause."""
+    first = tickets[0].request
+    more = f" and {len(tickets) - 1} more" if len(tickets) > 1 else ""
+    blamed = RoleError(
+        f"the {role} {name_of(obj)} raised {type(error).__name__}: {error} "
+        f"(question {first.question.id!r}, key {first.key}{more})"
+    )
+    blamed.__cause__ = error
+    return blamed

@@ -1,0 +1,38 @@
+"""The bundled models as roles, each loaded once per process, and the scheduler fitted for them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttscale._roles import Role
+from ttscale.strategies import ComputeOptimalScheduler
+
+if TYPE_CHECKING:
+    from ttscale.hf import HFModel
+
+
+@cache
+def load(role: Role) -> Any:
+    """The bundled generator, verifier or reviser."""
+    from ttscale.hf import HFGenerator, HFReviser, HFVerifier
+    from ttscale.reference import path
+
+    if role == "verifier":
+        return HFVerifier(str(path("verifier")))
+    return HFGenerator(_model("generator")) if role == "generator" else HFReviser(_model("reviser"))
+
+
+@cache
+def _model(name: str) -> HFModel:
+    from ttscale.hf import HFModel
+    from ttscale.reference import path
+
+    return HFModel(str(path(name)))
+
+
+def scheduler() -> ComputeOptimalScheduler:
+    """The compute-optimal scheduler with the policy fitted for the bundled models, or the paper's where none is."""
+    policy = Path(__file__).parent / "policy.json"
+    return ComputeOptimalScheduler.load(policy) if policy.is_file() else ComputeOptimalScheduler()

@@ -1,0 +1,35 @@
+"""Who gets children: from the scores of the open prefixes and the free slots to a number of children for each.
+
+An allocation always hands out exactly ``slots`` children, so a step search never loses width (paper section 3.4 of the
+notes; the paper is silent on numbers that do not divide, the rule is the design's).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+Width = int | Literal["sqrt"]
+
+
+def check_width(width: Width) -> None:
+    """Raise ``ValueError`` unless ``width`` is a positive integer or "sqrt"."""
+    if width != "sqrt" and (not isinstance(width, int) or isinstance(width, bool) or width < 1):
+        raise ValueError(f'width must be a positive integer or "sqrt"; got {width!r}')
+
+
+def branching(width: Width, beams: int) -> int:
+    """The number M of children per survivor for ``beams`` beams; "sqrt" is the paper's M = sqrt(N)."""
+    return max(1, round(math.sqrt(beams))) if width == "sqrt" else width
+
+
+def top_share(scores: Sequence[float], slots: int, width: int) -> list[int]:
+    """The best ``slots // width`` prefixes (at least one) share ``slots`` children; the remainder goes to the best."""
+    survivors = min(max(1, slots // width), len(scores))
+    each, extra = divmod(slots, survivors)
+    ranked = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    children = [0] * len(scores)
+    for rank, i in enumerate(ranked[:survivors]):
+        children[i] = each + (rank < extra)
+    return children

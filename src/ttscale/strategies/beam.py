@@ -1,0 +1,106 @@
+"""Search over steps against a verifier: beam search, lookahead, and diverse verifier tree search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ttscale._requests import Search
+from ttscale._roles import Role
+from ttscale._select import Aggregate, check_aggregate, weighted_vote
+from ttscale._types import Candidate, Outcome
+from ttscale.strategies._waves import lockstep
+from ttscale.strategies.allocation import Width, branching, check_width
+from ttscale.strategies.step_search import step_search
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """Beam search (paper section 3.4 of the notes): N first steps, keep the best N/M, M children each, until all end.
+
+    ``width`` is M, the branching factor: 4 and sqrt(N) in the paper. At most ``max_rounds`` steps (the paper's 40);
+    the winner is chosen by weighted best-of-N over the finished beams.
+    """
+
+    width: Width = 4
+    max_rounds: int = 40
+    aggregate: Aggregate = "last"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+
+    def __post_init__(self) -> None:
+        _check(self.width, self.max_rounds, self.aggregate)
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        width = branching(self.width, budget)
+        return step_search(root, budget, width=width, max_rounds=self.max_rounds, aggregate=self.aggregate)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookahead:
+    """Beam search that scores each step by the verifier's score ``k`` greedy steps further on (paper 3.5).
+
+    A rollout costs what it costs, so N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1. ``k`` = 0 is
+    ``Beam``. The rollout's text is not kept.
+    """
+
+    k: int = 3
+    width: Width = 4
+    max_rounds: int = 40
+    aggregate: Aggregate = "last"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+
+    def __post_init__(self) -> None:
+        _check(self.width, self.max_rounds, self.aggregate)
+        if not isinstance(self.k, int) or self.k < 0:
+            raise ValueError(f"k must be an integer of at least 0; got {self.k!r}")
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        k = min(self.k, budget - 1)
+        beams = budget // (k + 1)
+        width = branching(self.width, beams)
+        return step_search(root, beams, width=width, max_rounds=self.max_rounds, aggregate=self.aggregate, lookahead=k)
+
+
+@dataclass(frozen=True, slots=True)
+class DVTS:
+    """Diverse verifier tree search: N // M independent subtrees side by side, each keeping its single best step.
+
+    From search-and-learn. Subtrees cannot crowd each other out, which keeps answers diverse where the verifier is
+    exploited. Every subtree is a ``Beam`` of M slots; the winner is a weighted vote over all of them. Where M does not
+    divide N, the first subtrees get one slot more.
+    """
+
+    width: Width = 4
+    max_rounds: int = 40
+    aggregate: Aggregate = "last"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+
+    def __post_init__(self) -> None:
+        _check(self.width, self.max_rounds, self.aggregate)
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        subtrees = max(1, budget // branching(self.width, budget))
+        each, extra = divmod(budget, subtrees)
+        sizes = [each + (i < extra) for i in range(subtrees)]
+        outcomes = yield from lockstep(
+            [
+                step_search(
+                    Candidate(root.question, root.key.child("tree", i)),
+                    size,
+                    width=size,
+                    max_rounds=self.max_rounds,
+                    aggregate=self.aggregate,
+                )
+                for i, size in enumerate(sizes)
+            ]
+        )
+        candidates = tuple(candidate for outcome in outcomes for candidate in outcome.candidates)
+        scores = tuple(score for outcome in outcomes for score in outcome.scores)
+        return Outcome(candidates, scores, weighted_vote(candidates, scores))
+
+
+def _check(width: Width, max_rounds: int, aggregate: str) -> None:
+    check_width(width)
+    check_aggregate(aggregate)
+    if not isinstance(max_rounds, int) or max_rounds < 1:
+        raise ValueError(f"max_rounds must be a positive integer; got {max_rounds!r}")

@@ -1,0 +1,66 @@
+"""Parallel sampling: majority vote, best-of-N and weighted best-of-N (paper section 3.3 of the notes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ttscale._requests import Search
+from ttscale._roles import Role
+from ttscale._select import Aggregate, best, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale._types import Candidate, Outcome
+from ttscale.strategies._waves import draw_whole, judge
+
+Choose = Callable[[Sequence[Candidate], Sequence[float | None]], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MajorityVote:
+    """Self-consistency: draw N solutions, take the most frequent answer. Needs no verifier.
+
+    A candidate's score is the share of the votes that its answer got.
+    """
+
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        candidates = yield from draw_whole(root, budget)
+        votes = vote_weights(candidates, [1.0] * len(candidates))
+        voters = sum(vote > 0 for vote in votes)
+        shares = tuple(vote / voters if vote else None for vote in votes)
+        return Outcome(tuple(candidates), shares, majority_vote(candidates))
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfN:
+    """Draw N solutions, take the one the verifier scores highest."""
+
+    aggregate: Aggregate = "last"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+
+    def __post_init__(self) -> None:
+        check_aggregate(self.aggregate)
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        return (yield from _sample_and_choose(root, budget, self.aggregate, best))
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedBestOfN:
+    """Draw N solutions, sum the verifier's scores over equivalent answers, take the answer with the highest sum."""
+
+    aggregate: Aggregate = "last"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+
+    def __post_init__(self) -> None:
+        check_aggregate(self.aggregate)
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        return (yield from _sample_and_choose(root, budget, self.aggregate, weighted_vote))
+
+
+def _sample_and_choose(root: Candidate, n: int, how: Aggregate, choose: Choose) -> Search[Outcome]:
+    candidates = yield from draw_whole(root, n)
+    scores = yield from judge(candidates, how)
+    return Outcome(tuple(candidates), tuple(scores), choose(candidates, scores))

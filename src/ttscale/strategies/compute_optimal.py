@@ -1,0 +1,69 @@
+"""The compute-optimal scheduler: probe, estimate difficulty, go on with the strategy that pays (paper section 3).
+
+The paper does not charge for estimating difficulty; here the probe comes out of the same N and its solutions compete in
+the final vote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ttscale._requests import Search
+from ttscale._roles import Role
+from ttscale._select import Aggregate, check_aggregate, weighted_vote
+from ttscale._types import Candidate, Outcome
+from ttscale.strategies._waves import draw_whole, judge
+from ttscale.strategies.policy import Policy, default_policy
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeOptimalScheduler:
+    """Spend N where it pays: by a policy over predicted difficulty.
+
+    ``probe`` solutions are drawn and judged first (None: the policy's own number, else a quarter of N and at most 8);
+    difficulty is 1 minus their mean final verifier score, where one that was cut off counts as 0. The ``policy`` (None:
+    the paper's findings, see ``default_policy``) names the strategy that spends the rest. The winner is a weighted
+    vote over everything.
+    """
+
+    policy: Policy | None = None
+    probe: int | None = None
+    aggregate: Aggregate = "last"
+
+    def __post_init__(self) -> None:
+        check_aggregate(self.aggregate)
+        if self.probe is not None and (not isinstance(self.probe, int) or self.probe < 1):
+            raise ValueError(f"probe must be a positive integer or None; got {self.probe!r}")
+        if self.policy is not None and not isinstance(self.policy, Policy):
+            raise ValueError("policy must be a Policy; ComputeOptimalScheduler.load(path) reads one from JSON")
+
+    @staticmethod
+    def load(path: str | Path, probe: int | None = None) -> ComputeOptimalScheduler:
+        """A scheduler with the policy saved at ``path``."""
+        return ComputeOptimalScheduler(Policy.load(path), probe)
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """The probe's roles and those of every strategy in the policy."""
+        own: frozenset[Role] = frozenset({"generator", "verifier"})
+        return own | (self.policy.needs if self.policy else frozenset())
+
+    def for_roles(self, roles: frozenset[Role]) -> ComputeOptimalScheduler:
+        """The same scheduler with the default policy for these roles, where it has none of its own."""
+        return self if self.policy else replace(self, policy=default_policy(roles))
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        policy = self.policy or default_policy(frozenset({"generator", "verifier"}))
+        wanted = self.probe or policy.probe or max(1, min(8, budget // 4))
+        probe_root = Candidate(root.question, root.key.child("probe"))
+        probe = yield from draw_whole(probe_root, min(wanted, budget))
+        probe_scores = yield from judge(probe, self.aggregate)
+        difficulty = 1 - sum(score or 0.0 for score in probe_scores) / len(probe)
+        strategy = policy.lookup(difficulty, budget)
+        candidates, scores = tuple(probe), tuple(probe_scores)
+        if budget > len(probe):
+            rest = yield from strategy.search(Candidate(root.question, root.key.child("main")), budget - len(probe))
+            candidates, scores = candidates + rest.candidates, scores + rest.scores
+        note = f"difficulty {difficulty:.2f} -> {strategy!r}"
+        return Outcome(candidates, scores, weighted_vote(candidates, scores), note)

@@ -1,0 +1,157 @@
+"""The compute-optimal policy as data: (difficulty, budget) -> strategy (paper sections 3.2 and 5.3).
+
+A policy is JSON, fitted by ``ttscale.evaluation`` and loaded by users; this file reads, writes and looks up.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ttscale._roles import Role, Strategy
+from ttscale.strategies.beam import DVTS, Beam, Lookahead
+from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
+from ttscale.strategies.revision import SequentialRevision
+
+SCHEMA = 1
+
+STRATEGIES: dict[str, Any] = {
+    "majority_vote": MajorityVote,
+    "best_of_n": BestOfN,
+    "weighted_best_of_n": WeightedBestOfN,
+    "beam": Beam,
+    "dvts": DVTS,
+    "lookahead": Lookahead,
+    "sequential_revision": SequentialRevision,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which strategy to go on with, by difficulty and budget.
+
+    ``thresholds`` are ascending difficulties (1 - mean verifier score of the probe) that separate the bins, easiest
+    first; ``budgets`` are ascending N; ``strategies[bin][i]`` serves ``budgets[i]`` and what lies below the next one.
+    ``probe`` is the number of solutions the difficulty was estimated from when the policy was fitted, or None.
+    ``provenance`` says where it came from: models, data, seed, versions.
+    """
+
+    thresholds: tuple[float, ...]
+    budgets: tuple[int, ...]
+    strategies: tuple[tuple[Strategy, ...], ...]
+    probe: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if list(self.thresholds) != sorted(set(self.thresholds)) or not all(0 < t < 1 for t in self.thresholds):
+            raise ValueError(f"policy thresholds must ascend between 0 and 1; got {self.thresholds}")
+        if not self.budgets or list(self.budgets) != sorted(set(self.budgets)) or self.budgets[0] < 1:
+            raise ValueError(f"policy budgets must be ascending positive integers; got {self.budgets}")
+        bins, columns = len(self.thresholds) + 1, len(self.budgets)
+        if len(self.strategies) != bins or any(len(row) != columns for row in self.strategies):
+            raise ValueError(
+                f"a policy with {len(self.thresholds)} thresholds and {columns} budgets needs {bins} rows of {columns} "
+                f"strategies; got rows of {[len(row) for row in self.strategies]}"
+            )
+        if self.probe is not None and self.probe < 1:
+            raise ValueError(f"policy probe must be a positive integer or None; got {self.probe!r}")
+
+    def bin(self, difficulty: float) -> int:
+        """The bin of a difficulty: a difficulty equal to a threshold belongs to the harder side."""
+        return bisect_right(self.thresholds, difficulty)
+
+    def lookup(self, difficulty: float, budget: int) -> Strategy:
+        """The strategy for a question of this difficulty under this budget N."""
+        column = max(0, bisect_right(self.budgets, budget) - 1)
+        return self.strategies[self.bin(difficulty)][column]
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """All roles that any of its strategies asks for."""
+        return frozenset(role for row in self.strategies for strategy in row for role in getattr(strategy, "needs", ()))
+
+    def to_json(self) -> dict[str, Any]:
+        """The policy as JSON data."""
+        return {
+            "format": "ttscale-policy",
+            "schema": SCHEMA,
+            "thresholds": list(self.thresholds),
+            "budgets": list(self.budgets),
+            "strategies": [[spec_of(strategy) for strategy in row] for row in self.strategies],
+            "probe": self.probe,
+            "provenance": dict(self.provenance),
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> Policy:
+        """The policy in JSON data; ``ValueError`` says what is wrong with it."""
+        if not isinstance(data, dict) or data.get("format") != "ttscale-policy":
+            raise ValueError('not a ttscale policy: the JSON must be an object with "format": "ttscale-policy"')
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"policy schema {data.get('schema')!r}; this version of ttscale reads {SCHEMA}")
+        try:
+            return Policy(
+                tuple(float(t) for t in data["thresholds"]),
+                tuple(int(b) for b in data["budgets"]),
+                tuple(tuple(from_spec(spec) for spec in row) for row in data["strategies"]),
+                data.get("probe"),
+                dict(data.get("provenance") or {}),
+            )
+        except KeyError as error:
+            raise ValueError(f"the policy lacks the field {error}") from error
+        except TypeError as error:
+            raise ValueError(f"the policy has a field of the wrong type: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy as JSON."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(path: str | Path) -> Policy:
+        """Read a policy; ``ValueError`` names the file and what is wrong with it."""
+        try:
+            return Policy.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+def spec_of(strategy: Strategy) -> dict[str, Any]:
+    """A strategy as JSON data: its name and its settings."""
+    for name, cls in STRATEGIES.items():
+        if type(strategy) is cls:
+            settings = {f.name: getattr(strategy, f.name) for f in fields(STRATEGIES[name])}
+            return {"name": name} | settings
+    raise ValueError(f"{strategy!r} cannot be saved in a policy; those that can: {', '.join(STRATEGIES)}")
+
+
+def from_spec(spec: Any) -> Strategy:
+    """The strategy that JSON data describes."""
+    if not isinstance(spec, dict) or spec.get("name") not in STRATEGIES:
+        raise ValueError(f'a strategy is an object with a "name", one of {", ".join(STRATEGIES)}; got {spec!r}')
+    cls = STRATEGIES[spec["name"]]
+    settings = {key: value for key, value in spec.items() if key != "name"}
+    unknown = set(settings) - {f.name for f in fields(cls)}
+    if unknown:
+        raise ValueError(f"{spec['name']} has no setting {', '.join(sorted(unknown))}")
+    strategy: Strategy = cls(**settings)
+    return strategy
+
+
+def default_policy(roles: frozenset[Role]) -> Policy:
+    """A policy from the paper's findings, for models nobody has fitted one for (section 3.10 of the notes).
+
+    Easy questions: beam search degrades with budget there, so revise in one chain where there is a reviser, else vote
+    with weights. Medium and hard: beam search is ahead of best-of-N at every budget; at the highest ones its subtrees
+    are kept apart (DVTS), which keeps answers diverse where the verifier is exploited.
+    """
+    easy: Strategy = SequentialRevision(ratio=16.0) if "reviser" in roles else WeightedBestOfN()
+    return Policy(
+        thresholds=(1 / 3, 2 / 3),
+        budgets=(1, 16, 256),
+        strategies=((easy, easy, easy), (Beam(4), Beam(4), DVTS(4)), (Beam(4), Beam(4), DVTS(4))),
+        provenance={"source": "arXiv 2408.03314, sections 5.3 and 6.2; not fitted to any model"},
+    )

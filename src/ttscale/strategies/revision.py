@@ -1,0 +1,93 @@
+"""Sequential revisions: chains of attempts, each written after seeing the ones before (paper section 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+from ttscale._requests import Completion, Revise, Search
+from ttscale._roles import Role
+from ttscale._select import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale._types import Candidate, Outcome
+from ttscale.strategies._waves import judge, lockstep
+
+Selection = Literal["hierarchical", "majority"]
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialRevision:
+    """p chains of s revisions with p * s <= N, side by side.
+
+    ``ratio`` is sequential : parallel, r = s / p, so s = sqrt(N r) and p = sqrt(N / r), rounded and kept within N; 0
+    is all parallel, ``math.inf`` one chain. A reviser sees the ``context`` most recent finished attempts (4 in the
+    paper), and writes the first one after seeing none.
+
+    ``select``: "hierarchical" needs a verifier: best-of-N weighted inside each chain, then over the chains' winners.
+    "majority" needs none: one flat vote over every attempt (the paper found hierarchical voting to fail without a
+    verifier). When there is no verifier, ``solve`` takes "majority".
+    """
+
+    ratio: float = 1.0
+    context: int = 4
+    select: Selection = "hierarchical"
+    aggregate: Aggregate = "last"
+
+    def __post_init__(self) -> None:
+        check_aggregate(self.aggregate)
+        if not self.ratio >= 0:
+            raise ValueError(f"ratio must be a number of at least 0 (sequential : parallel); got {self.ratio!r}")
+        if not isinstance(self.context, int) or self.context < 0:
+            raise ValueError(f"context must be an integer of at least 0; got {self.context!r}")
+        if self.select not in ("hierarchical", "majority"):
+            raise ValueError(f'select must be "hierarchical" or "majority"; got {self.select!r}')
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """The roles this strategy asks for."""
+        return frozenset({"reviser", "verifier"} if self.select == "hierarchical" else {"reviser"})
+
+    def for_roles(self, roles: frozenset[Role]) -> SequentialRevision:
+        """The same revisions, selected by majority where there is no verifier."""
+        return self if "verifier" in roles else replace(self, select="majority")
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        length, chains = split(budget, self.ratio)
+        written = yield from lockstep([_chain(root, c, length, self.context) for c in range(chains)])
+        candidates = tuple(attempt for chain in written for attempt in chain)
+        if self.select == "majority":
+            votes = vote_weights(candidates, [1.0] * len(candidates))
+            voters = sum(vote > 0 for vote in votes)
+            shares = tuple(vote / voters if vote else None for vote in votes)
+            return Outcome(candidates, shares, majority_vote(candidates))
+        scores = tuple((yield from judge(candidates, self.aggregate)))
+        return Outcome(candidates, scores, _hierarchical(candidates, scores, length))
+
+
+def split(budget: int, ratio: float) -> tuple[int, int]:
+    """Chain length s and number of chains p for N = ``budget`` and r = s / p = ``ratio``, with p * s <= N."""
+    length = budget if math.isinf(ratio) else min(budget, max(1, round(math.sqrt(budget * ratio))))
+    return length, budget // length
+
+
+def _chain(root: Candidate, chain: int, length: int, context: int) -> Search[list[Candidate]]:
+    attempts: list[Candidate] = []
+    for position in range(length):
+        finished = [replace(attempt, attempts=()) for attempt in attempts if attempt.done and attempt.steps]
+        seen = tuple(finished[-context:]) if context else ()
+        key = root.key.child("chain", chain, position)
+        (reply,) = cast(Sequence[Completion], (yield [Revise(seen or (root,), key)]))
+        attempts.append(Candidate(root.question, key, reply.steps, reply.finish, seen))
+    return attempts
+
+
+def _hierarchical(candidates: Sequence[Candidate], scores: Sequence[float | None], length: int) -> int | None:
+    """The winner among the winners of each run of ``length`` candidates."""
+    winners = []
+    for start in range(0, len(candidates), length):
+        winner = weighted_vote(candidates[start : start + length], scores[start : start + length])
+        if winner is not None:
+            winners.append(start + winner)
+    final = weighted_vote([candidates[i] for i in winners], [scores[i] for i in winners])
+    return None if final is None else winners[final]
