@@ -21,7 +21,7 @@ PREFIX = "Compute "
 Item = int | str
 Expression = list[Item]
 
-_TOKEN = re.compile(r"\s*(\d+|[-+*()])")
+_TOKEN = re.compile(r"\s*([0-9]+|[-+*()])")
 
 HELP = (
     f"The bundled reference model only solves questions of the form 'Compute <expression>' with {MIN_OPERATIONS} to "

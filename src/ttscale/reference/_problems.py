@@ -16,7 +16,7 @@ from ttscale.reference._expressions import MAX_VALUE, PREFIX, Tree, exact, flatt
 
 LEVELS: dict[int, tuple[int, ...]] = {1: (2,), 2: (3,), 3: (4, 5), 4: (6, 7), 5: (8, 9)}
 """Level -> the numbers of operations it holds."""
-SPLITS = {"train": range(0, 80), "validation": range(80, 90), "test": range(90, 100)}
+SPLITS = {"train": range(80), "validation": range(80, 90), "test": range(90, 100)}
 """Split -> the hash buckets (of 100) it owns."""
 
 

@@ -23,10 +23,11 @@ LONGEST = 640
 
 
 class Document(NamedTuple):
-    """Token ids, and per token whether predicting it counts in the loss."""
+    """Token ids, per token whether predicting it counts in the loss, and what else a loss needs to know of it."""
 
     ids: list[int]
     counts: list[bool]
+    values: list[tuple[float, ...]] | None = None
 
 
 def encode(text: str) -> list[int]:

@@ -81,8 +81,8 @@ class Llama(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
-                scale = 0.02 if "embedding" in name else shape.width**-0.5 * (0.5 if "out" in name or "down" in name else 1)
-                nn.init.normal_(weight, std=scale)
+                residual = 0.5 if "out" in name or "down" in name else 1.0
+                nn.init.normal_(weight, std=0.02 if "embedding" in name else shape.width**-0.5 * residual)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(rows, length) ids, padded on the right -> (rows, length, width)."""
@@ -154,7 +154,7 @@ def save(model: Llama, folder: Path) -> None:
     GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0).save_pretrained(str(folder))
     save_file(to_hugging_face(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokenizer.save(folder)
-    (folder / "shape.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def load(folder: Path) -> Llama:

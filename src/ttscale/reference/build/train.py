@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,12 +37,24 @@ class Plan:
     save_every: int = 200
 
 
-Batch = tuple[Tensor, Tensor]
-Loss = Callable[[Llama, Tensor, Tensor], tuple[Tensor, int]]
+class Batch(NamedTuple):
+    """Documents padded together."""
+
+    ids: Tensor
+    """(rows, length)"""
+    counts: Tensor
+    """(rows, length), bool: is predicting this token part of the loss?"""
+    values: Tensor
+    """(rows, length, channels): whatever else the loss needs; no channels in plain language modelling"""
 
 
-def next_token_loss(model: Llama, ids: Tensor, counts: Tensor) -> tuple[Tensor, int]:
-    """Mean cross entropy over the counted tokens; ids and counts are (rows, length)."""
+Loss = Callable[[Llama, Batch], tuple[Tensor, int]]
+"""The loss of a batch, and how many tokens it was measured on."""
+
+
+def next_token_loss(model: Llama, batch: Batch) -> tuple[Tensor, int]:
+    """Mean cross entropy over the counted tokens."""
+    ids, counts = batch.ids, batch.counts
     hidden = model(ids[:, :-1])
     wanted = counts[:, 1:]
     logits = model.logits(hidden[wanted]).float()
@@ -68,10 +81,14 @@ def pad(rows: list[Document]) -> Batch:
     length = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     counts = torch.zeros(len(rows), length, dtype=torch.bool)
+    channels = len(rows[0].values[0]) if rows[0].values else 0
+    values = torch.zeros(len(rows), length, channels)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
         counts[i, : len(row.ids)] = torch.tensor(row.counts)
-    return ids, counts
+        if row.values:
+            values[i, : len(row.ids)] = torch.tensor(row.values)
+    return Batch(ids, counts, values)
 
 
 def rate(plan: Plan, step: int) -> float:
@@ -114,13 +131,13 @@ def train(
     running = 0.0
     while at["step"] < plan.steps:
         rng = random.Random(f"batches/{plan.seed}/{at['chunk']}")
-        for ids, counts in batches(chunks(int(at["chunk"])), plan.batch_tokens, rng)[int(at["inside"]) :]:
+        for batch in batches(chunks(int(at["chunk"])), plan.batch_tokens, rng)[int(at["inside"]) :]:
             factor = rate(plan, int(at["step"]))
             for optimizer in (muon, adam):
                 for group in optimizer.param_groups:
                     group["lr"] = plan.lr * factor
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                value, counted = loss(model, ids, counts)
+                value, counted = loss(model, batch)
             value.backward()
             torch.nn.utils.clip_grad_norm_(others, 1.0)
             for optimizer in (muon, adam):
@@ -130,7 +147,7 @@ def train(
             at["step"] += 1
             at["inside"] += 1
             at["tokens"] += counted
-            at["padded"] += ids.numel()
+            at["padded"] += batch.ids.numel()
             at["seconds"] = before + time.perf_counter() - started
             done = at["step"] >= plan.steps
             if at["step"] % 25 == 0 or done:

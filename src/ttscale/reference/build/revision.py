@@ -1,0 +1,85 @@
+"""The reviser's data: right answers after wrong attempts (paper 3.8), then after its own chains.
+
+Knows: graded attempts and the layout of a chain. Must not know: what is inside a solution.
+
+First round, the paper's recipe: for a right solution draw n from 0 to 4 wrong ones as context, the last of them the
+nearest to it in character edit distance. Two departures, both measured on the model card: a second right solution may
+follow the first (so that the model also learns to keep what is right: the paper's turned 38% of right answers wrong),
+and a second round trains on chains sampled from the reviser itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from rapidfuzz.distance import Levenshtein
+
+from ttscale.reference._format import MAX_ATTEMPTS, answer_of, revision_prompt
+from ttscale.reference._problems import Problem
+from ttscale.reference.build.collect import Sampled, decode
+from ttscale.reference.build.documents import LONGEST, Document, encode, solution_document
+from ttscale.reference.build.sampler import Sampler
+
+
+def nearest(target: str, others: Sequence[str]) -> str:
+    """The attempt with the smallest character edit distance to ``target``."""
+    return min(others, key=lambda other: (Levenshtein.distance(target, other), other))
+
+
+def pick(rng: random.Random, options: Sequence[tuple[str, int]]) -> str:
+    """One text, in proportion to how often it was sampled."""
+    mark = rng.random() * sum(times for _, times in options)
+    for text, times in options:
+        mark -= times
+        if mark < 0:
+            return text
+    return options[-1][0]
+
+
+def document(rng: random.Random, row: Sampled, again: float) -> Document | None:
+    """A chain of wrong attempts and a right one; with chance ``again`` one more right one after it."""
+    good = [(text, times) for text, times, right in row.solutions if right]
+    bad = [(text, times) for text, times, right in row.solutions if not right]
+    if not good:
+        return None
+    target = pick(rng, good)
+    n = min(int(rng.random() * (MAX_ATTEMPTS + 1)), sum(times for _, times in bad))
+    context = [pick(rng, bad) for _ in range(n)]
+    if context:
+        context[-1] = nearest(target, [text for text, _ in bad])
+    while sum(map(len, context)) > LONGEST:
+        context.pop(0)
+    attempts, counted = [*context, target], [False] * len(context) + [True]
+    if rng.random() < again:
+        attempts.append(target)
+        counted.append(True)
+    return solution_document(row.prompt, attempts, counted)
+
+
+def chain_document(rng: random.Random, prompt: str, attempts: Sequence[str], rights: Sequence[bool], good: Sequence[str]) -> Document | None:
+    """An on-policy chain cut somewhere and closed by a right solution, the nearest known one to the last attempt."""
+    if not good:
+        return None
+    n = int(rng.random() * (min(MAX_ATTEMPTS, len(attempts)) + 1))
+    start = int(rng.random() * (len(attempts) - n + 1))
+    context = list(attempts[start : start + n])
+    while sum(map(len, context)) > LONGEST:
+        context.pop(0)
+    target = nearest(context[-1], good) if context else good[int(rng.random() * len(good))]
+    return solution_document(prompt, [*context, target], [False] * len(context) + [True])
+
+
+def chains(sampler: Sampler, problems: Sequence[Problem], length: int, seed: int) -> list[list[tuple[str, bool]]]:
+    """One chain per problem: each attempt sees the last four before it. Attempts without an answer count as wrong."""
+    out: list[list[tuple[str, bool]]] = [[] for _ in problems]
+    for turn in range(length):
+        prompts = [
+            encode(revision_prompt(problem.prompt, [text for text, _ in chain]))
+            for problem, chain in zip(problems, out, strict=True)
+        ]
+        counters = sampler.sample(prompts, 1, seed * 1000 + turn)
+        for problem, chain, counter in zip(problems, out, counters, strict=True):
+            text = decode(next(iter(counter), ()))
+            chain.append((text, answer_of(text) == problem.answer))
+    return out
