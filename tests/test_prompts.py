@@ -11,50 +11,90 @@ from ttscale.prompts import (
     QWEN_MATH,
     SEARCH_AND_LEARN,
     THINKING,
-    Prompt,
-    prompt_for,
+    Family,
+    PromptFormat,
+    chat_turns,
+    family_of,
+    fill,
+    plain_text,
     split_steps,
     without_thinking,
 )
 
+FORM = PromptFormat(
+    system="S",
+    user="Q: {question}",
+    template="Q: {question}\nA: ",
+    examples=(("1+1", "2"),),
+    example_template="Q: {question}\nA: {solution}{eos}",
+    attempt_template="{attempt}{eos}A: ",
+    revision_request="Again.",
+    max_attempts=2,
+)
 
-def test_messages_and_text_hold_the_same_words() -> None:
-    prompt = Prompt(system="S", user="Q: {question}", document="Q: {question}\nA: ", shots=(("1+1", "2"),))
-    assert prompt.messages("2+2") == [
+
+def test_a_chat_holds_the_examples_the_question_and_the_last_attempts() -> None:
+    asked = [
         {"role": "system", "content": "S"},
         {"role": "user", "content": "Q: 1+1"},
         {"role": "assistant", "content": "2"},
         {"role": "user", "content": "Q: 2+2"},
     ]
-    assert prompt.text("2+2") == "S\n\nQ: 1+1\nA: 2\n\nQ: 2+2\nA: "
+    assert chat_turns(FORM, "2+2") == asked
+    assert chat_turns(FORM, "2+2", ["3", "5\n", "6"]) == [
+        *asked,
+        {"role": "assistant", "content": "5"},
+        {"role": "user", "content": "Again."},
+        {"role": "assistant", "content": "6"},
+        {"role": "user", "content": "Again."},
+    ]
+    bare = PromptFormat(system=None, revision_request=None)
+    assert chat_turns(bare, "q", ["a"]) == [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
-def test_braces_and_placeholders_in_a_question_are_left_alone() -> None:
-    question = r"Let $\frac{a}{b}$ and {question} and {0}"
-    assert Prompt(document="<{question}>").text(question) == f"<{question}>"
-    assert QWEN_MATH.messages(question)[-1]["content"] == question
+def test_a_document_holds_the_same() -> None:
+    assert plain_text(FORM, "2+2", eos="|") == "Q: 1+1\nA: 2|Q: 2+2\nA: "
+    assert plain_text(FORM, "2+2", ["3", "5\n", "6"], eos="|") == "Q: 1+1\nA: 2|Q: 2+2\nA: 5|A: 6|A: "
+    assert plain_text(PromptFormat(max_attempts=0), "q", ["a"]) == "q\n"
+    assert plain_text(PromptFormat(template="{bos}{question}"), "q", bos="<s>") == "<s>q"
 
 
-def test_a_prompt_without_its_blank_or_delimiter_is_refused() -> None:
+def test_braces_and_names_in_what_is_filled_in_are_left_alone() -> None:
+    question = r"Let $\frac{a}{b}$ and {question} and {eos} and {0}"
+    assert fill("<{question}>{eos}{x}", question=question, eos="|") == f"<{question}>|{{x}}"
+    assert chat_turns(PromptFormat(), question)[-1]["content"] == question
+
+
+def test_a_prompt_that_cannot_work_is_refused() -> None:
     with pytest.raises(ValueError, match=r"user must contain '\{question\}'"):
-        Prompt(user="hello")
-    with pytest.raises(ValueError, match="needs a delimiter"):
-        Prompt(delimiter="")
+        PromptFormat(user="hello")
+    with pytest.raises(ValueError, match="empty string"):
+        PromptFormat(stop=("",))
+    with pytest.raises(ValueError, match="unknown prompt setting 'sytem'"):
+        PromptFormat.from_json({"sytem": "x"})
+
+
+def test_a_prompt_comes_back_from_json() -> None:
+    data = {"chat": False, "examples": [["1+1", "2"]], "stop": ["x"], "max_attempts": 1}
+    assert PromptFormat.from_json(data) == PromptFormat(
+        chat=False, examples=(("1+1", "2"),), stop=("x",), max_attempts=1
+    )
 
 
 def test_the_four_shot_prompt_has_the_papers_shape() -> None:
-    assert len(FOUR_SHOT.shots) == 4
-    assert all(len(split_steps(solution, "\n")) >= 3 for _, solution in FOUR_SHOT.shots)
-    assert all("\\boxed{" in solution for _, solution in FOUR_SHOT.shots)
-    text = FOUR_SHOT.text("What is 6 * 7?")
+    form = FOUR_SHOT.prompt
+    assert len(form.examples) == 4
+    assert all(len(split_steps(solution, FOUR_SHOT.delimiter)) >= 3 for _, solution in form.examples)
+    assert all("\\boxed{" in solution for _, solution in form.examples)
+    text = plain_text(form, "What is 6 * 7?")
     assert text.count("Problem:\n") == 5
-    assert text.endswith("Problem:\nWhat is 6 * 7?\n\nSolution:\n")
+    assert text.endswith("\n\nProblem:\nWhat is 6 * 7?\n\nSolution:\n")
     # The stop string is what the model itself would write to go on with a sixth problem.
-    assert text.count(FOUR_SHOT.stop[0]) == 4
+    assert text.count(form.stop[0]) == 4
 
 
 @pytest.mark.parametrize(
-    ("model", "prompt"),
+    ("model", "family"),
     [
         ("Qwen/Qwen2.5-Math-7B-Instruct", QWEN_MATH),
         ("/models/Qwen2.5-1.5B-Instruct/", QWEN_MATH),
@@ -67,8 +107,8 @@ def test_the_four_shot_prompt_has_the_papers_shape() -> None:
         ("somebody/unheard-of", QWEN_MATH),
     ],
 )
-def test_the_family_is_read_from_the_name(model: str, prompt: Prompt) -> None:
-    assert prompt_for(model) is prompt
+def test_the_family_is_read_from_the_name(model: str, family: Family) -> None:
+    assert family_of(model) is family
 
 
 @pytest.mark.parametrize(

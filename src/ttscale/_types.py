@@ -72,6 +72,8 @@ class Step:
     """Sum over the tokens of the log-probability under the model at temperature 1."""
     certainty: float | None = field(default=None, compare=False)
     """Mean over the tokens of KL(uniform || model), the self-certainty of arXiv 2502.18581."""
+    drawn: int | None = field(default=None, compare=False)
+    """How many tokens were drawn where their ids are not known (servers); None where ``tokens`` holds them."""
 
 
 @dataclass(frozen=True, slots=True)

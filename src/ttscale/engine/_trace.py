@@ -99,7 +99,7 @@ def reply_event(request: Request, reply: Reply) -> Event:
     elif isinstance(request, Revise):
         event["attempts"] = [attempt.key.path for attempt in request.attempts]
     if isinstance(reply, Completion):
-        event["steps"] = [[s.text, s.tokens, s.logprob, s.certainty] for s in reply.steps]
+        event["steps"] = [[s.text, s.tokens, s.logprob, s.certainty, s.drawn] for s in reply.steps]
         event["finish"] = reply.finish
     else:
         event["scores"] = reply.step_scores
@@ -113,7 +113,7 @@ def read_reply(event: Event) -> Reply:
     cost = Cost(**event["cost"])
     if event["op"] == "score":
         return Verdict(tuple(event["scores"]), cost)
-    steps = tuple(Step(text, tuple(tokens), logprob, certainty) for text, tokens, logprob, certainty in event["steps"])
+    steps = tuple(Step(text, tuple(tokens), *records) for text, tokens, *records in event["steps"])
     return Completion(steps, event["finish"], cost)
 
 
