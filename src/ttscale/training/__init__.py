@@ -13,6 +13,11 @@ _HOME = {
     "QualityReport": "quality",
     "quality_report": "quality",
     "plot_reliability": "_quality_text",
+    "RolloutSummary": "rollouts",
+    "collect_rollouts": "rollouts",
+    "Problem": "problems",
+    "as_problems": "problems",
+    "load_problems": "problems",
 }
 
 __all__ = ["Judged", "QualityReport", "plot_reliability", "quality_report"]

@@ -1,0 +1,16 @@
+"""Where real data lies: TTSCALE_DATA, or shared/data beside the repository. Tests skip where it is absent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def data_file(name: str) -> Path:
+    root = os.environ.get("TTSCALE_DATA")
+    folder = Path(root) if root else Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not (folder / name).is_file():
+        pytest.skip(f"{name} is not here; set TTSCALE_DATA to its folder")
+    return folder / name
