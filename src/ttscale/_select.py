@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ttscale._answers import answer_classes
@@ -90,3 +91,29 @@ def best_so_far(
     scores = tuple(score for _, score in found)
     chosen = weighted_vote(candidates, scores)
     return candidates, scores, majority_vote(candidates) if chosen is None else chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How one answer fared: the first spelling seen, its candidates, and its share of all weight."""
+
+    answer: str
+    count: int
+    share: float
+
+
+def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> list[Vote]:
+    """The answers with their votes, heaviest first; by number of candidates where nothing was scored."""
+    scored = any(score for score in scores)
+    weights = [score if scored else 1.0 for score in scores]
+    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, answer_class in enumerate(answer_classes(answers)):
+        if answer_class is not None:
+            groups[answer_class].append(index)
+    total = math.fsum(weights[i] or 0.0 for members in groups.values() for i in members)
+    votes = [
+        Vote(answers[members[0]] or "", len(members), math.fsum(weights[i] or 0.0 for i in members) / (total or 1.0))
+        for members in groups.values()
+    ]
+    return sorted(votes, key=lambda vote: -vote.share)

@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 @cache
 def load(role: Role) -> Any:
     """The bundled generator, verifier or reviser."""
-    from ttscale.hf import HFGenerator, HFReviser, HFVerifier
-    from ttscale.reference import path
+    from ttscale.hf import HFGenerator, HFReviser, ImplicitVerifier
 
     if role == "verifier":
-        return HFVerifier(str(path("verifier")))
+        return ImplicitVerifier(_model("verifier"), _model("generator"))
     return HFGenerator(_model("generator")) if role == "generator" else HFReviser(_model("reviser"))
 
 

@@ -42,9 +42,9 @@ class Policy:
 
     thresholds: tuple[float, ...]
     budgets: tuple[int, ...]
-    strategies: tuple[tuple[Strategy, ...], ...]
+    strategies: tuple[tuple[Strategy, ...], ...] = field(repr=False)
     probe: int | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self) -> None:
         if list(self.thresholds) != sorted(set(self.thresholds)) or not all(0 < t < 1 for t in self.thresholds):

@@ -1,0 +1,83 @@
+"""The command line: what people and machines read, exit codes, errors without tracebacks. Uses the bundled models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ttscale._types import Candidate, Key, Question, Step
+from ttscale.cli import main
+
+
+def test_solve_prints_the_answer_the_votes_and_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Compute (17 + 5) * 3 - 48", "--budget", "16"]) == 0
+    shown = capsys.readouterr()
+    assert "answer      18\n" in shown.out
+    assert "confidence  " in shown.out
+    assert "16 generations" in shown.out
+    assert shown.err == ""
+
+
+def test_json_is_one_object_with_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Compute 2 + 3 * 4", "--budget", "4", "--strategy", "best-of-n", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["answer"] == "14"
+    assert len(result["candidates"]) == 4
+    assert result["cost"]["generations"] == 4
+    assert result["cost"]["verifier_calls"] == 4
+    assert sum(vote["count"] for vote in result["votes"]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["solve", "  "], "question"),
+        (["solve", "Compute 1 + 2", "--budget", "0"], "budget must be an integer from 1 to"),
+        (["solve", "Compute 1 + 2", "--strategy", "beem"], "did you mean beam"),
+        (["solve", "What is the capital of France?"], "generator="),
+        (["solve", "Compute 1 + 2", "--generator", "./no-such-model"], "no-such-model"),
+        (["solve", "Compute 1 + 2", "--max-tokens", "-3"], "tokens"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.startswith("ttscale: ")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["solve", "Compute 1 + 2", "--budget", "64", "--max-tokens", "60"])
+    assert "stopped by  the limit on tokens" in capsys.readouterr().out
+
+
+def test_the_installed_command_runs() -> None:
+    done = subprocess.run([sys.executable, "-m", "ttscale.cli", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ttscale ")
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("solve", "eval", "sweep", "fit-policy", "report", "train"))
+
+
+def test_free_text_without_an_answer_is_shown_whole() -> None:
+    from ttscale._cost import Cost
+    from ttscale._types import Result
+    from ttscale.cli import as_text
+    from ttscale.engine._trace import Trace
+
+    question = Question.of("Tell me a story")
+    story = Candidate(question, Key((0,)), (Step("Once upon a time."),), "stop")
+    result = Result(question, None, story.text, 0.7, (story,), (0.7,), "BestOfN()", Cost(), Trace(question))
+    assert as_text(result).splitlines()[0] == "Once upon a time."
