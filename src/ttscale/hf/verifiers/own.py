@@ -1,10 +1,9 @@
 """Process and outcome reward models trained by ttscale: token classification, read at the end of each step.
 
-Knows: the layout of ``ttscale_verifier.json``. Must not know: search.
+Knows: two-label heads. Must not know: search.
 
-Input as trained (TRL's): the prompt's ids, then for each step its ids and the separator's; no separator between prompt
-and first step. The probability is softmax(logits)[1] in fp32 at the last id of each separator (an ORM: of the last
-one). ``ttscale_verifier.json``: ``{"separator": "\\n", "kind": "prm", "template": "{question}\\n"}``.
+The input is ``layout.encode_steps``, as in training. The probability is softmax(logits)[1] in fp32 at the position
+read for each step (an ORM: of the last one).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Score, Verdict
 from ttscale.hf.model import HFModel
-from ttscale.hf.prompts import PromptFormat, encode, read_settings
+from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 
 
 class HFVerifier:
@@ -27,11 +26,7 @@ class HFVerifier:
     def __init__(self, model: HFModel | str) -> None:
         own = model if isinstance(model, HFModel) else None
         self.model = own or HFModel(str(model), auto_class="AutoModelForTokenClassification")
-        settings = read_settings(self.model.name, "ttscale_verifier.json")
-        self.separator: str = settings.get("separator", "\n")
-        self.kind: str = settings.get("kind", "prm")
-        self._prompt = PromptFormat(chat=False, template=settings.get("template", "{question}\n"))
-        self._separator_ids = self.model.tokenizer(self.separator, add_special_tokens=False)["input_ids"]
+        self.format = VerifierFormat.of_checkpoint(self.model.name)
         self.name = self.model.name
         self.worker = self.model.worker
 
@@ -44,12 +39,9 @@ class HFVerifier:
             candidate = request.candidate
             if not candidate.steps:
                 raise RoleError(f"cannot score the empty candidate {candidate.key} of question {candidate.question.id}")
-            ids = encode(self.model.tokenizer, self._prompt, candidate.question.prompt)
-            reads = []
-            for step in candidate.steps:
-                text = step.text.removesuffix(self.separator)
-                ids += self.model.tokenizer(text, add_special_tokens=False)["input_ids"] + self._separator_ids
-                reads.append(len(ids) - 1)
+            steps = [step.text for step in candidate.steps]
+            attempts = [attempt.text for attempt in candidate.attempts if attempt.steps]
+            ids, reads = encode_steps(self.model.tokenizer, self.format, candidate.question.prompt, steps, attempts)
             if len(ids) > self.model.context_length:
                 raise RoleError(
                     f"candidate {candidate.key} of question {candidate.question.id} is {len(ids)} tokens long, the "
@@ -62,6 +54,6 @@ class HFVerifier:
                 flops=self.model.flops(len(ids), 0, len(ids)),
                 seconds=time.perf_counter() - began,
             )
-            values = tuple(round(score, 6) for score in (scores[-1:] if self.kind == "orm" else scores))
+            values = tuple(round(score, 6) for score in (scores[-1:] if self.format.kind == "orm" else scores))
             verdicts.append(Verdict(values, cost))
         return verdicts

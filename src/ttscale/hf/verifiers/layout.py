@@ -1,0 +1,85 @@
+"""How a solution is laid out for a verifier trained by ttscale: one function for training and for inference.
+
+Knows: text, tokenizers, the JSON a verifier's checkpoint carries. Must not know: models, tensors, search.
+
+``ttscale_verifier.json`` lies beside the weights; every field may be left out::
+
+    {"kind": "prm", "separator": "\\n", "attempts": false, "prompt": {"chat": false, "template": "{question}\\n"},
+     "scale": 1.0, "bias": 0.0}
+
+``prompt`` holds the fields of ``PromptFormat``; ``"template"`` alone is short for a plain prompt with that template.
+``kind`` is "prm" (a score per step), "orm" (one score, after the last step) or "implicit" (log-likelihood ratio; the
+only one that uses ``scale`` and ``bias``). With ``attempts`` the earlier attempts of a revision stand in the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from ttscale.hf.prompts import encode, read_settings
+from ttscale.prompts import PromptFormat
+
+Kind: TypeAlias = Literal["prm", "orm", "implicit"]
+FILE = "ttscale_verifier.json"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierFormat:
+    """What a verifier's checkpoint says about its input and its scores. Plain data, saved as JSON."""
+
+    kind: Kind = "prm"
+    separator: str = "\n"
+    """Written after every step, whatever the step ended in; the score is read at its last token."""
+    prompt: PromptFormat = PromptFormat(chat=False)
+    attempts: bool = False
+    """Whether the earlier attempts of a revision are shown, as the reviser saw them."""
+    scale: float = 1.0
+    bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"verifier kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if not self.separator:
+            raise ValueError("the separator of a verifier must not be empty")
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> VerifierFormat:
+        """The format in a parsed ``ttscale_verifier.json``; unknown names are a ``ValueError``."""
+        settings = dict(data)
+        template = settings.pop("template", None)
+        prompt = {"chat": False} | ({} if template is None else {"template": template}) | settings.pop("prompt", {})
+        unknown = sorted(set(settings) - {"kind", "separator", "attempts", "scale", "bias"})
+        if unknown:
+            raise ValueError(f"unknown setting {unknown[0]!r} in {FILE}")
+        return VerifierFormat(prompt=PromptFormat.from_json(prompt), **settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``from_json`` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def of_checkpoint(folder: str | Path) -> VerifierFormat:
+        """The format a local checkpoint carries, or the default when it has none."""
+        return VerifierFormat.from_json(read_settings(folder, FILE))
+
+
+def encode_steps(
+    tokenizer: Any, form: VerifierFormat, question: str, steps: Sequence[str], attempts: Sequence[str] = ()
+) -> tuple[list[int], list[int]]:
+    """(token ids, the position to read each step's score at).
+
+    The prompt, then for each step its own ids and the separator's, tokenised apart so that none merges over a border;
+    no separator between prompt and first step (TRL's layout).
+    """
+    ids = encode(tokenizer, form.prompt, question, attempts if form.attempts else ())
+    separator = list(tokenizer(form.separator, add_special_tokens=False)["input_ids"])
+    if not separator:
+        raise ValueError(f"the tokenizer turns the separator {form.separator!r} into no token at all")
+    reads = []
+    for step in steps:
+        ids += list(tokenizer(step.removesuffix(form.separator), add_special_tokens=False)["input_ids"]) + separator
+        reads.append(len(ids) - 1)
+    return ids, reads
