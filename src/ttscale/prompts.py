@@ -227,3 +227,12 @@ def split_steps(text: str, delimiter: str) -> list[str]:
     if start < len(text):
         steps[-1:] = ["".join(steps[-1:]) + text[start:]]
     return steps
+
+
+def without_marks(text: str, marks: Sequence[str]) -> str:
+    """``text`` without any of ``marks``, strings that would mean something to a verifier, however they are nested."""
+    left = text
+    while any(mark in left for mark in marks):
+        for mark in marks:
+            left = left.replace(mark, "")
+    return left

@@ -1,0 +1,147 @@
+"""A verifier that vLLM serves: a PRM under /pooling, an ORM under /classify.
+
+It knows how public verifiers want a solution laid out (their model cards and public code)
+and what the two endpoints return; nothing of search. A failure is an error, never a score of 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ttscale._errors import RoleError
+from ttscale._requests import Score, Verdict
+from ttscale._select import Aggregate
+from ttscale.openai._connection import Connection
+from ttscale.openai._reply import read_rows
+from ttscale.openai._writer import one_connection, together
+from ttscale.prompts import QWEN_MATH, chat_turns, without_marks
+
+Activation = Literal["none", "sigmoid", "softmax"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a served verifier wants a solution, and how its reply is read."""
+
+    path: str
+    """Where it is served, relative to the base URL; "/.." goes to the server's root."""
+    write: Callable[[str, Sequence[str]], dict[str, object]]
+    """From the question and the texts of the steps to what the request holds: "messages" or "input"."""
+    per_step: bool
+    column: int
+    """Which number of a row is the probability that all is well, where a row has several."""
+    aggregate: Aggregate
+    """What suits its step scores."""
+    serve: str
+    """How to serve it, for error messages."""
+
+
+def _qwen(question: str, steps: Sequence[str]) -> dict[str, object]:
+    text = "".join(without_marks(step, ["<extra_0>"]).strip() + "<extra_0>" for step in steps)
+    return {"messages": [*chat_turns(QWEN_MATH.prompt, question), {"role": "assistant", "content": text}]}
+
+
+def _shepherd(question: str, steps: Sequence[str]) -> dict[str, object]:
+    return {"input": question + " " + "".join(without_marks(step, ["ки"]).strip() + " ки\n" for step in steps)}
+
+
+def _whole(question: str, steps: Sequence[str]) -> dict[str, object]:
+    solution = "".join(steps).strip()
+    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": solution}]}
+
+
+LAYOUTS = {
+    "qwen-prm": Layout("/../pooling", _qwen, True, 1, "prod", "vllm serve Qwen/Qwen2.5-Math-PRM-7B"),
+    "math-shepherd": Layout(
+        "/../pooling",
+        _shepherd,
+        True,
+        0,
+        "min",
+        "vllm serve peiyi9979/math-shepherd-mistral-7b-prm --convert reward --pooler-config "
+        '\'{"pooling_type": "STEP", "step_tag_id": 12902, "returned_token_ids": [648, 387]}\'',
+    ),
+    "orm": Layout("/../classify", _whole, False, 1, "last", "vllm serve MODEL --runner pooling --convert classify"),
+}
+
+
+class OpenAIVerifier:
+    """Scores from a reward model behind vLLM.
+
+    ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
+    probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
+    ``base_url`` is the one that ends in /v1. Text that would look like a step mark is taken out of the steps.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | Sequence[str] | None = None,
+        *,
+        layout: Layout | str,
+        api_key: str | None = None,
+        connection: Connection | None = None,
+        activation: Activation = "none",
+    ) -> None:
+        if isinstance(layout, str) and layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or a Layout; got {layout!r}")
+        if activation not in ("none", "sigmoid", "softmax"):
+            raise ValueError(f'activation must be "none", "sigmoid" or "softmax"; got {activation!r}')
+        self.model, self.name = model, model
+        self.connection = one_connection(connection, base_url, api_key)
+        self._layout = LAYOUTS[layout] if isinstance(layout, str) else layout
+        self._activation = activation
+        self.aggregate = self._layout.aggregate
+
+    def __repr__(self) -> str:
+        return f"OpenAIVerifier({self.model!r}, {', '.join(map(repr, self.connection.endpoints))})"
+
+    async def score(self, requests: Sequence[Score], /) -> list[Verdict]:
+        """One verdict per request, asked for all at once within the connection's limit."""
+        return await together([self._score(request) for request in requests])
+
+    async def _score(self, request: Score) -> Verdict:
+        candidate, layout = request.candidate, self._layout
+        where = f"question {candidate.question.id!r}, candidate {candidate.key}"
+        if not candidate.steps:
+            raise RoleError(f"cannot score a candidate without steps ({where})")
+        steps = [step.text for step in candidate.steps]
+        body = {"model": self.model, **layout.write(candidate.question.prompt, steps)}
+        rows, cost = await self.connection.post(layout.path, body, read_rows, where=where, seed=candidate.key.seed)
+        nested = [row if isinstance(row, list) else [row] for row in rows]
+        if layout.per_step:
+            if len(nested) != len(steps):
+                raise RoleError(
+                    f"the server returned {len(nested)} rows for {len(steps)} steps ({where}); serve the model so that "
+                    f"it pools at the step marks only: {layout.serve}"
+                )
+        else:
+            nested = [nested[-1] if isinstance(rows[-1], list) else rows]
+        return Verdict(tuple(self._probability(row, where) for row in nested), cost)
+
+    def _probability(self, row: Sequence[Any], where: str) -> float:
+        if not row or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in row):
+            raise RoleError(f"the server returned {row!r} as scores ({where})")
+        values = [float(x) for x in row]
+        column = self._layout.column if len(values) > 1 else 0
+        if column >= len(values) or len(values) > 2:
+            raise RoleError(
+                f"the server returned {len(values)} scores where one or two were expected ({where}); is this a reward "
+                f"model with the layout given? serve it like this: {self._layout.serve}"
+            )
+        if self._activation == "sigmoid":
+            value = 0.5 * (1 + math.tanh(values[column] / 2))
+        elif self._activation == "softmax":
+            exps = [math.exp(x - max(values)) for x in values]
+            value = exps[column] / sum(exps)
+        else:
+            value = values[column]
+        if not 0 <= value <= 1:
+            raise RoleError(
+                f"the server returned the score {value:.4g} ({where}), which is no probability; pass "
+                f'activation="sigmoid" (one raw score) or "softmax" (two)'
+            )
+        return value

@@ -1,0 +1,250 @@
+"""A small OpenAI-compatible server for tests: a toy language model, the ways real servers differ, and faults on demand.
+
+The toy model writes ``step <k> <digit>`` lines and ends with an answer. Each line is a hash of the text before it and
+the seed (at temperature 0 of the text alone), so a request has one right reply, whatever failed before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+FAULTS = ("drop", "cut", "truncated", "none", "two", "html", "429", "500", "503", "slow")
+Fault = str
+DIGITS = 3
+
+
+def toy_line(text: str, seed: int) -> str | None:
+    """The next line of a solution that reads ``text`` so far, None at its end."""
+    number = int.from_bytes(hashlib.blake2b(f"{seed}/{text}".encode(), digest_size=4).digest(), "big")
+    written = text.count("step ")
+    if "Answer" in text:
+        return None
+    if written >= 2 and (number >> 8) % 3 == 0:
+        return f"Answer: {number % DIGITS}"
+    return f"step {written + 1} {number % 10}\n"
+
+
+@dataclass
+class FakeServer:
+    """Counts and answers requests. ``fault`` says for the n-th one (from 0) what goes wrong, or None."""
+
+    kind: Literal["vllm", "sglang", "transformers", "llama.cpp", "openai"] = "vllm"
+    fault: Callable[[int, dict[str, Any]], Fault | None] = lambda n, body: None
+    delimiter: str = "\n"
+    trims: bool = False
+    """Whether its chat template drops white space at the end of a partial message."""
+    write: Callable[[str, int], str | None] = toy_line
+    answer: Callable[[str, dict[str, Any]], Any] | None = None
+    """Replaces the toy model altogether: from path and body to the JSON of the reply."""
+    retry_after: str | None = None
+    code: str | None = None
+    """The error code that goes with a status."""
+    usage: bool = True
+    requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    faulty: int = 0
+    busiest: int = 0
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._server: ThreadingHTTPServer | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [body for _, body, _ in self.requests]
+
+    def start(self) -> FakeServer:
+        """Listen, on the same port as before if there was one."""
+        handler = type("Handler", (_Handler,), {"fake": self})
+        ThreadingHTTPServer.allow_reuse_address = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        assert self._server is not None
+        self._server.shutdown()
+        self._server.server_close()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        with self._lock:
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
+    def count(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
+        with self._lock:
+            self.requests.append((path, body, headers))
+            return len(self.requests) - 1
+
+    def reply(self, path: str, body: dict[str, Any]) -> Any:
+        if self.answer is not None:
+            return self.answer(path, body)
+        chat = "chat" in path
+        text = self.document(body) if chat else body["prompt"]
+        seed = 0 if body.get("temperature") == 0 else body.get("seed", 0)
+        stops = body.get("stop") or []
+        new, finish, matched = self.sample(text, seed, stops, body.get("max_tokens", body.get("max_completion_tokens")))
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
+        choice |= {"message": {"role": "assistant", "content": new}} if chat else {"text": new}
+        if self.kind == "vllm":
+            choice["stop_reason"] = matched
+        elif self.kind == "sglang":
+            choice["matched_stop"] = matched or 151645
+        if body.get("logprobs"):
+            choice["logprobs"] = self.logprobs(new, chat)
+        data = {"id": "x", "object": "reply", "model": body["model"], "choices": [choice]}
+        words = len(new.split()) + 1
+        if self.usage:
+            details = {"prompt_tokens_details": {"cached_tokens": 2}} if self.kind == "vllm" else {}
+            data["usage"] = {"prompt_tokens": len(text.split()), "completion_tokens": words, **details}
+        return data
+
+    def document(self, body: dict[str, Any]) -> str:
+        """The chat laid out as text; a partial message of the assistant is continued where the server can."""
+        *turns, last = body["messages"]
+        text = "".join(f"<{turn['role']}>{turn['content']}</>" for turn in turns)
+        goes_on = body.get("continue_final_message") or self.kind == "llama.cpp"
+        if last["role"] == "assistant" and goes_on:
+            return f"{text}<assistant>{last['content'].rstrip() if self.trims else last['content']}"
+        return f"{text}<{last['role']}>{last['content']}</><assistant>"
+
+    def sample(self, text: str, seed: int, stops: list[str], limit: int | None) -> tuple[str, str, str | None]:
+        """New text, finish_reason and the stop string that was hit."""
+        new = ""
+        while limit is None or len(new.split()) < limit:
+            solution = (text + new).rpartition("<assistant>")[2]
+            if self.trims and solution and not solution.endswith(self.delimiter):
+                line: str | None = self.delimiter
+            else:
+                line = self.write(solution, seed)
+            if line is None:
+                return new, "stop", None
+            new += line
+            hit = next((stop for stop in stops if stop in new), None)
+            if hit is not None:
+                kept = self.kind == "transformers"
+                return (new if kept else new[: new.index(hit)]), "stop", hit
+        return new, "length", None
+
+    @staticmethod
+    def logprobs(new: str, chat: bool) -> Any:
+        words = [word for line in new.splitlines(keepends=True) for word in _words(line)]
+        if chat:
+            return {"content": [{"token": word, "logprob": -len(word) / 8} for word in [*words, "<end>"]]}
+        return {"tokens": words, "token_logprobs": [-len(word) / 8 for word in words]}
+
+
+def _words(line: str) -> list[str]:
+    parts = line.split(" ")
+    return [part + " " for part in parts[:-1]] + [parts[-1]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeServer
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one packet per reply; two would wait for each other's acknowledgement
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def do_GET(self) -> None:
+        owners = {"vllm": "vllm", "sglang": "sglang", "llama.cpp": "llamacpp", "openai": "system"}
+        self._send(200, {"object": "list", "data": [{"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}]})
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        body = json.loads(raw)
+        number = self.fake.count(self.path, body, {k.lower(): v for k, v in self.headers.items()})
+        with self.fake.busy():
+            fault = self.fake.fault(number, body)
+            if fault is not None:
+                self.fake.faulty += 1
+                self._fail(fault, body)
+                return
+            if self.fake.delay:
+                time.sleep(self.fake.delay)
+            self._send(200, self.fake.reply(self.path, body))
+
+    def _fail(self, fault: Fault, body: dict[str, Any]) -> None:
+        if fault == "drop":
+            self.close_connection = True
+            return
+        if fault.isdigit():
+            said = f"fault for {self.headers.get('authorization')}"
+            self._send(int(fault), {"error": {"message": said, "code": self.fake.code}})
+            return
+        data = self.fake.reply(self.path, body)
+        text = json.dumps(data).encode()
+        if fault == "slow":  # headers at once, then a byte now and then
+            self._head(200, len(text))
+            try:
+                for i in range(20):
+                    self.wfile.write(text[i : i + 1])
+                    self.wfile.flush()
+                    time.sleep(0.05)
+            except OSError:
+                pass
+            self.close_connection = True
+        elif fault == "cut":
+            self._head(200, len(text))
+            self.wfile.write(text[: len(text) // 2])
+            self.close_connection = True
+        elif fault == "truncated":
+            self._send_bytes(200, text[: len(text) // 2])
+        elif fault == "html":
+            self._send_bytes(200, b"<html>gateway</html>", kind="text/html")
+        else:
+            name = "choices" if "choices" in data else "data"
+            data[name] = [] if fault == "none" else data[name] * 2
+            self._send(200, data)
+
+    def _send(self, status: int, data: Any) -> None:
+        self._send_bytes(status, json.dumps(data).encode())
+
+    def _send_bytes(self, status: int, content: bytes, kind: str = "application/json") -> None:
+        self._head(status, len(content), kind)
+        try:
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True
+
+    def _head(self, status: int, length: int, kind: str = "application/json") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        if self.fake.retry_after is not None and status in (429, 503):
+            self.send_header("Retry-After", self.fake.retry_after)
+        self.end_headers()
+
+
+@contextmanager
+def serving(**settings: Any) -> Iterator[FakeServer]:
+    """A running server; ends with the block."""
+    server = FakeServer(**settings).start()
+    try:
+        yield server
+    finally:
+        server.stop()
