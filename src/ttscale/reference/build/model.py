@@ -124,8 +124,22 @@ def to_hugging_face(model: Llama) -> dict[str, Tensor]:
     return {name: weight.detach().to(torch.bfloat16).clone().contiguous() for name, weight in out.items()}
 
 
+SETTINGS = {
+    "prompt": {
+        "chat": False,
+        "template": "{bos}{question}\n",
+        "attempt_template": "{attempt}{eos}",
+        "max_attempts": 4,
+    },
+    "delimiter": "\n",
+    "temperature": 1.0,
+    "max_new_tokens": 512,
+}
+"""How ``ttscale.hf`` lays out a question for these models; a test compares it with ``prompt`` and ``revision_prompt``."""
+
+
 def save(model: Llama, folder: Path) -> None:
-    """config.json, generation_config.json, model.safetensors (bfloat16) and the tokenizer."""
+    """config.json, generation_config.json, model.safetensors (bfloat16), the tokenizer and ttscale.json."""
     from safetensors.torch import save_file
     from transformers import GenerationConfig, LlamaConfig
 
@@ -154,6 +168,7 @@ def save(model: Llama, folder: Path) -> None:
     GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0).save_pretrained(str(folder))
     save_file(to_hugging_face(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokenizer.save(folder)
+    (folder / "ttscale.json").write_text(json.dumps(SETTINGS, indent=1) + "\n")
     (folder / "model.safetensors").chmod(0o644)
 
 
