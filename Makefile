@@ -1,0 +1,73 @@
+# Two commands are all you need: `make demo` and `make test`. Everything goes into .venv; the rest of the machine is left alone.
+#
+#   PYTHON=python3.12 make test    another Python (3.11 or newer)
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test    on Linux: torch without CUDA, a much smaller download
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+# One thread per process: small models run slower on more, and results are compared bit by bit. No test may reach a hub.
+export OMP_NUM_THREADS := 1
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.NOTPARALLEL:
+.PHONY: demo test lint types docs wheel pytest serve-docs constraints clean
+
+## Solve three questions with the model that ships with the library.
+demo: $(VENV)/installed
+	$(BIN)/ttscale solve "Compute (17 + 5) * 3 - 48" --budget 16
+	$(BIN)/ttscale solve "Compute 7 * (12 - 5) + 36 - 9 * 4" --budget 64
+	$(BIN)/ttscale solve "Compute (58 - 19) * 2 - 4 * (33 - 26) + 17 - 8" --budget 64 --strategy beam
+
+## Everything that CI checks.
+test: lint types docs wheel pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+
+## Build the wheel, look into it, install it where no developer's tool is, and answer a question with it.
+wheel: $(VENV)/installed-dev
+	$(BIN)/python .ci/check_wheel.py
+
+pytest: $(VENV)/installed-dev
+	$(BIN)/pytest -n 2 --dist loadscope
+
+serve-docs: $(VENV)/installed-dev
+	$(BIN)/mkdocs serve
+
+## Rewrite constraints.txt with the newest versions that pyproject.toml allows; run `make test` after it.
+constraints:
+	rm -rf $(VENV)/newest
+	$(PYTHON) -m venv $(VENV)/newest
+	$(VENV)/newest/bin/python -m pip install -q -e '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; $(VENV)/newest/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+	rm -rf $(VENV)/newest
+
+clean:
+	rm -rf $(VENV) dist site
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ttscale needs Python 3.11 or newer; name one, as in: PYTHON=python3.12 make test"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing ttscale and what it needs into $(VENV): a minute or two ..."
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing ttscale with the developer's tools into $(VENV): a minute or two ..."
+	$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/installed $@
