@@ -106,7 +106,9 @@ class FakeServer:
         text = self.document(body) if chat else body["prompt"]
         seed = 0 if body.get("temperature") == 0 else body.get("seed", 0)
         stops = body.get("stop") or []
-        new, finish, matched = self.sample(text, seed, stops, body.get("max_tokens", body.get("max_completion_tokens")))
+        limit = body.get("max_tokens", body.get("max_completion_tokens"))
+        drawn, finish, matched = self.sample(text, seed, stops, limit)
+        new = drawn[: drawn.index(matched)] if matched and self.kind != "transformers" else drawn
         choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
         choice |= {"message": {"role": "assistant", "content": new}} if chat else {"text": new}
         if self.kind == "vllm":
@@ -114,7 +116,7 @@ class FakeServer:
         elif self.kind == "sglang":
             choice["matched_stop"] = matched or 151645
         if body.get("logprobs"):
-            choice["logprobs"] = self.logprobs(new, chat)
+            choice["logprobs"] = self.logprobs(drawn + "<end>" * (finish == "stop" and not matched), chat)
         data = {"id": "x", "object": "reply", "model": body["model"], "choices": [choice]}
         words = len(new.split()) + 1
         if self.usage:
@@ -136,7 +138,7 @@ class FakeServer:
         new = ""
         while limit is None or len(new.split()) < limit:
             solution = (text + new).rpartition("<assistant>")[2]
-            if self.trims and solution and not solution.endswith(self.delimiter):
+            if self.trims and not new and solution and not solution.endswith(self.delimiter):
                 line: str | None = self.delimiter
             else:
                 line = self.write(solution, seed)
@@ -145,21 +147,21 @@ class FakeServer:
             new += line
             hit = next((stop for stop in stops if stop in new), None)
             if hit is not None:
-                kept = self.kind == "transformers"
-                return (new if kept else new[: new.index(hit)]), "stop", hit
+                return new, "stop", hit
         return new, "length", None
 
     @staticmethod
     def logprobs(new: str, chat: bool) -> Any:
         words = [word for line in new.splitlines(keepends=True) for word in _words(line)]
         if chat:
-            return {"content": [{"token": word, "logprob": -len(word) / 8} for word in [*words, "<end>"]]}
+            return {"content": [{"token": word, "logprob": -len(word) / 8} for word in words]}
         return {"tokens": words, "token_logprobs": [-len(word) / 8 for word in words]}
 
 
 def _words(line: str) -> list[str]:
-    parts = line.split(" ")
-    return [part + " " for part in parts[:-1]] + [parts[-1]]
+    """Pieces that spell the line: each ends in a space but the last; the end of the solution is one of its own."""
+    parts = line.removesuffix("<end>").split(" ")
+    return [*[part + " " for part in parts[:-1]], parts[-1], *["<end>"] * line.endswith("<end>")]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -80,7 +80,7 @@ def read_first_token(data: Any, chat: bool) -> tuple[dict[str, float], Cost]:
     table: dict[str, float] = {}
     for token, logprob in pairs:
         if isinstance(token, str) and _finite(logprob):
-            table[token] = table.get(token, 0.0) + math.exp(logprob)
+            table[token] = table.get(token, 0.0) + math.exp(min(0.0, logprob))
     return table, _usage(data)[0]
 
 

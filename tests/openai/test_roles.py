@@ -1,0 +1,460 @@
+"""Generator and reviser: what is asked, how steps come out of every kind of server, and what gets an error."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from fake_openai import FakeServer, serving, toy_line
+from ttscale._cost import Cost
+from ttscale._errors import RoleError
+from ttscale._requests import Completion, Revise, Sample
+from ttscale._types import Candidate, Key, Question, Step
+from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, Server
+from ttscale.prompts import PromptFormat, chat_turns
+
+PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
+CHAT = PromptFormat(system=None)
+QUESTION = Question("q1", "2 + 2")
+ROOT = Candidate(QUESTION, Key((0, "q1")))
+STEP_KINDS = ("vllm", "sglang", "transformers", "llama.cpp")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def generator(fake: FakeServer, /, **settings: Any) -> OpenAIGenerator:
+    return OpenAIGenerator("toy", fake.url, **{"server": fake.kind, "prompt": PLAIN, "delimiter": "\n", **settings})
+
+
+def sample(role: OpenAIGenerator, *requests: Sample) -> list[Completion]:
+    return asyncio.run(role.sample(list(requests)))
+
+
+def whole(key: Any = 0, temperature: float | None = None) -> Sample:
+    return Sample(ROOT, ROOT.key.child(key), None, temperature)
+
+
+def toy_solution(seed: int, start: str = "") -> str:
+    text = start
+    while (line := toy_line(text, seed)) is not None:
+        text += line
+    return text[len(start) :]
+
+
+# What is asked.
+
+
+def test_a_completion_request_holds_exactly_this() -> None:
+    with serving() as server:
+        role = generator(server, temperature=0.8, top_p=0.9, max_tokens=77, extra={"min_p": 0.1})
+        sample(role, whole(), whole(1, temperature=0.0))
+    path, body, _ = server.requests[0]
+    keys = {request["seed"]: request for request in server.bodies}
+    assert path == "/v1/completions"
+    assert set(keys) == {ROOT.key.child(0).seed, ROOT.key.child(1).seed}
+    assert keys[ROOT.key.child(0).seed] == {
+        "model": "toy",
+        "prompt": "2 + 2\n<assistant>",
+        "max_tokens": 77,
+        "temperature": 0.8,
+        "top_p": 0.9,
+        "seed": ROOT.key.child(0).seed,
+        "min_p": 0.1,
+    }
+    assert keys[ROOT.key.child(1).seed]["temperature"] == 0.0
+    assert body["model"] == "toy"
+
+
+def test_settings_that_are_none_are_left_to_the_server() -> None:
+    with serving() as server:
+        sample(generator(server, temperature=None, max_tokens=None), whole())
+    assert set(server.bodies[0]) == {"model", "prompt", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "extra", "last"),
+    [
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}, {}),
+        ("llama.cpp", {}, {}),
+        (Server("m", continues="prefix"), {}, {"prefix": True}),
+    ],
+)
+def test_a_chat_continues_the_partial_message_of_the_assistant(kind: Any, extra: Any, last: Any) -> None:
+    prefix = ROOT.extend(ROOT.key.child(0), [Step("step 1 7\n")], "open")
+    with serving(kind="vllm") as server:
+        role = generator(server, server=kind, prompt=CHAT)
+        sample(role, Sample(prefix, Key((1,)), 1))
+    body = server.bodies[0]
+    assert server.requests[0][0] == "/v1/chat/completions"
+    assert body["messages"] == [
+        {"role": "user", "content": "2 + 2"},
+        {"role": "assistant", "content": "step 1 7\n", **last},
+    ]
+    assert {name: body[name] for name in extra} == extra
+    assert "continue_final_message" in body or not extra
+
+
+def test_openai_itself_gets_its_own_name_for_the_limit() -> None:
+    with serving(kind="openai") as server:
+        sample(generator(server, prompt=CHAT), whole())
+    assert "max_tokens" not in server.bodies[0]
+    assert server.bodies[0]["max_completion_tokens"] == 2048
+
+
+def test_a_chat_template_can_be_laid_out_on_this_side() -> None:
+    def template(messages: Sequence[Any]) -> str:
+        return "".join(f"[{m['role']}]{m['content']}" for m in messages) + "<assistant>"
+
+    prefix = ROOT.extend(ROOT.key.child(0), [Step("step 1 7\n")], "open")
+    with serving() as server:
+        sample(generator(server, prompt=CHAT, template=template), Sample(prefix, Key((1,)), 1))
+    assert server.requests[0][0] == "/v1/completions"
+    assert server.bodies[0]["prompt"] == "[user]2 + 2<assistant>step 1 7\n"
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("vllm", 63), ("llama.cpp", 31), (Server("x", seed_bits=0), 0)])
+def test_seeds_are_the_keys_and_fit_the_server(kind: Any, bits: int) -> None:
+    with serving() as server:
+        sample(generator(server, server=kind), *[whole(i) for i in range(5)])
+    expected = [ROOT.key.child(i).seed >> (63 - bits) for i in range(5)] if bits else [None] * 5
+    assert sorted(body.get("seed", 0) or 0 for body in server.bodies) == sorted(seed or 0 for seed in expected)
+    assert len(set(expected)) == (5 if bits else 1)
+
+
+def test_the_kind_of_server_is_found_out_once() -> None:
+    for kind, found in (
+        ("vllm", "vllm"),
+        ("sglang", "sglang"),
+        ("llama.cpp", "llama.cpp"),
+        ("transformers", "generic"),
+    ):
+        with serving(kind=kind) as server:
+            role = generator(server, server="auto")
+            sample(role, whole(), whole(1))
+            assert asyncio.run(role._server()).name == found
+            assert len(server.requests) == 2
+
+
+def test_without_settings_the_model_names_its_family() -> None:
+    with serving() as server:
+        role = OpenAIGenerator("Qwen/Qwen2.5-7B-Instruct", server.url)
+        sample(role, whole())
+    assert server.requests[0][0] == "/v1/chat/completions"
+    assert server.bodies[0]["messages"][0]["content"].startswith("Please reason step by step")
+
+
+# What comes back.
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS)
+@pytest.mark.parametrize("prompt", [PLAIN, CHAT])
+def test_whole_solutions_are_cut_into_steps(kind: str, prompt: PromptFormat) -> None:
+    with serving(kind=kind) as server:
+        (completion,) = sample(generator(server, prompt=prompt, temperature=0.0), whole())
+    text = toy_solution(0)
+    assert [step.text for step in completion.steps] == text.splitlines(keepends=True)
+    assert completion.finish == "stop"
+    cached = 2 if kind == "vllm" else 0
+    assert completion.cost.sampled_tokens == len(text.split()) + 1
+    assert completion.cost.cached_tokens == cached
+    assert completion.cost.prompt_tokens + cached > 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "chat"),
+    [pair for pair in itertools.product(STEP_KINDS, [False, True]) if pair != ("transformers", True)],  # cannot
+)
+@pytest.mark.parametrize("max_steps", [1, 2, 5])
+def test_step_by_step_writes_what_one_request_would(kind: str, chat: bool, max_steps: int) -> None:
+    """At temperature 0 the toy model's text does not depend on where it is interrupted."""
+    with serving(kind=kind) as server:
+        role = generator(server, prompt=CHAT if chat else PLAIN, temperature=0.0)
+        candidate, rounds = ROOT, 0
+        while candidate.finish == "open":
+            (completion,) = sample(role, Sample(candidate, ROOT.key.child(rounds), max_steps))
+            assert len(completion.steps) == max_steps or completion.finish == "stop"
+            candidate = candidate.extend(ROOT.key.child(rounds), completion.steps, completion.finish)
+            rounds += 1
+    text = toy_solution(0)
+    assert candidate.text == text
+    assert candidate.finish == "stop"
+    assert [step.text for step in candidate.steps] == text.splitlines(keepends=True)
+    if kind != "llama.cpp":
+        assert all(body["stop"] == ["\n"] for body in server.bodies)
+        assert len(server.bodies) == len(candidate.steps)
+    else:
+        assert all("stop" not in body for body in server.bodies)
+        assert len(server.bodies) == rounds
+
+
+def test_each_step_of_a_request_has_noise_of_its_own() -> None:
+    with serving() as server:
+        sample(generator(server), Sample(ROOT, ROOT.key.child(0), 3))
+    seeds = [body["seed"] for body in server.bodies]
+    assert len(seeds) >= 2
+    assert seeds[0] == ROOT.key.child(0).seed
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS)
+def test_the_end_of_a_step_and_of_the_solution_are_told_apart(kind: str) -> None:
+    """Even when the solution's last character is the delimiter."""
+
+    def write(text: str, seed: int) -> str | None:
+        return {"": "a\n", "a\n": "b\n"}.get(text)
+
+    with serving(kind=kind, write=write) as server:
+        role = generator(server)
+        (first,) = sample(role, Sample(ROOT, Key((1,)), 1))
+        prefix = ROOT.extend(Key((1,)), first.steps, first.finish)
+        (second,) = sample(role, Sample(prefix, Key((2,)), 1))
+        last = prefix.extend(Key((2,)), second.steps, second.finish)
+        (third,) = sample(role, Sample(last, Key((3,)), 1))
+    assert (first.steps, first.finish) == ((Step("a\n"),), "open")
+    assert second.steps == (Step("b\n"),)
+    # A server that is asked to write to the end says in one reply that there is nothing more.
+    assert (second.finish, third.steps, third.finish) == ("stop" if kind == "llama.cpp" else "open", (), "stop")
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS)
+@pytest.mark.parametrize("max_steps", [None, 1])
+def test_a_cut_off_solution_is_not_finished(kind: str, max_steps: int | None) -> None:
+    with serving(kind=kind, write=lambda text, seed: "word ") as server:
+        (completion,) = sample(generator(server, max_tokens=5), Sample(ROOT, Key((1,)), max_steps))
+    assert completion == Completion((Step("word " * 5),), "length", completion.cost)
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS)
+def test_a_limit_right_after_a_step_leaves_it_open(kind: str) -> None:
+    with serving(kind=kind, write=lambda text, seed: "one two\n") as server:
+        (completion,) = sample(generator(server, max_tokens=2), Sample(ROOT, Key((1,)), 1))
+    assert completion == Completion((Step("one two\n"),), "open", completion.cost)
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS)
+@pytest.mark.parametrize("max_steps", [None, 1, 9])
+def test_stop_strings_of_the_prompt_end_the_solution(kind: str, max_steps: int | None) -> None:
+    prompt = PromptFormat(chat=False, template="{question}\n<assistant>", stop=("Problem:",))
+    table = {"": "a\n", "a\n": "b\n", "a\nb\n": "Problem: next\n", "a\nb\nProblem: next\n": "c\n"}
+    with serving(kind=kind, write=lambda text, seed: table.get(text)) as server:
+        role = generator(server, prompt=prompt)
+        candidate = ROOT
+        while candidate.finish == "open":
+            (completion,) = sample(role, Sample(candidate, ROOT.key.child(len(candidate.steps)), max_steps))
+            candidate = candidate.extend(candidate.key, completion.steps, completion.finish)
+    assert (candidate.text, candidate.finish) == ("a\nb\n", "stop")
+
+
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
+def test_a_chat_template_that_trims_the_prefix_does_not_make_blank_steps(kind: str) -> None:
+    def write(text: str, seed: int) -> str | None:
+        lines = ["a\n\n", "b\n\n", "Answer: 1"]
+        return next((line for i, line in enumerate(lines) if text == "".join(lines[:i])), None)
+
+    with serving(kind=kind, trims=True, delimiter="\n\n", write=write) as server:
+        role = generator(server, prompt=CHAT, delimiter="\n\n")
+        candidate = ROOT
+        for round_ in range(9):
+            (completion,) = sample(role, Sample(candidate, ROOT.key.child(round_), 1))
+            candidate = candidate.extend(candidate.key, completion.steps, completion.finish)
+            if candidate.finish != "open":
+                break
+    assert [step.text for step in candidate.steps] == ["a\n\n", "b\n\n", "Answer: 1"]
+    assert candidate.finish == "stop"
+
+
+def test_a_stop_string_that_began_in_the_prefix_is_seen() -> None:
+    """transformers looks for it in the end of the prompt too; the reply's own text does not hold it."""
+
+    class Transformers(FakeServer):
+        def sample(self, text: str, seed: int, stops: list[str], limit: int | None) -> Any:
+            return ("\n" if stops else "\nb\n\nc"), "stop", None
+
+    server = Transformers(kind="transformers").start()
+    try:
+        prefix = ROOT.extend(Key((1,)), [Step("a\n")], "open")
+        (completion,) = sample(generator(server, delimiter="\n\n"), Sample(prefix, Key((2,)), 1))
+    finally:
+        server.stop()
+    assert (completion.steps, completion.finish) == ((Step("\nb\n\n"),), "open")
+
+
+def test_without_a_delimiter_the_whole_solution_is_one_step() -> None:
+    with serving() as server:
+        role = generator(server, delimiter=None, temperature=0.0)
+        expected = (Step(toy_solution(0)),)
+        assert [(c.steps, c.finish) for c in sample(role, whole(), Sample(ROOT, Key((5,)), 1))] == [
+            (expected, "stop"),
+            (expected, "stop"),
+        ]
+
+
+def test_an_empty_reply_is_a_solution_without_steps() -> None:
+    for kind in STEP_KINDS:
+        with serving(kind=kind, write=lambda text, seed: None) as server:
+            for max_steps in (None, 1):
+                (completion,) = sample(generator(server), Sample(ROOT, Key((1,)), max_steps))
+                assert (completion.steps, completion.finish) == ((), "stop")
+
+
+def test_replies_come_in_the_order_of_the_requests_whatever_fails() -> None:
+    with serving() as server:
+        expected = sample(generator(server), *[whole(i) for i in range(40)])
+    with serving(fault=lambda n, body: "500" if n % 3 == 0 else "truncated" if n % 7 == 0 else None) as server:
+
+        async def nap(seconds: float) -> None:
+            await asyncio.sleep(0)
+
+        role = OpenAIGenerator(
+            "toy", connection=Connection(server.url, sleep=nap), server="vllm", prompt=PLAIN, delimiter="\n"
+        )
+        assert sample(role, *[whole(i) for i in range(40)]) == expected
+    assert server.faulty > 20
+    assert len({completion.steps for completion in expected}) > 10
+
+
+@pytest.mark.parametrize(("kind", "chat"), [("vllm", False), ("vllm", True), ("llama.cpp", False)])
+def test_log_probabilities_reach_the_steps(kind: str, chat: bool) -> None:
+    with serving(kind=kind) as server:
+        role = generator(server, logprobs=True, prompt=CHAT if chat else PLAIN)
+        for request in (whole(), Sample(ROOT, Key((1,)), 1)):
+            (completion,) = sample(role, request)
+            step = completion.steps[0]
+            words = step.text.split(" ")
+            assert step.drawn == len(words)
+            assert step.logprob == pytest.approx(-sum(len(w) for w in [words[0] + " ", words[1] + " ", words[2]]) / 8)
+    assert server.bodies[0]["logprobs"] == (True if chat else 1)
+
+
+def test_usage_that_is_not_reported_is_said_once() -> None:
+    with serving(usage=False) as server:
+        role = generator(server)
+        with pytest.warns(RuntimeWarning, match="reports no token usage"):
+            completions = sample(role, whole(), whole(1))
+        assert sample(role, whole(2))[0].cost == Cost()
+    assert [completion.cost for completion in completions] == [Cost(), Cost()]
+
+
+# A first token, for judges.
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_choose_reads_how_likely_each_option_is(chat: bool) -> None:
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        table = {"Yes": 0.5, " yes": 0.125, "No": 0.25, "Maybe": 0.0625}
+        if chat:
+            top = [{"token": token, "logprob": math.log(p)} for token, p in table.items()]
+            logprobs: Any = {"content": [{"token": "Yes", "logprob": -0.7, "top_logprobs": top}]}
+        else:
+            logprobs = {"top_logprobs": [{token: math.log(p) for token, p in table.items()}]}
+        choice = {"message": {"content": "Yes"}, "text": "Yes", "finish_reason": "length", "logprobs": logprobs}
+        return {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}
+
+    with serving(answer=answer) as server:
+        role = generator(server, prompt=CHAT if chat else PLAIN)
+        got = asyncio.run(role.choose([whole(), whole(1)], ("Yes", "No")))
+    assert got is not None
+    assert [probabilities for probabilities, _ in got] == [pytest.approx((0.625, 0.25))] * 2
+    assert got[0][1] == Cost(sampled_tokens=1, prompt_tokens=9)
+    assert server.bodies[0]["max_tokens"] == 1
+    wanted = {"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}
+    assert {name: server.bodies[0][name] for name in wanted} == wanted
+
+
+def test_choose_is_none_where_the_server_shows_no_probabilities() -> None:
+    with serving(kind="transformers") as server:
+        assert asyncio.run(generator(server).choose([whole()], ("Yes", "No"))) is None
+        assert server.requests == []
+    with serving(kind="vllm", answer=lambda path, body: {"choices": [{"text": "Yes"}]}) as server:
+        assert asyncio.run(generator(server).choose([whole()], ("Yes", "No"))) is None
+
+
+# Revisions.
+
+
+def test_a_revision_shows_the_attempts_and_is_a_whole_solution() -> None:
+    attempts = [Candidate(QUESTION, Key((i,)), (Step(f"Answer: {i}\n"),), "stop") for i in range(3)]
+    form = PromptFormat(system=None, revision_request="Again.", max_attempts=2)
+    with serving() as server:
+        role = OpenAIReviser("toy", server.url, server="vllm", prompt=form, delimiter="\n")
+        replies = asyncio.run(role.revise([Revise((ROOT,), Key((8,))), Revise(tuple(attempts), Key((9,)))]))
+    assert all(reply.finish == "stop" and reply.steps for reply in replies)
+    asked = {body["seed"]: body["messages"] for body in server.bodies}
+    assert asked[Key((8,)).seed] == chat_turns(form, QUESTION.prompt)
+    assert asked[Key((9,)).seed] == [
+        {"role": "user", "content": "2 + 2"},
+        {"role": "assistant", "content": "Answer: 1"},
+        {"role": "user", "content": "Again."},
+        {"role": "assistant", "content": "Answer: 2"},
+        {"role": "user", "content": "Again."},
+    ]
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("kind", ["transformers", "openai", "generic"])
+def test_a_chat_that_cannot_be_continued_fails_before_a_token_is_spent(kind: str) -> None:
+    with serving() as server:
+        role = generator(server, server=kind, prompt=CHAT)
+        with pytest.raises(RoleError, match=r"cannot continue a partial assistant message \(question 'q1', key 1\)"):
+            sample(role, Sample(ROOT, Key((1,)), 1))
+        prefix = ROOT.extend(Key((1,)), [Step("a\n")], "open")
+        with pytest.raises(RoleError, match="api='completions'"):
+            sample(role, Sample(prefix, Key((1,))))
+        assert server.requests == []
+        assert sample(role, whole())[0].finish == "stop"
+
+
+def test_a_server_that_is_not_what_it_was_called_is_an_error() -> None:
+    with serving(kind="llama.cpp") as server, pytest.raises(RoleError, match="does not say which stop string"):
+        sample(generator(server, server="vllm"), Sample(ROOT, Key((1,)), 1))
+
+
+def test_log_probabilities_that_do_not_come_are_an_error() -> None:
+    answer = {"choices": [{"text": "a", "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
+    with serving(answer=lambda path, body: answer) as server, pytest.raises(RoleError, match="no log-probabilities"):
+        sample(generator(server, logprobs=True), whole())
+
+
+def test_the_first_failure_is_raised_as_it_is() -> None:
+    with serving(fault=lambda n, body: "404") as server, pytest.raises(RoleError, match="question 'q1', key 0/q1/"):
+        sample(generator(server), *[whole(i) for i in range(5)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": ""}, "model must be the name"),
+        ({"api": "responses"}, 'api must be "chat" or "completions"'),
+        ({"server": "vlm"}, "unknown server 'vlm'; choose one of auto, generic"),
+        ({"temperature": -1.0}, "temperature must be a finite number"),
+        ({"temperature": float("nan")}, "temperature must be a finite number"),
+        ({"max_tokens": 0}, "max_tokens must be a positive integer or None"),
+        ({"delimiter": ""}, "delimiter must not be empty"),
+        ({"api": "chat", "template": str}, "template lays a chat out as plain text"),
+        ({"server": "transformers", "logprobs": True}, "returns no log-probabilities"),
+        ({"api_key": "k", "connection": Connection("http://h/v1")}, "pass base_url and api_key to the Connection"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    given = {"model": "toy", **settings}
+    if "connection" not in given:
+        given["base_url"] = "http://127.0.0.1:9/v1"
+    with pytest.raises(ValueError, match=message):
+        OpenAIGenerator(**given)
+
+
+def test_the_repr_names_model_and_address_and_no_key() -> None:
+    role = OpenAIGenerator("toy", "http://127.0.0.1:9/v1", api_key="sk-secret")
+    assert repr(role) == "OpenAIGenerator('toy', 'http://127.0.0.1:9/v1')"
+    assert role.name == "toy"

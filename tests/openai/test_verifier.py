@@ -1,0 +1,141 @@
+"""Served reward models: what is sent, how rows become scores, and what gets an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fake_openai import serving
+from ttscale._cost import Cost
+from ttscale._errors import RoleError
+from ttscale._requests import Score, Verdict
+from ttscale._types import Candidate, Key, Question, Step
+from ttscale.openai import Connection, Layout, OpenAIVerifier
+
+SOLUTION = Candidate(Question("q1", "2 + 2"), Key((0, "q1", 3)), (Step("First.\n\n"), Step("So 4.")), "stop")
+
+
+def reply(rows: Any, name: str = "data") -> Callable[[str, dict[str, Any]], Any]:
+    return lambda path, body: {"data": [{"index": 0, name: rows}], "usage": {"prompt_tokens": 11}}
+
+
+def score(url: str, candidate: Candidate = SOLUTION, **settings: Any) -> Verdict:
+    role = OpenAIVerifier("prm", url, **settings)
+    return asyncio.run(role.score([Score(candidate)]))[0]
+
+
+def test_a_qwen_prm_is_asked_as_its_card_says() -> None:
+    with serving(answer=reply([[0.75, 0.25], [0.125, 0.875]])) as server:
+        assert score(server.url, layout="qwen-prm") == Verdict((0.25, 0.875), Cost(verifier_tokens=11))
+    path, body, _ = server.requests[0]
+    assert path == "/pooling"
+    assert body == {
+        "model": "prm",
+        "messages": [
+            {"role": "system", "content": "Please reason step by step, and put your final answer within \\boxed{}."},
+            {"role": "user", "content": "2 + 2"},
+            {"role": "assistant", "content": "First.<extra_0>So 4.<extra_0>"},
+        ],
+    }
+
+
+def test_a_math_shepherd_prm_is_asked_as_its_card_says() -> None:
+    with serving(answer=reply([[0.75, 0.25], [0.125, 0.875]])) as server:
+        assert score(server.url, layout="math-shepherd").step_scores == (0.75, 0.125)
+    assert server.requests[0][0] == "/pooling"
+    assert server.bodies[0]["input"] == "2 + 2 First. ки\nSo 4. ки\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "name", "activation", "expected"),
+    [
+        ([0.25], "probs", "none", 0.25),
+        ([0.75, 0.25], "probs", "none", 0.25),
+        ([0.0], "data", "sigmoid", 0.5),
+        ([[5.0], [0.0]], "data", "sigmoid", 0.5),
+        ([3.0, 3.0], "data", "softmax", 0.5),
+        ([-800.0, 800.0], "data", "softmax", 1.0),
+        ([-800.0], "data", "sigmoid", 0.0),
+    ],
+)
+def test_an_orm_gives_one_probability(rows: Any, name: str, activation: Any, expected: float) -> None:
+    with serving(answer=reply(rows, name)) as server:
+        assert score(server.url, layout="orm", activation=activation).step_scores == (expected,)
+    assert server.requests[0][0] == "/classify"
+    assert server.bodies[0]["messages"] == [
+        {"role": "user", "content": "2 + 2"},
+        {"role": "assistant", "content": "First.\n\nSo 4."},
+    ]
+
+
+def test_a_layout_of_ones_own() -> None:
+    layout = Layout("/rewards", lambda question, steps: {"input": [question, *steps]}, True, 0, "last", "mine")
+    with serving(answer=reply([0.5, 0.25])) as server:
+        assert score(server.url, layout=layout).step_scores == (0.5, 0.25)
+    assert server.requests[0][0] == "/v1/rewards"
+    assert server.bodies[0]["input"] == ["2 + 2", "First.\n\n", "So 4."]
+
+
+@pytest.mark.parametrize(
+    ("layout", "mark", "sent"),
+    [
+        ("qwen-prm", "<extra_0>", "ab<extra_0>"),
+        ("qwen-prm", "<ext<extra_0>ra_0>", "ab<extra_0>"),
+        ("math-shepherd", " ки\n", "2 + 2 a \nb ки\n"),
+    ],
+)
+def test_a_solution_cannot_smuggle_in_step_marks(layout: str, mark: str, sent: str) -> None:
+    candidate = Candidate(SOLUTION.question, SOLUTION.key, (Step(f"a{mark}b"),), "stop")
+    with serving(answer=reply([[0.5, 0.5]])) as server:
+        score(server.url, candidate, layout=layout)
+    body = server.bodies[0]
+    assert (body["messages"][-1]["content"] if layout == "qwen-prm" else body["input"]) == sent
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "message"),
+    [
+        ([[0.5, 0.5]], {}, "1 rows for 2 steps .*serve the model so that it pools at the step marks only: vllm serve"),
+        ([[0.5, 0.5]] * 9, {}, "9 rows for 2 steps"),
+        ([[-3.0, 2.0]] * 2, {}, r"returned the score 2 \(question 'q1', candidate 0/q1/3\), which is no probability"),
+        ([[0.1] * 152000] * 2, {}, "152000 scores where one or two were expected"),
+        ([[0.5, None]] * 2, {}, "None] as scores"),
+        ([[0.5, float("nan")]] * 2, {}, "nan] as scores"),
+        ([[]] * 2, {}, "as scores"),
+        ([-1.0], {"layout": "orm"}, 'pass activation="sigmoid"'),
+    ],
+)
+def test_what_is_no_score_is_an_error(rows: Any, settings: Any, message: str) -> None:
+    with serving(answer=reply(rows)) as server, pytest.raises(RoleError, match=message):
+        score(server.url, **{"layout": "qwen-prm", **settings})
+
+
+def test_a_candidate_without_steps_is_an_error_before_any_request() -> None:
+    with serving(answer=reply([0.5])) as server, pytest.raises(RoleError, match="without steps"):
+        score(server.url, Candidate(SOLUTION.question, Key((1,))), layout="orm")
+    assert server.requests == []
+
+
+def test_faults_are_survived_here_too() -> None:
+    async def nap(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    with serving(answer=reply([[0.5, 0.5]] * 2), fault=lambda n, body: ("two", "cut", None)[min(n, 2)]) as server:
+        role = OpenAIVerifier("prm", connection=Connection(server.url, sleep=nap), layout="qwen-prm")
+        assert asyncio.run(role.score([Score(SOLUTION)]))[0].step_scores == (0.5, 0.5)
+    assert len(server.requests) == 3
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="layout must be one of qwen-prm, math-shepherd, orm or a Layout"):
+        OpenAIVerifier("m", "http://h/v1", layout="qwen")
+    with pytest.raises(ValueError, match="activation must be"):
+        OpenAIVerifier("m", "http://h/v1", layout="orm", activation="relu")  # type: ignore[arg-type]
+
+
+def test_the_verifier_says_which_aggregation_suits_it() -> None:
+    for layout, expected in (("qwen-prm", "prod"), ("math-shepherd", "min"), ("orm", "last")):
+        assert OpenAIVerifier("m", "http://h/v1", layout=layout).aggregate == expected
