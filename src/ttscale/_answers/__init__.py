@@ -1,0 +1,57 @@
+"""Final answers: where they stand in a text, and which of them are the same.
+
+Three functions, no other name is public. An answer has a *key* (``_structure.py``), computed once per distinct string;
+answers are equivalent exactly when their keys are equal. Importing this loads neither sympy nor math-verify: nearly all
+answers get their key from ``fractions`` and, if irrational, ``mpmath``; the rare others from math-verify's parser in a
+child process that can be killed (``_helper.py``). Knows nothing of reference answers, models or questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+
+from ttscale._answers._clean import MAX_ANSWER
+from ttscale._answers._extract import extract_answer
+from ttscale._answers._helper import OutOfTimeError, time_limit
+from ttscale._answers._structure import as_text, key_of
+from ttscale._answers._value import Key
+
+__all__ = ["answer_classes", "equivalent", "extract_answer"]
+
+_CACHE = 20_000
+"""Distinct answers remembered; a key takes about a kilobyte."""
+
+
+def equivalent(a: str | None, b: str | None) -> bool:
+    """Whether two answers say the same: 0.5 and \\frac12, (x+1)^2 and x^2+2x+1, 18 and \\$18. None equals nothing."""
+    first, second = answer_classes((a, b))
+    return first is not None and first == second
+
+
+def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+    """The class of each answer: equal numbers mean equivalent answers, counted from 0 in order of appearance.
+
+    None, and an answer of nothing but spaces, has no class: a candidate without an answer never votes. Which answers
+    share a class does not depend on their order or on the others, with one exception: formulas that take the helper
+    process longer than ``SECONDS`` (none on real data) are compared as text.
+    """
+    classes: dict[Key, int] = {}
+    with time_limit():
+        keys = [_key(answer.strip()) if answer is not None and answer.strip() else None for answer in answers]
+    return [None if key is None else classes.setdefault(key, len(classes)) for key in keys]
+
+
+def _key(answer: str) -> Key:
+    if len(answer) > MAX_ANSWER:
+        return ("long", hashlib.blake2b(answer.encode(errors="surrogatepass")).digest())
+    try:
+        return _remembered(answer)
+    except OutOfTimeError:
+        return as_text(answer)
+
+
+@lru_cache(_CACHE)
+def _remembered(answer: str) -> Key:
+    return key_of(answer)
