@@ -1,7 +1,8 @@
 """The decode loop: draws in, sampled tokens out, any number of them at a time.
 
-Knows: token ids, step ends, noise, rows. Must not know: text beyond step ends, questions, prompts, verifiers.
-Rows enter as soon as their prefix is ready and there is room, and leave the moment they are finished.
+Knows: token ids, step ends, noise, rows. Must not know: text beyond step ends, questions, prompts, how KV is kept.
+Rows enter as soon as their prefix is ready and there is room, and leave the moment they are finished; nothing waits for
+the slowest. A row's tokens depend on its own draw only: its noise is a hash of its seed and of how many tokens it drew.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from ttscale._errors import RoleError
+from ttscale.hf.backend import row_limit, runner
 from ttscale.hf.model import HFModel
-from ttscale.hf.plain import PlainRunner, Prefix
 from ttscale.hf.sampling import Filters, draw, uniforms
-from ttscale.hf.steps import StepText
+from ttscale.hf.steps import CONTEXT_TOKENS, StepText
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +29,19 @@ class Draw:
     """What to sample: a continuation of ``context`` with noise from ``seed``."""
 
     context: tuple[int, ...]
+    prompt_tokens: int
+    """How much of the context is the question's prompt; draws with equal prompts share what they can."""
     seed: int
     temperature: float
     max_steps: int | None
     max_new_tokens: int
+    label: str
+    """Names the question and key in errors."""
 
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """A draw in progress; finished when ``finish`` is set."""
+    """A draw in progress; it is over when ``finish`` or ``error`` is set."""
 
     ticket: int
     draw: Draw
@@ -44,13 +51,26 @@ class Row:
     ends: list[int] = field(default_factory=list)
     """Number of tokens up to the end of each complete step."""
     finish: Literal["open", "stop", "length"] | None = None
+    cut: int | None = None
+    """Characters of the new text to keep, where a stop string ended it."""
+    error: Exception | None = None
     sampled: int = 0
     """Tokens drawn, the end-of-sequence token included (``tokens`` leaves it out)."""
-    cached: int = 0
-    prefilled: int = 0
-    flops: float = 0.0
+    cached: int | None = None
+    ran: int = 0
+    """Context tokens run for this row; on a resumed row, its own tokens run again too."""
+    ran_flops: float = 0.0
+    forwarded: int = 0
+    """Own tokens run one by one."""
     seconds: float = 0.0
-    prefix: Prefix | None = None
+    prefix: Any = None
+    trunk: int = 0
+    begin: int = 0
+    """Own tokens that were in the prefix when the row entered the batch; more than 0 after running out of memory."""
+
+    @property
+    def over(self) -> bool:
+        return self.finish is not None or self.error is not None
 
 
 class Decoder:
@@ -60,66 +80,148 @@ class Decoder:
         self._model = model
         self._text = text
         self._filters = filters
-        self._runner = PlainRunner(model)
+        self._runner: Any = runner(model)
         self._waiting: deque[Row] = deque()
         self._rows: list[Row] = []
         self._logits: torch.Tensor | None = None
+        self.limit = row_limit(model)
+        """Rows decoded together at most; halved when memory runs out."""
+        self._entering: list[Row] = []
+        self._prefilling = False
+        self._tried_alone = False
 
     @property
     def active(self) -> bool:
         """Whether any row is waiting or running."""
         return bool(self._waiting or self._rows)
 
+    @property
+    def row_bytes(self) -> int:
+        """KV bytes of the running rows, beyond the prefix tree."""
+        return int(self._runner.row_bytes)
+
     def admit(self, rows: Sequence[Row]) -> None:
-        """Take rows in; they start when there is room."""
+        """Take rows in; they start when there is room. Rows of one prompt that come together share a trunk."""
+        families: dict[tuple[int, ...], list[Row]] = {}
+        for row in rows:
+            families.setdefault(row.draw.context[: row.draw.prompt_tokens], []).append(row)
+        for family in families.values():
+            low, high = min(r.draw.context for r in family), max(r.draw.context for r in family)
+            shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+            for row in family:
+                row.trunk = shared
         self._waiting.extend(rows)
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
-        """One pass of the loop; returns the rows that finished in it."""
+        """One pass of the loop; returns the rows that are over. Out of memory, it makes itself smaller and goes on."""
         began = time.perf_counter()
-        # 1) let waiting rows in, each distinct prefix prefilled once
-        self._enter()
-        working = list(self._rows)
-        # 2) draw a token for every row
-        self._draw()
-        # 3) drop what finished
-        finished = [row for row in self._rows if row.finish is not None]
-        going = [i for i, row in enumerate(self._rows) if row.finish is None]
-        if finished:
-            self._runner.keep(going)
-            self._rows = [self._rows[i] for i in going]
-        # 4) run the new tokens
-        self._logits = None
-        if self._rows:
-            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
-            lengths = [len(row.draw.context) + len(row.tokens) - 1 for row in self._rows]
-            self._logits = self._runner.forward(tokens, lengths)
-            for row, length in zip(self._rows, lengths, strict=True):
-                row.flops += self._model.flops(1, length, 1)
+        working = self._rows + list(islice(self._waiting, max(0, self.limit - len(self._rows))))
+        over: list[Row] = []
+        try:
+            # 1) run one chunk of the prefixes that waiting rows need, each distinct token once
+            self._prefill()
+            # 2) let rows in whose prefix is ready
+            self._enter()
+            # 3) draw a token for every row
+            self._draw()
+            # 4) drop what is finished
+            over += self._retire()
+            # 5) run the new tokens of the rest
+            self._forward()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            over += self._recover(error)
         share = (time.perf_counter() - began) / max(1, len(working))
         for row in working:
             row.seconds += share
-        return finished
+        return over
+
+    def close(self) -> None:
+        """Let go of everything on the device."""
+        for row in self._waiting:
+            if row.prefix is not None:
+                self._runner.release(row.prefix)
+        self._waiting.clear()
+        self._rows = []
+        self._runner.close()
+
+    def _front(self) -> list[Row]:
+        """The waiting rows there is room for, their prefixes opened; equal contexts share one handle."""
+        front = list(islice(self._waiting, max(0, self.limit - len(self._rows))))
+        handles = {row.prefix.tokens: row.prefix for row in front if row.prefix is not None}
+        for row in front:
+            if row.prefix is None:
+                context = (*row.draw.context, *row.tokens)
+                if context not in handles:
+                    handles[context] = self._runner.open(context)
+                row.prefix = handles[context]
+                row.prefix.users += 1
+        return front
+
+    def _prefill(self) -> None:
+        self._prefilling = True
+        missing = list(dict.fromkeys(row.prefix for row in self._front() if not row.prefix.ready))
+        if missing:
+            self._runner.advance(missing)
+        self._prefilling = False
+
+    def _recover(self, error: Exception) -> list[Row]:
+        """Out of memory: halve what did not fit; give up on one row only where it does not fit alone.
+
+        All rows go back to the queue. What they have run is kept in the tree if there is room, else run again.
+        """
+        self._runner.shrink()
+        batch = len(self._rows) + len(self._entering)
+        self._requeue()
+        if self._prefilling and self._runner.chunk > 1:
+            self._runner.chunk //= 2
+        elif not self._prefilling and batch > 1:
+            self.limit = max(1, batch // 2)
+        elif self._tried_alone:
+            return self._give_up(error)
+        else:
+            self.limit = self._runner.chunk = 1
+            self._tried_alone = True
+        return []
+
+    def _give_up(self, error: Exception) -> list[Row]:
+        row = self._waiting.popleft()
+        self._tried_alone = False
+        row.error = RoleError(
+            f"out of memory for {row.draw.label} with nothing else running: {error}; "
+            "use a shorter prompt, a smaller dtype or a smaller model"
+        )
+        if row.prefix is not None:
+            self._let_go(row)
+        return [row]
+
+    def _let_go(self, row: Row) -> None:
+        row.prefix.users -= 1
+        if not row.prefix.users:
+            self._runner.release(row.prefix)
+        row.prefix = None
 
     def _enter(self) -> None:
-        logits = [] if self._logits is None else [self._logits]
-        ready: dict[tuple[int, ...], Prefix] = {}
-        while self._waiting and len(self._rows) < self._model.max_batch:
-            row = self._waiting.popleft()
-            context = row.draw.context
-            prefix = ready.get(context)
-            if prefix is None:
-                prefix = ready[context] = self._runner.open(context)
-                self._runner.advance(prefix)
-                row.cached = prefix.cached
-                row.prefilled = len(context) - row.cached
-                row.flops += self._model.flops(row.prefilled, row.cached, 1 if row.prefilled else 0)
-            else:
-                row.cached = len(context)
-            logits.append(self._runner.enter(prefix, 1))
-            self._rows.append(row)
-        self._logits = torch.cat(logits) if logits else None
+        """Move rows with a ready prefix from the queue into the batch."""
+        entering = self._entering = [row for row in self._front() if row.prefix.ready]
+        if not entering:
+            return
+        logits = self._runner.enter([row.prefix for row in entering], [row.trunk for row in entering])
+        self._logits = logits if self._logits is None else torch.cat((self._logits, logits))
+        chosen = set(map(id, entering))
+        self._waiting = deque(row for row in self._waiting if id(row) not in chosen)
+        self._rows += entering
+        self._entering = []
+        for row in entering:
+            row.begin = len(row.tokens)
+            row.ran += row.prefix.ran
+            row.ran_flops += row.prefix.ran_flops
+            if row.cached is None:
+                row.cached = len(row.draw.context) - row.prefix.ran
+            row.prefix.ran, row.prefix.ran_flops = 0, 0.0
+            self._let_go(row)
 
     def _draw(self) -> None:
         if self._logits is None:
@@ -129,12 +231,9 @@ class Decoder:
             np.array([row.draw.seed for row in rows], dtype=np.uint64),
             np.array([row.sampled for row in rows], dtype=np.uint64),
         )
-        temperature = torch.tensor([row.draw.temperature for row in rows], dtype=torch.float32, device=device)
-        logits = self._logits.float()
-        tokens = draw(logits, torch.from_numpy(noise).to(device), temperature, self._filters)
-        norm = logits.logsumexp(-1)
-        logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
-        certainty = norm - logits.mean(-1) - float(np.log(logits.shape[-1]))
+        temperature = [row.draw.temperature for row in rows]
+        logits = self._logits
+        tokens, logprobs, certainty = draw(logits, torch.from_numpy(noise).to(device), temperature, self._filters)
         # the one transfer of the step
         drawn = torch.stack([tokens.double(), logprobs.double(), certainty.double()]).tolist()
         for row, token, logprob, certain in zip(rows, *drawn, strict=True):
@@ -149,13 +248,74 @@ class Decoder:
         row.tokens.append(token)
         row.logprobs.append(logprob)
         row.certainties.append(certainty)
-        begin = row.ends[-1] if row.ends else 0
         if self._text.may_end(token):
-            before = row.tokens[:begin] if begin >= 8 else [*row.draw.context[-8:], *row.tokens[:begin]]
-            if self._text.ends(before, row.tokens[begin:]):
-                row.ends.append(len(row.tokens))
-                if row.draw.max_steps is not None and len(row.ends) >= row.draw.max_steps:
-                    row.finish = "open"
-                    return
-        if row.sampled >= row.draw.max_new_tokens:
+            self._end(row)
+        if row.finish is None and row.sampled >= row.draw.max_new_tokens:
             row.finish = "length"
+
+    def _end(self, row: Row) -> None:
+        """Check the text for a stop string or the end of a step."""
+        begin = row.ends[-1] if row.ends else 0
+        before = before_step(row.draw.context, row.tokens, begin)
+        row.cut = self._text.stops(row.draw.context, row.tokens)
+        if row.cut is not None:
+            row.finish = "stop"
+        elif self._text.ends(before, row.tokens[begin:]):
+            row.ends.append(len(row.tokens))
+            if row.draw.max_steps is not None and len(row.ends) >= row.draw.max_steps:
+                row.finish = "open"
+
+    def _retire(self) -> list[Row]:
+        """Take finished rows out; rows from the back fill their places."""
+        over = [row for row in self._rows if row.over]
+        if not over:
+            return []
+        for i, row in enumerate(self._rows):
+            if row.finish == "open":
+                self._runner.store(i, row.tokens[row.begin :])
+        left = len(self._rows) - len(over)
+        spare = iter([i for i in range(len(self._rows) - 1, left - 1, -1) if not self._rows[i].over])
+        index = [i if not self._rows[i].over else next(spare) for i in range(left)]
+        self._runner.keep(index)
+        self._rows = [self._rows[i] for i in index]
+        return over
+
+    def _forward(self) -> None:
+        self._logits = None
+        if self._rows:
+            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
+            self._logits = self._runner.forward(tokens)
+            self._tried_alone = False
+            for row in self._rows:
+                row.forwarded += 1
+
+    def _requeue(self) -> None:
+        """Put all running rows back in front of the queue, keeping their keys and values if there is room for them."""
+        try:
+            for i, row in enumerate(self._rows):
+                self._runner.store(i, row.tokens[row.begin :])
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self._runner.keep([])
+        self._waiting.extendleft(reversed(self._rows))
+        self._rows = []
+        self._entering = []
+        self._logits = None
+
+
+def before_step(context: tuple[int, ...], tokens: list[int], begin: int) -> list[int]:
+    """The tokens just before a step that begins at ``tokens[begin]``: enough to decode it in its context."""
+    own = tokens[max(0, begin - CONTEXT_TOKENS) : begin]
+    need = CONTEXT_TOKENS - len(own)
+    return [*context[len(context) - need :], *own] if need and context else own
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is torch's or Python's way of saying that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        mark in text for mark in ("out of memory", "can't allocate memory", "not enough memory")
+    )

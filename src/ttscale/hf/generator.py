@@ -11,8 +11,8 @@ from typing import Any
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Completion, Revise, Sample
-from ttscale._types import Candidate, Finish, Step
-from ttscale.hf.decode import Decoder, Draw, Row
+from ttscale._types import Candidate, Step
+from ttscale.hf.decode import Decoder, Draw, Row, before_step
 from ttscale.hf.model import HFModel
 from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.sampling import Filters
@@ -51,7 +51,7 @@ class Settings:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be positive; got {self.max_new_tokens}")
         self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
-        self.text = StepText(model.tokenizer, self.delimiter)
+        self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
 
 
 def check_temperature(value: float) -> None:
@@ -71,62 +71,98 @@ class Sampler:
         """The draw that answers this request; ``RoleError`` where the context is too long."""
         settings = self.settings
         if isinstance(request, Sample):
-            context = self.prefix(request.prefix)
+            prompt, context = self.prefix(request.prefix)
             max_steps, temperature = request.max_steps, request.temperature
         else:
             attempts = [attempt.text for attempt in request.attempts if attempt.steps]
             context = tuple(encode(self.model.tokenizer, settings.prompt, request.question.prompt, attempts))
-            max_steps, temperature = None, None
+            prompt, max_steps, temperature = len(context), None, None
         limit = self.model.context_length
         room = limit - len(context)
+        label = f"question {request.question.id} (key {request.key})"
         if room < 1 or not context:
             what = f"is {len(context)} tokens long, the model reads at most {limit}" if context else "is empty"
             raise RoleError(
-                f"the context of question {request.question.id} (key {request.key}) {what}; "
-                "use a shorter question or prompt, or a model with a longer context"
+                f"the context of {label} {what}; use a shorter question or prompt, or a model with a longer context"
             )
         if temperature is None:
             temperature = settings.temperature
         check_temperature(temperature)
-        return Draw(context, request.key.seed, temperature, max_steps, min(settings.max_new_tokens, room))
+        most = min(settings.max_new_tokens, room)
+        return Draw(context, prompt, request.key.seed, temperature, max_steps, most, label)
 
-    def prefix(self, prefix: Candidate) -> tuple[int, ...]:
-        """The question's prompt, then the tokens of each step as sampled; text that has none is tokenised."""
+    def prefix(self, prefix: Candidate) -> tuple[int, tuple[int, ...]]:
+        """(length of the prompt, its tokens and those of each step as sampled); text without tokens is tokenised."""
         tokenizer, attempts = self.model.tokenizer, [attempt.text for attempt in prefix.attempts if attempt.steps]
         ids = encode(tokenizer, self.settings.prompt, prefix.question.prompt, attempts)
+        prompt = len(ids)
         for step in prefix.steps:
-            if step.tokens or not step.text:
-                ids += step.tokens
-            else:
-                ids += tokenizer(step.text, add_special_tokens=False)["input_ids"]
-        return tuple(ids)
+            ids += step_ids(tokenizer, step)
+        return prompt, tuple(ids)
 
     def completion(self, row: Row) -> Completion:
         """The reply a finished row stands for."""
-        finish: Finish = row.finish or "length"
-        ends = list(row.ends)
-        if (ends[-1] if ends else 0) < len(row.tokens):
-            ends.append(len(row.tokens))
-        steps, begin = [], 0
-        for end in ends:
-            before = [*row.draw.context[-8:], *row.tokens[:begin]]
-            steps.append(
-                Step(
-                    self.settings.text.text(before, row.tokens[begin:end]),
-                    tuple(row.tokens[begin:end]),
-                    sum(row.logprobs[begin:end]),
-                    sum(row.certainties[begin:end]) / (end - begin),
-                )
-            )
-            begin = end
+        assert row.finish is not None
+        forwarded = self.model.flops(row.forwarded, len(row.draw.context), row.forwarded)
         cost = Cost(
             sampled_tokens=row.sampled,
-            prompt_tokens=row.prefilled,
-            cached_tokens=row.cached,
-            flops=row.flops,
+            prompt_tokens=row.ran,
+            cached_tokens=row.cached or 0,
+            flops=row.ran_flops + forwarded,
             seconds=row.seconds,
         )
-        return Completion(tuple(steps), finish, cost)
+        return Completion(tuple(_steps(self.settings.text, row)), row.finish, cost)
+
+
+def step_ids(tokenizer: Any, step: Step) -> list[int]:
+    """The tokens of a step as sampled; for a step that came without, its text's."""
+    return (
+        list(step.tokens)
+        if step.tokens or not step.text
+        else list(tokenizer(step.text, add_special_tokens=False)["input_ids"])
+    )
+
+
+def _steps(text: StepText, row: Row) -> list[Step]:
+    """The steps a finished row holds. A blank rest goes with the step before it, a stop string is cut off."""
+    spans, begin = [], 0
+    for end in [*row.ends, len(row.tokens)]:
+        if end > begin:
+            spans.append(
+                (begin, end, text.text(before_step(row.draw.context, row.tokens, begin), row.tokens[begin:end]))
+            )
+        begin = end
+    if row.cut is not None:
+        spans = _cut(text, row, spans, row.cut)
+    if spans and row.finish != "open" and not spans[-1][2].strip():
+        begin, end, words = spans.pop()
+        if spans:
+            spans[-1] = (spans[-1][0], end, spans[-1][2] + words)
+    return [
+        Step(
+            words,
+            tuple(row.tokens[begin:end]),
+            sum(row.logprobs[begin:end]),
+            sum(row.certainties[begin:end]) / max(1, end - begin),
+        )
+        for begin, end, words in spans
+    ]
+
+
+def _cut(text: StepText, row: Row, spans: list[tuple[int, int, str]], keep: int) -> list[tuple[int, int, str]]:
+    """The first ``keep`` characters of the spans; a step cut inside a token keeps its text and loses its tokens."""
+    kept = []
+    for begin, end, words in spans:
+        if keep <= 0:
+            break
+        if len(words) > keep:
+            before = before_step(row.draw.context, row.tokens, begin)
+            words = words[:keep]
+            whole = [n for n in range(begin, end) if text.text(before, row.tokens[begin:n]) == words]
+            end = whole[-1] if whole else begin
+        kept.append((begin, end, words))
+        keep -= len(words)
+    return kept
 
 
 class SamplerSession:
@@ -156,16 +192,26 @@ class SamplerSession:
         """One pass of the decode loop; returns what was finished in it."""
         done, self._failed = self._failed, []
         if self._decoder.active:
-            done += [(row.ticket, self._sampler.completion(row)) for row in self._decoder.step()]
+            done += [(row.ticket, row.error or self._sampler.completion(row)) for row in self._decoder.step()]
         return done
+
+    def close(self) -> None:
+        """Give up whatever is still running and let go of its memory."""
+        self._decoder.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def run_all(session: SamplerSession, requests: Sequence[Any]) -> list[Completion]:
     """Answer a batch through a session; the first request that cannot be served raises."""
-    session.admit(list(enumerate(requests)))
     replies: dict[int, Completion | Exception] = {}
-    while session.active:
-        replies.update(session.step())
+    try:
+        session.admit(list(enumerate(requests)))
+        while session.active:
+            replies.update(session.step())
+    finally:
+        session.close()
     completions = []
     for index in range(len(requests)):
         reply = replies[index]

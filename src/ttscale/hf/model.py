@@ -26,7 +26,9 @@ class HFModel:
 
     ``model`` is a local folder, a hub id or a loaded module (then ``tokenizer`` is needed). On a CPU the default dtype
     is float32, on other devices the checkpoint's own. Only safetensors are loaded unless ``allow_pickle``; a
-    checkpoint's own code is run only with ``trust_remote_code``. ``max_batch`` is the most rows decoded together.
+    checkpoint's own code is run only with ``trust_remote_code``. ``max_batch`` is the most rows decoded together (None:
+    by free memory), ``kv_bytes`` what the prefix cache may hold beyond the running rows (None: a quarter of the free
+    memory). ``shared_kv=False`` decodes on the model's own forward and cache, which is slower.
     """
 
     def __init__(
@@ -39,11 +41,22 @@ class HFModel:
         trust_remote_code: bool = False,
         allow_pickle: bool = False,
         auto_class: str = "AutoModelForCausalLM",
-        max_batch: int = 256,
+        max_batch: int | None = None,
+        kv_bytes: int | None = None,
+        shared_kv: bool = True,
     ) -> None:
-        if not isinstance(max_batch, int) or max_batch < 1:
-            raise ValueError(f"max_batch must be a positive integer; got {max_batch!r}")
+        if max_batch is not None and (not isinstance(max_batch, int) or max_batch < 1):
+            raise ValueError(f"max_batch must be a positive integer or None; got {max_batch!r}")
+        if kv_bytes is not None and (not isinstance(kv_bytes, int) or kv_bytes < 0):
+            raise ValueError(f"kv_bytes must be an integer >= 0 or None; got {kv_bytes!r}")
         self.max_batch = max_batch
+        self.shared_kv = shared_kv
+        self.plain_because: str | None = None
+        """Why the fast path does not serve this model, once it was tried; None where it does."""
+        self.fast: Any = None
+        """What the fast path keeps for this model (``backend.Fast``), shared by its roles; None until it was tried."""
+        self.forwarded_tokens = 0
+        """Tokens run through the model so far, by every role that shares it."""
         self.settings: dict[str, Any] = {}
         if isinstance(model, nn.Module):
             if tokenizer is None:
@@ -65,6 +78,7 @@ class HFModel:
         self.device = next(self.module.parameters()).device
         self.dtype = next(self.module.parameters()).dtype
         self.worker = f"torch:{self.device}"
+        self.kv_bytes = free_bytes(self.device) // 4 if kv_bytes is None else kv_bytes
         self.config: Any = self.module.config.get_text_config()
         self.context_length = _context_length(self.config, tokenizer)
         self.eos_ids = _eos_ids(self.module, tokenizer)
@@ -95,6 +109,16 @@ class HFModel:
 def default_device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that could still be taken on this device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30
 
 
 def _dtype(name: str | torch.dtype) -> torch.dtype:

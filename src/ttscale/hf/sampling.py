@@ -6,6 +6,8 @@ logits, settings, seed and counter, whatever else is in the batch (laws 2 and 4)
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,8 @@ import torch
 from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+HEAD = 256
+"""Most likely tokens looked at first for top-p; a full sort only where they do not hold the mass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Filters:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 1):
+        if self.top_k is not None and (isinstance(self.top_k, bool) or int(self.top_k) != self.top_k or self.top_k < 1):
             raise ValueError(f"top_k must be a positive integer or None; got {self.top_k!r}")
         for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
             if value is not None and not 0 < value <= 1:
@@ -40,38 +44,79 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def uniforms(seeds: npt.NDArray[np.uint64], counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.float32]:
-    """One number in (0, 1) for each (seed, counter), the same on every machine: splitmix64 of the two, 24 bits."""
+    """One number in (0, 1) for each (seed, counter), the same on every machine: splitmix64 of the two, 23 bits."""
     with np.errstate(over="ignore"):
-        bits = _mix(_mix(seeds) + (counters + np.uint64(1)) * _GOLDEN) >> np.uint64(40)
-    return ((bits.astype(np.float64) + 0.5) * 2.0**-24).astype(np.float32)
+        bits = _mix(_mix(seeds) + (counters + np.uint64(1)) * _GOLDEN) >> np.uint64(41)
+    return ((bits.astype(np.float64) + 0.5) * 2.0**-23).astype(np.float32)
 
 
-def draw(logits: Tensor, uniform: Tensor, temperature: Tensor, filters: Filters) -> Tensor:
-    """One token per row: ``logits`` [rows, vocabulary] fp32, ``uniform`` and ``temperature`` [rows] -> ids [rows].
+def draw(
+    logits: Tensor, uniform: Tensor, temperature: Sequence[float], filters: Filters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One token per row from ``logits`` [rows, vocabulary] fp32: (ids, log-probabilities, certainties), each [rows].
 
-    The token is the first whose cumulative weight passes ``uniform`` times the total. Temperature 0 is the argmax.
+    The token is the first whose cumulative weight passes ``uniform`` times the total; temperature 0 takes the argmax.
+    Log-probability and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are at temperature 1
+    and before any filter.
     """
-    greedy = temperature == 0
-    scaled = logits / torch.where(greedy, 1.0, temperature)[:, None]
-    weights = torch.softmax(scaled, dim=-1)
-    weights = _filtered(weights, filters)
+    norm = logits.logsumexp(-1)
+    if all(t == 0 for t in temperature):
+        tokens = logits.argmax(-1)
+    elif all(t == 1 for t in temperature):
+        tokens = inverse_cdf(_filtered((logits - norm[:, None]).exp(), filters), uniform)
+    else:
+        heat = torch.tensor(list(temperature), dtype=torch.float32, device=logits.device)
+        greedy = heat == 0
+        weights = torch.softmax(logits / torch.where(greedy, 1.0, heat)[:, None], dim=-1)
+        tokens = inverse_cdf(_filtered(weights, filters), uniform)
+        tokens = torch.where(greedy, logits.argmax(-1), tokens)
+    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
+    return tokens, logprobs, norm - logits.mean(-1) - math.log(logits.shape[-1])
+
+
+def inverse_cdf(weights: Tensor, uniform: Tensor) -> Tensor:
+    """The first token of each row whose cumulative weight passes ``uniform`` times the row's total.
+
+    ``weights`` [rows, vocabulary] >= 0 with a positive sum. Searched in two levels, the sums of stretches and then one
+    stretch, which costs a sum over the vocabulary instead of a running sum. A token of weight 0 is never drawn.
+    """
+    rows, vocabulary = weights.shape
+    stretch = next((size for size in (256, 128, 64, 32, 16) if vocabulary % size == 0), 0)
+    if vocabulary <= 512 or not stretch:
+        return _first_above(weights, uniform, None)
+    parts = weights.view(rows, -1, stretch)
+    sums = parts.sum(-1)
+    block = _first_above(sums, uniform, None)
+    below = sums.cumsum(-1)
+    rest = uniform * below[:, -1] - (below.gather(-1, block[:, None]) - sums.gather(-1, block[:, None]))[:, 0]
+    inner = parts.gather(1, block[:, None, None].expand(-1, 1, stretch))[:, 0]
+    return block * stretch + _first_above(inner, uniform, rest)
+
+
+def _first_above(weights: Tensor, uniform: Tensor, target: Tensor | None) -> Tensor:
+    """Index of the first running sum above ``target`` (default: ``uniform`` times the total), on a positive weight."""
     mass = weights.cumsum(-1)
-    total = mass[:, -1:]
-    # Strictly below the total, so that the search ends on a token with weight.
-    target = torch.minimum(uniform[:, None] * total, total * (1 - 2.0**-23))
-    drawn = torch.searchsorted(mass, target, right=True)[:, 0]
-    return torch.where(greedy, logits.argmax(-1), drawn)
+    total = mass[:, -1]
+    if target is None:
+        target = uniform * total
+    # Between 0 and strictly below the total, so that rounding cannot end the search on a token without weight.
+    target = torch.minimum(target.clamp(min=0.0), total * (1 - 2.0**-23))
+    return torch.searchsorted(mass, target[:, None], right=True)[:, 0]
 
 
 def _filtered(weights: Tensor, filters: Filters) -> Tensor:
     """Set the weight of excluded tokens to 0; ties at a threshold stay."""
-    if filters.top_k is not None and filters.top_k < weights.shape[-1]:
+    vocabulary = weights.shape[-1]
+    if filters.top_k is not None and filters.top_k < vocabulary:
         lowest = weights.topk(filters.top_k, dim=-1).values[:, -1:]
         weights = weights * (weights >= lowest)
     if filters.top_p is not None and filters.top_p < 1:
-        ordered = weights.sort(dim=-1, descending=True).values
+        mass = filters.top_p * weights.sum(-1, keepdim=True)
+        ordered = weights.topk(min(HEAD, vocabulary), dim=-1).values
+        if ordered.shape[-1] < vocabulary and bool((ordered.sum(-1, keepdim=True) < mass).any()):
+            ordered = weights.sort(dim=-1, descending=True).values
         before = ordered.cumsum(-1) - ordered
-        kept = (before < filters.top_p * ordered.sum(-1, keepdim=True)).sum(-1, keepdim=True)
+        kept = (before < mass).sum(-1, keepdim=True)
         weights = weights * (weights >= ordered.gather(-1, kept - 1))
     if filters.min_p is not None:
         weights = weights * (weights >= filters.min_p * weights.amax(-1, keepdim=True))

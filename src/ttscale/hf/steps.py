@@ -1,11 +1,12 @@
-"""Where steps end, and what text sampled tokens stand for.
+"""Where steps and solutions end, and what text sampled tokens stand for.
 
-Knows: one tokenizer and one delimiter. Must not know: models, batches, search.
+Knows: one tokenizer, one delimiter, the stop strings. Must not know: models, batches, search.
 
 A step ends with the first token after which its text contains the delimiter, so a delimiter may be split over several
-tokens; what the last of them says beyond the delimiter stays in the step, because tokens are never cut. The text of a
-step is the text of all tokens up to its end without the text up to its beginning: tokenizers that drop a leading space
-or build one character out of several tokens come out right, and step texts concatenate to the solution.
+tokens; what the last of them says beyond the delimiter stays in the step, because tokens are never cut. A delimiter
+with only white space before it ends nothing: the blank goes with what follows (as in ``ttscale.prompts.split_steps``).
+The text of a step is the text of all tokens up to its end without the text up to its beginning: tokenizers that drop a
+leading space or build one character out of several tokens come out right, and step texts concatenate to the solution.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ CONTEXT_TOKENS = 8
 
 
 class StepText:
-    """Finds step ends in token sequences and turns them into text."""
+    """Finds the ends of steps and solutions in token sequences, and turns tokens into text."""
 
-    def __init__(self, tokenizer: Any, delimiter: str | None) -> None:
+    def __init__(self, tokenizer: Any, delimiter: str | None, stop: Sequence[str] = ()) -> None:
         if delimiter == "":
             raise ValueError("delimiter must not be empty; None makes the whole solution one step")
         self.delimiter = delimiter
+        self._stop = tuple(stop)
         self._tokenizer = tokenizer
+        self._last = {mark[-1] for mark in (*self._stop, *([delimiter] if delimiter else []))}
         self._may_end: dict[int, bool] = {}
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -41,7 +44,7 @@ class StepText:
         return whole[len(head) :]
 
     def may_end(self, token: int) -> bool:
-        """Whether a step could end with this token: a cheap test that is never wrong with False."""
+        """Whether a step or a solution could end with this token: a cheap test that is never wrong with False."""
         known = self._may_end.get(token)
         if known is None:
             known = self._may_end[token] = self._could_end(token)
@@ -49,12 +52,27 @@ class StepText:
 
     def ends(self, before: Sequence[int], tokens: Sequence[int]) -> bool:
         """Whether the step made of ``tokens``, after ``before``, is complete."""
-        return self.delimiter is not None and self.delimiter in self.text(before, tokens)
-
-    def _could_end(self, token: int) -> bool:
         if self.delimiter is None:
             return False
-        last = self.delimiter[-1]
+        text = self.text(before, tokens)
+        blank = len(text) - len(text.lstrip())
+        return blank < len(text) and self.delimiter in text[max(0, blank - len(self.delimiter) + 1) :]
+
+    def stops(self, context: Sequence[int], tokens: Sequence[int]) -> int | None:
+        """The characters of the new text in front of the first stop string, or None where there is none.
+
+        A stop string may begin in the text before; then nothing of the new text is left.
+        """
+        if not self._stop:
+            return None
+        head = self.decode(context[-max(map(len, self._stop)) :])
+        new = self.text(context, tokens)
+        found = [(head + new).find(mark, max(0, len(head) - len(mark) + 1)) for mark in self._stop]
+        return min((max(0, at - len(head)) for at in found if at >= 0), default=None)
+
+    def _could_end(self, token: int) -> bool:
+        if not self._last:
+            return False
         alone = self.decode([token])
         twice = self.decode([token, token])[len(alone) :]  # a leading space is dropped from the first only
-        return any(last in text or "\ufffd" in text for text in (alone, twice))
+        return any(not self._last.isdisjoint(text) or "\ufffd" in text for text in (alone, twice))

@@ -83,7 +83,7 @@ class ImplicitVerifier:
         if not candidate.steps:
             raise RoleError(f"cannot score the empty candidate {candidate.key} of question {candidate.question.id}")
         root = type(candidate)(candidate.question, candidate.key, (), "open", candidate.attempts)
-        ids = list(self._sampler.prefix(root))
+        ids = list(self._sampler.prefix(root)[1])
         spans = []
         for step in candidate.steps:
             begin = len(ids)

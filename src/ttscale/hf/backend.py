@@ -1,0 +1,108 @@
+"""Which runner serves a model: the fast one where it reproduces the model's own forward, else the plain one.
+
+Knows: how to test a model against itself. Must not know: requests, text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ttscale.hf.attention import Unsupported, register
+from ttscale.hf.fast import Extension, Network, Shape, extend
+from ttscale.hf.fast_rows import FastRunner
+from ttscale.hf.model import HFModel, free_bytes
+from ttscale.hf.plain import PlainRunner
+from ttscale.hf.tree import PrefixTree
+
+PROBE_TOKENS = 24
+
+
+@dataclass(frozen=True)
+class Fast:
+    """What the fast path keeps for a model, shared by all of its roles."""
+
+    network: Network
+    tree: PrefixTree
+    shape: Shape
+
+
+def fast(model: HFModel) -> Fast | None:
+    """The model's shared KV and modules, or None when only its own forward is right. Tested once per model."""
+    if model.fast is None and model.plain_because is None:
+        if model.shared_kv:
+            try:
+                model.fast = _probed(model)
+            except (Unsupported, AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+                model.plain_because = f"{type(error).__name__}: {error}"
+        else:
+            model.plain_because = "shared_kv=False"
+    found: Fast | None = model.fast
+    return found
+
+
+def runner(model: HFModel) -> FastRunner | PlainRunner:
+    """A fresh set of rows on this model."""
+    own = fast(model)
+    return PlainRunner(model) if own is None else FastRunner(model, own.network, own.tree, own.shape)
+
+
+@torch.inference_mode()
+def _probed(model: HFModel) -> Fast:
+    """Run a short sequence the model's way and ours, and insist on the same logits."""
+    config = model.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if not kinds <= {"full_attention", "sliding_attention"}:
+        raise Unsupported(f"layers of type {sorted(kinds)}")
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if "dynamic" in str(rope) or "longrope" in str(rope):
+        raise Unsupported("rotary embeddings that depend on the length of the whole batch")
+    register()
+    network = Network(model)
+    if network.head is None and not hasattr(model.module, "score"):
+        raise Unsupported("no output head found")
+    window = getattr(config, "sliding_window", None) or 0
+    length = min(PROBE_TOKENS + (window if window <= 64 else 0), model.context_length)
+    generator = torch.Generator().manual_seed(0)
+    tokens = tuple(torch.randint(0, int(config.vocab_size), (length,), generator=generator).tolist())
+    cut = length // 2
+    position = torch.zeros((1, 1), dtype=torch.long, device=model.device)
+    context = Extension([], position, 1)
+    network.run(torch.tensor([tokens[:1]], device=model.device), position, context)
+    _, _, heads, _, size = context.kv[0].shape
+    shape = Shape(len(context.kv), heads, size)
+    own = Fast(network, PrefixTree(model.kv_bytes), shape)
+    ids = torch.tensor([tokens], device=model.device)
+    wanted = model.module(input_ids=ids, use_cache=False).logits[0].float()
+    head = network.logits if network.head is not None else model.module.score
+    # in two pieces, then token by token
+    trial = PrefixTree(model.kv_bytes)
+    first, hidden_a = extend(network, trial, shape, [(trial.root, tokens[: cut // 2])])
+    _, hidden_b = extend(network, trial, shape, [(first[0], tokens[cut // 2 : cut])])
+    got = [head(torch.cat((hidden_a[0], hidden_b[0])))]
+    rows = FastRunner(model, network, trial, shape)
+    prefix = rows.open(tokens[:cut])
+    rows.enter([prefix], [cut // 2])
+    hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
+    rows.close()
+    got.append(head(torch.cat(hidden)))
+    error = (torch.cat(got).float() - wanted).abs().max().item()
+    scale = wanted.abs().max().item()
+    tolerance = (1e-3 if model.dtype == torch.float32 else 0.06) * max(scale, 1e-3)
+    if not error <= tolerance:
+        raise Unsupported(f"logits differ by {error:.2g} of {scale:.2g} from the model's own forward")
+    return own
+
+
+def row_limit(model: HFModel) -> int:
+    """Rows to decode together: ``max_batch``, or what half of the free memory holds at 512 own tokens per row."""
+    if model.max_batch is not None:
+        return model.max_batch
+    most = 256 if model.device.type == "cpu" else 1024
+    own = fast(model)
+    if own is None:
+        return min(most, 64)
+    size = torch.finfo(model.dtype).bits // 8
+    row = 2 * own.shape.layers * own.shape.heads * own.shape.size * size * 512
+    return max(1, min(most, free_bytes(model.device) // 2 // row))
