@@ -29,11 +29,20 @@ class Server:
     """Whether it returns log-probabilities of the tokens it drew."""
     chat_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the limit on new tokens is called in a chat request."""
+    extra: tuple[tuple[str, object], ...] = ()
+    """Fields that every request needs."""
 
 
 VLLM = Server("vllm", stop="named", continues="flag", seed_bits=63)
 SGLANG = Server("sglang", stop="named", continues="flag")
-TRANSFORMERS = Server("transformers", stop="kept", seed_bits=63, logprobs=False)
+TRANSFORMERS = Server(
+    "transformers",
+    stop="kept",
+    seed_bits=63,
+    logprobs=False,
+    # It decodes greedily, whatever the temperature, unless it is told to sample; its own top_k would be 50.
+    extra=(("generation_config", '{"do_sample": true, "top_k": 0}'),),
+)
 LLAMA_CPP = Server("llama.cpp", continues="trailing")
 OLLAMA = Server("ollama", continues="trailing")
 OPENAI = Server("openai", seed_bits=63, chat_limit="max_completion_tokens")

@@ -202,7 +202,7 @@ class Writer:
         body |= {name: value for name, value in optional.items() if value is not None}
         if self._logprobs:
             body["logprobs"] = True if self._chat else 1
-        return body | self._extra
+        return body | dict(server.extra) | self._extra
 
     def _limit(self, server: Server) -> str:
         return server.chat_limit if self._chat else "max_tokens"
