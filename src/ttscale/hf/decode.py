@@ -138,6 +138,7 @@ class Decoder:
             row.seconds += share
         return over
 
+    @torch.inference_mode()
     def close(self) -> None:
         """Let go of everything on the device."""
         for row in self._waiting:
