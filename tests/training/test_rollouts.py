@@ -269,7 +269,7 @@ def test_too_few_replies_are_the_generators_fault(tmp_path):
         def sample(self, requests):
             return super().sample(requests)[:-1]
 
-    with pytest.raises(RoleError, match="two-step returned 23 completions for 24 requests"):
+    with pytest.raises(RoleError, match="two-step returned 23 replies for 24 requests"):
         collect(tmp_path / "r.jsonl", generator=Short())
 
 

@@ -1,6 +1,6 @@
-"""Asking a generator, synchronous or asynchronous, without an engine: requests in, as many completions out.
+"""Asking a role, synchronous or asynchronous, without an engine: requests in, as many replies out.
 
-Knows the two generator protocols. Must not know what the requests are for.
+Knows that a role is a method from requests to replies. Must not know what the requests are for.
 """
 
 from __future__ import annotations
@@ -8,43 +8,52 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 from ttscale._errors import RoleError
-from ttscale._requests import Completion, Sample
-from ttscale._roles import AnyGenerator, AsyncGenerator, Generator
-from ttscale._types import Key
+from ttscale._types import Key, Question
 
-Ask: TypeAlias = Callable[[Sequence[Sample]], list[Completion]]
+
+class _Asks(Protocol):
+    @property
+    def question(self) -> Question: ...
+    @property
+    def key(self) -> Key: ...
+
+
+Req = TypeVar("Req", bound=_Asks)
+Rep = TypeVar("Rep")
+Ask: TypeAlias = Callable[[Sequence[Req]], list[Rep]]
 
 
 @contextmanager
-def asker(generator: AnyGenerator) -> Iterator[Ask]:
-    """A function that gets the completions of requests from a synchronous or an asynchronous generator."""
-    name = str(getattr(generator, "name", type(generator).__name__))
+def asker(
+    role: object, method: Callable[[Sequence[Req]], Sequence[Rep] | Coroutine[Any, Any, Sequence[Rep]]]
+) -> Iterator[Ask[Req, Rep]]:
+    """A function from requests to their replies, over ``role``'s ``method``; no request, no call."""
+    name = str(getattr(role, "name", type(role).__name__))
 
-    def checked(requests: Sequence[Sample], replies: Sequence[Completion]) -> list[Completion]:
+    def checked(requests: Sequence[Req], replies: Sequence[Rep]) -> list[Rep]:
         if len(replies) != len(requests):
             raise RoleError(
-                f"The generator {name} returned {len(replies)} completions for {len(requests)} requests "
-                f"(the first for question {requests[0].question.id!r}, key {requests[0].key}). One reply per request."
+                f"{name} returned {len(replies)} replies for {len(requests)} requests (the first for question "
+                f"{requests[0].question.id!r}, key {requests[0].key}). It must return one per request."
             )
         return list(replies)
 
-    if not inspect.iscoroutinefunction(generator.sample):
-        sample = cast(Generator, generator).sample
-        yield lambda requests: checked(requests, sample(requests)) if requests else []
+    if not inspect.iscoroutinefunction(method):
+        yield lambda requests: checked(requests, cast(Sequence[Rep], method(requests))) if requests else []
         return
 
-    async def gather(requests: Sequence[Sample]) -> list[Completion]:
-        by_question: dict[str, list[Sample]] = defaultdict(list)  # an asynchronous role is asked one question at a time
+    async def gather(requests: Sequence[Req]) -> list[Rep]:
+        by_question: dict[str, list[Req]] = defaultdict(list)  # an asynchronous role is asked one question at a time
         for request in requests:
             by_question[request.question.id].append(request)
         groups = list(by_question.values())
-        replies = await asyncio.gather(*(cast(AsyncGenerator, generator).sample(group) for group in groups))
-        found: dict[Key, Completion] = {}
+        replies = await asyncio.gather(*(cast(Coroutine[Any, Any, Sequence[Rep]], method(group)) for group in groups))
+        found: dict[Key, Rep] = {}
         for group, reply in zip(groups, replies, strict=True):
             found.update(zip([request.key for request in group], checked(group, reply), strict=True))
         return [found[request.key] for request in requests]

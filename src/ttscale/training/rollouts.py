@@ -136,7 +136,7 @@ def collect_rollouts(
         raise ValueError(f"together must be at least 1, got {together}.")
     problems = as_problems(questions)
     cost, started = Cost(), time.monotonic()
-    with RolloutFile(path, asdict(chosen)) as file, asker(generator) as ask:
+    with RolloutFile(path, asdict(chosen)) as file, asker(generator, generator.sample) as ask:
         missing = [problem for problem in problems if not _is_done(problem, file)]
         done = len(problems) - len(missing)
         with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
@@ -152,7 +152,7 @@ def collect_rollouts(
 
 
 def _collect(
-    ask: Ask, problems: Sequence[Problem], chosen: RolloutSettings
+    ask: Ask[Sample, Completion], problems: Sequence[Problem], chosen: RolloutSettings
 ) -> tuple[list[tuple[Problem, list[Row], Row]], Cost]:
     """(problem, its rows, its closing line) for each problem: one wave of solutions, one of continuations."""
     drawn, sampling = _sample(ask, problems, chosen)
@@ -178,7 +178,9 @@ def _is_done(problem: Problem, file: RolloutFile) -> bool:
     return closing is not None
 
 
-def _sample(ask: Ask, problems: Sequence[Problem], chosen: RolloutSettings) -> tuple[list[list[Candidate]], Cost]:
+def _sample(
+    ask: Ask[Sample, Completion], problems: Sequence[Problem], chosen: RolloutSettings
+) -> tuple[list[list[Candidate]], Cost]:
     """The sampled solutions of each problem."""
     requests = []
     for problem in problems:
@@ -193,7 +195,7 @@ def _sample(ask: Ask, problems: Sequence[Problem], chosen: RolloutSettings) -> t
 
 
 def _continue(
-    ask: Ask, prefixes: Sequence[dict[Texts, Candidate]], chosen: RolloutSettings
+    ask: Ask[Sample, Completion], prefixes: Sequence[dict[Texts, Candidate]], chosen: RolloutSettings
 ) -> tuple[list[dict[Texts, list[str | None]]], Cost]:
     """For each problem and distinct prefix the final answers of its continuations."""
     requests, owners = [], []

@@ -1,0 +1,107 @@
+"""From examples to token ids and labels, position by position. Long examples are left out and counted, never cut.
+
+Knows tokenizers, and the prompt code that inference uses too (``ttscale.hf.prompts``, ``ttscale.hf.verifiers.layout``).
+Must not know models or losses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from ttscale.hf.prompts import encode
+from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
+from ttscale.prompts import PromptFormat
+from ttscale.training._objectives import IGNORE
+from ttscale.training.examples import StepExample
+from ttscale.training.revision_data import RevisionExample
+
+Feature = dict[str, Any]
+TOO_LONG = "longer than the model reads"
+NO_LABEL = "without any label"
+
+
+class Row(NamedTuple):
+    """An example, its feature, and the positions its scores are read at (none for a writer of text)."""
+
+    example: StepExample
+    feature: Feature
+    reads: Sequence[int]
+
+
+def step_row(tokenizer: Any, form: VerifierFormat, example: StepExample) -> Row:
+    """``input_ids`` and float ``labels``: each step's label where its score is read, IGNORE everywhere else."""
+    ids, reads = encode_steps(tokenizer, form, example.prompt, example.steps, example.attempts)
+    labels = [float(IGNORE)] * len(ids)
+    for position, label in zip(reads, example.labels, strict=True):
+        if label is not None:
+            labels[position] = float(label)
+    return Row(example, {"input_ids": ids, "labels": labels}, reads)
+
+
+def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str]) -> Feature:
+    """``input_ids`` and ``labels`` of a text after a context: labels are the text's tokens and the final EOS.
+
+    ``pieces`` are tokenised apart, as steps are at inference.
+    """
+    target = [id for piece in pieces for id in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+    target.append(tokenizer.eos_token_id)
+    return {"input_ids": [*context, *target], "labels": [IGNORE] * len(context) + target}
+
+
+def step_rows(
+    tokenizer: Any, form: VerifierFormat, examples: Iterable[StepExample], limit: int
+) -> tuple[list[Row], Counter[str]]:
+    """Rows for a PRM or ORM, and how many examples were left out, by reason."""
+    rows, skipped = [], Counter[str]()
+    for example in examples:
+        row = step_row(tokenizer, form, example)
+        if all(label is None for label in example.labels):
+            skipped[NO_LABEL] += 1
+        elif len(row.feature["input_ids"]) > limit:
+            skipped[TOO_LONG] += 1
+        else:
+            rows.append(row)
+    return rows, skipped
+
+
+def revision_features(
+    tokenizer: Any, form: PromptFormat, examples: Iterable[RevisionExample], limit: int
+) -> tuple[list[Feature], Counter[str]]:
+    """Features for a reviser: question and wrong attempts as context, the right solution to learn."""
+    features, skipped = [], Counter[str]()
+    for example in examples:
+        context = encode(tokenizer, form, example.prompt, example.attempts)
+        feature = text_feature(tokenizer, context, [example.target])
+        if len(feature["input_ids"]) > limit:
+            skipped[TOO_LONG] += 1
+        else:
+            features.append(feature)
+    return features, skipped
+
+
+def solution_rows(
+    tokenizer: Any, form: PromptFormat, examples: Iterable[StepExample], limit: int
+) -> tuple[list[Row], Counter[str]]:
+    """Rows for an implicit PRM: the solution as text with its ``outcome``; a step is read at its last token."""
+    rows, skipped = [], Counter[str]()
+    for example in examples:
+        context = encode(tokenizer, form, example.prompt, example.attempts)
+        feature = text_feature(tokenizer, context, example.steps) | {"outcome": float(bool(example.correct))}
+        if len(feature["input_ids"]) > limit:
+            skipped[TOO_LONG] += 1
+            continue
+        lengths = [len(tokenizer(step, add_special_tokens=False)["input_ids"]) for step in example.steps]
+        ends = [len(context) + total - 1 for total in accumulate(lengths)]
+        ends[-1] += 1  # the last step ends with EOS
+        rows.append(Row(example, feature, ends))
+    return rows, skipped
+
+
+def need_some(rows: Sequence[object], skipped: Counter[str], name: str) -> None:
+    """Refuse an empty side of the data, saying why it is empty."""
+    if not rows:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+        raise ValueError(f"There is nothing left in the {name} data{': left out ' + reasons if reasons else ''}.")

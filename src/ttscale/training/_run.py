@@ -1,0 +1,210 @@
+"""A training run from features to a folder that inference loads: refusals first, one record at the end.
+
+Knows folders, records and the order of things. Must not know what a feature means. The folder holds ``checkpoints/``
+while training goes on; when the record ``ttscale_training.json`` is there, the model is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from ttscale.training._fit import Evaluation, Feature, fit
+from ttscale.training._models import Task, architecture_of, device, load_model, load_trained, pad_id, saved_dtype
+from ttscale.training._objectives import Objective
+from ttscale.training.problems import WithQuestion, fingerprints
+from ttscale.training.recipe import Recipe
+
+RECORD = "ttscale_training.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a run did. It is stored as ``ttscale_training.json`` in the model's folder."""
+
+    path: Path
+    base: str
+    step: int
+    """Optimizer steps of the checkpoint that was taken."""
+    validation_loss: float
+    curve: tuple[Evaluation, ...]
+    examples: int
+    held_out: int
+    skipped: dict[str, int]
+    """Examples left out, by reason."""
+    notes: tuple[str, ...]
+    measured: dict[str, Any]
+    """What was measured on the held-out questions with the chosen checkpoint."""
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.path}: step {self.step} of {self.curve[-1].step}, validation loss {self.validation_loss:.4f}, "
+            f"{self.examples} examples, {self.held_out} held out, {self.seconds:.0f} s"
+        ]
+        lines += [f"left out: {count} {reason}" for reason, count in self.skipped.items()]
+        lines += [f"{name}: {value}" for name, value in self.measured.items()]
+        return "\n".join([*lines, *self.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Features of the two sides, what was left out on the way, and the questions they came from."""
+
+    training: Sequence[Feature]
+    held_out: Sequence[Feature]
+    skipped: Mapping[str, int]
+    questions: Sequence[str]
+    """Fingerprints of the training questions and of the held-out ones."""
+
+    def digest(self) -> str:
+        """A hash of everything that is trained and validated on. (Not ``reference``, which a model computed.)"""
+        hashed = hashlib.blake2b(digest_size=16)
+        for side in (self.training, self.held_out):
+            for feature in side:
+                kept = {name: value for name, value in feature.items() if name != "reference"}
+                hashed.update(json.dumps(kept, sort_keys=True).encode() + b"\n")
+            hashed.update(b"\n")
+        return hashed.hexdigest()
+
+
+Finish = Callable[[Any, Path], dict[str, Any]]
+"""Called with the chosen model and its folder before it is saved: may adjust it, writes its settings, measures it."""
+
+
+def run(
+    base: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    task: Task,
+    objective: Objective,
+    data: Data,
+    tokenizer: Any,
+    recipe: Recipe,
+    settings: Mapping[str, Any],
+    finish: Finish,
+    progress: bool,
+) -> TrainingResult:
+    """Train, choose, finish, save. The same call again goes on after a kill, and does nothing when all is done."""
+    folder = Path(out)
+    started = time.monotonic()
+    identity: dict[str, Any] = {
+        "base": os.fspath(base),
+        "architecture": architecture_of(base),
+        "recipe": asdict(recipe),
+        "settings": dict(settings),
+        "data": data.digest(),
+    }
+    identity = json.loads(json.dumps(identity))
+    done = _finished(folder, identity)
+    if done is not None:
+        return done
+    checkpoints = folder / "checkpoints"
+    _check_unfinished(checkpoints, identity)
+    model = load_model(base, task, recipe)
+    _write(checkpoints / "run.json", identity)
+    went = fit(model, data.training, data.held_out, objective, recipe, checkpoints, pad_id(tokenizer), progress)
+    del model
+    trained = load_trained(base, went.checkpoint, task, recipe).to(device())
+    measured = finish(trained, folder)
+    trained.to(saved_dtype(base)).save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    chosen = went.curve[went.chosen]
+    result = TrainingResult(
+        path=folder,
+        base=os.fspath(base),
+        step=chosen.step,
+        validation_loss=chosen.loss,
+        curve=went.curve,
+        examples=len(data.training),
+        held_out=len(data.held_out),
+        skipped=dict(data.skipped),
+        notes=() if went.turned else ("The validation loss was still falling at the end: more epochs may help.",),
+        measured=measured,
+        seconds=time.monotonic() - started,
+    )
+    _write(folder / RECORD, _record(result, identity, data))
+    shutil.rmtree(checkpoints)
+    return result
+
+
+def read_result(folder: str | os.PathLike[str]) -> TrainingResult:
+    """The record of a finished run."""
+    row = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))["result"]
+    curve = tuple(Evaluation(**point) for point in row.pop("curve"))
+    notes = tuple(row.pop("notes"))
+    return TrainingResult(**{**row, "path": Path(folder)}, curve=curve, notes=notes)
+
+
+def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQuestion]) -> None:
+    """Refuse to measure a checkpoint trained here on questions it was trained on. Silent where there is no record."""
+    record = Path(folder) / RECORD
+    if not record.is_file():
+        return
+    seen = set(json.loads(record.read_text(encoding="utf-8"))["training_questions"])
+    shared = sorted({q.id for q in questions if set(fingerprints([q])) & seen})
+    if shared:
+        raise ValueError(
+            f"{len(shared)} of the questions were in the training data of {os.fspath(folder)!r}: "
+            f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}. "
+            "Numbers measured on them would mean nothing: use other questions."
+        )
+
+
+def _finished(folder: Path, identity: Mapping[str, Any]) -> TrainingResult | None:
+    if not (folder / RECORD).is_file():
+        if any(folder.glob("*.safetensors")) and not (folder / "checkpoints").is_dir():
+            raise ValueError(f"{folder} already holds a model that was not trained here. Choose another folder.")
+        return None
+    stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))["identity"]
+    _compare(stored, identity, folder, "holds a model that was trained")
+    return read_result(folder)
+
+
+def _check_unfinished(checkpoints: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to go on with another run's checkpoints."""
+    mark = checkpoints / "run.json"
+    if mark.is_file() and any(checkpoints.glob("checkpoint-*")):
+        stored = json.loads(mark.read_text(encoding="utf-8"))
+        _compare(stored, identity, checkpoints.parent, "holds an unfinished run that was begun")
+
+
+def _compare(stored: Mapping[str, Any], identity: Mapping[str, Any], folder: Path, what: str) -> None:
+    changed = [name for name in identity if stored.get(name) != identity[name]]
+    if changed:
+        details = []
+        for name in changed:
+            before, now = stored.get(name), identity[name]
+            if isinstance(before, dict) and isinstance(now, dict):
+                details += [
+                    f"{key}: {before.get(key)!r} there, {now[key]!r} now" for key in now if before.get(key) != now[key]
+                ]
+            else:
+                details.append("other examples" if name == "data" else f"{name}: {before!r} there, {now!r} now")
+        raise ValueError(
+            f"{folder} {what} differently ({'; '.join(details)}). Use the same settings, or another folder."
+        )
+
+
+def _record(result: TrainingResult, identity: Mapping[str, Any], data: Data) -> dict[str, Any]:
+    row = asdict(result)
+    row["path"] = str(result.path)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    return {"result": row, "identity": identity, "versions": versions, "training_questions": list(data.questions)}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    os.replace(part, path)

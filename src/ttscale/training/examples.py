@@ -1,0 +1,186 @@
+"""Solutions with a label per step: the one form that all readers give and all verifier trainers take.
+
+Knows labels and the ways to derive them from counts. Must not know models or other people's file formats (``readers``
+does). Counts are kept beside labels, so that soft, hard and filtered labels can be derived from one file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ttscale._types import Question
+
+
+@dataclass(frozen=True, slots=True)
+class StepExample:
+    """One solution, step by step.
+
+    ``labels`` are in [0, 1], one per step; None where a step has no label (it is then not trained on). ``attempts`` are
+    the earlier attempts that stood in the context of a revision, oldest first.
+    """
+
+    id: str
+    """Of the question."""
+    prompt: str
+    steps: tuple[str, ...]
+    labels: tuple[float | None, ...]
+    correct: bool | None = None
+    """Whether the final answer is right; None where that is not known."""
+    answer: str | None = None
+    attempts: tuple[str, ...] = ()
+    n_rollouts: tuple[int, ...] = ()
+    n_correct: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError(f"An example of question {self.id!r} has no step.")
+        if len(self.labels) != len(self.steps):
+            raise ValueError(
+                f"An example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels."
+            )
+        for label in self.labels:
+            if label is not None and not 0.0 <= label <= 1.0:
+                raise ValueError(f"An example of question {self.id!r} has the label {label!r}; labels are in [0, 1].")
+
+    @property
+    def text(self) -> str:
+        return "".join(self.steps)
+
+    def to_row(self) -> dict[str, Any]:
+        """The example as a row of our own format (``read_rollouts`` reads it back)."""
+        row: dict[str, Any] = {
+            "id": self.id,
+            "prompt": self.prompt,
+            "steps": list(self.steps),
+            "values": list(self.labels),
+            "answer": self.answer,
+            "correct": self.correct,
+        }
+        if self.n_rollouts:
+            row |= {"n_rollouts": list(self.n_rollouts), "n_correct": list(self.n_correct)}
+        if self.attempts:
+            row["attempts"] = list(self.attempts)
+        return row
+
+
+def write_examples(examples: Iterable[StepExample], path: str | Path) -> None:
+    """Write examples as JSONL in our own format."""
+    with open(path, "w", encoding="utf-8") as file:
+        for example in examples:
+            file.write(json.dumps(example.to_row(), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def hard_labels(examples: Iterable[StepExample], threshold: float = 0.0) -> list[StepExample]:
+    """Labels of 0 or 1: a step is positive when its label is above ``threshold``.
+
+    The default makes a Monte-Carlo step positive if *any* rollout from it was right, which beat higher thresholds in
+    arXiv 2501.07301 (section 3.1.3).
+    """
+    return [
+        replace(e, labels=tuple(None if label is None else float(label > threshold) for label in e.labels))
+        for e in examples
+    ]
+
+
+def outcome_labels(examples: Iterable[StepExample]) -> list[StepExample]:
+    """The outcome of the solution as the label of each of its steps: the cheap estimate, one rollout."""
+    return [replace(e, labels=(_outcome(e),) * len(e.steps)) for e in examples]
+
+
+def last_step_labels(examples: Iterable[StepExample]) -> list[StepExample]:
+    """The outcome as the label of the last step, none elsewhere: what an ORM is trained on."""
+    return [replace(e, labels=(None,) * (len(e.steps) - 1) + (_outcome(e),)) for e in examples]
+
+
+def relabel(examples: Sequence[StepExample], scores: Sequence[Sequence[float]]) -> list[StepExample]:
+    """The examples with a verifier's step scores as soft labels (distillation)."""
+    relabelled = []
+    for example, given in zip(examples, scores, strict=True):
+        if len(given) != len(example.steps):
+            raise ValueError(
+                f"The verifier gave {len(given)} scores for the {len(example.steps)} steps of an example of question "
+                f"{example.id!r}. Distilling into a PRM needs a teacher with one score per step."
+            )
+        relabelled.append(replace(example, labels=tuple(given)))
+    return relabelled
+
+
+def consensus_filter(
+    examples: Sequence[StepExample],
+    opinions: Sequence[Sequence[float | bool]],
+    *,
+    threshold: float = 0.0,
+    opinion_threshold: float = 0.5,
+) -> list[StepExample]:
+    """The examples for which labels and a second opinion agree on where the first error is (arXiv 2501.07301, 3.1.4).
+
+    ``opinions``: a judge's or another verifier's score per step. A labelled step is an error when its label is not
+    above ``threshold``, in an opinion when it is below ``opinion_threshold``. Labels stay as they are.
+    """
+    kept = []
+    for example, opinion in zip(examples, opinions, strict=True):
+        if len(opinion) != len(example.steps):
+            raise ValueError(
+                f"An opinion on question {example.id!r} has {len(opinion)} scores for {len(example.steps)} steps."
+            )
+        ours = first_error([label is None or label > threshold for label in example.labels])
+        theirs = first_error([score >= opinion_threshold for score in opinion])
+        if ours == theirs:
+            kept.append(example)
+    return kept
+
+
+def first_error(right: Sequence[bool]) -> int | None:
+    """Index of the first False, or None."""
+    return next((index for index, step in enumerate(right) if not step), None)
+
+
+def example_from_row(row: Mapping[str, Any]) -> StepExample:
+    """An example from a row of our own format; raises ``ValueError`` saying what is wrong with it."""
+    prompt, steps, values = row.get("prompt"), row.get("steps"), row.get("values")
+    if not isinstance(prompt, str) or not prompt:
+        raise ValueError("no prompt")
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
+        raise ValueError("steps is not a list of texts")
+    if not isinstance(values, list) or len(values) != len(steps):
+        raise ValueError("values and steps differ in number")
+    if not all(value is None or (_is_number(value) and 0 <= value <= 1) for value in values):
+        raise ValueError("a value is not a number in [0, 1]")
+    counts: list[tuple[int, ...]] = []
+    for name in ("n_rollouts", "n_correct"):
+        column = row.get(name, [])
+        if column and (len(column) != len(steps) or not all(isinstance(n, int) and n >= 0 for n in column)):
+            raise ValueError(f"{name} is not one count per step")
+        counts.append(tuple(column))
+    if any(right > all_ for all_, right in zip(*counts, strict=False)):
+        raise ValueError("n_correct exceeds n_rollouts")
+    correct = row.get("correct")
+    if correct is not None and not isinstance(correct, bool):
+        raise ValueError("correct is not true, false or null")
+    return StepExample(
+        id=str(row.get("id", Question.of(prompt).id)),
+        prompt=prompt,
+        steps=tuple(steps),
+        labels=tuple(None if value is None else float(value) for value in values),
+        correct=correct,
+        answer=row.get("answer"),
+        attempts=tuple(row.get("attempts", ())),
+        n_rollouts=counts[0],
+        n_correct=counts[1],
+    )
+
+
+def _outcome(example: StepExample) -> float:
+    if example.correct is None:
+        raise ValueError(
+            f"An example of question {example.id!r} does not say whether its answer is right; outcome labels need that."
+        )
+    return float(example.correct)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,143 @@
+"""Training an implicit PRM: outcome labels in, a value for every step out (arXiv 2412.01981).
+
+Knows log-likelihood ratios. The trained model and its reference are causal LMs over one tokenizer; the value of a
+prefix is the running sum of log p(token) / p_reference(token), calibrated to [0, 1] by the scale and bias in
+``ttscale_verifier.json``. ``ImplicitVerifier(out, reference)`` serves it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from ttscale.hf.verifiers.layout import FILE
+from ttscale.prompts import PromptFormat
+from ttscale.training._features import Row, need_some, solution_rows
+from ttscale.training._models import context_length, device, load_frozen, load_tokenizer, pad_id
+from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
+from ttscale.training._run import TrainingResult, run
+from ttscale.training.calibration import Calibration, calibrate
+from ttscale.training.examples import StepExample, outcome_labels
+from ttscale.training.prm import data_of, measured, sides
+from ttscale.training.problems import WithQuestion
+from ttscale.training.recipe import Recipe
+from ttscale.training.reviser import prompt_of, write_settings
+
+Goal: TypeAlias = Literal["ratio", "right"]
+"""What is trained: the log-ratio by cross-entropy with the outcome (the paper's), or a model of right solutions only,
+whose log-ratio to the generator is the log of V(prefix) / V(question) by Bayes."""
+
+IMPLICIT_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0)
+"""No dropout: it would be noise in one of the two likelihoods. The rate is ours; it suits full fine-tuning."""
+
+
+def train_implicit_prm(
+    base: str | os.PathLike[str],
+    examples: Iterable[StepExample],
+    out: str | os.PathLike[str],
+    *,
+    reference: str | os.PathLike[str] | None = None,
+    goal: Goal = "ratio",
+    beta: float = 0.05,
+    validation: Iterable[StepExample] | None = None,
+    test: Iterable[WithQuestion] = (),
+    recipe: Recipe = IMPLICIT_RECIPE,
+    prompt: PromptFormat | None = None,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a causal LM whose log-likelihood ratio to ``reference`` (None: ``base`` itself) values every prefix.
+
+    ``examples`` must say whether they are right; step labels are not looked at. ``beta`` scales the log-ratio inside
+    the sigmoid (0.05 in the paper). ``goal="right"`` trains on the likelihood of the right solutions alone. Scale and
+    bias are then fitted on all steps of the held-out solutions; without enough of them, scale is ``beta`` (1 for
+    "right") and bias 0.
+    """
+    if goal not in get_args(Goal):
+        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}.")
+    rows = outcome_labels(examples)
+    training, held_out = sides(rows, None if validation is None else outcome_labels(validation), test, recipe)
+    reference = base if reference is None else reference
+    tokenizer = load_tokenizer(base)
+    _check_same_tokens(tokenizer, base, reference)
+    form, saved = prompt_of(base, prompt)
+    limit = min(recipe.max_tokens or 2**31, context_length(base), context_length(reference))
+    trained, skipped = solution_rows(tokenizer, form, training, limit)
+    if goal == "right":
+        trained = [row for row in trained if row.example.correct]
+    validated, also_skipped = solution_rows(tokenizer, form, held_out, limit)
+    need_some(trained, skipped, "training")
+    need_some(validated, also_skipped, "held-out")
+    batch = recipe.micro_batch
+    compared = [*trained, *validated] if goal == "ratio" else validated
+    fixed = _token_logprobs(load_frozen(reference), tokenizer, compared, batch)
+    before = fixed[-len(validated) :]
+    data = data_of(trained, validated, skipped + also_skipped)
+    if goal == "ratio":
+        for row, logprobs in zip(compared, fixed, strict=True):
+            row.feature["reference"] = sum(logprobs)
+    else:
+        data = replace(data, held_out=[row.feature for row in validated if row.example.correct])
+        need_some(data.held_out, also_skipped, "held-out (right solutions)")
+        for feature in (*data.training, *data.held_out):
+            del feature["outcome"]
+    start = Calibration(beta if goal == "ratio" else 1.0)
+
+    def finish(model: Any, folder: Path) -> dict[str, Any]:
+        after = _token_logprobs(model, tokenizer, validated, batch)
+        ratios = [_running_ratio(row, a, b) for row, a, b in zip(validated, after, before, strict=True)]
+        values = [value for values in ratios for value in values]
+        outcomes = [label for row in validated for label in row.example.labels if label is not None]
+        calibration = calibrate(values, outcomes, start.scale) or start
+        content = {"kind": "implicit", "reference": os.fspath(reference), **asdict(calibration)}
+        (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_settings(folder, saved)
+        return measured(validated, ratios, calibration)
+
+    settings = {"goal": goal, "beta": beta, "reference": os.fspath(reference), "prompt": asdict(form)}
+    objective = implicit_bce(beta) if goal == "ratio" else TOKEN_CE
+    return run(base, out, "text", objective, data, tokenizer, recipe, settings, finish, progress)
+
+
+@torch.no_grad()
+def _token_logprobs(model: Any, tokenizer: Any, rows: Sequence[Row], batch: int) -> list[list[float]]:
+    """For each row the log-probability of each token of the solution, in fp32."""
+    model = model.to(device())
+    collate = Collator(pad_id(tokenizer))
+    found: list[list[float]] = []
+    for first in range(0, len(rows), batch):
+        features = [
+            {name: row.feature[name] for name in ("input_ids", "labels")} for row in rows[first : first + batch]
+        ]
+        inputs = {name: value.to(model.device) for name, value in collate(features).items()}
+        labels = inputs.pop("labels")[:, 1:]
+        logits = model(**inputs).logits[:, :-1]
+        for row_logits, row_labels in zip(logits, labels, strict=True):
+            read = row_labels != IGNORE
+            found.append((-cross_entropy(row_logits[read].float(), row_labels[read], reduction="none")).tolist())
+    return found
+
+
+def _running_ratio(row: Row, after: Sequence[float], before: Sequence[float]) -> list[float]:
+    """The sum of token log-ratios up to the end of each step."""
+    totals = list(accumulate(a - b for a, b in zip(after, before, strict=True)))
+    context = len(row.feature["input_ids"]) - len(totals)
+    return [totals[position - context] for position in row.reads]
+
+
+def _check_same_tokens(tokenizer: Any, base: str | os.PathLike[str], reference: str | os.PathLike[str]) -> None:
+    other = load_tokenizer(reference)
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"{os.fspath(base)!r} and the reference {os.fspath(reference)!r} have different tokenizers, so their "
+            "likelihoods of the same tokens cannot be compared. Choose a reference of the same family."
+        )

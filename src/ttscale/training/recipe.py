@@ -1,0 +1,73 @@
+"""How to train: the numbers of the paper as data, for every trainer here. Knows no model and no data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of one training run. The defaults are the paper's for the PRM (appendix D; section 3.2 of the notes)."""
+
+    learning_rate: float = 3e-5
+    batch: int = 128
+    """Examples per optimizer step, over all devices."""
+    micro_batch: int = 8
+    """Examples run at once on a device; changes memory and speed only. The batch is made of as many as it takes."""
+    epochs: float = 3.0
+    """At most; the validation loss usually ends it earlier. (The paper does not report epochs.)"""
+    dropout: float = 0.05
+    """Set wherever the architecture has a dropout rate."""
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+    warmup_steps: int = 0
+    held_out: float = 0.1
+    """Share of the *questions* to validate on, when no validation set is given."""
+    evaluate_every: int | None = None
+    """Optimizer steps between evaluations (each writes a checkpoint); None: four evaluations per epoch."""
+    patience: int = 3
+    """Stop after this many evaluations without a lower validation loss."""
+    after_best: int = 0
+    """Take the checkpoint this many evaluations after the one with the lowest validation loss."""
+    max_tokens: int | None = None
+    """Examples longer than this are left out and counted, never cut; None: what the model can read."""
+    lora_rank: int | None = None
+    """Train low-rank adapters (on all linear layers) of this rank instead of all weights; merged at the end."""
+    lora_alpha: int | None = None
+    """None: twice the rank."""
+    gradient_checkpointing: bool = False
+    """Less memory for more time."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "micro_batch", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("learning_rate", "epochs"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
+        if not 0.0 < self.held_out < 1.0:
+            raise ValueError(f"held_out must be a share between 0 and 1, got {self.held_out}.")
+        if self.evaluate_every is not None and self.evaluate_every < 1:
+            raise ValueError(f"evaluate_every must be at least 1, got {self.evaluate_every}.")
+        if not 0 <= self.after_best <= self.patience:
+            raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}.")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be at least 1, got {self.lora_rank}.")
+        if self.schedule not in get_args(Schedule):
+            raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}.")
+
+
+PRM_RECIPE = Recipe()
+"""Verifiers: appendix D of the paper."""
+
+REVISION_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0, after_best=1)
+"""The reviser (section 3.8 of the notes). The validation set is off-policy, so the paper takes a checkpoint slightly
+after its loss begins to rise: here, one evaluation after the lowest."""

@@ -1,0 +1,80 @@
+"""Training a reviser: wrong attempts in context, loss on the right solution only (section 3.8 of the paper's notes).
+
+Knows the paper's recipe. The context is ``ttscale.hf.prompts.encode``, the function that ``HFReviser`` uses, with the
+prompt format that is saved beside the weights; so training and inference cannot differ.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ttscale.hf.prompts import read_settings, uses_chat
+from ttscale.prompts import PromptFormat
+from ttscale.training._features import need_some, revision_features
+from ttscale.training._models import context_length, load_tokenizer
+from ttscale.training._objectives import TOKEN_CE
+from ttscale.training._run import Data, TrainingResult, run
+from ttscale.training.problems import WithQuestion, check_disjoint, fingerprints, split_questions
+from ttscale.training.recipe import REVISION_RECIPE, Recipe
+from ttscale.training.revision_data import RevisionExample
+
+
+def train_reviser(
+    base: str | os.PathLike[str],
+    examples: Iterable[RevisionExample],
+    out: str | os.PathLike[str],
+    *,
+    validation: Iterable[RevisionExample] | None = None,
+    test: Iterable[WithQuestion] = (),
+    recipe: Recipe = REVISION_RECIPE,
+    prompt: PromptFormat | None = None,
+    progress: bool = True,
+) -> TrainingResult:
+    """Fine-tune a causal LM, chat or plain, to write a right solution after wrong ones; serve it by ``HFReviser(out)``.
+
+    ``examples``: from ``build_revision_data``. ``prompt`` lays out question and attempts (None: the base model's
+    ``ttscale.json``, else the default format: its chat template if it has one). The prompt format and the base model's
+    other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
+    off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
+    """
+    rows = list(examples)
+    if not rows:
+        raise ValueError("There is nothing to train on: the examples are empty.")
+    if validation is None:
+        training, held_out = split_questions(rows, recipe.held_out, recipe.seed)
+    else:
+        training, held_out = rows, list(validation)
+        check_disjoint(training, held_out, "validation")
+    check_disjoint(rows, test, "test")
+    tokenizer = load_tokenizer(base)
+    form, saved = prompt_of(base, prompt)
+    uses_chat(tokenizer, form)  # refuses a chat format without a template
+    limit = min(recipe.max_tokens or 2**31, context_length(base))
+    trained, skipped = revision_features(tokenizer, form, training, limit)
+    validated, also_skipped = revision_features(tokenizer, form, held_out, limit)
+    need_some(trained, skipped, "training")
+    need_some(validated, also_skipped, "held-out")
+    data = Data(trained, validated, dict(skipped + also_skipped), fingerprints(rows))
+
+    def finish(model: Any, folder: Path) -> dict[str, Any]:
+        write_settings(folder, saved)
+        return {}
+
+    return run(base, out, "text", TOKEN_CE, data, tokenizer, recipe, {"prompt": asdict(form)}, finish, progress)
+
+
+def prompt_of(base: str | os.PathLike[str], prompt: PromptFormat | None) -> tuple[PromptFormat, dict[str, Any]]:
+    """The prompt format to train with, and the ``ttscale.json`` to save: the base model's, with that format."""
+    own = read_settings(Path(base))
+    form = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
+    return form, own | {"prompt": asdict(form)}
+
+
+def write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Write ``ttscale.json``, which the roles read when they load the checkpoint."""
+    (folder / "ttscale.json").write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,110 @@
+"""Loss masks, token by token: what is learned, where, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.conftest import make_tokenizer
+from ttscale.hf.prompts import encode
+from ttscale.hf.verifiers.layout import VerifierFormat
+from ttscale.prompts import PromptFormat
+from ttscale.training._features import (
+    need_some,
+    revision_features,
+    solution_rows,
+    step_row,
+    step_rows,
+    text_feature,
+)
+from ttscale.training.examples import StepExample, last_step_labels
+from ttscale.training.revision_data import RevisionExample
+
+EXAMPLE = StepExample("q", "1+1", ("2\n", "Answer: 2"), (0.9, None), correct=True, answer="2")
+
+
+def shown(tokenizer, feature):
+    """(character or special token, label) for every position."""
+    return [(tokenizer.decode([id]), label) for id, label in zip(feature["input_ids"], feature["labels"], strict=True)]
+
+
+def test_a_prm_label_stands_on_the_separator_and_nowhere_else(tokenizer):
+    form = VerifierFormat(prompt=PromptFormat(chat=False, template="Q: {question}\n"))
+    row = step_row(tokenizer, form, EXAMPLE)
+    text = "Q: 1+1\n2\nAnswer: 2\n"
+    expected = [(character, -100.0) for character in text]
+    expected[8] = ("\n", 0.9)  # after "2"; the last step has no label
+    assert shown(tokenizer, row.feature) == expected
+    assert list(row.reads) == [8, len(text) - 1]
+
+
+def test_a_soft_label_stays_soft(tokenizer):
+    for label in (0.9, 1 / 3, 0.0, 1.0):
+        row = step_row(tokenizer, VerifierFormat(), StepExample("q", "1", ("2\n",), (label,)))
+        assert [value for value in row.feature["labels"] if value != -100.0] == [label]
+
+
+def test_an_orm_label_stands_on_the_last_step_only(tokenizer):
+    (example,) = last_step_labels([EXAMPLE])
+    row = step_row(tokenizer, VerifierFormat(kind="orm"), example)
+    assert [label for label in row.feature["labels"] if label != -100.0] == [1.0]
+    assert row.feature["labels"][-1] == 1.0
+
+
+def test_attempts_stand_in_the_context_of_a_revision_orm_only(tokenizer):
+    example = StepExample("q", "1+1", ("2\n",), (1.0,), attempts=("3\n", "4"))
+    with_attempts = step_row(tokenizer, VerifierFormat(attempts=True), example)
+    assert tokenizer.decode(with_attempts.feature["input_ids"]) == "1+1\n3<eos>4<eos>2\n"
+    without = step_row(tokenizer, VerifierFormat(), example)
+    assert tokenizer.decode(without.feature["input_ids"]) == "1+1\n2\n"
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_reviser_learns_the_last_answer_and_its_end_only(chat):
+    tokenizer = make_tokenizer(chat)
+    form = PromptFormat(system=None, revision_request="<again>" if chat else None)
+    example = RevisionExample("q", "1+1", ("3\n", "4"), "2\n")
+    (feature,), skipped = revision_features(tokenizer, form, [example], 256)
+    context = encode(tokenizer, form, "1+1", ("3\n", "4"))
+    target = [*tokenizer("2\n", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    assert feature["input_ids"] == context + target
+    assert feature["labels"] == [-100] * len(context) + target
+    assert not skipped
+    text = tokenizer.decode(context)
+    if chat:
+        assert text == "<bos><user>1+1<assistant>3<eos><user><again><assistant>4<eos><user><again><assistant>"
+    else:
+        assert text == "1+1\n3<eos>4<eos>"
+
+
+def test_the_wrong_attempts_are_never_learned(tokenizer):
+    example = RevisionExample("q", "1+1", ("wrong",), "right")
+    (feature,), _ = revision_features(tokenizer, PromptFormat(), [example], 256)
+    learned = tokenizer.decode([id for id in feature["labels"] if id != -100])
+    assert learned == "right<eos>"
+
+
+def test_an_implicit_prm_reads_the_end_of_each_step_and_eos(tokenizer):
+    (row,), _ = solution_rows(tokenizer, PromptFormat(), [EXAMPLE], 256)
+    assert tokenizer.decode(row.feature["input_ids"]) == "1+1\n2\nAnswer: 2<eos>"
+    assert [tokenizer.decode([row.feature["input_ids"][position]]) for position in row.reads] == ["\n", "<eos>"]
+    assert list(row.reads) == [5, 15]
+    assert row.feature["outcome"] == 1.0
+    assert row.feature["labels"][:4] == [-100] * 4
+    assert row.feature["labels"][4:] == row.feature["input_ids"][4:]
+
+
+def test_long_and_unlabelled_examples_are_left_out_and_counted_never_cut(tokenizer):
+    blank = StepExample("q", "1+1", ("2\n",), (None,))
+    rows, skipped = step_rows(tokenizer, VerifierFormat(), [EXAMPLE, blank], 16)
+    assert (len(rows), dict(skipped)) == (1, {"without any label": 1})
+    rows, skipped = step_rows(tokenizer, VerifierFormat(), [EXAMPLE, blank], 15)
+    assert (rows, dict(skipped)) == ([], {"longer than the model reads": 1, "without any label": 1})
+    with pytest.raises(ValueError, match=r"nothing left in the training data: left out 1 longer.*, 1 without"):
+        need_some(rows, skipped, "training")
+
+
+def test_pieces_are_tokenised_apart():
+    tokenizer = make_tokenizer()
+    whole = text_feature(tokenizer, [1], ["ab", "c"])
+    assert tokenizer.decode(whole["input_ids"]) == "<bos>abc<eos>"
+    assert whole["labels"][0] == -100

@@ -1,0 +1,170 @@
+"""A run that is killed and started again ends exactly like one that was not; the checkpoint taken follows the curve."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Trainer
+
+from ttscale.training import _fit
+from ttscale.training._fit import Evaluation, choose
+from ttscale.training.examples import StepExample
+from ttscale.training.prm import train_prm
+from ttscale.training.recipe import Recipe
+
+EXAMPLES = [
+    StepExample(f"{q}", f"What is {q}?", ("think\n", f"Answer: {a}"), (0.5, float(a == 7)), a == 7, str(a))
+    for q in range(12)
+    for a in (7, 8)
+]
+RECIPE = Recipe(learning_rate=1e-3, batch=8, micro_batch=4, epochs=3, dropout=0.1, evaluate_every=2, patience=9)
+
+
+class Killed(BaseException):
+    """Not an Exception, so that nothing on the way handles it."""
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def whole(base, tmp_path_factory):
+    return train_prm(base, EXAMPLES, tmp_path_factory.mktemp("whole") / "m", recipe=RECIPE, progress=False)
+
+
+@pytest.mark.parametrize("dies_at", [1, 3, 5])
+def test_resumed_training_equals_uninterrupted_training(base, whole, tmp_path, monkeypatch, dies_at):
+    """Dropout, shuffling and accumulation included: the weights are equal bit by bit."""
+    steps = 0
+
+    def training_step(self, *arguments, step=Trainer.training_step, **keywords):
+        nonlocal steps
+        if self.state.global_step == dies_at:
+            raise Killed
+        steps += 1
+        return step(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", training_step)
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert steps == 2 * dies_at  # two micro-batches per step
+    result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert (result.step, result.validation_loss, result.curve) == (whole.step, whole.validation_loss, whole.curve)
+    assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+def test_a_run_killed_before_it_was_saved_trains_no_further(base, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+        patch.undo()
+        patch.setattr(Trainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
+        result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert result.curve == whole.curve
+    assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+def test_a_torn_checkpoint_is_passed_over(base, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    folders = sorted((tmp_path / "m" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    (folders[-1] / "trainer_state.json").write_text('{"log_his')
+    shutil.rmtree(folders[-2])
+    result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert result.curve == whole.curve
+    assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+def test_micro_batches_change_nothing_but_rounding(base, whole, tmp_path):
+    recipe = Recipe(**{name: getattr(RECIPE, name) for name in RECIPE.__slots__} | {"micro_batch": 1, "dropout": 0.0})
+    other = Recipe(**{name: getattr(RECIPE, name) for name in RECIPE.__slots__} | {"micro_batch": 8, "dropout": 0.0})
+    one = train_prm(base, EXAMPLES, tmp_path / "1", recipe=recipe, progress=False)
+    eight = train_prm(base, EXAMPLES, tmp_path / "8", recipe=other, progress=False)
+    assert [p.loss for p in one.curve] == pytest.approx([p.loss for p in eight.curve], abs=2e-4)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(base, whole, tmp_path, monkeypatch):
+    saves = 0
+
+    def save(self, *arguments, save=Trainer._save_checkpoint, **keywords):
+        nonlocal saves
+        saves += 1
+        if saves == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_checkpoint", save)
+        with pytest.raises(OSError, match="The disk is full; the last complete checkpoint is safe") as error:
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert error.value.errno == errno.ENOSPC
+    train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    before = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
+    with pytest.raises(ValueError, match=r"holds an unfinished run that was begun differently \(other examples\)"):
+        train_prm(base, EXAMPLES[:-1], tmp_path / "m", recipe=RECIPE, progress=False)
+    config = json.loads((Path(base) / "config.json").read_text())
+    shutil.copytree(base, tmp_path / "other")
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))
+    with pytest.raises(ValueError, match="hidden_size: 32 there, 64 now"):
+        train_prm(tmp_path / "other", EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir()) == before
+
+
+def curve(*losses):
+    return [Evaluation(10 * i, loss) for i, loss in enumerate(losses, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "after_best", "chosen"),
+    [
+        ((3.0, 2.0, 2.5, 2.6), 0, 1),
+        ((3.0, 2.0, 2.5, 2.6), 1, 2),
+        ((3.0, 2.0, 2.5, 2.6), 2, 3),
+        ((3.0, 2.0, 1.0), 1, 2),
+        ((1.0,), 1, 0),
+        ((2.0, 2.0), 0, 0),
+    ],
+)
+def test_the_checkpoint_follows_the_curve(losses, after_best, chosen):
+    assert choose(curve(*losses), after_best) == chosen
+
+
+def test_training_ends_when_the_validation_loss_has(base, tmp_path, monkeypatch):
+    """The loss is made to rise after the second evaluation: patience 2 ends it at the fourth."""
+    losses = iter([3.0, 2.0, 2.1, 2.2, 1.0, 1.0, 1.0])
+
+    def evaluate(self, *_, **__):
+        metrics = {"eval_loss": next(losses)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    monkeypatch.setattr(_fit._Trainer, "evaluate", evaluate)
+    recipe = Recipe(batch=4, epochs=9, evaluate_every=1, patience=2, after_best=1)
+    result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
+    assert [(p.step, p.loss) for p in result.curve] == [(1, 3.0), (2, 2.0), (3, 2.1), (4, 2.2)]
+    assert (result.step, result.notes) == (3, ())
