@@ -18,7 +18,7 @@ from ttscale.prompts import (
     fill,
     plain_text,
     split_steps,
-    without_thinking,
+    without_marks,
 )
 
 FORM = PromptFormat(
@@ -112,21 +112,6 @@ def test_the_family_is_read_from_the_name(model: str, family: Family) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "rest"),
-    [
-        ("plain", "plain"),
-        ("<think>a \\boxed{1}</think>\\boxed{2}", "\\boxed{2}"),
-        ("thought of a prompt's tag</think> b", " b"),
-        ("<think>never closed \\boxed{1}", ""),
-        ("a<think>b</think>c<think>d", "c"),
-        ("<think></think>", ""),
-    ],
-)
-def test_thinking_is_stripped(text: str, rest: str) -> None:
-    assert without_thinking(text) == rest
-
-
-@pytest.mark.parametrize(
     ("text", "delimiter", "steps"),
     [
         ("", "\n", []),
@@ -151,3 +136,9 @@ def test_steps_lose_nothing_and_are_never_blank(text: str, delimiter: str) -> No
     assert "".join(steps) == text
     assert all(step.strip() for step in steps) or not text.strip()
     assert all(delimiter in step for step in steps[:-1])
+
+
+def test_marks_are_taken_out_however_they_are_nested() -> None:
+    assert without_marks("a<x>b", ["<x>"]) == "ab"
+    assert without_marks("<<x>x>a<y<x>>", ["<x>", "<y>"]) == "a"
+    assert without_marks("plain", ["<x>"]) == "plain"

@@ -197,16 +197,6 @@ def family_of(model: str) -> Family:
     return next((family for pattern, family in _FAMILIES if re.search(pattern, name)), QWEN_MATH)
 
 
-def without_thinking(text: str) -> str:
-    """The part of a solution that is meant for the reader: what follows the last ``</think>``.
-
-    A text that opens ``<think>`` and never closes it is all thinking and gives "". The opening tag may be part of the
-    prompt, as in the chat template of DeepSeek-R1, and is then missing here.
-    """
-    rest = text.rpartition("</think>")[2]
-    return rest.partition("<think>")[0]
-
-
 def split_steps(text: str, delimiter: str) -> list[str]:
     """``text`` cut after each delimiter, every character kept; no step is only white space (but for a blank text).
 

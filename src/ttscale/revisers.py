@@ -1,0 +1,88 @@
+"""Revisions from a model that was not trained to revise: it is shown its attempts and asked for a better one.
+
+It knows the words of the request; any generator writes the reply. Models trained for it have ``HFReviser`` and
+``OpenAIReviser``, which lay attempts out as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ttscale._relay import Call, Plan, is_async, relay
+from ttscale._requests import Completion, Revise, Sample
+from ttscale._roles import Session
+from ttscale._types import Candidate, Question
+from ttscale.prompts import fill
+
+REVISE_PROMPT = (
+    "{question}\n\n"
+    "Here are earlier attempts at this question; each may contain mistakes.\n\n{attempts}\n\n"
+    "Find out where they go wrong, then write a new, complete solution that does not repeat their mistakes."
+)
+ATTEMPT = "Attempt {number}:\n{attempt}"
+
+
+class PromptedReviser:
+    """Asks ``generator`` for a new solution, with the last ``context`` attempts (4 in the paper) in the question.
+
+    ``prompt`` holds ``{question}`` and ``{attempts}``. The root candidate (no steps) stands for "no attempt yet";
+    without any attempt the bare question is asked. Synchronous or asynchronous as the generator is, and with its
+    continuous batching.
+    """
+
+    def __init__(self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = 4) -> None:
+        if not hasattr(generator, "sample"):
+            raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
+        if "{attempts}" not in prompt or "{question}" not in prompt:
+            raise ValueError("the prompt of a reviser must contain {question} and {attempts}")
+        if not isinstance(context, int) or isinstance(context, bool) or context < 1:
+            raise ValueError(f"context must be a positive integer; got {context!r}")
+        self._generator, self._prompt, self._context = generator, prompt, context
+        self.name = f"revise({getattr(generator, 'name', type(generator).__name__)})"
+        if hasattr(generator, "worker"):
+            self.worker = generator.worker
+        if hasattr(generator, "session"):
+            self.session: Callable[[], Session] = lambda: _Session(generator.session(), self._sample)
+        self.revise: Callable[[Sequence[Revise]], Any] = relay(self._plan, is_async(generator.sample))
+
+    def __repr__(self) -> str:
+        return f"PromptedReviser({self._generator!r})"
+
+    def _plan(self, requests: Sequence[Revise]) -> Plan[Sequence[Completion]]:
+        completions: Sequence[Completion] = yield Call(
+            self._generator.sample, ([self._sample(request) for request in requests],)
+        )
+        return completions
+
+    def _sample(self, request: Revise) -> Sample:
+        """The revision as a question of its own, under the same key."""
+        attempts = [attempt.text.strip() for attempt in request.attempts if attempt.steps][-self._context :]
+        question = request.question
+        if attempts:
+            listed = [fill(ATTEMPT, number=str(i), attempt=attempt) for i, attempt in enumerate(attempts, 1)]
+            text = fill(self._prompt, question=question.prompt, attempts="\n\n".join(listed))
+            question = Question(question.id, text)
+        return Sample(Candidate(question, request.key), request.key)
+
+
+class _Session:
+    """The generator's session, spoken to in revisions."""
+
+    def __init__(self, inner: Any, sample: Callable[[Revise], Sample]) -> None:
+        self._inner = inner
+        self._sample = sample
+
+    @property
+    def active(self) -> bool:
+        """Whether any admitted request has not been answered yet."""
+        return bool(self._inner.active)
+
+    def admit(self, requests: Sequence[tuple[int, Any]], /) -> None:
+        """Take in (ticket, revision) pairs."""
+        self._inner.admit([(ticket, self._sample(request)) for ticket, request in requests])
+
+    def step(self) -> Sequence[tuple[int, Any]]:
+        """One unit of the generator's work."""
+        replies: Sequence[tuple[int, Any]] = self._inner.step()
+        return replies

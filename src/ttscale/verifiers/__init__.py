@@ -1,0 +1,11 @@
+"""Verifiers for people without a reward model: judges, functions, the generator's own confidence, and ensembles.
+
+They work with any backend, synchronous or asynchronous, and load none.
+"""
+
+from ttscale.verifiers.confidence import ConfidenceVerifier
+from ttscale.verifiers.ensemble import EnsembleVerifier
+from ttscale.verifiers.function import FunctionVerifier
+from ttscale.verifiers.judge import JudgeVerifier
+
+__all__ = ["ConfidenceVerifier", "EnsembleVerifier", "FunctionVerifier", "JudgeVerifier"]

@@ -1,0 +1,73 @@
+"""The generator's own confidence as a verifier: free, since the draw has recorded it.
+
+It knows the records in ``Step``; it asks no model. Confidence ranks worse than a trained verifier, and a long fluent
+mistake is confident too; what it costs is nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from ttscale._errors import RoleError
+from ttscale._requests import Score, Verdict
+from ttscale._select import Aggregate
+from ttscale._types import Step
+
+Measure = Literal["logprob", "certainty"]
+
+
+class ConfidenceVerifier:
+    """Scores a step by how sure the generator was of everything up to its end.
+
+    "logprob": the geometric mean of the probabilities of its tokens, exp(mean log p), at temperature 1. "certainty":
+    self-certainty (arXiv 2502.18581), the mean over the tokens of KL(uniform || model) = c >= 0, mapped to [0, 1) by
+    c / (1 + c), which keeps its order and does not saturate. Servers send log-probabilities only
+    (``OpenAIGenerator(..., logprobs=True)``); the Hugging Face backend records both.
+    """
+
+    aggregate: Aggregate = "last"
+
+    def __init__(self, measure: Measure = "logprob") -> None:
+        if measure not in ("logprob", "certainty"):
+            raise ValueError(f'measure must be "logprob" or "certainty"; got {measure!r}')
+        self.measure = measure
+        self.name = f"confidence({measure})"
+
+    def __repr__(self) -> str:
+        return f"ConfidenceVerifier({self.measure!r})"
+
+    def score(self, requests: Sequence[Score], /) -> list[Verdict]:
+        """One probability per step, each over all steps so far; a step without tokens repeats the one before."""
+        return [self._verdict(request) for request in requests]
+
+    def _verdict(self, request: Score) -> Verdict:
+        total, count = 0.0, 0
+        scores = []
+        for number, step in enumerate(request.candidate.steps, 1):
+            where = f"step {number} of candidate {request.key}, question {request.question.id!r}"
+            n = len(step.tokens) or step.drawn or 0
+            value = self._sum(step, n)
+            if value is None and (n or step.text):
+                raise RoleError(
+                    f"{where} carries no {self.measure}: use a generator that records it "
+                    f"({'OpenAIGenerator(..., logprobs=True) or ' * (self.measure == 'logprob')}HFGenerator)"
+                )
+            total += value or 0.0
+            count += n
+            scores.append((total, count))
+        if not count:
+            raise RoleError(f"candidate {request.key} of question {request.question.id!r} holds no tokens to judge by")
+        return Verdict(tuple(self._map(t / n) if n else self._map(0.0) for t, n in scores))
+
+    def _sum(self, step: Step, n: int) -> float | None:
+        """The step's record summed over its tokens; None where there is none."""
+        if self.measure == "logprob":
+            return step.logprob if n else None
+        return None if step.certainty is None or not n else step.certainty * n
+
+    def _map(self, mean: float) -> float:
+        if self.measure == "logprob":
+            return math.exp(min(0.0, mean))
+        return max(0.0, mean) / (1 + max(0.0, mean))

@@ -1,0 +1,75 @@
+"""Several verifiers as one: harder to please by accident than each of them (arXiv 2310.02743)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from ttscale._cost import Cost
+from ttscale._errors import RoleError
+from ttscale._relay import Call, Plan, common_worker, is_async, relay
+from ttscale._requests import Score, Verdict
+from ttscale._select import Aggregate, aggregate
+
+Combine = Literal["mean", "min"]
+
+
+class EnsembleVerifier:
+    """Scores each step by the mean of its members' scores, weighted by ``weights``, or by the least of them ("min").
+
+    Members that all give one score per step, or all one for the whole, are combined number by number. Where they
+    differ for a candidate, each is first aggregated to one score (its own ``aggregate``, else the last step's), and
+    the ensemble gives one score. A member that fails fails the ensemble. Members may be synchronous or not; the
+    ensemble is asynchronous if any of them is. Synchronous members are called one after the other: keep them on one
+    device, since an ensemble has one worker.
+    """
+
+    def __init__(
+        self, members: Sequence[Any], *, weights: Sequence[float] | None = None, combine: Combine = "mean"
+    ) -> None:
+        if not members or not all(hasattr(member, "score") for member in members):
+            raise ValueError(f"an ensemble needs verifiers, objects with score(); got {list(members)!r}")
+        if combine not in ("mean", "min"):
+            raise ValueError(f'combine must be "mean" or "min"; got {combine!r}')
+        if weights is not None and (combine == "min" or len(weights) != len(members)):
+            raise ValueError('weights need one number per member and combine="mean"')
+        if weights is not None and not (all(w >= 0 for w in weights) and 0 < sum(weights) < math.inf):
+            raise ValueError(f"weights must be at least 0 and not all 0; got {list(weights)!r}")
+        self._members = list(members)
+        self._weights = [w / sum(weights) for w in weights] if weights else [1 / len(members)] * len(members)
+        self._combine = combine
+        self.name = f"{combine}({', '.join(getattr(m, 'name', type(m).__name__) for m in members)})"
+        worker = common_worker(members)
+        if worker is not None:
+            self.worker = worker
+        self._hows: list[Aggregate] = [getattr(member, "aggregate", "last") for member in members]
+        self.aggregate: Aggregate = self._hows[0] if len(set(self._hows)) == 1 else "last"
+        self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, is_async(*[m.score for m in members]))
+
+    def __repr__(self) -> str:
+        return f"EnsembleVerifier({self._members!r}, combine={self._combine!r})"
+
+    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict]]:
+        columns: list[Sequence[Verdict]] = []
+        for member in self._members:
+            verdicts = yield Call(member.score, (requests,))
+            if len(verdicts) != len(requests):
+                raise RoleError(f"{member!r} of an ensemble gave {len(verdicts)} verdicts for {len(requests)} requests")
+            columns.append(verdicts)
+        return [self._join([column[i] for column in columns]) for i in range(len(requests))]
+
+    def _join(self, verdicts: Sequence[Verdict]) -> Verdict:
+        rows = [verdict.step_scores for verdict in verdicts]
+        if len({len(row) for row in rows}) > 1:
+            rows = [(aggregate(row, how),) for row, how in zip(rows, self._hows, strict=True)]
+        cost = Cost()
+        for verdict in verdicts:
+            cost += verdict.cost
+        return Verdict(tuple(self._one(scores) for scores in zip(*rows, strict=True)), cost)
+
+    def _one(self, scores: Sequence[float]) -> float:
+        if self._combine == "min":
+            return min(scores)
+        mean = math.fsum(w * s for w, s in zip(self._weights, scores, strict=True))
+        return min(max(mean, min(scores)), max(scores))  # rounding must not leave [0, 1]

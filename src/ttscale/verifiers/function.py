@@ -1,0 +1,63 @@
+"""A verifier from a function: unit tests, exact rules, a checker of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ttscale._errors import RoleError
+from ttscale._requests import Score, Verdict
+from ttscale._types import Candidate
+
+
+class FunctionVerifier:
+    """Scores each candidate with ``fn(candidate)``.
+
+    ``fn`` returns a number in [0, 1] or a bool, or a sequence of them with one per step; it may be ``async`` (then the
+    candidates of a call are judged at the same time). It sees the question as ``candidate.question.prompt``, the text
+    as ``candidate.text``, the final answer as ``candidate.answer``; in a step search also unfinished candidates, for
+    which ``candidate.done`` is false. What it raises is an error of that question, never a score of 0.
+    """
+
+    def __init__(self, fn: Callable[[Candidate], Any], *, name: str | None = None) -> None:
+        if not callable(fn):
+            raise ValueError(f"FunctionVerifier needs a function of a candidate; got {fn!r}")
+        self._fn = fn
+        self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
+        awaited = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+        self.score: Callable[[Sequence[Score]], Any] = self._ascore if awaited else self._score
+
+    def __repr__(self) -> str:
+        return f"FunctionVerifier({self.name})"
+
+    def _score(self, requests: Sequence[Score], /) -> list[Verdict]:
+        return [_verdict(self.name, request, self._fn(request.candidate)) for request in requests]
+
+    async def _ascore(self, requests: Sequence[Score], /) -> list[Verdict]:
+        work: list[Awaitable[Any]] = [self._fn(request.candidate) for request in requests]
+        results = await asyncio.gather(*work)
+        return [_verdict(self.name, request, result) for request, result in zip(requests, results, strict=True)]
+
+
+def _verdict(name: str, request: Score, result: Any) -> Verdict:
+    several = isinstance(result, Sequence) and not isinstance(result, str)
+    values = list(result) if several else [result]
+    steps = len(request.candidate.steps)
+    if len(values) not in (1, steps):
+        raise RoleError(f"{name} returned {len(values)} scores for a candidate of {steps} steps ({_where(request)})")
+    for value in values:
+        try:
+            fine = 0 <= float(value) <= 1  # false for NaN
+        except (TypeError, ValueError):
+            fine = False
+        if not fine or isinstance(value, str):
+            raise RoleError(
+                f"{name} returned {value!r} as a score ({_where(request)}); return True, False or a number in [0, 1]"
+            )
+    return Verdict(tuple(float(value) for value in values))
+
+
+def _where(request: Score) -> str:
+    return f"question {request.question.id!r}, candidate {request.key}"

@@ -1,0 +1,107 @@
+"""A generator as judge: it is asked whether a solution is correct (a generative verifier, arXiv 2408.15240).
+
+It knows the question put to the judge and how its replies are read; nothing of the model that replies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ttscale._answers._extract import without_thinking
+from ttscale._cost import Cost
+from ttscale._errors import RoleError
+from ttscale._relay import Call, Plan, is_async, relay
+from ttscale._requests import Completion, Sample, Score, Verdict
+from ttscale._select import Aggregate
+from ttscale._types import Candidate, Question
+from ttscale.prompts import fill
+
+VOTES = 8
+"""Votes where the generator shows no probabilities: they tell apart what differs by about a third."""
+
+JUDGE_PROMPT = (
+    "Here is a question and a solution.\n\n"
+    "Question:\n{question}\n\nSolution:\n{solution}\n\n"
+    "Is the solution correct, step by step and in its answer? Reply with Yes or No."
+)
+_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+
+
+class JudgeVerifier:
+    """Asks ``generator`` whether a solution is correct; one score for the whole of it.
+
+    The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply, where the generator shows probabilities
+    (the Hugging Face backend; servers that return log-probabilities). Where it does not, or with ``votes``, it is the
+    share of Yes among so many replies; the last Yes or No of a reply counts, so a judge may reason first. ``prompt``
+    holds ``{question}`` and ``{solution}``. What the judge reads and writes is the verifier's cost. The same candidate
+    gets the same votes, whatever else is judged.
+    """
+
+    aggregate: Aggregate = "last"
+
+    def __init__(self, generator: Any, *, votes: int | None = None, prompt: str = JUDGE_PROMPT) -> None:
+        if not hasattr(generator, "sample"):
+            raise ValueError(f"JudgeVerifier needs a generator, an object with sample(); got {generator!r}")
+        if votes is not None and (not isinstance(votes, int) or isinstance(votes, bool) or votes < 1):
+            raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
+        if "{solution}" not in prompt or "{question}" not in prompt:
+            raise ValueError("the prompt of a judge must contain {question} and {solution}")
+        self._generator, self._votes, self._prompt = generator, votes, prompt
+        self.name = f"judge({getattr(generator, 'name', type(generator).__name__)})"
+        if hasattr(generator, "worker"):
+            self.worker = generator.worker
+        awaited = is_async(generator.sample, getattr(generator, "choose", None))
+        self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, awaited)
+
+    def __repr__(self) -> str:
+        return f"JudgeVerifier({self._generator!r})"
+
+    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict]]:
+        if self._votes is None and hasattr(self._generator, "choose"):
+            asked = [self._question(request, 0) for request in requests]
+            chosen = yield Call(self._generator.choose, (asked, ("Yes", "No")))
+            if chosen is not None:
+                return [_from_odds(request, *reply) for request, reply in zip(requests, chosen, strict=True)]
+        votes = self._votes or VOTES
+        asked = [self._question(request, vote) for request in requests for vote in range(votes)]
+        replies: Sequence[Completion] = yield Call(self._generator.sample, (asked,))
+        return [_from_votes(request, replies[i * votes : (i + 1) * votes]) for i, request in enumerate(requests)]
+
+    def _question(self, request: Score, vote: int) -> Sample:
+        """What the judge is asked: a question of its own, with noise that belongs to the candidate."""
+        candidate = request.candidate
+        text = fill(self._prompt, question=candidate.question.prompt, solution=candidate.text.strip())
+        key = candidate.key.child("judge", vote)
+        return Sample(Candidate(Question.of(text), key), key)
+
+
+def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict:
+    yes, no = odds
+    if not yes + no > 0:
+        raise RoleError(f"the judge would say neither Yes nor No ({_where(request)}); pass votes={VOTES}, or a prompt")
+    return Verdict((yes / (yes + no),), _as_verifier(cost))
+
+
+def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
+    texts = ["".join(step.text for step in reply.steps) for reply in replies]
+    said = [found[-1].lower() for found in (_WORD.findall(without_thinking(text)) for text in texts) if found]
+    if not said:
+        raise RoleError(
+            f"the judge said neither Yes nor No in {len(texts)} replies ({_where(request)}); the first was "
+            f"{texts[0][:200]!r}; give it room to finish (max_tokens) or another prompt"
+        )
+    cost = Cost()
+    for reply in replies:
+        cost += reply.cost
+    return Verdict((said.count("yes") / len(said),), _as_verifier(cost))
+
+
+def _as_verifier(cost: Cost) -> Cost:
+    """What a generator spent, as the verifier's spending."""
+    return Cost(verifier_tokens=cost.sampled_tokens + cost.prompt_tokens, flops=cost.flops, seconds=cost.seconds)
+
+
+def _where(request: Score) -> str:
+    return f"question {request.question.id!r}, candidate {request.key}"

@@ -1,0 +1,201 @@
+"""Judges and prompted revisers: what the model is asked, and how its words become scores and attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+import ttscale
+from ttscale import Candidate, Completion, Cost, Key, Question, Revise, Sample, Score, SequentialRevision, Step, Verdict
+from ttscale._errors import RoleError
+from ttscale.revisers import PromptedReviser
+from ttscale.verifiers import JudgeVerifier
+
+QUESTION = Question("q1", "What is {x}?")
+SOLUTION = Candidate(QUESTION, Key((0, 7)), (Step("First.\n"), Step("So 4.\n")), "stop")
+COST = Cost(sampled_tokens=3, prompt_tokens=10, cached_tokens=90, flops=2.0, seconds=0.5)
+
+
+class Says:
+    """A generator that replies with what ``words`` makes of a request, and remembers what it was asked."""
+
+    def __init__(self, words: Callable[[Sample], str]) -> None:
+        self.words = words
+        self.asked: list[Sample] = []
+
+    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        self.asked += requests
+        return [Completion((Step(self.words(request)),), "stop", COST) for request in requests]
+
+
+class SaysLater(Says):
+    async def sample(self, requests: Sequence[Sample]) -> list[Completion]:  # type: ignore[override]
+        return super().sample(requests)
+
+
+class Odds(Says):
+    """One that shows probabilities."""
+
+    def __init__(self, odds: Any) -> None:
+        super().__init__(lambda request: "Yes")
+        self.odds = odds
+        self.options: Any = None
+
+    def choose(self, requests: Sequence[Sample], options: Sequence[str]) -> Any:
+        self.asked += requests
+        self.options = options
+        return None if self.odds is None else [(self.odds, COST)] * len(requests)
+
+
+def score(verifier: Any, *candidates: Candidate) -> list[Verdict]:
+    got = verifier.score([Score(candidate) for candidate in candidates])
+    return asyncio.run(got) if inspect.isawaitable(got) else got  # type: ignore[no-any-return]
+
+
+def test_the_judge_is_asked_about_question_and_solution() -> None:
+    judge = Odds((0.3, 0.1))
+    assert score(JudgeVerifier(judge), SOLUTION) == [Verdict((0.3 / 0.4,), Cost(verifier_tokens=13, flops=2.0))]
+    assert judge.options == ("Yes", "No")
+    (asked,) = judge.asked
+    assert "Question:\nWhat is {x}?\n\nSolution:\nFirst.\nSo 4.\n\n" in asked.question.prompt
+    assert asked.prefix.steps == ()
+    assert asked.key == SOLUTION.key.child("judge", 0)
+
+
+@pytest.mark.parametrize("kind", [Says, SaysLater])
+def test_votes_are_counted(kind: type[Says]) -> None:
+    def words(request: Sample) -> str:
+        return ["Yes", "no, no: YES.", "<think>No</think>Yes", "No", "Hm."][int(request.key.path[-1])]
+
+    judge = kind(words)
+    verdicts = score(JudgeVerifier(judge, votes=5), SOLUTION, SOLUTION)
+    assert verdicts == [Verdict((0.75,), Cost(verifier_tokens=65, flops=10.0))] * 2
+    assert [request.key for request in judge.asked[:5]] == [SOLUTION.key.child("judge", i) for i in range(5)]
+    assert len(judge.asked) == 10
+
+
+def test_votes_take_over_where_no_probabilities_are_shown() -> None:
+    judge = Odds(None)
+    assert score(JudgeVerifier(judge), SOLUTION)[0].step_scores == (1.0,)
+    assert len(judge.asked) == 1 + 8
+
+
+def test_votes_can_be_preferred() -> None:
+    judge = Odds((0.0, 1.0))
+    assert score(JudgeVerifier(judge, votes=2), SOLUTION)[0].step_scores == (1.0,)
+    assert judge.options is None
+
+
+def test_a_judge_without_a_verdict_is_an_error_and_not_a_zero() -> None:
+    with pytest.raises(
+        RoleError, match=r"neither Yes nor No in 8 replies \(question 'q1', candidate 0/7\).*'yesterday'"
+    ):
+        score(JudgeVerifier(Says(lambda request: "yesterday")), SOLUTION)
+    with pytest.raises(RoleError, match="would say neither Yes nor No"):
+        score(JudgeVerifier(Odds((0.0, 0.0))), SOLUTION)
+
+
+def test_a_prompt_of_ones_own() -> None:
+    judge = Says(lambda request: "Yes")
+    score(JudgeVerifier(judge, votes=1, prompt="{solution} to {question}?"), SOLUTION)
+    assert judge.asked[0].question.prompt == "First.\nSo 4. to What is {x}??"
+
+
+@pytest.mark.parametrize(
+    ("generator", "settings", "message"),
+    [
+        (len, {}, "needs a generator"),
+        (Says(str), {"votes": 0}, "votes must be a positive integer"),
+        (Says(str), {"prompt": "{question}"}, "must contain {question} and {solution}"),
+    ],
+)
+def test_bad_judges_are_refused(generator: Any, settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JudgeVerifier(generator, **settings)
+
+
+# Revisers.
+
+
+def revise(reviser: Any, *requests: Revise) -> list[Completion]:
+    got = reviser.revise(requests)
+    return asyncio.run(got) if inspect.isawaitable(got) else got  # type: ignore[no-any-return]
+
+
+def attempt(i: int) -> Candidate:
+    return Candidate(QUESTION, Key((i,)), (Step(f"Answer: {i}\n"),), "stop")
+
+
+@pytest.mark.parametrize("kind", [Says, SaysLater])
+def test_the_reviser_shows_the_last_attempts(kind: type[Says]) -> None:
+    writer = kind(lambda request: "Answer: 9")
+    reviser = PromptedReviser(writer, context=2)
+    root = Candidate(QUESTION, Key((0,)))
+    replies = revise(reviser, Revise((root,), Key((5,))), Revise((attempt(1), attempt(2), attempt(3)), Key((6,))))
+    assert replies == [Completion((Step("Answer: 9"),), "stop", COST)] * 2
+    first, second = writer.asked
+    assert (first.question, first.key) == (QUESTION, Key((5,)))
+    assert second.key == Key((6,))
+    assert second.prefix.steps == ()
+    assert second.question.prompt.startswith("What is {x}?\n\n")
+    assert "\n\nAttempt 1:\nAnswer: 2\n\nAttempt 2:\nAnswer: 3\n\n" in second.question.prompt
+    assert "Answer: 1" not in second.question.prompt
+
+
+@pytest.mark.parametrize("kind", [Says, SaysLater])
+def test_revision_chains_run_on_any_generator(kind: type[Says]) -> None:
+    writer = kind(lambda request: f"Answer: {request.question.prompt.count('Attempt ')}")
+    result = ttscale.solve("q", 6, reviser=PromptedReviser(writer), strategy=SequentialRevision(ratio=float("inf")))
+    assert [candidate.answer for candidate in result.candidates] == ["0", "1", "2", "3", "4", "4"]
+    assert result.answer == "4"
+
+
+def test_the_generators_session_serves_revisions() -> None:
+    class Session:
+        def __init__(self) -> None:
+            self.waiting: list[tuple[int, Sample]] = []
+
+        @property
+        def active(self) -> bool:
+            return bool(self.waiting)
+
+        def admit(self, requests: Sequence[tuple[int, Sample]]) -> None:
+            self.waiting += requests
+
+        def step(self) -> Sequence[tuple[int, Completion]]:
+            ticket, request = self.waiting.pop()
+            return [(ticket, Completion((Step(request.question.prompt),), "stop"))]
+
+    class Batching(Says):
+        worker = "gpu"
+
+        def session(self) -> Session:
+            return Session()
+
+    reviser = PromptedReviser(Batching(str))
+    assert reviser.worker == "gpu"
+    session = reviser.session()
+    session.admit([(3, Revise((attempt(1),), Key((6,))))])
+    assert session.active
+    ((ticket, reply),) = session.step()
+    assert ticket == 3
+    assert "Attempt 1:\nAnswer: 1" in reply.steps[0].text
+    assert not session.active
+    assert not hasattr(PromptedReviser(Says(str)), "session")
+
+
+@pytest.mark.parametrize(
+    ("generator", "settings", "message"),
+    [
+        (len, {}, "needs a generator"),
+        (Says(str), {"context": 0}, "context must be a positive integer"),
+        (Says(str), {"prompt": "{question}"}, "must contain {question} and {attempts}"),
+    ],
+)
+def test_bad_revisers_are_refused(generator: Any, settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PromptedReviser(generator, **settings)
