@@ -20,7 +20,7 @@ from ttscale._answers._value import Key
 
 __all__ = ["answer_classes", "equivalent", "extract_answer"]
 
-_CACHE = 20_000
+_CACHE = 10_000
 """Distinct answers remembered; a key takes about a kilobyte."""
 
 
@@ -46,12 +46,12 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
 def _key(answer: str) -> Key:
     if len(answer) > MAX_ANSWER:
         return ("long", hashlib.blake2b(answer.encode(errors="surrogatepass")).digest())
-    try:
-        return _remembered(answer)
-    except OutOfTimeError:
-        return as_text(answer)
+    return _remembered(answer)
 
 
 @lru_cache(_CACHE)
 def _remembered(answer: str) -> Key:
-    return key_of(answer)
+    try:
+        return key_of(answer)
+    except OutOfTimeError:
+        return as_text(answer)  # remembered too, so that the same answers fall into the same classes the next time

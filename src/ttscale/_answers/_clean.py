@@ -12,7 +12,7 @@ import unicodedata
 
 from ttscale._answers._expression import FUNCTIONS
 
-MAX_ANSWER = 2_000
+MAX_ANSWER = 1_000
 """Characters of an answer that is read as more than text. The longest of MATH-500 has 53."""
 
 _GREEK = (
@@ -82,6 +82,9 @@ _REPLACE = tuple(
         (rf"\\(?:leq|leqslant|leqq){_END_OF_NAME}", r"\\le "),
         (rf"\\(?:geq|geqslant|geqq){_END_OF_NAME}", r"\\ge "),
         (rf"\\neq{_END_OF_NAME}", r"\\ne "),
+        (r"<=", r"\\le "),
+        (r">=", r"\\ge "),
+        (r"==", "="),
         (rf"\\lt{_END_OF_NAME}", "<"),
         (rf"\\gt{_END_OF_NAME}", ">"),
         (rf"\\lbrace{_END_OF_NAME}", r"\\{"),
@@ -158,7 +161,7 @@ def _thousands(text: str) -> str:
         depth += (part in ("(", "[", r"\{")) - (part in (")", "]", r"\}"))
         if depth <= 0:
             part = re.sub(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9,])", _digits, part)
-            part = re.sub(r"(?<![0-9.,])(?<![0-9.,] )[0-9]{1,3}(?: [0-9]{3})+(?! ?[0-9,])", _digits, part)
+            part = re.sub(r"(?<![0-9.,])(?<![0-9.,] )[0-9]{1,3}(?: [0-9]{3})+(?! ?[0-9,/])", _digits, part)
         parts.append(part)
     return "".join(parts)
 

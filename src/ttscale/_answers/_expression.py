@@ -176,7 +176,7 @@ class _Reader:
 
     def atom(self) -> Node:
         token = self.take()
-        if token[-1] in _DIGITS or token[0] in _DIGITS:
+        if token[0] in _DIGITS or (token[0] == "." and len(token) > 1):
             return self.mixed(token)
         if token in _CLOSING:
             node = self.sum()

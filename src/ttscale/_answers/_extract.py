@@ -29,19 +29,20 @@ _BARE_BOX = re.compile(r"\s*([^\s{}$\\]+|\\[A-Za-z]+(?:\{[^{}]*\}|[0-9])*)")
 _GAP = r"[ \t]{0,9}"
 _BOLD = r"(?:\*\*|__)?"
 _MARK = re.compile(
-    r"<answer>(?P<tag>(?:(?!<answer>).){0,2000}?)</answer>"
-    rf"|(?<![A-Za-z])answer{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：]{_GAP}(?P<answer>[^\n]*)"
+    r"<answer>(?P<tag>(?:(?!<answer>).){0,1000}?)</answer>"
+    rf"|(?<![A-Za-z])answer{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?P<answer>)"
     rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?answer{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
-    rf"|^{_GAP}####(?!#)(?P<hashes>[^\n]*)"
-    rf"|^{_GAP}{_BOLD}A:{_BOLD}(?P<line>[^\n]*)",
+    rf"|^{_GAP}####(?!#)(?P<hashes>)"
+    rf"|^{_GAP}{_BOLD}A:{_BOLD}(?P<line>)",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _SENTENCE = re.compile(
     r"(?<![A-Za-z])(?:answer|solution|(?:correct|right|best) (?:option|choice)|final (?:result|value))(?![A-Za-z])"
     r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|would be|must be|should be|will be|=)(?![A-Za-z])"
-    rf"{_GAP}:?(?P<rest>[^\n]*)",
+    rf"{_GAP}:?",
     re.IGNORECASE,
 )
+_BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
 _SPAN = re.compile(r"\$\$.+?\$\$|\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
 _MONEY = re.compile(r"\$ ?[0-9][^$]*[a-z]{3,} [^$]*\$")
@@ -52,7 +53,7 @@ _LEAD = re.compile(
 )
 _END = re.compile(
     r"[.!?](?=[\s*\"')]|$)(?<!\b[ap]\.m\.)|[ \t](?:because|since|where|so that|I hope)\b"
-    r"|,[ \t]*(?:which|because|since|so|as)\b"
+    r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
 )
 _FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
 _REFUSED = frozenset(("not", "that", "whether", "unknown", "unclear", "wrong", "incorrect", "correct"))
@@ -122,32 +123,34 @@ def _marked(text: str) -> Iterator[str]:
     marks = list(_MARK.finditer(text))
     for mark in marks[: -_TRIES - 1 : -1]:
         kind = str(mark.lastgroup)
-        payload = _with_display(mark[kind], text, mark.end())
+        payload = mark["tag"] if kind == "tag" else _line(text, mark.end())
         if kind in ("answer", "heading") and not payload.strip("*_ \t"):
             rest = text[mark.end() : mark.end() + 2 * MAX_ANSWER].lstrip("*_ \t\n")
-            payload = _with_display(rest.partition("\n")[0], rest, rest.find("\n"))
-        if kind in ("hashes", "line") and not _FORMULA.match(payload) and text[mark.end() :].strip():
+            payload = _line(rest, 0)
+        if kind in ("hashes", "line") and not _FORMULA.match(payload) and text[mark.end() :].strip() != payload:
             continue  # a heading of level 4, or an option of a list
         sentence = _SENTENCE.search(payload, 0, MAX_ANSWER)  # "Final Answer: The final answer is 5."
-        yield _statement(sentence["rest"] if sentence and sentence.start() < 20 else payload)
+        yield _statement(payload[sentence.end() :] if sentence and sentence.start() < 20 else payload)
 
 
 def _sentences(text: str) -> Iterator[str]:
     """What the sentences that give an answer give, the last sentence first."""
     found = list(_SENTENCE.finditer(text))
     for sentence in found[: -_TRIES - 1 : -1]:
-        statement = _statement(_with_display(sentence["rest"], text, sentence.end()))
+        statement = _statement(_line(text, sentence.end()))
         words = statement.lower().split()
         wordy = len(words) > _MAX_WORDS and not re.search(r"[0-9$\\=]", statement)
         if words and words[0] not in _REFUSED and not wordy:
             yield statement
 
 
-def _with_display(line: str, text: str, end: int) -> str:
-    """``line``, which ends at ``end``, with the displayed formula that it starts or that follows it."""
-    line = line.strip()
+def _line(text: str, start: int) -> str:
+    """The rest of the line from ``start``; beyond it, if a displayed formula is all that it holds or that follows."""
+    stop = text.find("\n", start)
+    stop = len(text) if stop < 0 else stop
+    line = text[start:stop].strip()
     if line in ("$$", r"\[", "", "**"):
-        more = text[end : end + MAX_ANSWER].lstrip() if end >= 0 else ""
+        more = text[stop : stop + MAX_ANSWER].lstrip()
         if line in ("$$", r"\[") or more.startswith(("$$", r"\[")):
             return line.strip("*") + more
     return line
@@ -156,6 +159,8 @@ def _with_display(line: str, text: str, end: int) -> str:
 def _statement(text: str) -> str:
     """The answer ``text`` starts with: a formula between dollars, else all up to the sentence's end."""
     text = text.strip()[: MAX_ANSWER + 1]
+    bold = _BOLD_SPAN.match(text)
+    text = bold[2] if bold else text
     while lead := _LEAD.match(text):
         text = text[lead.end() :].lstrip()
     span = _SPAN.match(text)

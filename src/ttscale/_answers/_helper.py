@@ -91,15 +91,13 @@ class _Algebra:
         if process:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            _close(process)
 
     def forget(self) -> None:
         """After a fork: the child belongs to the other process."""
         if self.process:
             self.process.returncode = 0  # nothing for us to wait for
+            _close(self.process)
         self.lock, self.process = threading.Lock(), None
 
     def _start(self) -> bool:
@@ -157,6 +155,13 @@ class _Algebra:
             self.stop()
             return b""
         return reply
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 def encode(key: Any) -> Any:

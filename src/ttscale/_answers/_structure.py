@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from ttscale._answers import _helper, _relation, _scan
-from ttscale._answers._clean import clean
+from ttscale._answers._clean import MAX_ANSWER, clean
 from ttscale._answers._expression import MAX_DEPTH, Unreadable, read
 from ttscale._answers._literal import literal, unmarked
 from ttscale._answers._value import Key, TooBig, scalar_key
@@ -27,6 +27,7 @@ _MEMBER = re.compile(r"(?:[A-Za-z](?:_\{?\w+\}?)?|\([A-Za-z ,]*\))\s*\\in(?![A-Z
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])")
 _LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
+_IN = re.compile(r"\\in(?![A-Za-z])")
 _NAMED = re.compile(r"([A-Za-z])\s*=\s*([^=]+)")
 
 
@@ -34,8 +35,8 @@ def key_of(answer: str) -> Key:
     """The key of an answer of at most ``MAX_ANSWER`` characters. Never raises: an unreadable answer is its own text."""
     text = clean(answer)
     try:
-        if _scan.depth(text) > MAX_DEPTH:
-            raise Unreadable("nested too deeply")
+        if len(text) > 2 * MAX_ANSWER or _scan.depth(text) > MAX_DEPTH:
+            raise Unreadable("too long or nested too deeply")
         return _whole(text)
     except (Unreadable, RecursionError):
         return as_text(text or answer)
@@ -63,7 +64,7 @@ def _whole(text: str) -> Key:
     if _TEXT.fullmatch(text):
         return _whole(text[6:-1])
     member = _MEMBER.fullmatch(text)
-    if member:
+    if member and not _IN.search(member[1]):
         return _whole(member[1])
     if re.search(r"\\(?:pm|mp)(?![A-Za-z])", text):
         return _set([_signed(text, "+", "-"), _signed(text, "-", "+")])

@@ -1,0 +1,156 @@
+"""Whatever a model writes: no exception, and no input that takes five seconds (the deadline of every test here)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ttscale._answers import _helper, answer_classes, equivalent, extract_answer
+from ttscale._answers._clean import MAX_ANSWER
+from ttscale._answers._extract import MAX_TEXT
+
+hostile = settings(
+    deadline=timedelta(seconds=5),
+    max_examples=400,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+TABLE = r"""
+( [ { } ) \ \\ \boxed{ \boxed \fbox{ <think> </think> <answer> answer Answer: #### # A: $ $$ \( \[ 9^ 9! ! - + 1 1,
+1,000 0. . x x^ x_ \frac \frac{ \frac1 \sqrt \sqrt[ \sqrt{ \text{ \text{a} = x= < x< \le \pm \cup \sin \log_ | % \%
+^\circ \, \! ~ \left \left( \right. ** __ ` " é ½ ² 𝟙 ﷺ \begin{pmatrix} & \begin{array} \{ {1, [1, (1, 1/ x/ * \cdot
+2( -( \in 10^ 9e9 _8 1_ f( e^ i^ \overline \sum_{k=1}^ \int \lim \binom \begin{vmatrix} \det \gcd(
+"""
+UNITS = TABLE.split()
+WORDS = [
+    "\n",
+    " ",
+    "\t",
+    "\x00",
+    "\u200b",
+    "\nA: ",
+    "the answer is ",
+    "is ",
+    "answer is not ",
+    "therefore ",
+    "and ",
+    "or ",
+]
+WORDS += ["x in ", "5 cm ", "because ", "$5 and ", "(A) ", "x=1,", "1 000 ", "The correct option is "]
+PIECES = st.sampled_from(UNITS + WORDS) | st.text(max_size=3)
+
+
+def judge(text: str) -> None:
+    """All the library does with a text: find its answer, compare it, group it, and the text itself as an answer."""
+    answer = extract_answer(text)
+    assert answer is None or 0 < len(answer) <= MAX_ANSWER
+    assert answer_classes([text, text]) in ([0, 0], [None, None])
+    assert answer is None or equivalent(answer, answer)
+    assert equivalent(text, "5") == equivalent("5", text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _child_is_running() -> None:
+    """Its start is not what is measured here."""
+    assert _helper.key_of(r"\gcd(4,6)")
+
+
+@hostile
+@given(st.text())
+def test_any_text(text: str) -> None:
+    judge(text)
+
+
+@hostile
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_pieces_of_answers(text: str) -> None:
+    judge(text)
+
+
+@hostile
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_pieces_in_a_box(text: str) -> None:
+    judge(rf"so \boxed{{{text}}}")
+    judge(f"Answer: {text}")
+
+
+@hostile
+@given(PIECES, st.sampled_from([MAX_ANSWER, MAX_ANSWER // 2, MAX_TEXT]), st.sampled_from(["", "5", "}", ")", "\n"]))
+def test_one_piece_many_times(piece: str, length: int, end: str) -> None:
+    judge(piece * (length // max(len(piece), 1)) + end)
+
+
+HOSTILE = [
+    "9^9^9^9^9",
+    r"9^{9^{9^{9}}}",
+    "1000!!!!!!!",
+    "((1000!)!)!",
+    r"\binom{10^9}{5\cdot 10^8}",
+    "2^{" + "9" * 900 + "}",
+    "9" * 1_000_000,
+    "0." + "3" * 900,
+    "1e999999999",
+    r"10^{-999999999}",
+    "(" * 500 + "1" + ")" * 400,
+    "{" * 300 + "1" + "}" * 300,
+    r"\sqrt{" * 300 + "2" + "}" * 300,
+    r"\frac{1}{" * 200 + "2" + "}" * 200,
+    "-" * 900 + "1",
+    "1" + "+1" * 400,
+    "x" + "^x" * 400,
+    r"\pm" * 300 + "1",
+    ",".join(["1"] * 400),
+    ",".join(rf"\sqrt{{{n}}}" for n in range(99)),
+    r"\boxed{" * 100_000,
+    r"\boxed{1}" * 100_000,
+    "<think>" * 100_000,
+    "</think>" * 100_000,
+    "Answer: " * 100_000,
+    "the answer is " * 60_000,
+    "\\" * 1_000_000,
+    "\n" * 1_000_000,
+    "answer" + " " * 1_000_000 + ":",
+    "\ud800",
+    "\x00\x01\x02",
+    "٣",
+    "１２３",
+    "𝟏𝟐𝟑",
+    "x\u0301",
+    "\u202e5\u202c",
+    "ﷺ" * 900,
+    "__import__('os').system('true')",
+    "().__class__.__bases__[0].__subclasses__()",
+    "lambda: 0",
+    r"\operatorname{eye}(100000)",
+    r"\sum_{k=1}^{999999999} \frac{1}{k^7+\sqrt k}",
+    r"\int \int \int \int \int \int \int \int \int x",
+    r"\prod_{n=1}^{10^9} n^{n^n}",
+    r"\det\begin{pmatrix}" + r"1&2\\" * 40 + r"\end{pmatrix}",
+    r"\lim_{x\to\infty} x^{x^{x^x}}",
+    r"\begin{vmatrix}" * 30,
+    r"\gcd(10^{999}, 10^{998})",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_known_attacks(text: str) -> None:
+    @settings(deadline=timedelta(seconds=5), max_examples=1)
+    @given(st.just(text))
+    def within_the_deadline(text: str) -> None:
+        judge(text)
+
+    within_the_deadline()
+
+
+def test_two_hundred_hostile_answers_in_one_call_share_one_time_limit() -> None:
+    answers = [rf"\sum_{{k=1}}^{{99999999{n:03}}} \frac{{1}}{{k^7+\sqrt k}}" for n in range(200)]
+
+    @settings(deadline=timedelta(seconds=5), max_examples=1)
+    @given(st.just(answers))
+    def within_the_deadline(answers: list[str]) -> None:
+        assert answer_classes(answers) == list(range(200))
+
+    within_the_deadline()
