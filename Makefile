@@ -26,8 +26,8 @@ demo: $(VENV)/installed
 test: lint types docs wheel pytest
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check . .ci
+	$(BIN)/ruff format --check . .ci
 
 types: $(VENV)/installed-dev
 	$(BIN)/mypy

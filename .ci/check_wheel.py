@@ -62,7 +62,9 @@ def look_into(wheel: Path) -> None:
 
 def install(wheel: Path) -> None:
     """The wheel in an environment that holds its dependencies and nothing else."""
-    wanted = "".join(hashlib.sha256((REPOSITORY / f).read_bytes()).hexdigest() for f in ("pyproject.toml", "constraints.txt"))
+    wanted = "".join(
+        hashlib.sha256((REPOSITORY / f).read_bytes()).hexdigest() for f in ("pyproject.toml", "constraints.txt")
+    )
     stamp = CLEAN / "installed"
     python = CLEAN / "bin" / "python"
     if not stamp.is_file() or stamp.read_text() != wanted:
@@ -90,7 +92,9 @@ def run(*command: str) -> None:
 
 def clean_env() -> dict[str, str]:
     """This environment without what would let the source tree or another environment shine through."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    return {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
 
 
 if __name__ == "__main__":
