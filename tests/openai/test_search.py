@@ -1,0 +1,202 @@
+"""Whole searches over servers that fail: equal results, every failure reported, nothing lost, nothing secret kept."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ttscale
+from fake_openai import FAULTS, FakeServer, serving
+from ttscale import Beam, BestOfN, MajorityVote, Result, Score, Verdict
+from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, OpenAIVerifier
+from ttscale.prompts import PromptFormat
+from ttscale.revisers import PromptedReviser
+from ttscale.verifiers import ConfidenceVerifier, JudgeVerifier
+
+KEY = "sk-very-secret-0123456789"
+PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
+
+
+async def nap(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def connection(url: Any, **settings: Any) -> Connection:
+    return Connection(url, **{"api_key": KEY, "sleep": nap, **settings})
+
+
+def generator(url: Any, kind: str = "vllm", **settings: Any) -> OpenAIGenerator:
+    patience = {name: settings.pop(name) for name in ("timeout", "retries") if name in settings}
+    settings = {"server": kind, "prompt": PLAIN, "delimiter": "\n", **settings}
+    return OpenAIGenerator("toy", connection=connection(url, **patience), **settings)
+
+
+class Toy:
+    """Scores a step by a hash of the text up to it."""
+
+    def score(self, requests: Sequence[Score]) -> list[Verdict]:
+        return [Verdict(tuple(map(self.one, self.prefixes(request)))) for request in requests]
+
+    @staticmethod
+    def prefixes(request: Score) -> list[str]:
+        texts = [step.text for step in request.candidate.steps]
+        return ["".join(texts[: i + 1]) for i in range(len(texts))]
+
+    @staticmethod
+    def one(text: str) -> float:
+        return hashlib.blake2b(text.encode(), digest_size=1).digest()[0] / 255
+
+
+def unlucky(share: int, body: dict[str, Any], seen: dict[str, int]) -> str | None:
+    """A fault for one request in ``share``, chosen by its content; the second try of it succeeds."""
+    name = hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=4).digest()
+    number = int.from_bytes(name, "big")
+    seen[name.hex()] = tries = seen.get(name.hex(), 0) + 1
+    faults = [fault for fault in FAULTS if fault != "slow"]
+    return faults[number % len(faults)] if number % share == 0 and tries == 1 else None
+
+
+@pytest.mark.parametrize(("kind", "strategy"), [("vllm", Beam(width=2)), ("llama.cpp", BestOfN())])
+def test_a_hundred_questions_through_faults_equal_a_hundred_without(kind: str, strategy: ttscale.Strategy) -> None:
+    questions = [f"question {i}" for i in range(100)]
+
+    def solve(server: FakeServer) -> list[Result]:
+        return ttscale.solve_all(
+            questions, 2, generator=generator(server.url, kind), verifier=Toy(), strategy=strategy, progress=False
+        )
+
+    with serving(kind=kind) as server:
+        clean = solve(server)
+    seen: dict[str, int] = {}
+    with serving(kind=kind, fault=lambda n, body: unlucky(5, body, seen)) as server:
+        faulty = solve(server)
+    assert server.faulty > 30
+    assert faulty == clean
+    assert [result.question.prompt for result in faulty] == questions
+    assert {result.error for result in faulty} == {None}
+    assert [result.cost for result in faulty] == [result.cost for result in clean]
+
+
+def test_a_server_that_dies_for_good_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    """Every failure is reported; what was done is in the trace, and a resumed run asks only for the rest."""
+    questions = [f"question {i}" for i in range(40)]
+    trace = tmp_path / "trace.jsonl"
+
+    def solve(server: FakeServer) -> list[Result]:
+        return ttscale.solve_all(
+            questions,
+            4,
+            generator=generator(server.url, retries=1),
+            verifier=Toy(),
+            strategy=Beam(width=2),
+            resume=trace,
+            progress=False,
+        )
+
+    with serving() as server:
+        trace_free = ttscale.solve_all(
+            questions, 4, generator=generator(server.url), verifier=Toy(), strategy=Beam(width=2), progress=False
+        )
+        needed = len(server.requests)
+    with serving(fault=lambda n, body: "drop" if n >= needed // 2 else None) as server:
+        broken = solve(server)
+    failed = [result for result in broken if result.error is not None]
+    assert failed
+    for result in failed:
+        assert "connection failed" in str(result.error)
+        assert result.question.id in str(result.error)
+    assert all(a == b for a, b in zip(broken, trace_free, strict=True) if a.error is None)
+    with serving() as server:
+        resumed = solve(server)
+        assert len(server.requests) < needed
+    assert resumed == trace_free
+    assert KEY not in trace.read_text()
+
+
+def test_one_question_that_the_server_refuses_costs_the_others_nothing() -> None:
+    with serving(fault=lambda n, body: "400" if "question 3\n" in body["prompt"] else None) as server:
+        results = ttscale.solve_all(
+            [f"question {i}" for i in range(6)], 2, generator=generator(server.url), strategy="majority_vote"
+        )
+    assert [result.error is not None for result in results] == [i == 3 for i in range(6)]
+    assert "status 400" in str(results[3].error)
+    assert KEY not in str(results[3].error) + repr(results)
+
+
+def test_every_role_can_be_remote(tmp_path: Path) -> None:
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        steps = body["messages"][-1]["content"].count("<extra_0>")
+        return {"data": [{"data": [[0.25, 0.75]] * steps}], "usage": {"prompt_tokens": 9}}
+
+    with serving() as writer, serving(answer=answer) as judge:
+        result = ttscale.solve(
+            "2 + 2",
+            8,
+            generator=generator(writer.url),
+            verifier=OpenAIVerifier("prm", connection=connection(judge.url), layout="qwen-prm"),
+            strategy=Beam(width=2),
+        )
+        assert result.error is None
+        assert result.score == 0.75
+        assert result.cost.verifier_tokens == 9 * len(judge.requests) > 0
+        assert result.cost.sampled_tokens > 0
+        reviser = OpenAIReviser("toy", connection=connection(writer.url), server="vllm", prompt=PLAIN, delimiter="\n")
+        revised = ttscale.solve("2 + 2", 4, reviser=reviser, strategy="sequential_revision")
+        assert len(revised.candidates) == 4
+        assert revised.cost.generations == 4
+        prompted = ttscale.solve(
+            "2 + 2",
+            4,
+            generator=generator(writer.url),
+            reviser=PromptedReviser(generator(writer.url)),
+            strategy="sequential_revision",
+        )
+        assert len(prompted.candidates) == 4
+    path = tmp_path / "trace.jsonl"
+    result.trace.save(path)
+    assert KEY not in path.read_text() + repr(result)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
+def test_confidence_and_judges_work_over_servers(kind: str) -> None:
+    with serving(kind=kind) as server:
+        sure = ttscale.solve(
+            "q",
+            4,
+            generator=generator(server.url, kind, logprobs=True),
+            verifier=ConfidenceVerifier(),
+            strategy=BestOfN(),
+        )
+    assert sure.score is not None
+    assert 0 < sure.score < 1
+    with serving(kind=kind, write=lambda text, seed: "Yes" if not text and seed % 4 else None) as server:
+        judged = ttscale.solve(
+            "q",
+            4,
+            generator=generator(server.url, kind),
+            verifier=JudgeVerifier(generator(server.url, kind), votes=4),
+            strategy=BestOfN(),
+        )
+    assert judged.score == 1.0
+    assert judged.cost.verifier_calls == sum(bool(candidate.steps) for candidate in judged.candidates)
+    assert judged.cost.generations == 4
+    assert judged.cost.verifier_tokens > 0
+
+
+def test_the_same_question_gives_the_same_result_alone_among_others_and_inside_a_loop() -> None:
+    with serving() as server:
+        alone = ttscale.solve("question 3", 4, generator=generator(server.url), strategy=MajorityVote())
+        among = ttscale.solve_all(
+            [f"question {i}" for i in range(9)], 4, generator=generator(server.url), strategy=MajorityVote()
+        )
+
+        async def inside() -> Result:
+            return await ttscale.asolve("question 3", 4, generator=generator(server.url), strategy=MajorityVote())
+
+        assert among[3] == alone == asyncio.run(inside())
