@@ -72,6 +72,7 @@ SENTENCES = [
     ("The answer is $x = 2$ and $x = 3$.", "$x = 2$ and $x = 3$"),
     ("The answer is \\(7\\), since it is prime.", "7"),
     ("The answer is therefore equal to 12!", "12"),
+    ("The answer is 5! + 3.", "5! + 3"),
     ("The correct option is (B).", "(B)"),
     ("The answer is option C.", "C"),
     ("The answer is Evelyn.", "Evelyn"),

@@ -1,6 +1,6 @@
 """Final answers: where they stand in a text, and which of them are the same.
 
-Three functions, no other name is public. An answer has a *key* (``_structure.py``), computed once per distinct string;
+Four functions, no other name is public. An answer has a *key* (``_structure.py``), computed once per distinct string;
 answers are equivalent exactly when their keys are equal. Importing this loads neither sympy nor math-verify: nearly all
 answers get their key from ``fractions`` and, if irrational, ``mpmath``; the rare others from math-verify's parser in a
 child process that can be killed (``_helper.py``). Knows nothing of reference answers, models or questions.
@@ -12,13 +12,14 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ttscale._answers._clean import MAX_ANSWER
+from ttscale._answers._clean import MAX_ANSWER, clean
 from ttscale._answers._extract import extract_answer
 from ttscale._answers._helper import OutOfTimeError, time_limit
+from ttscale._answers._scan import balanced
 from ttscale._answers._structure import as_text, key_of
 from ttscale._answers._value import Key
 
-__all__ = ["answer_classes", "equivalent", "extract_answer"]
+__all__ = ["answer_classes", "equivalent", "extract_answer", "why_unreadable"]
 
 _CACHE = 10_000
 """Distinct answers remembered; a key takes about a kilobyte."""
@@ -41,6 +42,22 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     with time_limit():
         keys = [_key(answer.strip()) if answer is not None and answer.strip() else None for answer in answers]
     return [None if key is None else classes.setdefault(key, len(classes)) for key in keys]
+
+
+def why_unreadable(answer: str) -> str | None:
+    """Why nothing but its own text could ever be equivalent to this answer, in a few words; None if it can be read.
+
+    An answer in words or in notation that has no value here (a congruence, say) can be read: it is compared as text.
+    """
+    if not answer.strip():
+        return "it is empty"
+    if len(answer) > MAX_ANSWER:
+        return f"it has {len(answer):,} characters; a final answer has at most {MAX_ANSWER:,}"
+    if not balanced(answer):
+        return "its braces or environments do not match"
+    if not clean(answer):
+        return "it holds nothing but signs that do not count"
+    return None
 
 
 def _key(answer: str) -> Key:

@@ -43,7 +43,7 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 _BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
-_SPAN = re.compile(r"\$\$.+?\$\$|\$[^$]+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+_SPAN = re.compile(r"\$\$.+?\$\$|\$(?:[^$\\]|\\.)+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
 _JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
 _MONEY = re.compile(r"\$ ?[0-9][^$]*[a-z]{3,} [^$]*\$")
 _LEAD = re.compile(
@@ -52,7 +52,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(
-    r"[.!?](?=[\s*\"')]|$)(?<!\b[ap]\.m\.)|[ \t](?:because|since|where|so that|I hope)\b"
+    r"(?<!\\)(?:[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)(?<!\b[ap]\.m\.)|[ \t](?:because|since|where|so that|I hope)\b"
     r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
 )
 _FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
