@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from ttscale._arguments import check_budget, check_questions, check_role, check_seed, choose_strategy
 from ttscale._cost import Limit
+from ttscale._labels import label, warn_other_models
 from ttscale._models import BUNDLED, load_roles, roles_at_hand
 from ttscale._requests import Reply, Request
 from ttscale._roles import ROLE_OF
@@ -53,6 +54,8 @@ class Plan:
         self._bundled = at_hand.get("generator") == BUNDLED
         self._strategy = choose_strategy(strategy, at_hand, self._bundled)
         self._roles = load_roles(at_hand, getattr(self._strategy, "needs", ROLE_OF.values()))
+        if strategy is not None:
+            warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
         self._distinct = list(dict.fromkeys(self._questions))
         self._done: dict[str, Result] = {}
         self._recorded: dict[str, list[tuple[Request, Reply]]] = {question.id: [] for question in self._distinct}

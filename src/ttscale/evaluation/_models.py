@@ -1,0 +1,87 @@
+"""The models of an evaluation: loaded once, and named so that stored results can be told apart by them.
+
+Knows roles and what they are called. Must not know what they are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ttscale._arguments import check_role
+from ttscale._labels import label
+from ttscale._models import BUNDLED, load_roles, roles_at_hand
+from ttscale._roles import METHOD_OF, ROLE_OF, Role
+from ttscale._types import Question
+
+ModelSpec: TypeAlias = Any
+"""A role object, a Hugging Face id or path, a function without arguments that makes a role, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpecs:
+    """What the user named for each role. Travels to other processes; ``load`` makes the models there."""
+
+    generator: ModelSpec = None
+    verifier: ModelSpec = None
+    reviser: ModelSpec = None
+
+    def check(self) -> ModelSpecs:
+        """The same; ``ValueError`` for something that can be no role."""
+        for role in METHOD_OF:
+            spec = getattr(self, role)
+            if not _is_factory(role, spec):
+                check_role(role, spec)
+        return self
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles there will be."""
+        return frozenset(roles_at_hand(self.generator, self.verifier, self.reviser))
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the generator is the bundled one, which answers questions of its domain only."""
+        return bool(roles_at_hand(self.generator, self.verifier, self.reviser).get("generator") == BUNDLED)
+
+    def load(self, wanted: Iterable[Role] | None = None) -> Models:
+        """The models of these roles (None: of all there are)."""
+        made: dict[Role, Any] = {}
+        for role, spec in roles_at_hand(self.generator, self.verifier, self.reviser).items():
+            made[role] = spec() if _is_factory(role, spec) else spec
+            if made[role] != BUNDLED:
+                check_role(role, made[role])
+        roles = load_roles(made, set(ROLE_OF.values()) if wanted is None else set(wanted))
+        return Models(roles, {str(role): label(obj) for role, obj in roles.items()}, self.bundled)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Loaded roles and their labels."""
+
+    roles: Mapping[Role, Any]
+    labels: Mapping[str, str]
+    bundled: bool
+
+    def question(self, id_: str, prompt: str) -> Question:
+        """The question as the models are asked it; ``OutOfDomainError`` from the bundled ones for any other domain."""
+        if not self.bundled:
+            return Question(id_, prompt)
+        from ttscale import reference
+
+        return Question(id_, reference.check(prompt))
+
+
+def check_labels(stored: Mapping[str, Any], now: Mapping[str, str], what: str) -> None:
+    """``ValueError`` unless every role of this run is the one that ``what`` was made with."""
+    for role, name in now.items():
+        if stored.get(role, name) != name:
+            raise ValueError(
+                f"{what} was made with the {role} {stored[role]!r}, and this run has {name!r}; results of different "
+                "models must not be mixed: go on with the same models, or write to another file"
+            )
+
+
+def _is_factory(role: Role, spec: Any) -> bool:
+    return callable(spec) and not isinstance(spec, type) and not hasattr(spec, METHOD_OF[role])

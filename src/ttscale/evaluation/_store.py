@@ -1,0 +1,238 @@
+"""Results on disk: JSON lines that are only ever appended, by any number of processes at once.
+
+Knows lines, bytes and locks. Must not know what a record says. Layout: a header line with the settings, then one line
+per finished piece of work. A process claims a piece before it works on it, by a lock on one byte of ``<file>.claims``
+that dies with the process; it appends under a lock on the file itself and first cuts off the torn line that a killed
+writer may have left. So after ``kill -9``, at any moment, whoever opens the file next goes on from there. Two processes
+that work on the same piece all the same (no locks on Windows or on some network disks) write the same record twice;
+the first one counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+if sys.platform != "win32":
+    import fcntl
+
+CLAIM_BYTES = 1 << 40
+"""Pieces of work are spread by hash over so many lockable bytes: two share one in 10^-6 of runs of 1,500 pieces, and
+then only wait for each other."""
+BACK = 1 << 16
+OURS = b'{"ttscale"'
+"""How every file of this kind begins."""
+
+
+class HasKey(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+T = TypeVar("T", bound=HasKey)
+
+
+class Store(Generic[T]):
+    """An open file of records. Use as a context manager.
+
+    ``check_header`` is given the settings in the file and raises where they do not fit this run. ``parse`` makes a
+    record of a line's data. Without a path the records are kept in memory only.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        header: Mapping[str, Any],
+        check_header: Callable[[Mapping[str, Any]], None],
+        parse: Callable[[Mapping[str, Any]], T],
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self.records: dict[str, T] = {}
+        self._check_header, self._parse = check_header, parse
+        self._read_to = self._lines = 0
+        self._file = self._claims = -1
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        binary = getattr(os, "O_BINARY", 0)
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | binary, 0o644)
+            with self._locked():
+                if not OURS.startswith(os.pread(self._file, len(OURS), 0)):
+                    raise ValueError(f"{self.path} is not a file of ttscale.evaluation; it is left as it is")
+                self._cut_torn_line()
+                if os.fstat(self._file).st_size == 0:
+                    self._write(header)
+            self._claims = os.open(f"{self.path}.claims", os.O_RDWR | os.O_CREAT | binary, 0o644)
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and give up every claim."""
+        for name in ("_file", "_claims"):
+            if getattr(self, name) >= 0:
+                os.close(getattr(self, name))
+                setattr(self, name, -1)
+
+    def refresh(self) -> None:
+        """Read what has been appended since, by whichever process."""
+        if self.path is None or os.fstat(self._file).st_size <= self._read_to:
+            return
+        with open(self._file, "rb", closefd=False) as file:
+            file.seek(self._read_to)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._lines += 1
+                self._read_to += len(line)
+                data = _read_line(line, f"{self.path}, line {self._lines}")
+                if self._lines == 1:
+                    self._check_header(data)
+                else:
+                    record = _read_record(data, self._parse, f"{self.path}, line {self._lines}")
+                    self.records.setdefault(record.key, record)
+
+    def append(self, data: Mapping[str, Any]) -> None:
+        """Write one record; when this returns, a kill cannot lose it."""
+        if self.path is None:
+            record = self._parse(data)
+            self.records.setdefault(record.key, record)
+            return
+        with self._locked():
+            self._cut_torn_line()
+            self._write(data)
+        self.refresh()
+
+    def claim(self, key: str, wait: bool = False) -> bool:
+        """Whether this process may work on the piece ``key``: nobody else is at it and it is not done.
+
+        With ``wait``, first waits until whoever is at it has finished or died.
+        """
+        if key in self.records:
+            return False
+        if self.path is not None and sys.platform != "win32":
+            try:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, _byte(key))
+            except OSError:
+                if wait:
+                    raise
+                return False
+            self.refresh()  # it may have been finished between the last look and the lock
+            if key in self.records:
+                self.release(key)
+                return False
+        return True
+
+    def release(self, key: str) -> None:
+        """Give a claim up."""
+        if self.path is not None and sys.platform != "win32":
+            fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _byte(key))
+
+    def _write(self, data: Mapping[str, Any]) -> None:
+        line = (json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n").encode(
+            "utf-8", "surrogatepass"
+        )
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"could not write ({error.strerror}); the records before are safe. Make room and start again with the "
+                "same arguments: it goes on from there",
+                str(self.path),
+            ) from error
+
+    def _cut_torn_line(self) -> None:
+        """Under the lock nobody is writing, so an unfinished last line belongs to a dead writer."""
+        size = os.fstat(self._file).st_size
+        end = size
+        while end > 0:
+            begin = max(0, end - BACK)
+            newline = os.pread(self._file, end - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                end = begin + newline + 1
+                break
+            end = begin
+        if end < size:
+            os.ftruncate(self._file, end)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if sys.platform == "win32":
+            yield
+            return
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Any], list[T]]:
+    """Header and records of a file, without touching it; a torn last line is left out."""
+    header: dict[str, Any] = {}
+    records: dict[str, T] = {}
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            data = _read_line(line, f"{path}, line {number}")
+            if number == 1:
+                header = data
+                continue
+            check_format(header, kind, path)
+            record = _read_record(data, parse, f"{path}, line {number}")
+            records.setdefault(record.key, record)
+    check_format(header, kind, path)
+    return header, list(records.values())
+
+
+def check_format(header: Mapping[str, Any], expected: str, path: str | Path | None) -> None:
+    """``ValueError`` unless a header says that the file is of this kind."""
+    found = header.get("ttscale")
+    if found != expected:
+        raise ValueError(
+            f"{path} is not a file of this kind: its first line should say {expected!r}"
+            + (f" and says {found!r}" if found else "")
+        )
+
+
+def _read_line(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}, is damaged ({error}), and not by a kill. Repair or remove that line") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"{where}: expected an object; got {line[:40]!r}")
+    return data
+
+
+def _read_record(data: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T], where: str) -> T:
+    try:
+        return parse(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{where}: not a record of this file ({type(error).__name__}: {error})") from error
+
+
+def _byte(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") % (
+        CLAIM_BYTES
+    )

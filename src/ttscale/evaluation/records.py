@@ -1,0 +1,161 @@
+"""The records of a sweep: one per strategy, budget, seed and question; and the tables read off them.
+
+Knows records and arrays. Must not know models, engines or files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttscale._cost import Cost
+from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one strategy did on one question. Two records are equal when everything but the clock agrees."""
+
+    arm: str
+    """The name of the strategy in the sweep."""
+    strategy: str
+    """The strategy itself, as it prints: the same arm with other settings is another strategy."""
+    budget: int
+    seed: int
+    question: str
+    digest: str
+    """A hash of the question's text and reference answer."""
+    models: str
+    """A hash of the labels of the models that took part."""
+    answer: str | None
+    score: float | None
+    correct: bool
+    cost: Cost
+    difficulty: float | None = None
+    """For a scheduler: 1 minus the mean verifier score of its probe. None where nothing was probed."""
+    note: str = ""
+    """What the strategy decided on the way, in a few words."""
+
+    @property
+    def key(self) -> str:
+        return record_key(self.arm, self.budget, self.seed, self.question)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Record:
+        """The record in JSON data."""
+        return Record(**{**data, "cost": Cost(**data["cost"])})
+
+
+def record_key(arm: str, budget: int, seed: int, question: str) -> str:
+    """What identifies a record in its file."""
+    return json.dumps([arm, budget, seed, question], ensure_ascii=False)
+
+
+class Records:
+    """The records of a sweep, in the order of arms, budgets, seeds and questions.
+
+    Questions that lack a record anywhere (they failed) are left out of every table, so that all arms are measured on
+    the same ones; ``incomplete`` names them.
+    """
+
+    def __init__(
+        self, records: Iterable[Record], questions: Sequence[str] | None = None, failed: Mapping[str, Exception] = {}
+    ) -> None:
+        self._by_key = {record.key: record for record in records}
+        found = self._by_key.values()
+        self.arms = tuple(dict.fromkeys(record.arm for record in found))
+        self.seeds = tuple(sorted({record.seed for record in found}))
+        self.cells = tuple(dict.fromkeys((record.arm, record.budget) for record in found))
+        asked = dict.fromkeys(record.question for record in found) if questions is None else dict.fromkeys(questions)
+        self.failed = dict(failed)
+        self.incomplete = tuple(
+            question
+            for question in asked
+            if any(
+                record_key(arm, budget, seed, question) not in self._by_key
+                for arm, budget in self.cells
+                for seed in self.seeds
+            )
+        )
+        left_out = set(self.incomplete)
+        self.questions = tuple(question for question in asked if question not in left_out)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._by_key.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Records) and self._by_key == other._by_key
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def budgets(self, arm: str) -> tuple[int, ...]:
+        """The budgets an arm was run with, ascending."""
+        return tuple(sorted(budget for name, budget in self.cells if name == arm))
+
+    def get(self, arm: str, budget: int, seed: int, question: str) -> Record:
+        """One record; ``KeyError`` says what there is."""
+        try:
+            return self._by_key[record_key(arm, budget, seed, question)]
+        except KeyError:
+            raise KeyError(
+                f"no record of {arm!r} at N = {budget}, seed {seed}, question {question!r}; the arms are "
+                f"{', '.join(self.arms)} and the seeds {', '.join(map(str, self.seeds))}"
+            ) from None
+
+    def matrix(
+        self, arm: str, budget: int, value: Callable[[Record], float], questions: Sequence[str] | None = None
+    ) -> Floats:
+        """One value of every record of a cell: an array [questions, seeds]."""
+        chosen = self.questions if questions is None else questions
+        return np.array(
+            [[value(self.get(arm, budget, seed, question)) for seed in self.seeds] for question in chosen],
+            dtype=np.float64,
+        ).reshape(len(chosen), len(self.seeds))
+
+    def correct(self, arm: str, budget: int, questions: Sequence[str] | None = None) -> Floats:
+        """1 where the answer was right, else 0: an array [questions, seeds]."""
+        return self.matrix(arm, budget, lambda record: float(record.correct), questions)
+
+    def accuracy(self, arm: str, budget: int, questions: Sequence[str] | None = None) -> Interval:
+        """The share of right answers, with its interval over questions."""
+        return mean_interval(self.correct(arm, budget, questions))
+
+    def gain(self, ours: tuple[str, int], theirs: tuple[str, int], questions: Sequence[str] | None = None) -> Interval:
+        """How much more accurate one (arm, budget) is than another on the same questions and seeds."""
+        return paired_difference(self.correct(*ours, questions), self.correct(*theirs, questions))
+
+    def mean_cost(self, arm: str, budget: int) -> dict[str, float]:
+        """Mean cost per question of a cell, by field of ``Cost``."""
+        costs = [
+            asdict(self.get(arm, budget, seed, question).cost) for question in self.questions for seed in self.seeds
+        ]
+        return {name: float(np.mean([cost[name] for cost in costs])) for name in asdict(Cost())} if costs else {}
+
+    def only(self, arms: Iterable[str]) -> Records:
+        """The records of some arms."""
+        chosen = set(arms)
+        return Records(
+            [record for record in self if record.arm in chosen], [*self.questions, *self.incomplete], self.failed
+        )
+
+    def joined(self, other: Records) -> Records:
+        """Both together."""
+        return Records(
+            [*self, *other],
+            list(dict.fromkeys([*self.questions, *self.incomplete, *other.questions, *other.incomplete])),
+            {**self.failed, **other.failed},
+        )
