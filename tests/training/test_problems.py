@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from training.data import data_file
+from real_data import data_file
 from ttscale.reference import questions
 from ttscale.training.problems import (
     Problem,

@@ -47,9 +47,26 @@ class RolloutFile:
     ) -> None:
         os.close(self._file)
 
-    def append(self, question: str, rows: Sequence[Mapping[str, Any]], closing: Mapping[str, Any]) -> None:
-        """Write one whole question; after this returns it is on the disk."""
-        last = {"done": question, **closing}
+    def has(self, question: str, prompt: str, reference: str) -> bool:
+        """Whether a question is finished; one that is there with another text or reference answer is refused."""
+        closing = self.done.get(question)
+        if closing is not None and (closing["prompt"], closing["reference"]) != (prompt, reference):
+            raise ValueError(
+                f"Question {question!r} in {self.path} has another text or reference answer than the one given now. "
+                "Use the same questions to go on, or another file."
+            )
+        return closing is not None
+
+    def append(
+        self,
+        question: str,
+        prompt: str,
+        reference: str,
+        rows: Sequence[Mapping[str, Any]],
+        closing: Mapping[str, Any],
+    ) -> None:
+        """Write one whole question and what is known of it; after this returns it is on the disk."""
+        last = {"done": question, "prompt": prompt, "reference": reference, **closing}
         self._write([*rows, last], f"question {question!r}")
         self.done[question] = last
 

@@ -28,7 +28,18 @@ class Calibration:
         return float(expit(self.bias + self.scale * margin))
 
 
-def calibrate(margins: Sequence[float], labels: Sequence[float], start: float = 1.0) -> Calibration | None:
+def step_weights(solutions: Sequence[Sequence[object]]) -> list[float]:
+    """Half of a solution's weight on its last step (final scores are what votes add up), half on the others."""
+    weights: list[float] = []
+    for steps in solutions:
+        others = len(steps) - 1
+        weights += [0.5 / others] * others + [0.5] if others else [1.0]
+    return weights
+
+
+def calibrate(
+    margins: Sequence[float], labels: Sequence[float], start: float = 1.0, weights: Sequence[float] | None = None
+) -> Calibration | None:
     """The scale and bias of least cross-entropy with (soft) labels; None where there is too little to fit.
 
     ``start`` is the scale to begin from, and the one a weak prior pulls to (a normal of width 2 on its logarithm): it
@@ -37,11 +48,12 @@ def calibrate(margins: Sequence[float], labels: Sequence[float], start: float = 
     x, y = np.asarray(margins, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if x.size < MIN_LABELS or y.min() == y.max():
         return None
+    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
 
     def loss(theta: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
         z = theta[1] + np.exp(theta[0]) * x
         prior = ((theta[0] - np.log(start)) ** 2 + (theta[1] / 10.0) ** 2) / 8.0
-        return float(np.sum(np.logaddexp(0.0, z) - y * z) + prior)
+        return float(np.sum(w * (np.logaddexp(0.0, z) - y * z)) + prior)
 
     found = minimize(loss, np.array([np.log(start), 0.0]), method="L-BFGS-B")
     return Calibration(float(np.exp(found.x[0])), float(found.x[1]))

@@ -24,19 +24,16 @@ from ttscale.training._features import Row, need_some, solution_rows
 from ttscale.training._models import context_length, device, load_frozen, load_tokenizer, pad_id
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training._run import TrainingResult, run
-from ttscale.training.calibration import Calibration, calibrate
+from ttscale.training.calibration import Calibration, calibrate, step_weights
 from ttscale.training.examples import StepExample, outcome_labels
 from ttscale.training.prm import data_of, measured, sides
 from ttscale.training.problems import WithQuestion
-from ttscale.training.recipe import Recipe
+from ttscale.training.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.reviser import prompt_of, write_settings
 
 Goal: TypeAlias = Literal["ratio", "right"]
 """What is trained: the log-ratio by cross-entropy with the outcome (the paper's), or a model of right solutions only,
 whose log-ratio to the generator is the log of V(prefix) / V(question) by Bayes."""
-
-IMPLICIT_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0)
-"""No dropout: it would be noise in one of the two likelihoods. The rate is ours; it suits full fine-tuning."""
 
 
 def train_implicit_prm(
@@ -57,8 +54,8 @@ def train_implicit_prm(
 
     ``examples`` must say whether they are right; step labels are not looked at. ``beta`` scales the log-ratio inside
     the sigmoid (0.05 in the paper). ``goal="right"`` trains on the likelihood of the right solutions alone. Scale and
-    bias are then fitted on all steps of the held-out solutions; without enough of them, scale is ``beta`` (1 for
-    "right") and bias 0.
+    bias are then fitted on the held-out solutions, the last step of each weighing as much as those before it together;
+    without enough of them, scale is ``beta`` (1 for "right") and bias 0.
     """
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
@@ -96,8 +93,8 @@ def train_implicit_prm(
         after = _token_logprobs(model, tokenizer, validated, batch)
         ratios = [_running_ratio(row, a, b) for row, a, b in zip(validated, after, before, strict=True)]
         values = [value for values in ratios for value in values]
-        outcomes = [label for row in validated for label in row.example.labels if label is not None]
-        calibration = calibrate(values, outcomes, start.scale) or start
+        outcomes = [float(bool(row.example.correct)) for row in validated for _ in row.reads]
+        calibration = calibrate(values, outcomes, start.scale, step_weights(ratios)) or start
         content = {"kind": "implicit", "reference": os.fspath(reference), **asdict(calibration)}
         (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
         write_settings(folder, saved)

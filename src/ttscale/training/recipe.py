@@ -71,3 +71,6 @@ PRM_RECIPE = Recipe()
 REVISION_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0, after_best=1)
 """The reviser (section 3.8 of the notes). The validation set is off-policy, so the paper takes a checkpoint slightly
 after its loss begins to rise: here, one evaluation after the lowest."""
+
+IMPLICIT_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0)
+"""Implicit PRMs. No dropout: it would be noise in one of the two likelihoods. The learning rate is our choice."""

@@ -137,14 +137,14 @@ def collect_rollouts(
     problems = as_problems(questions)
     cost, started = Cost(), time.monotonic()
     with RolloutFile(path, asdict(chosen)) as file, asker(generator, generator.sample) as ask:
-        missing = [problem for problem in problems if not _is_done(problem, file)]
+        missing = [problem for problem in problems if not file.has(problem.id, problem.prompt, problem.answer)]
         done = len(problems) - len(missing)
         with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
             for first in range(0, len(missing), together):
                 finished, spent = _collect(ask, missing[first : first + together], chosen)
                 cost += spent
                 for problem, rows, closing in finished:
-                    file.append(problem.id, rows, closing)
+                    file.append(problem.id, problem.prompt, problem.answer, rows, closing)
                     bar.update(1)
                 rate = 1.0 / max(time.monotonic() - started, 1e-9)
                 bar.set_postfix_str(f"{cost.steps * rate:.1f} steps/s, {cost.sampled_tokens * rate:.0f} tokens/s")
@@ -164,18 +164,8 @@ def _collect(
         right = grade(chain((s.answer for s in solutions), *ends.values()), problem.answer)
         counts = step_counts(solutions, ends, right, chosen.estimate, chosen.unparsable_rollouts)
         rows = [_row(problem, s, right[s.answer], n, chosen) for s, n in zip(solutions, counts, strict=True)]
-        finished.append((problem, rows, _closing(problem, rows, ends, chosen)))
+        finished.append((problem, rows, _closing(rows, ends, chosen)))
     return finished, sampling + continuing
-
-
-def _is_done(problem: Problem, file: RolloutFile) -> bool:
-    closing = file.done.get(problem.id)
-    if closing is not None and (closing["prompt"], closing["reference"]) != (problem.prompt, problem.answer):
-        raise ValueError(
-            f"Question {problem.id!r} in {file.path} has another text or reference answer than the one given now. "
-            "Use the same questions to go on, or another file."
-        )
-    return closing is not None
 
 
 def _sample(
@@ -235,12 +225,8 @@ def _row(problem: Problem, solution: Candidate, right: bool, counts: Sequence[Co
     }
 
 
-def _closing(
-    problem: Problem, rows: Sequence[Row], endings: dict[Texts, list[str | None]], chosen: RolloutSettings
-) -> Row:
+def _closing(rows: Sequence[Row], endings: dict[Texts, list[str | None]], chosen: RolloutSettings) -> Row:
     return {
-        "prompt": problem.prompt,
-        "reference": problem.answer,
         "solutions": len(rows),
         "dropped": chosen.samples - len(rows),
         "right": sum(row["correct"] for row in rows),

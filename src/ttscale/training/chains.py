@@ -1,0 +1,196 @@
+"""Chains of revisions from any reviser: what a revision ORM is trained on, and how a reviser is measured.
+
+Knows the ``Reviser`` protocol, keys and grading. Must not know torch. A chain begins without attempts; each attempt is
+written after the most recent finished ones, as in ``SequentialRevision``. The file is that of ``collect_rollouts``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ttscale._cost import Cost
+from ttscale._requests import Completion, Revise
+from ttscale._roles import AnyReviser
+from ttscale._types import Candidate, Key
+from ttscale.training._ask import Ask, asker
+from ttscale.training._rollout_file import RolloutFile
+from ttscale.training._step_values import fold
+from ttscale.training.problems import AnyProblem, Problem, as_problems, grade, question_of
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """What decides the chains in the file; a second start must come with the same."""
+
+    chains: int
+    length: int
+    context: int
+    seed: int
+    policy: str
+
+    def __post_init__(self) -> None:
+        for name, least in (("chains", 1), ("length", 1), ("context", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSummary:
+    """What stands in the file: how the share of right answers moves along the chains."""
+
+    path: Path
+    questions: int
+    attempts: int
+    right_at: tuple[float, ...]
+    """Share of right answers at each position of a chain; position 1 saw no attempt (pass@1 of the reviser)."""
+    wrong_to_right: float | None
+    """Of attempts that follow a wrong one, the share that is right; None when there are none."""
+    right_to_wrong: float | None
+    """Of attempts that follow a right one, the share that is wrong (38% in the paper)."""
+    copies: float | None
+    """Of attempts that saw a wrong one, the share that repeats one of those in its context."""
+    cost: Cost
+    seconds: float
+
+    def __str__(self) -> str:
+        shares = " ".join(f"{share:.3f}" for share in self.right_at)
+        moves = {"wrong to right": self.wrong_to_right, "right to wrong": self.right_to_wrong, "copies": self.copies}
+        said = ", ".join(f"{name} {'-' if share is None else f'{share:.3f}'}" for name, share in moves.items())
+        return f"{self.path}: {self.questions} questions, {self.attempts} attempts, right by position {shares}; {said}."
+
+
+def collect_chains(
+    reviser: AnyReviser,
+    questions: Iterable[AnyProblem],
+    path: str | Path,
+    *,
+    chains: int = 4,
+    length: int = 8,
+    context: int = 4,
+    seed: int = 0,
+    policy: str | None = None,
+    together: int = 16,
+    progress: bool = True,
+) -> ChainSummary:
+    """Write ``chains`` chains of ``length`` attempts at each question to a JSONL file, one row per attempt.
+
+    A row has the fields of ``collect_rollouts``, with the outcome as the value of every step, and ``attempts``,
+    ``chain`` and ``position``. Attempts without an answer are written too (``answer`` null, ``correct`` false), unless
+    they are empty. If the file exists, its finished questions are kept; other settings are refused.
+    """
+    policy = policy or str(getattr(reviser, "name", type(reviser).__name__))
+    chosen = ChainSettings(chains, length, context, seed, policy)
+    if together < 1:
+        raise ValueError(f"together must be at least 1, got {together}.")
+    problems = as_problems(questions)
+    cost, started = Cost(), time.monotonic()
+    with RolloutFile(path, {"kind": "chains"} | asdict(chosen)) as file, asker(reviser, reviser.revise) as ask:
+        missing = [p for p in problems if not file.has(p.id, p.prompt, p.answer)]
+        done = len(problems) - len(missing)
+        with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
+            for first in range(0, len(missing), together):
+                chunk = missing[first : first + together]
+                written, spent = _write_chains(ask, chunk, chosen)
+                cost += spent
+                for problem, attempts in zip(chunk, written, strict=True):
+                    rows = _rows(problem, attempts, chosen)
+                    kept = [row for row in rows if row["steps"]]
+                    file.append(problem.id, problem.prompt, problem.answer, kept, _moves(rows))
+                    bar.update(1)
+        return _summary(file, chosen, cost, time.monotonic() - started)
+
+
+def _write_chains(
+    ask: Ask[Revise, Completion], problems: Sequence[Problem], chosen: ChainSettings
+) -> tuple[list[list[Candidate]], Cost]:
+    """All attempts of each problem, chain after chain; one wave per position."""
+    roots = [Candidate(question_of(problem), Key((chosen.seed, problem.id))) for problem in problems]
+    addresses = [(p, c) for p in range(len(roots)) for c in range(chosen.chains)]
+    written: dict[tuple[int, int], list[Candidate]] = {address: [] for address in addresses}
+    cost = Cost()
+    for position in range(chosen.length):
+        requests = []
+        for (p, c), attempts in written.items():
+            finished = [replace(attempt, attempts=()) for attempt in attempts if attempt.done and attempt.steps]
+            seen = tuple(finished[-chosen.context :]) if chosen.context else ()
+            requests.append(Revise(seen or (roots[p],), roots[p].key.child("chain", c, position)))
+        replies = ask(requests)
+        for attempts, request, reply in zip(written.values(), requests, replies, strict=True):
+            seen = tuple(attempt for attempt in request.attempts if attempt.steps)
+            attempts.append(Candidate(request.question, request.key, fold(reply.steps), reply.finish, seen))
+            cost += reply.cost + Cost(generations=1, steps=len(reply.steps))
+    return [[a for c in range(chosen.chains) for a in written[p, c]] for p in range(len(roots))], cost
+
+
+def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[Row]:
+    right = grade((attempt.answer for attempt in attempts), problem.answer)
+    rows = []
+    for number, attempt in enumerate(attempts):
+        outcome = int(right[attempt.answer])
+        rows.append(
+            {
+                "id": problem.id,
+                "prompt": problem.prompt,
+                "chain": number // chosen.length,
+                "position": number % chosen.length,
+                "attempts": [seen.text for seen in attempt.attempts],
+                "steps": [step.text for step in attempt.steps],
+                "values": [float(outcome)] * len(attempt.steps),
+                "n_rollouts": [1] * len(attempt.steps),
+                "n_correct": [outcome] * len(attempt.steps),
+                "answer": attempt.answer,
+                "correct": right[attempt.answer],
+                "reference": problem.answer,
+                "finish": attempt.finish,
+                "policy": chosen.policy,
+                "seed": chosen.seed,
+            }
+        )
+    return rows
+
+
+def _moves(rows: Sequence[Row]) -> dict[str, Any]:
+    """Counts of one question that add up to the summary: per position, and from each attempt to the next."""
+    right_at: dict[int, list[int]] = defaultdict(list)
+    moves = {"after_wrong": 0, "wrong_to_right": 0, "after_right": 0, "right_to_wrong": 0, "saw_wrong": 0, "copied": 0}
+    correct = {"".join(row["steps"]): row["correct"] for row in rows if row["finish"] == "stop"}
+    for last, row in zip([None, *rows], rows, strict=False):
+        right_at[row["position"]].append(int(row["correct"]))
+        if last is not None and row["position"] > 0:
+            before = last["correct"]
+            moves["after_right" if before else "after_wrong"] += 1
+            moves["right_to_wrong" if before else "wrong_to_right"] += int(row["correct"] != before)
+        wrong = [attempt for attempt in row["attempts"] if not correct[attempt]]
+        moves["saw_wrong"] += bool(wrong)
+        moves["copied"] += "".join(row["steps"]) in wrong
+    return {"attempts": len(rows), "right_at": [sum(right_at[p]) for p in sorted(right_at)], **moves}
+
+
+def _summary(file: RolloutFile, chosen: ChainSettings, cost: Cost, seconds: float) -> ChainSummary:
+    closings = list(file.done.values())
+    total = {name: sum(c[name] for c in closings) for name in closings[0] if isinstance(closings[0][name], int)}
+    right_at = [sum(c["right_at"][position] for c in closings) for position in range(chosen.length)]
+
+    def share(part: str, whole: str) -> float | None:
+        return total[part] / total[whole] if total[whole] else None
+
+    return ChainSummary(
+        path=file.path,
+        questions=len(closings),
+        attempts=total["attempts"],
+        right_at=tuple(right / (len(closings) * chosen.chains) for right in right_at),
+        wrong_to_right=share("wrong_to_right", "after_wrong"),
+        right_to_wrong=share("right_to_wrong", "after_right"),
+        copies=share("copied", "saw_wrong"),
+        cost=cost,
+        seconds=seconds,
+    )
