@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ttscale.hf.verifiers.own import HFVerifier
+from ttscale.hf.verifiers.verifier import HFVerifier
 
 __all__ = ["HFVerifier"]

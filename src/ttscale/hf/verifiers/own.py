@@ -1,59 +1,40 @@
 """Process and outcome reward models trained by ttscale: token classification, read at the end of each step.
 
-Knows: two-label heads. Must not know: search.
-
-The input is ``layout.encode_steps``, as in training. The probability is softmax(logits)[1] in fp32 at the position
-read for each step (an ORM: of the last one).
+The input is ``layout.encode_steps``, as in training; the probability is softmax(logits)[1] at the position read for
+each step (an ORM: of the last one). ``ttscale_verifier.json`` beside the weights says the rest.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from typing import Any
 
-import torch
+from torch import Tensor
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
+from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
+from ttscale.hf.verifiers.adapter import Encoded, LinearHead
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 
 
-class HFVerifier:
-    """Scores candidates with a checkpoint's own head."""
+class Own:
+    """Trained on soft Monte-Carlo values: the paper's choice is the last step's score."""
 
-    def __init__(self, model: HFModel | str) -> None:
-        own = model if isinstance(model, HFModel) else None
-        self.model = own or HFModel(str(model), auto_class="AutoModelForTokenClassification")
-        self.format = VerifierFormat.of_checkpoint(self.model.name)
-        self.name = self.model.name
-        self.worker = self.model.worker
+    aggregate: Aggregate = "last"
 
-    @torch.inference_mode()
-    def score(self, requests: Sequence[Score], /) -> list[Verdict]:
-        """One verdict per request: a probability per step, or one for the whole of it (ORM)."""
-        verdicts = []
-        for request in requests:
-            began = time.perf_counter()
-            candidate = request.candidate
-            if not candidate.steps:
-                raise RoleError(f"cannot score the empty candidate {candidate.key} of question {candidate.question.id}")
-            steps = [step.text for step in candidate.steps]
-            attempts = [attempt.text for attempt in candidate.attempts if attempt.steps]
-            ids, reads = encode_steps(self.model.tokenizer, self.format, candidate.question.prompt, steps, attempts)
-            if len(ids) > self.model.context_length:
-                raise RoleError(
-                    f"candidate {candidate.key} of question {candidate.question.id} is {len(ids)} tokens long, the "
-                    f"verifier reads at most {self.model.context_length}"
-                )
-            logits = self.model.module(input_ids=torch.tensor([ids], device=self.model.device)).logits[0].float()
-            scores = logits.softmax(-1)[reads, 1].tolist()
-            cost = Cost(
-                verifier_tokens=len(ids),
-                flops=self.model.flops(len(ids), 0, len(ids)),
-                seconds=time.perf_counter() - began,
-            )
-            values = tuple(round(score, 6) for score in (scores[-1:] if self.format.kind == "orm" else scores))
-            verdicts.append(Verdict(values, cost))
-        return verdicts
+    def __init__(self, model: HFModel, form: VerifierFormat) -> None:
+        self._tokenizer: Any = model.tokenizer
+        self._form = form
+        score = getattr(model.module, "score", None)
+        if score is None or score.weight.shape[0] != 2:
+            raise ValueError(f"{model.name!r} has no head with two labels, which a verifier trained by ttscale has")
+        self.head = LinearHead((score.weight, score.bias))
+
+    def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
+        """One position per step; for an ORM the last one only."""
+        ids, reads = encode_steps(self._tokenizer, self._form, question, steps, attempts)
+        return Encoded(ids, reads[-1:] if self._form.kind == "orm" else reads)
+
+    def read(self, hidden: Tensor, /) -> Tensor:
+        """P(label 1)."""
+        return self.head.logits(hidden).softmax(-1)[:, 1]

@@ -1,0 +1,154 @@
+"""What an adapter is, and what the adapters of public verifiers share: positions in text, heads on hidden states.
+
+An adapter knows one family's input format and where its scores are read. It knows nothing of batches, caches or search:
+the scorer runs the trunk over ``encode``'s ids and hands the hidden states at its positions to ``read``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ttscale._select import Aggregate
+from ttscale.prompts import without_marks
+
+
+class Encoded(NamedTuple):
+    """Token ids, and the position to read each score at: one per step, or a single one for the whole solution."""
+
+    ids: list[int]
+    reads: list[int]
+
+
+class Adapter(Protocol):
+    """One family of verifiers."""
+
+    @property
+    def aggregate(self) -> Aggregate:
+        """What suits its step scores, by its authors or by its training data."""
+
+    @property
+    def head(self) -> LinearHead:
+        """From hidden states to the logits that ``read`` uses."""
+
+    def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
+        """The ids of question and solution, with the positions recorded while they are built."""
+
+    def read(self, hidden: Tensor, /) -> Tensor:
+        """Probabilities [n], in fp32, from the trunk's last hidden states [n, width] at the positions."""
+
+
+def tokens_at(tokenizer: Any, text: str, places: Sequence[int], special: bool) -> tuple[list[int], list[int]]:
+    """(ids of ``text``, index of the token that holds the character at each of ``places``).
+
+    ``special``: let the tokenizer add its BOS. Needs a fast tokenizer, the only kind that records where tokens stand.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError("this verifier needs a fast tokenizer (tokenizer.json); convert it with AutoTokenizer")
+    encoding = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+    ids, offsets = list(encoding["input_ids"]), encoding["offset_mapping"]
+    found: list[int] = []
+    index = 0
+    for place in places:
+        while index < len(ids) and not offsets[index][0] <= place < offsets[index][1]:
+            index += 1
+        if index == len(ids):
+            raise ValueError(f"the tokenizer drops the character {text[place]!r} that a score is read at")
+        found.append(index)
+    return ids, found
+
+
+def single_id(tokenizer: Any, text: str) -> int:
+    """The one token that ``text`` is; an error where the tokenizer has no such token."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise ValueError(
+            f"the tokenizer turns {text!r} into {len(ids)} tokens instead of one; it is not the one this verifier was "
+            "trained with, or the verifier is of another family"
+        )
+    return int(ids[0])
+
+
+class Cleaner:
+    """Takes out of steps what would be read as something else than text (trap T5): a solution cannot smuggle in scores.
+
+    ``marks`` and every special token of the tokenizer go; a ``separator`` inside a step becomes a space. White space
+    around a step goes too, since steps come with their delimiter.
+    """
+
+    def __init__(self, tokenizer: Any, *marks: str, separator: str = "") -> None:
+        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._marks = sorted({*marks, *(token for token in special if len(token) > 2)})
+        self._separator = separator if separator.strip(" ") else ""
+
+    def step(self, text: str) -> str:
+        """A step, or a whole solution."""
+        text = self.question(text).strip()
+        while self._separator and self._separator in text:
+            text = text.replace(self._separator, " ")
+        return text
+
+    def question(self, text: str) -> str:
+        """The question keeps its white space and its newlines."""
+        return without_marks(text, self._marks)
+
+
+class LinearHead(nn.Module):
+    """Logits from hidden states, in fp32 whatever the trunk runs in: one matrix, or two with a ReLU between them."""
+
+    def __init__(self, *layers: tuple[Tensor, Tensor | None]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for weight, bias in layers:
+            layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+            layer.weight = nn.Parameter(weight.detach().float(), requires_grad=False)
+            if bias is not None:
+                layer.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
+            self.layers.append(layer)
+
+    @property
+    def outputs(self) -> int:
+        return int(self._linears()[-1].out_features)
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that take part in matrix products."""
+        return sum(int(layer.weight.numel()) for layer in self._linears())
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[n, outputs] from hidden states [n, width]."""
+        x = hidden.float()
+        for i, layer in enumerate(self._linears()):
+            x = layer(torch.relu(x) if i else x)
+        return x
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.logits(hidden)
+
+    def _linears(self) -> list[Any]:
+        return list(self.layers)
+
+
+class Headed(nn.Module):
+    """A trunk with a head that transformers has no class for: hidden states in, logits out."""
+
+    def __init__(self, trunk: Any, head: LinearHead) -> None:
+        super().__init__()
+        self.base_model = trunk
+        self.score = head
+        self.config = trunk.config
+
+    def get_output_embeddings(self) -> None:
+        """There is no LM head."""
+
+    def forward(self, **inputs: Any) -> Logits:
+        return Logits(self.score(self.base_model(**inputs)[0]))
+
+
+class Logits(NamedTuple):
+    """What a model returns, by the name transformers gives it."""
+
+    logits: Tensor

@@ -1,0 +1,60 @@
+"""``HFVerifier``: a reward model from Hugging Face as a verifier, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+from torch import device as Device
+from torch import dtype as DType
+
+from ttscale._requests import Score, Verdict
+from ttscale._select import Aggregate
+from ttscale.hf.model import HFModel
+from ttscale.hf.verifiers.adapter import Adapter
+from ttscale.hf.verifiers.families import Family, adapter_for, family_of, load
+from ttscale.hf.verifiers.scorer import Scorer
+
+
+class HFVerifier:
+    """Scores candidates with a checkpoint's own head.
+
+    ``model`` is a local folder, a hub id, or an ``HFModel`` that holds the head already. ``family`` says whose format
+    it is; by default it is read from the checkpoint. ``separator`` is for PRMs trained with TRL: what ends a step
+    there. ``aggregate`` is what suits the step scores, for strategies that ask. One forward scores all steps of a
+    candidate; what this verifier has scored before is not run again.
+    """
+
+    def __init__(
+        self,
+        model: HFModel | str,
+        *,
+        family: Family | None = None,
+        separator: str | None = None,
+        device: str | Device | None = None,
+        dtype: str | DType | None = None,
+        allow_pickle: bool = False,
+    ) -> None:
+        if family is not None and family not in get_args(Family):
+            raise ValueError(f"family must be one of {', '.join(get_args(Family))}; got {family!r}")
+        self.adapter: Adapter
+        if isinstance(model, HFModel):
+            if device is not None or dtype is not None or allow_pickle:
+                raise ValueError("device, dtype and allow_pickle belong to the HFModel when one is given")
+            self.family: Family = family or ("ttscale" if hasattr(model.module, "score") else family_of(model.name))
+            self.model = model
+            self.adapter = adapter_for(model, self.family, separator)
+        else:
+            self.family = family or family_of(str(model))
+            self.model, self.adapter = load(str(model), self.family, separator, device, dtype, allow_pickle)
+        self.aggregate: Aggregate = self.adapter.aggregate
+        self.name = self.model.name
+        self.worker = self.model.worker
+        self._scorer = Scorer(self.model, self.adapter)
+
+    def score(self, requests: Sequence[Score], /) -> list[Verdict]:
+        """One verdict per request: a probability per step, or one for the whole of it (outcome models)."""
+        return self._scorer.score(requests)
+
+    def __repr__(self) -> str:
+        return f"HFVerifier({self.name!r}, family={self.family!r})"
