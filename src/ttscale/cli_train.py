@@ -324,12 +324,12 @@ def merged(command: Command, options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f"{options.config}: unknown setting {unknown[0]!r} for {command.name}; known: {', '.join(flags)}"
         )
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {name: flag.default for name, flag in flags.items()}
+    settings |= {
+        name: _checked(flags[name], value, options.config) for name, value in config.items() if value is not None
+    }
+    settings |= {name: getattr(options, name) for name in flags if getattr(options, name) is not None}
     for name, flag in flags.items():
-        given = getattr(options, name)
-        if given is None and config.get(name) is not None:
-            given = _checked(flag, config[name], options.config)
-        settings[name] = flag.default if given is None else given
         if flag.required and settings[name] is None:
             raise ValueError(f"ttscale train {command.name} needs --{name.replace('_', '-')} (or {name} in --config)")
     return settings
@@ -361,6 +361,7 @@ def _checked(flag: Flag, value: Any, path: str) -> Any:
             value = float(value)  # YAML reads 1e-5 as a text
     right_kind = isinstance(value, flag.kind) and (flag.kind is bool or not isinstance(value, bool))
     if not right_kind or (flag.choices and value not in flag.choices):
-        wanted = " or ".join(map(repr, flag.choices)) or f"a {flag.kind.__name__}"
+        kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+        wanted = " or ".join(map(repr, flag.choices)) or kinds[flag.kind]
         raise ValueError(f"{path}: {flag.name} must be {wanted}; got {value!r}")
     return value

@@ -50,22 +50,29 @@ class Read:
         return "\n".join(lines)
 
 
-def read(source: Source, convert: Callable[[Mapping[str, Any]], list[StepExample]]) -> Read:
-    """Convert every row; a ``Malformed`` or ``LeftOut`` raised by ``convert`` is counted, anything else is a bug."""
+def read(source: Source, convert: Callable[[Mapping[str, Any]], list[StepExample] | None]) -> Read:
+    """Convert every row; a ``Malformed`` or ``LeftOut`` raised by ``convert`` is counted, anything else is a bug.
+
+    None from ``convert`` says that the line is no data at all, such as a header.
+    """
     examples: list[StepExample] = []
     malformed: dict[str, list[int]] = {}
     left_out: dict[str, list[int]] = {}
-    number = 0
+    rows = 0
     for number, row in enumerate(_rows(source), start=1):
         try:
             if not isinstance(row, Mapping):
                 raise Malformed("not JSON" if row is None else "not an object")
-            examples += convert(row)
+            converted = convert(row)
+            if converted is None:
+                continue
+            examples += converted
         except Malformed as error:
             malformed.setdefault(str(error), []).append(number)
         except LeftOut as error:
             left_out.setdefault(str(error), []).append(number)
-    return Read(examples, number, _counts(malformed), _counts(left_out))
+        rows += 1
+    return Read(examples, rows, _counts(malformed), _counts(left_out))
 
 
 def text_of(row: Mapping[str, Any], name: str) -> str:

@@ -18,9 +18,9 @@ def read_rollouts(source: Source) -> Read:
     return read(source, _convert)
 
 
-def _convert(row: Mapping[str, Any]) -> list[StepExample]:
+def _convert(row: Mapping[str, Any]) -> list[StepExample] | None:
     if "ttscale" in row or "done" in row:
-        return []
+        return None
     try:
         return [example_from_row(row)]
     except ValueError as error:
