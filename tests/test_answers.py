@@ -16,7 +16,8 @@ from ttscale._answers import answer_classes, equivalent, extract_answer
 
 # One class after another, "name: member ;; member ;; ..."; members are equivalent, no two classes meet.
 TABLE = r"""
-half: 0.5 ;; 1/2 ;; \frac{1}{2} ;; \frac12 ;; \dfrac 1 2 ;; .5 ;; ½ ;; 50/100 ;; $\tfrac{1}{2}$ ;; 2^{-1}
+half: 0.5 ;; \frac{1}{2}\text{ (exactly)} ;; 1/2 ;; \frac{1}{2} ;; \frac12 ;; \dfrac 1 2 ;;
+    .5 ;; ½ ;; 50/100 ;; $\tfrac{1}{2}$ ;; 2^{-1}
 root: 2\sqrt{2} ;; \sqrt{8} ;; \sqrt8 ;; 2\sqrt2 ;; 2√2 ;; sqrt(8) ;; 8^{1/2} ;; \frac{4}{\sqrt{2}}
 square: x^2+2x+1 ;; (x+1)^2 ;; (1+x)(x+1) ;; x(x+2)+1 ;; (x+1)**2 ;; \left(x+1\right)^{2} ;; x²+2x+1
 point: (3,\frac{\pi}{2}) ;; (3,\pi/2) ;; \left( 3, \frac{\pi}{2} \right) ;; (3, pi/2) ;; (3;\,0.5\pi)
@@ -26,17 +27,20 @@ million: 11,111,111,100 ;; 11,\! 111,\! 111,\! 100 ;; 11111111100
 units: 864 ;; 864 \mbox{ inches}^2 ;; 864 square inches ;; 864\text{ in}^2 ;; 864 cm^2 ;; 864^\circ ;; 864°
 choice: (A) ;; A ;; a ;; \text{(A)} ;; A. ;; A) ;; \textbf{(A)}\ 12 ;; \mathrm{A} ;; (A) 12
 name: Evelyn ;; \text{Evelyn} ;; evelyn ;; \textbf{Evelyn} ;; EVELYN ;; **Evelyn**
-five: x = 5 ;; 5 ;; x=5 ;; \(x = 5\) ;; 5 = x ;; 2x = 10 ;; \boxed{5} ;; 5. ;; \text{Area} = 5 ;; m+n=5 ;; AB = 5
+five: x = 5 ;; x = \boxed{5} ;; 5 ;; x=5 ;; \(x = 5\) ;;
+    5 = x ;; 2x = 10 ;; \boxed{5} ;; 5. ;; \text{Area} = 5 ;; m+n=5 ;; AB = 5
 mixed: 1\frac{4}{5} ;; \frac{9}{5} ;; 1.8 ;; 1 4/5 ;; 9/5 ;; 1\frac45 ;; \frac{18}{10}
 interval: (3,4] ;; 3 < x <= 4 ;; \left( 3 , 4 \right] ;; 3 < x \le 4 ;; 4 \geq x > 3 ;; x \in (3,4]
 ray: (5,\infty) ;; x>5 ;; 5<x ;; x \in (5, \infty) ;; 2x - 1 > 9 ;; -x < -5 ;; (5,∞) ;; (5, infinity)
 union: (-\infty,2)\cup(3,\infty) ;; (3,\infty) \cup (-\infty,2) ;; x<2 \text{ or } x>3 ;; x > 3 or x < 2
 set: \{1,2\} ;; {2, 1} ;; 1,2 ;; 2, 1 ;; 1 and 2 ;; 1 \text{ or } 2 ;; x=1, x=2 ;; x = 1 or x = 2 ;; \{1,2,1\}
 sign: 1 \pm \sqrt{19} ;; 1-\sqrt{19}, 1+\sqrt{19} ;; \{1+\sqrt{19},1-\sqrt{19}\} ;; x = 1 \mp \sqrt{19}
+symbolic: -a < x < a ;; (-a, a) ;; a > t > -a
 pair: (1,2) ;; \left(1,2\right) ;; (x,y) = (1,2) ;; x=1, y=2 ;; y = 2, x = 1 ;; \langle 1, 2 \rangle ;; 0+1<x<2
 matrix: \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} ;; \begin{bmatrix}1&2\\3&4\end{bmatrix} ;;
     \left(\begin{array}{cc}1&2\\3&\frac{8}{2}\end{array}\right) ;; [[1,2],[3,4]]
-column: \begin{pmatrix}1\\2\end{pmatrix} ;; \begin{bmatrix} 1 \\ \frac{4}{2} \end{bmatrix}
+column: \begin{pmatrix}1\\2\end{pmatrix} ;; \begin{bmatrix} 1 \\ \frac{4}{2} \end{bmatrix} ;;
+    \begin{pmatrix} 1 \\[2pt] 2 \end{pmatrix}
 line: y = 2x + 3 ;; 2x+3 ;; 2x - y + 3 = 0 ;; y - 3 = 2x ;; y=2\left(x+\frac{3}{2}\right) ;; f(x) = 2x+3
 plane: 5x - 7y + 11z + 4 = 0 ;; 10x-14y+22z=-8 ;; 7y = 5x + 11z + 4
 circle: x^2+y^2=4 ;; 2x^2 + 2y^2 - 8 = 0 ;; 4 = x^2 + y^2
@@ -52,6 +56,9 @@ phrase: the ellipse ;; ellipse ;; \text{Ellipse}
 date: \text{June 20} ;; june 20
 sum: 55 ;; \sum_{k=1}^{10} k ;; \frac{10 \cdot 11}{2} ;; \binom{11}{2}
 infinity: \infty ;; +∞ ;; infinity
+degrees: \cos 36^\circ ;; \cos \frac{\pi}{5} ;; \sin 54° ;; \frac{1+\sqrt5}{4}
+time: 3 \text{ hours } 20 \text{ minutes} ;; 3 hours 20 minutes
+remark: 18 (dollars) ;; 18 ;; *18* ;; 18 eggs (in total)
 log: \ln 8 ;; 3\ln 2 ;; \log_e 8 ;; \ln{8}
 """
 CLASSES = {
@@ -93,6 +100,10 @@ DIFFERENT = [
     ("100, 200", "100200"),
     ("x", "|x|"),
     (r"\sqrt{x^2}", "x"),
+    ("|w|", "w"),
+    ("|xy|", "xy"),
+    ("|ab|", "ab"),
+    ("|x||z|", "xz"),
     ("10 a.m.", "10 p.m."),
     ("x+y=5", "x+2y=5"),
     ("x+y=5", "5"),
@@ -113,6 +124,11 @@ DIFFERENT = [
     ("no", "on"),
     ("yes", "no"),
     ("x^2 = 4", "4"),
+    ("|x-4| - 10 = 2", "-8"),  # two solutions
+    ("s^2 - 2 = s", "s^2 - 2"),
+    (r"\log(kx) = 2\log(x+2)", r"2\log(x+2)"),
+    (r"(a+b)^2 \ge 4ab", r"(a-b)^2 \ge ab"),
+    (r"\sqrt{45} \ge 4", r"\sqrt{46} \ge 4"),
 ]
 
 

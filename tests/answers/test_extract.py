@@ -62,6 +62,8 @@ MARKED = [
     ("#### Step 3: add\nsum is 5\n#### 8", "8"),
     ("steps\nA: 26", "26"),
     ("Q: 2+2?\nA: 4\nQ: 3+3?\nA: 6", "6"),
+    ("Answer: 5<|im_end|>", "5"),
+    ("Answer: 5 </s>\n", "5"),
     ("答案\nAnswer：5", "5"),
 ]
 SENTENCES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ttscale._answers import _helper, answer_classes, equivalent, extract_answer
-from ttscale._answers._clean import MAX_ANSWER
+from ttscale._answers._clean import MAX_ANSWER, clean
+from ttscale._answers._expression import Unreadable
 from ttscale._answers._extract import MAX_TEXT
+from ttscale._answers._structure import value_key
 
 hostile = settings(
     deadline=timedelta(seconds=5),
@@ -46,6 +49,8 @@ PIECES = st.sampled_from(UNITS + WORDS) | st.text(max_size=3)
 def judge(text: str) -> None:
     """All the library does with a text: find its answer, compare it, group it, and the text itself as an answer."""
     answer = extract_answer(text)
+    with contextlib.suppress(Unreadable):  # nothing else may be raised
+        value_key(clean(text[:MAX_ANSWER]))
     assert answer is None or 0 < len(answer) <= MAX_ANSWER
     assert answer_classes([text, text]) in ([0, 0], [None, None])
     assert answer is None or equivalent(answer, answer)

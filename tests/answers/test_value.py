@@ -147,6 +147,8 @@ def test_numbers_are_equivalent_exactly_when_equal(a: Fraction, b: Fraction) -> 
         (r"\sin^{-1} 1 - \frac{\pi}{2}", Fraction(0)),
         (r"\sin^2 x + \cos^2 x", Fraction(1)),
         (r"\sin 2x - 2 \sin x \cos x", Fraction(0)),
+        (r"\sin 30^\circ", Fraction(1, 2)),
+        (r"\tan^2 60°", Fraction(3)),
         (r"\log_2 8", Fraction(3)),
         (r"\log 1000", Fraction(3)),
         (r"\ln e^5", Fraction(5)),

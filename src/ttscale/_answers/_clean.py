@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ttscale._answers._expression import FUNCTIONS
+from ttscale._answers._expression import DEGREE, FUNCTIONS
 
 MAX_ANSWER = 1_000
 """Characters of an answer that is read as more than text. The longest of MATH-500 has 53."""
@@ -41,9 +41,7 @@ _UNICODE = str.maketrans(
     | {sign: f"_{{{digit}}}" for sign, digit in _pairs(_LOWERED)}
 )
 
-_WRAPPERS = (
-    ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("`", "`"), ('"', '"'),
-)  # fmt: skip
+_WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), *((sign, sign) for sign in ("$$", "$", "**", "__", "*", "`", '"')))
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _END = re.compile(r"(?:\\[,;:!]|[.,;:\s])+$")
 _CURRENCY = re.compile(r"\\\$|[$€£¥₹]")
@@ -65,6 +63,9 @@ _TEXT_AFTER = re.compile(
     rf"(?<=[^\s_^])\s*\\text\{{(?!\s*(?:{_COUNTS})\b)[^{{}}]*\}}(?:\^(?:\{{[23]\}}|[23]))?$", re.IGNORECASE
 )
 
+_REMARK = re.compile(r"(?<=\S)\s+\((?!\s*(?:in )?base\b)[^()\\]*[A-Za-z]{3}[^()\\]*\)$")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+
 _END_OF_NAME = "(?![A-Za-z])"
 _TEXT = "textup|textrm|textbf|textit|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|hbox"
 _SIZES = "left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|mleft|mright"
@@ -73,6 +74,7 @@ _NAMES = "|".join(sorted(FUNCTIONS))
 _REPLACE = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
+        (r"\\(?:boxed|fbox)\s*(?=\{)", ""),
         (r"(?<!\\)\\!\s*", ""),
         (r"\{,\}", ","),
         (r"\\(?:left|right)\s*\.", ""),
@@ -101,7 +103,7 @@ _REPLACE = tuple(
         (r"\\text\{\s*([A-Za-z])\s*\}", r"\1"),
         (r"\\text\{(\s*(?:and|or)\s*)\}", r" \1 "),
         (r"\\text\{\s*\}", ""),
-        (rf"\^\s*(?:\{{\s*\\circ\s*\}}|\\circ{_END_OF_NAME})|\\degrees?{_END_OF_NAME}", ""),
+        (rf"\^\s*(?:\{{\s*\\circ\s*\}}|\\circ{_END_OF_NAME})|\\degrees?{_END_OF_NAME}", r" \\degree "),
         (r"\\?%", ""),
         (r"\*\*", "^"),
         (r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty "),
@@ -117,10 +119,12 @@ def clean(answer: str) -> str:
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
     for pattern, replacement in _REPLACE:
         text = pattern.sub(replacement, text)
+    if not _TRIGONOMETRY.search(text):
+        text = text.replace(DEGREE, "")
     text = re.sub(r"\s+", " ", _SPACE.sub(" ", text)).strip()
     text = _APPROXIMATELY.sub("", _thousands(text))
     for _ in range(2):
-        shorter = _TEXT_AFTER.sub("", _UNIT_AFTER.sub("", text)).rstrip(" .,;")
+        shorter = _TEXT_AFTER.sub("", _UNIT_AFTER.sub("", _REMARK.sub("", text))).rstrip(" .,;")
         text = shorter or text
     return text
 

@@ -26,6 +26,8 @@ _LETTERS = frozenset(
 FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp")
 )
+DEGREE = "\\degree"
+"""Written by ``_clean.py`` where degrees are an argument of a function, as in \\sin 30^\\circ."""
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "\\lvert": "\\rvert"}
 _AROUND = {"\\lfloor": "floor", "\\lceil": "ceil", "\\lvert": "abs"}
@@ -135,7 +137,7 @@ class _Reader:
         node = self.power()
         return Node("neg", (node,)) if minus else node
 
-    # power := atom ("!" | "^" exponent)*
+    # power := atom ("!" | degree | "^" exponent)*
 
     def power(self) -> Node:
         node = self.atom()
@@ -143,6 +145,9 @@ class _Reader:
             if self.peek() == "!":
                 self.take()
                 node = Node("factorial", (node,))
+            elif self.peek() == DEGREE:
+                self.take()
+                node = Node("mul", (node, Node("constant", value="pi"), Node("number", value=Fraction(1, 180))))
             elif self.peek() == "^":
                 self.take()
                 node = Node("pow", (node, self.exponent()))
@@ -171,7 +176,7 @@ class _Reader:
             return False
         if token[0] == "\\":
             name = token[1:]
-            return name in _LETTERS or name in FUNCTIONS or token in _AROUND or _is_word(token) or name in _STARTERS
+            return name in _LETTERS or name in FUNCTIONS or token in _AROUND or name in _STARTERS
         return token.isalnum() or token[0] in _DIGITS or token in ("(", "[", "{")
 
     def atom(self) -> Node:
@@ -198,7 +203,7 @@ class _Reader:
             return self.root()
         if name in FUNCTIONS:
             return self.function(name)
-        if name in _LETTERS or _is_word(token):
+        if name in _LETTERS:
             return self.subscript(name)
         raise Unreadable(f"no value is known for {token!r}")
 
@@ -293,7 +298,3 @@ class _Reader:
 
 _DIGITS = frozenset("0123456789")
 _STARTERS = frozenset({"pi", "frac", "binom", "sqrt"})
-
-
-def _is_word(token: str) -> bool:
-    return token.startswith("\\text{")

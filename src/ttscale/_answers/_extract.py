@@ -26,6 +26,7 @@ _TRIES = 50
 _THINK = re.compile(r"[<\[◁](/?)(?:think|thinking|thought|reasoning|seed:think)[>\]▷]", re.IGNORECASE)
 _BRACES = re.compile(r"(?<!\\)\\++(?:boxed|fbox)\s*(\{)?|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\s*([^\s{}$\\]+|\\[A-Za-z]+(?:\{[^{}]*\}|[0-9])*)")
+_EOS = re.compile(r"(?:<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$")
 _GAP = r"[ \t]{0,9}"
 _BOLD = r"(?:\*\*|__)?"
 _MARK = re.compile(
@@ -67,7 +68,7 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
-    spoken = without_thinking(text)[-MAX_TEXT:]
+    spoken = _EOS.sub("", without_thinking(text)[-MAX_TEXT:].rstrip())
     for answers in (_boxes(spoken), _marked(spoken), _sentences(spoken)):
         for answer in answers:
             tidy = _tidy(answer)

@@ -25,12 +25,12 @@ from typing import Any
 
 from ttscale._answers._value import Key
 
-SECONDS = 2.0
-"""One formula. math-verify's own limit is 5 s; those that finish at all take milliseconds."""
-SECONDS_PER_CALL = 3.0
+SECONDS = 1.5
+"""One formula. math-verify's own limit is 5 s; those that finish at all take some 10 to 100 ms."""
+SECONDS_PER_CALL = 2.0
 """All hard formulas of one ``answer_classes`` call together, so that N hostile answers cost no more than two."""
 START_SECONDS = 60.0
-MAX_FORMULA = 300
+MAX_FORMULA = 200
 
 _CODE = """
 import json, sys

@@ -12,18 +12,23 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ttscale._answers import _value
-from ttscale._answers._expression import Node, Unreadable, read, symbols
+from ttscale._answers._expression import FUNCTIONS, Node, Unreadable, read, symbols
 from ttscale._answers._scan import split
-from ttscale._answers._value import Key, Value, add, evaluate, function_key, mul, negative, scalar_key
+from ttscale._answers._value import Key, Value, add, evaluate, function_key, mul, negative, point, scalar_key
 
 _EQUAL = frozenset(("=", r"\approx", r"\equiv"))
 _LESS = {"<": "<", r"\le": "<="}
 _GREATER = {">": "<", r"\ge": "<="}
 _SIGNS = frozenset((*_EQUAL, *_LESS, *_GREATER, r"\ne", r"\to", r"\implies", r"\Rightarrow", r"\iff"))
-_LABEL = re.compile(r"(?:[A-Za-z]|\\[A-Za-z]+)(?:\^\{?-1\}?|'+)?(?:_(?:\{[^{}]*\}|\w))?'*\s*(?:\([^()]*\))?")
+_LABEL = re.compile(
+    rf"(?:[A-Za-z]|\\(?!(?:{'|'.join(FUNCTIONS)}|sqrt|frac)(?![A-Za-z]))[A-Za-z]+)"
+    r"(?:\^\{?-1\}?|'+)?(?:_(?:\{[^{}]*\}|\w))?'*\s*(?:\([^()]*\))?"
+)
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)")
-_PLACES = (Fraction(17, 13), Fraction(-29, 31), Fraction(43, 19))
-"""Where linearity is tested: the third value must lie on the line through the first two."""
+_PLACES = (Fraction(17, 13), Fraction(-1009, 7), Fraction(2003, 11))
+"""Where linearity is tested: the third value must lie on the line through the first two. Far apart: |x - 4| = 12."""
+_REFERENCE = 7
+"""The point (its index, see ``coordinate``) where an equation is 1: what is left is the equation without its factor."""
 
 
 def reduce(text: str) -> Key | str | None:
@@ -57,12 +62,11 @@ def _equation(sides: list[str]) -> Key | str:
     left, right = sides[0], sides[-1]
     if len(sides) > 2 or _NAMES.fullmatch(left):
         return right
-    right_tree = _try(right)
+    left_tree, right_tree = _try(left), _try(right)
     if _LABEL.fullmatch(left) and not (right_tree and left in symbols(right_tree)):
         return right
-    if re.fullmatch(r"[A-Za-z]", right):
+    if re.fullmatch(r"[A-Za-z]", right) and not (left_tree and right in symbols(left_tree)):
         return left
-    left_tree = _try(left)
     if left_tree is None or right_tree is None:
         if re.search(r"(?<![A-Za-z\\])[xyz](?![A-Za-z])", left):
             raise Unreadable("an equation with a side that is no formula")
@@ -93,6 +97,8 @@ def _inequality(sides: list[str], signs: list[str]) -> Key:
         tree = _try(sides[0]) or read(sides[1])
         if _try(sides[0]) and _try(sides[1]):
             tree = Node("add", (read(sides[0]), Node("neg", (read(sides[1]),))))
+            if not symbols(tree):
+                raise Unreadable("an inequality of two numbers")
             if len(symbols(tree)) != 1 or not _linear(tree):
                 names = symbols(tree)
                 return ("inequality", signs[0], function_key(names, lambda at: _ratio(tree, names, at, signed=True)))
@@ -117,11 +123,13 @@ def interval(opening: str, closing: str, low: Key, high: Key) -> Key:
 def _end(tree: Node, name: str, bound: str) -> tuple[Key, bool]:
     """Where the line ``tree`` reaches ``bound``, and whether it rises there."""
     infinite = re.fullmatch(r"([+-]?)\s*\\infty", bound)
-    level = Node("number", value=Fraction(0)) if infinite else read(bound)
-    difference = Node("add", (tree, Node("neg", (level,))))
-    rising = _line(difference, name, {})[1] > 0
+    rising = _line(tree, name, {})[1] > 0
     if infinite:
         return ("n", "-inf" if (infinite[1] == "-") == rising else "inf"), rising
+    level = read(bound)
+    if name in symbols(level):
+        raise Unreadable("a bound that depends on the variable")
+    difference = Node("add", (tree, Node("neg", (level,))))
     return function_key(symbols(level), lambda at: _line(difference, name, at)[0]), rising
 
 
@@ -145,11 +153,10 @@ def _linear(tree: Node) -> bool:
 
 
 def _ratio(tree: Node, names: set[str], at: Mapping[str, Fraction], signed: bool) -> Value:
-    """The value here over the value at a place of our own: what is left of an equation without its factor."""
-    here = evaluate(tree, at)
-    there = evaluate(tree, {name: 1 + abs(value) for name, value in at.items()})
+    """The value here over the value at the reference point."""
+    here, there = evaluate(tree, at), evaluate(tree, point(names, _REFERENCE))
     if there == 0:
-        return Fraction(0)
+        raise Unreadable("zero everywhere")
     return mul(here, 1 / (abs(there) if signed else there))
 
 

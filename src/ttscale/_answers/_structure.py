@@ -21,7 +21,11 @@ _UNION = frozenset((*_LIST, r"\cup", r"\lor", r"\vee"))
 _MATRIX = re.compile(
     r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}", re.DOTALL
 )  # vmatrix is a number: the determinant
-_HARD = re.compile(r"\\(?:sum|prod|int|lim|gcd|lcm|max|min|det|begin|text\{(?:gcd|lcm|max|min|det)\})")
+_RULES = re.compile(r"\\hline|(?<=\\\\)\s*\[[0-9.]+ ?[a-z]{2}\]")
+_HARD = re.compile(
+    r"\\(?:(?:sum|prod|int|lim|gcd|lcm|max|min|det)(?![A-Za-z])|begin\{[pbBv]?matrix\}|text\{(?:gcd|lcm|max|min|det)\})"
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{4,}")
 _BUILDER = re.compile(r"\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\||:|\\colon)(.*)", re.DOTALL)
 _MEMBER = re.compile(r"(?:[A-Za-z](?:_\{?\w+\}?)?|\([A-Za-z ,]*\))\s*\\in(?![A-Za-z])(.*)", re.DOTALL)
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
@@ -32,14 +36,25 @@ _NAMED = re.compile(r"([A-Za-z])\s*=\s*([^=]+)")
 
 
 def key_of(answer: str) -> Key:
-    """The key of an answer of at most ``MAX_ANSWER`` characters. Never raises: an unreadable answer is its own text."""
+    """The key of an answer of at most ``MAX_ANSWER`` characters. An unreadable answer is its own text.
+
+    Raises nothing but ``OutOfTimeError``: models write the input, and a mistake of ours in reading it must not end a
+    search. The tests hold ``value_key`` to ``Unreadable`` alone.
+    """
     text = clean(answer)
     try:
-        if len(text) > 2 * MAX_ANSWER or _scan.depth(text) > MAX_DEPTH:
-            raise Unreadable("too long or nested too deeply")
-        return _whole(text)
-    except (Unreadable, RecursionError):
+        return value_key(text)
+    except _helper.OutOfTimeError:
+        raise
+    except Exception:
         return as_text(text or answer)
+
+
+def value_key(text: str) -> Key:
+    """The key of a text that went through ``clean``. Raises ``Unreadable`` if it has none."""
+    if len(text) > 2 * MAX_ANSWER or _scan.depth(text) > MAX_DEPTH:
+        raise Unreadable("too long or nested too deeply")
+    return _whole(text)
 
 
 def as_text(text: str) -> Key:
@@ -85,8 +100,13 @@ def _elements(text: str, separators: frozenset[str]) -> list[str]:
 
 def _set(elements: list[str]) -> Key:
     """A set: without order or repetition; sets in it are merged, and a set of one element is that element."""
-    keys = {key for element in elements for key in _members(_whole(element))}
+    keys = {key for element in elements for key in _members(_part(element))}
     return next(iter(keys)) if len(keys) == 1 else ("set", *sorted(keys, key=repr))
+
+
+def _part(text: str) -> Key:
+    """The key of an element among others, where a lone small letter is a variable and no choice."""
+    return _formula(text) if re.fullmatch("[a-d]", text) else _whole(text)
 
 
 def _members(key: Key) -> tuple[Key, ...]:
@@ -101,8 +121,8 @@ def _bracketed(text: str) -> Key | None:
     """A tuple, an interval, a set or a matrix, if its brackets enclose the whole text."""
     matrix = _MATRIX.fullmatch(text)
     if matrix:
-        rows = [row for row in _scan.split(matrix[2].replace(r"\hline", ""), frozenset((r"\\", r"\cr")))[0] if row]
-        return ("matrix", *(tuple(map(_whole, _scan.split(row, frozenset("&"))[0])) for row in rows))
+        rows = [row for row in _scan.split(_RULES.sub("", matrix[2]), frozenset((r"\\", r"\cr")))[0] if row]
+        return ("matrix", *(tuple(map(_part, _scan.split(row, frozenset("&"))[0])) for row in rows))
     found = _scan.enclosed(text)
     if not found:
         return None
@@ -113,7 +133,7 @@ def _bracketed(text: str) -> Key | None:
     parts = _scan.split(inside, frozenset(",;"))[0]
     if len(parts) == 1 and ((opening, closing) == ("(", ")") or inside.startswith(r"\begin")):
         return _whole(inside)
-    keys = tuple(map(_whole, parts))
+    keys = tuple(map(_part, parts))
     if (opening, closing) == ("[", "]") and all(part.startswith("[") for part in parts):
         return ("matrix", *(key[2:] if key[0] == "interval" else key[1:] for key in keys))
     return _relation.interval(opening, closing, *keys) if len(keys) == 2 else ("tuple", *keys)
@@ -126,7 +146,7 @@ def _formula(text: str) -> Key:
     except TooBig:
         raise
     except Unreadable:
-        key = _helper.key_of(text) if _HARD.search(text) else None
+        key = _helper.key_of(text) if _HARD.search(text) and not _PROSE.search(text) else None
         if key is None:
             raise
         return key

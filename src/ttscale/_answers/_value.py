@@ -2,8 +2,8 @@
 
 A formula without variables has one value: a ``Fraction`` as long as it is rational, else a number to 60 digits, of
 which the key keeps 30 (and turns back into a fraction where it is one: ``\\sqrt 4``). A formula with variables is
-evaluated at three fixed rational points, drawn from a hash of the variables' names; two polynomials of degree d that
-differ agree at all three with probability below (d / 1000)^3 (Schwartz-Zippel). So equality is symmetric and
+evaluated at four fixed rational points, drawn from a hash of the variables' names; two polynomials of degree d that
+differ agree at all four with probability below (d / 1000)^4 (Schwartz-Zippel). So equality is symmetric and
 transitive, and costs one evaluation per answer instead of one ``simplify`` per pair. Knows no text, lists or equations.
 
 Untrusted input: every operation is bounded (``MAX_BITS``, ``MAX_EXPONENT``, ``MAX_FACTORIAL``), and what would grow
@@ -28,7 +28,7 @@ MAX_BITS = 12_000
 MAX_EXPONENT = 100_000
 """Inexact powers stay between 2^-100000 and 2^100000, arguments of functions below 100000."""
 MAX_FACTORIAL = 1_000
-POINTS = 3
+POINTS = 4
 _DIGITS, _KEPT = 60, 30
 
 Value: TypeAlias = Any
@@ -54,7 +54,7 @@ def function_key(names: set[str], function: Callable[[Mapping[str, Fraction]], V
 
 
 def point(names: set[str], index: int) -> dict[str, Fraction]:
-    """Where to evaluate: a positive value for each variable at index 0, either sign elsewhere (so sqrt(x^2) != x)."""
+    """Where to evaluate; ``index`` counts the points."""
     return {name: coordinate(name, index) for name in names}
 
 
@@ -64,10 +64,14 @@ def _hash(name: str, index: int) -> int:
 
 
 def coordinate(name: str, index: int) -> Fraction:
-    """A fraction of size 0.17 to 5.8, the same in every process."""
+    """A fraction of size 0.17 to 5.8, the same in every process.
+
+    All variables are positive at point 0 and negative at 1, so that sqrt(x^2) is not x; at 2 and 3 the sign goes by the
+    last bits of the name's last letter, so that |xy| is not xy either.
+    """
     bits = _hash(name, index)
     size = Fraction(211 + bits % 1013, 211 + (bits >> 20) % 1013)
-    return -size if index and bits >> 63 else size
+    return -size if index == 1 or (index > 1 and ord(name[-1]) >> (index - 2) & 1) else size
 
 
 def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
