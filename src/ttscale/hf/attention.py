@@ -105,11 +105,11 @@ def dense(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None) ->
     return torch.matmul((scores - lse[..., None]).exp().to(v.dtype), v), lse
 
 
-def merge(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Two partial results over disjoint keys as one."""
+def merge(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], last: bool) -> tuple[Tensor, Tensor]:
+    """Two partial results over disjoint keys as one; after the ``last`` merge the log-sum-exp is not needed."""
     (out_a, lse_a), (out_b, lse_b) = a, b
     share = torch.sigmoid(lse_a - lse_b)[..., None].to(out_a.dtype)
-    return torch.lerp(out_b, out_a, share), torch.logaddexp(lse_a, lse_b)
+    return torch.lerp(out_b, out_a, share), lse_b if last else torch.logaddexp(lse_a, lse_b)
 
 
 class Level:
@@ -186,12 +186,13 @@ def add_levels(
     """Merge the rows' own part with what they read from each level."""
     out, lse = own
     for level, mask in zip(levels, masks, strict=True):
+        last = level is levels[-1]
         part = level.partial(layer, q, scale, mask)
         if level.all:
-            out, lse = merge(part, (out, lse))
+            out, lse = merge(part, (out, lse), last)
         else:
             mine = (out.index_select(0, level.members), lse.index_select(0, level.members))
-            new_out, new_lse = merge(part, mine)
+            new_out, new_lse = merge(part, mine, last)
             out = out.index_copy(0, level.members, new_out)
             lse = lse.index_copy(0, level.members, new_lse)
     return out

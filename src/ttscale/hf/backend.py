@@ -12,6 +12,7 @@ import torch
 from ttscale.hf.attention import Unsupported, register
 from ttscale.hf.fast import Extension, Network, Shape, extend
 from ttscale.hf.fast_rows import FastRunner
+from ttscale.hf.lean import Lean, fits
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.plain import PlainRunner
 from ttscale.hf.tree import PrefixTree
@@ -66,7 +67,6 @@ def _probed(model: HFModel) -> Fast:
     length = min(PROBE_TOKENS + (window if window <= 64 else 0), model.context_length)
     generator = torch.Generator().manual_seed(0)
     tokens = tuple(torch.randint(0, int(config.vocab_size), (length,), generator=generator).tolist())
-    cut = length // 2
     position = torch.zeros((1, 1), dtype=torch.long, device=model.device)
     context = Extension([], position, 1)
     network.run(torch.tensor([tokens[:1]], device=model.device), position, context)
@@ -75,24 +75,33 @@ def _probed(model: HFModel) -> Fast:
     own = Fast(network, PrefixTree(model.kv_bytes), shape)
     ids = torch.tensor([tokens], device=model.device)
     wanted = model.module(input_ids=ids, use_cache=False).logits[0].float()
+    if fits(model):
+        network.lean = Lean(network.base, network.head, context.settings)
+        if _error(own, model, tokens, wanted) is not None:
+            network.lean = None
+    if network.lean is None:
+        error = _error(own, model, tokens, wanted)
+        if error is not None:
+            raise Unsupported(error)
+    model.forwarded_tokens = 0
+    return own
+
+
+def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Tensor) -> str | None:
+    """What is wrong with our logits of a sequence run in two pieces and then token by token; None if nothing."""
+    network, shape, cut = own.network, own.shape, len(tokens) // 2
     head = network.logits if network.head is not None else model.module.score
-    # in two pieces, then token by token
-    trial = PrefixTree(model.kv_bytes)
-    first, hidden_a = extend(network, trial, shape, [(trial.root, tokens[: cut // 2])])
-    _, hidden_b = extend(network, trial, shape, [(first[0], tokens[cut // 2 : cut])])
-    got = [head(torch.cat((hidden_a[0], hidden_b[0])))]
-    rows = FastRunner(model, network, trial, shape)
-    prefix = rows.open(tokens[:cut])
-    rows.enter([prefix], [cut // 2])
+    tree = PrefixTree(model.kv_bytes)
+    first, hidden_a = extend(network, tree, shape, [(tree.root, tokens[: cut // 2])])
+    _, hidden_b = extend(network, tree, shape, [(first[0], tokens[cut // 2 : cut])])
+    rows = FastRunner(model, network, tree, shape)
+    rows.enter([rows.open(tokens[:cut])], [cut // 2])
     hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
     rows.close()
-    got.append(head(torch.cat(hidden)))
-    error = (torch.cat(got).float() - wanted).abs().max().item()
-    scale = wanted.abs().max().item()
+    got = head(torch.cat((hidden_a[0], hidden_b[0], *hidden))).float()
+    error, scale = (got - wanted).abs().max().item(), wanted.abs().max().item()
     tolerance = (1e-3 if model.dtype == torch.float32 else 0.06) * max(scale, 1e-3)
-    if not error <= tolerance:
-        raise Unsupported(f"logits differ by {error:.2g} of {scale:.2g} from the model's own forward")
-    return own
+    return None if error <= tolerance else f"logits off by {error:.2g} (of {scale:.2g}) from the model's own forward"
 
 
 def row_limit(model: HFModel) -> int:

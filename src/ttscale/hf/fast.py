@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ttscale.hf.attention import Level, add_levels, additive, dense, with_context
+from ttscale.hf.lean import Lean
 from ttscale.hf.model import HFModel
 from ttscale.hf.slab import Slab
 from ttscale.hf.tree import Node, PrefixTree, Tokens
@@ -42,10 +43,13 @@ class Extension:
         self._longest = longest
         self._masks: dict[int | None, tuple[Tensor | None, list[Tensor | None]]] = {}
         self.kv: list[Tensor] = []
+        self.settings: list[tuple[float, int | None]] = []
+        """Scale and window that each layer asked for."""
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int | None) -> Tensor:
         """Causal among the new tokens, all of each prefix, within the window."""
         self.kv.append(torch.stack((k, v)))
+        self.settings.append((scale, window))
         batch, new, heads, queries, size = q.shape
         own_mask, masks = self._mask(window, new, q.dtype)
         flat = q.permute(0, 2, 3, 1, 4).reshape(batch, heads * queries, new, size)
@@ -123,16 +127,20 @@ class Network:
         self.model = model
         self.base: Any = model.module.base_model
         self.head: Any = model.module.get_output_embeddings()
+        self.lean: Lean | None = None
+        """The written-out forward, where it serves this model."""
 
     def run(self, ids: Tensor, positions: Tensor, context: Extension | Step) -> Tensor:
         """Hidden states [rows, new, width] after the last norm."""
+        if self.lean is not None:
+            return self.lean.run(ids, positions, context)
         with with_context(self.model.config, context):
             hidden: Tensor = self.base(input_ids=ids, position_ids=positions, use_cache=False)[0]
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states [..., width], fp32."""
-        logits: Tensor = self.head(hidden)
+        logits: Tensor = self.head(hidden) if self.lean is None else self.lean.head(hidden)
         return logits.float()
 
 

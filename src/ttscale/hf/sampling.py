@@ -59,18 +59,20 @@ def draw(
     Log-probability and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are at temperature 1
     and before any filter.
     """
-    norm = logits.logsumexp(-1)
-    if all(t == 0 for t in temperature):
-        tokens = logits.argmax(-1)
-    elif all(t == 1 for t in temperature):
-        tokens = inverse_cdf(_filtered((logits - norm[:, None]).exp(), filters), uniform)
+    if all(t == 1 for t in temperature):
+        weights = logits.softmax(-1)
+        tokens = inverse_cdf(_filtered(weights, filters), uniform)
+        logprobs = weights.gather(-1, tokens[:, None])[:, 0].log()
+        norm = logits.gather(-1, tokens[:, None])[:, 0] - logprobs
     else:
         heat = torch.tensor(list(temperature), dtype=torch.float32, device=logits.device)
         greedy = heat == 0
-        weights = torch.softmax(logits / torch.where(greedy, 1.0, heat)[:, None], dim=-1)
-        tokens = inverse_cdf(_filtered(weights, filters), uniform)
-        tokens = torch.where(greedy, logits.argmax(-1), tokens)
-    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
+        tokens = logits.argmax(-1)
+        if any(temperature):
+            weights = torch.softmax(logits / torch.where(greedy, 1.0, heat)[:, None], dim=-1)
+            tokens = torch.where(greedy, tokens, inverse_cdf(_filtered(weights, filters), uniform))
+        norm = logits.logsumexp(-1)
+        logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
     return tokens, logprobs, norm - logits.mean(-1) - math.log(logits.shape[-1])
 
 

@@ -45,8 +45,10 @@ class Slab:
         else:
             slots = self.slots
         old = self.kv
-        self.kv = torch.zeros((layers, two, slots, heads, width, size), dtype=old.dtype, device=old.device)
+        self.kv = torch.empty((layers, two, slots, heads, width, size), dtype=old.dtype, device=old.device)
         self.kv[:, :, :used, :, : old.shape[4]] = old[:, :, :used]
+        self.kv[:, :, :used, :, old.shape[4] :] = 0
+        self.kv[:, :, used:] = 0
 
     def clear(self) -> None:
         """Give the memory back."""
