@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ttscale._answers import equivalent
 from ttscale._answers._expression import Unreadable, read
-from ttscale._answers._structure import key_of
+from ttscale._answers._structure import key_of, value_key
 from ttscale._answers._value import MAX_BITS, MAX_FACTORIAL, TooBig, scalar_key
 
 
@@ -215,6 +215,12 @@ def test_the_limits_leave_room_for_what_people_write() -> None:
     assert key_of("1000!") == ("n", Fraction(math.factorial(1000)))
     assert key_of("2^{2024}") == ("n", Fraction(2**2024))
     assert Fraction(math.factorial(1000)).numerator.bit_length() < MAX_BITS
+
+
+@pytest.mark.parametrize("text", ["ix < 2", r"\sqrt{-2} x > 1", "0 < ix < 1"])
+def test_inequalities_of_complex_numbers_are_unreadable(text: str) -> None:
+    with pytest.raises(Unreadable):
+        value_key(text)
 
 
 AGREE_WITH_MATH_VERIFY = [

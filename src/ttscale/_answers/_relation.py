@@ -14,7 +14,7 @@ from fractions import Fraction
 from ttscale._answers import _value
 from ttscale._answers._expression import FUNCTIONS, Node, Unreadable, read, symbols
 from ttscale._answers._scan import split
-from ttscale._answers._value import Key, Value, add, evaluate, function_key, mul, negative, point, scalar_key
+from ttscale._answers._value import Key, Value, add, evaluate, function_key, is_real, mul, negative, point, scalar_key
 
 _EQUAL = frozenset(("=", r"\approx", r"\equiv"))
 _LESS = {"<": "<", r"\le": "<="}
@@ -123,7 +123,10 @@ def interval(opening: str, closing: str, low: Key, high: Key) -> Key:
 def _end(tree: Node, name: str, bound: str) -> tuple[Key, bool]:
     """Where the line ``tree`` reaches ``bound``, and whether it rises there."""
     infinite = re.fullmatch(r"([+-]?)\s*\\infty", bound)
-    rising = _line(tree, name, {})[1] > 0
+    slope = _line(tree, name, {})[1]
+    if not is_real(slope):
+        raise Unreadable("a complex slope")
+    rising = slope > 0
     if infinite:
         return ("n", "-inf" if (infinite[1] == "-") == rising else "inf"), rising
     level = read(bound)

@@ -141,11 +141,11 @@ def power(base: Value, exponent: Value) -> Value:
     if isinstance(exponent, Fraction):
         if exponent.denominator == 1:
             return _integer_power(base, exponent.numerator)
-        if exponent.denominator % 2 and _is_real(base) and base < 0:
+        if exponent.denominator % 2 and is_real(base) and base < 0:
             size = power(-base, exponent)
             return -size if exponent.numerator % 2 else size
     if base == 0:
-        return Fraction(0) if _is_real(exponent) and exponent > 0 else 1 / Fraction(0)
+        return Fraction(0) if is_real(exponent) and exponent > 0 else 1 / Fraction(0)
     mp, base, exponent = _mp(), _inexact(base), _inexact(exponent)
     if mp.mag(exponent) > 40 or abs(exponent) * max(1, abs(mp.mag(base))) > MAX_EXPONENT:
         raise TooBig("a power is too large")
@@ -188,7 +188,7 @@ def _rounded(how: Callable[[Fraction], int]) -> Callable[[Value], Value]:
         key = number_key(value)
         if isinstance(key, Fraction):
             return Fraction(how(key))
-        if not _is_real(value) or _mp().mag(value) > 150:
+        if not is_real(value) or _mp().mag(value) > 150:
             raise Unreadable("rounding needs a real number of at most 45 digits")
         return Fraction(how(_fraction(value)))
 
@@ -237,7 +237,8 @@ def _inexact(value: Value) -> Value:
     return _mp().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
 
 
-def _is_real(value: Value) -> bool:
+def is_real(value: Value) -> bool:
+    """Whether a value can be compared with < (mpmath's complex numbers cannot, whatever their imaginary part)."""
     return not hasattr(value, "_mpc_")
 
 
