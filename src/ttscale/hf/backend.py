@@ -61,8 +61,9 @@ def _probed(model: HFModel) -> Fast:
         raise Unsupported("rotary embeddings that depend on the length of the whole batch")
     register()
     network = Network(model)
-    if network.head is None and not hasattr(model.module, "score"):
-        raise Unsupported("no output head found")
+    with_head = network.head is not None
+    if not with_head:  # a verifier's trunk: its hidden states are what counts
+        network.head = torch.nn.Identity()
     window = getattr(config, "sliding_window", None) or 0
     length = min(PROBE_TOKENS + (window if window <= 64 else 0), model.context_length)
     generator = torch.Generator().manual_seed(0)
@@ -74,7 +75,8 @@ def _probed(model: HFModel) -> Fast:
     shape = Shape(len(context.kv), heads, size)
     own = Fast(network, PrefixTree(model.kv_bytes), shape)
     ids = torch.tensor([tokens], device=model.device)
-    wanted = model.module(input_ids=ids, use_cache=False).logits[0].float()
+    output = (model.module if with_head else network.base)(input_ids=ids, use_cache=False)
+    wanted = (output.logits if with_head else output[0])[0].float()
     if fits(model):
         network.lean = Lean(network.base, network.head, context.settings)
         if _error(own, model, tokens, wanted) is not None:
@@ -90,7 +92,6 @@ def _probed(model: HFModel) -> Fast:
 def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Tensor) -> str | None:
     """What is wrong with our logits of a sequence run in two pieces and then token by token; None if nothing."""
     network, shape, cut = own.network, own.shape, len(tokens) // 2
-    head = network.logits if network.head is not None else model.module.score
     tree = PrefixTree(model.kv_bytes)
     first, hidden_a = extend(network, tree, shape, [(tree.root, tokens[: cut // 2])])
     _, hidden_b = extend(network, tree, shape, [(first[0], tokens[cut // 2 : cut])])
@@ -98,7 +99,7 @@ def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Ten
     rows.enter([rows.open(tokens[:cut])], [cut // 2])
     hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
     rows.close()
-    got = head(torch.cat((hidden_a[0], hidden_b[0], *hidden))).float()
+    got = network.logits(torch.cat((hidden_a[0], hidden_b[0], *hidden)))
     error, scale = (got - wanted).abs().max().item(), wanted.abs().max().item()
     tolerance = (1e-3 if model.dtype == torch.float32 else 0.06) * max(scale, 1e-3)
     return None if error <= tolerance else f"logits off by {error:.2g} (of {scale:.2g}) from the model's own forward"
