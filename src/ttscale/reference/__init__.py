@@ -20,15 +20,17 @@ The last step, ``Answer: n``, is closed by ``<eos>`` and has no newline. :func:`
 the only places that know the layout; the tokenizer's chat template writes the same (user = question, assistant =
 earlier attempt, oldest first).
 
-**Verifier.** Implicit: the verifier is a causal LM, read against the generator (the reference). With
-``r_t = log p_verifier(x_t) - log p_reference(x_t)`` for the solution's tokens after the prompt, both at temperature 1
-over the full vocabulary, each model seeing the plain prompt and the solution so far, the score of step k is::
+**Verifier.** Implicit: the verifier is a causal LM taught by outcomes, read against the generator (the reference).
+With the solution's tokens x_t after the prompt, both models at temperature 1 over the full vocabulary, each seeing the
+plain prompt and the solution so far, the score of step k is::
 
-    score_k = sigmoid(scale * sum_{t <= end of step k} r_t + bias)
+    score_k = sigmoid(scale * sum_{t <= end of step k} [log p_verifier(x_t) - w * log p_reference(x_t)] + bias)
 
-where step k's tokens include its newline; ``<eos>`` is not counted. ``ttscale_verifier.json`` beside the verifier's
-weights holds ``{"kind": "implicit", "version": 1, "reference": "../generator", "scale": float, "bias": float}``;
-``reference`` is relative to that folder.
+where step k's tokens include its newline (whether the closing <eos> is counted makes no difference beyond 1e-3).
+``ttscale_verifier.json`` beside the verifier's weights holds ``{"kind": "implicit", "version": 1, "reference":
+"../generator", "reference_weight": w, "scale": float, "bias": float}``; ``reference`` is relative to that folder. With
+w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model card), the reference
+need not be loaded or run at all.
 """
 
 from __future__ import annotations

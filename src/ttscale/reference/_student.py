@@ -95,5 +95,10 @@ def attempt(rng: random.Random, items: Sequence[Item], slips: bool = True) -> st
             current = step(rng, current, slips)
             lines.append(show(current))
         # A slip early on can make later products explode; such a solution is torn up and begun again.
-        if all(abs(int(n)) <= 999 for line in lines for n in line.replace("(", " ").replace(")", " ").split() if n not in "+-*"):
+        if all(
+            abs(int(n)) <= 999
+            for line in lines
+            for n in line.replace("(", " ").replace(")", " ").split()
+            if n not in "+-*"
+        ):
             return "\n".join([*lines, f"Answer: {lines[-1]}"])

@@ -6,12 +6,16 @@ Knows: problems, sampling, the right final answers. Must not know: what is insid
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ttscale.reference._expressions import read
 from ttscale.reference._format import answer_of, prompt
 from ttscale.reference._problems import Problem
+from ttscale.reference._student import attempt
 from ttscale.reference.build.documents import encode
 from ttscale.reference.build.sampler import Sampler
 from ttscale.reference.build.tokenizer import vocabulary
@@ -46,6 +50,18 @@ def sample(
             answer = answer_of(text)
             if answer is not None:
                 solutions.append((text, times, answer == problem.answer))
+        out.append(Sampled(problem.prompt, problem.answer, problem.level, solutions))
+    return out
+
+
+def taught(problems: Sequence[Problem], count: int, seed: int) -> list[Sampled]:
+    """The same, from the student instead of a model: what the generator imitates, for the price of a random number."""
+    rng = random.Random(f"taught/{seed}")
+    out = []
+    for problem in problems:
+        items = read(problem.prompt)
+        counter = Counter(attempt(rng, items) for _ in range(count))
+        solutions = [(text, times, answer_of(text) == problem.answer) for text, times in counter.items()]
         out.append(Sampled(problem.prompt, problem.answer, problem.level, solutions))
     return out
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ttscale.reference import _student
-from ttscale.reference._expressions import read
+from ttscale.reference._expressions import MAX_VALUE, apply, read, show
 from ttscale.reference._format import answer_of, pieces, prompt
 from ttscale.reference._problems import Problem, stream
 from ttscale.reference.build.tokenizer import vocabulary
@@ -41,6 +41,9 @@ class Mix:
     several: float = 0.5
     only_correct: bool = False
     seed: int = 0
+    drills: float = 0.0
+    """Documents of bare arithmetic per document with a question. Most tokens of a solution only copy the line above;
+    drills put the arithmetic where the gradient is."""
 
 
 def problems(index: int, count: int, seed: int) -> list[Problem]:
@@ -70,7 +73,34 @@ def chunk(mix: Mix, index: int, count: int = 2000) -> list[Document]:
                 break
         if texts:
             documents.append(solution_document(problem.prompt, texts))
+    documents += [drill(rng, slips=not mix.only_correct) for _ in range(int(count * mix.drills))]
     return documents
+
+
+def drill(rng: random.Random, slips: bool, lines: int = 16, negative: float = 0.06) -> Document:
+    """Single operations and their results, one per line; the loss is on the results."""
+    ids, counts = [IDS["<bos>"]], [False]
+    for _ in range(lines):
+        symbol = "+-*"[int(rng.random() * 3)]
+        while True:
+            if symbol == "*":
+                left = int(rng.random() ** 2 * 100)
+                right = int(rng.random() ** 2 * 100)
+            else:
+                left, right = int(rng.random() * 200), int(rng.random() * (100 if rng.random() < 0.8 else 200))
+                if symbol == "-" and left < right and rng.random() < 0.7:
+                    left, right = right, left
+            if rng.random() < negative:
+                left = -left
+            if rng.random() < negative / 2:
+                right = -right
+            if abs(apply(left, symbol, right)) <= MAX_VALUE:
+                break
+        question = encode(f"{left} {symbol} {right}\n")
+        result = [*encode(show(_student.step(rng, [left, symbol, right], slips))), IDS["\n"]]
+        ids += question + result
+        counts += [False] * len(question) + [True] * len(result)
+    return Document(ids, counts)
 
 
 def solution_document(question: str, attempts: list[str], counted: list[bool] | None = None) -> Document:

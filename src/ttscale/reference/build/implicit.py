@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscale.reference._format import prompt
+from ttscale.reference.build import documents as documents_
 from ttscale.reference.build.collect import Sampled
 from ttscale.reference.build.documents import EOS_ID, IDS, Document, encode
 from ttscale.reference.build.model import Llama
@@ -31,7 +32,7 @@ SCALE = 1.0
 """The slope of the sigmoid during training; calibration fits the one that is served."""
 
 
-def documents(rows: Sequence[Sampled], reference: Llama) -> list[Document]:
+def documents(rows: Sequence[Sampled], reference: Llama | None) -> list[Document]:
     """One document per distinct solution. Channels: the reference's log-probability of the token; at the end of a
     step the share of right ones among the samples that share this prefix, elsewhere -1; the sample count; whether the
     whole solution is right."""
@@ -41,7 +42,7 @@ def documents(rows: Sequence[Sampled], reference: Llama) -> list[Document]:
         for text, _, _ in row.solutions:
             texts.append([*head, *encode(text), EOS_ID])
             spans.append(len(head))
-    found = token_log_probabilities(reference, texts)
+    found = token_log_probabilities(reference, texts) if reference else [torch.zeros(len(ids)) for ids in texts]
     out: list[Document] = []
     at = 0
     for row in rows:
@@ -71,15 +72,9 @@ def ends(ids: Sequence[int], start: int) -> list[int]:
     return [i for i in range(start, len(ids)) if ids[i] == NEWLINE] + [len(ids) - 2]
 
 
-def running(model: Llama, batch: Batch) -> Tensor:
-    """The running sum of log-ratios at every token, (rows, length - 1); <eos> and the prompt are left out."""
-    logits = model.logits(model(batch.ids[:, :-1])).float()
-    mine = -F.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
-    inside = batch.counts[:, 1:] & (batch.ids[:, 1:] != EOS_ID)
-    return torch.where(inside, mine - batch.values[:, 1:, 0], 0.0).cumsum(1)
-
-
-def make_loss(bias: Tensor, scale: Tensor, keep: float = 0.1, last: float = 1.0):  # type: ignore[no-untyped-def]
+def make_loss(  # type: ignore[no-untyped-def]
+    bias: Tensor, scale: Tensor, keep: float = 0.1, last: float = 1.0, reference_weight: float = 1.0
+):
     """Cross entropy of sigmoid(scale * running sum + bias) with the value of every prefix, the whole solution counting
     ``last`` times more; plus ``keep`` times the next-token loss on right solutions, which holds it a language model."""
 
@@ -87,32 +82,43 @@ def make_loss(bias: Tensor, scale: Tensor, keep: float = 0.1, last: float = 1.0)
         logits = model.logits(model(batch.ids[:, :-1])).float()
         mine = -F.cross_entropy(logits.transpose(1, 2), batch.ids[:, 1:], reduction="none")
         inside = batch.counts[:, 1:] & (batch.ids[:, 1:] != EOS_ID)
-        sums = torch.where(inside, mine - batch.values[:, 1:, 0], 0.0).cumsum(1)
-        labels, times, right = batch.values[:, 1:, 1], batch.values[:, 1:, 2], batch.values[:, 1:, 3]
-        final = inside & (batch.ids[:, 1:] != NEWLINE)
-        final = final & (F.pad(batch.ids[:, 2:], (0, 1)) == EOS_ID)
+        reference, labels, times, right = batch.values[:, 1:].unbind(-1)
+        sums = torch.where(inside, mine - reference_weight * reference, 0.0).cumsum(1)
+        final = F.pad(batch.ids[:, 2:], (0, 1)) == EOS_ID
         weight = torch.where(labels >= 0, times.sqrt(), 0.0) * torch.where(final, 1 + last, 1.0)
         z = scale * sums + bias
         value = (F.binary_cross_entropy_with_logits(z, labels.clamp(min=0), reduction="none") * weight).sum()
-        value = value / weight.sum()
+        value = value / weight.sum().clamp(min=1)
         good = inside * right * times.sqrt()
         return value - keep * (mine * good).sum() / good.sum().clamp(min=1), int(inside.sum())
 
     return loss
 
 
-def scores(model: Llama, reference: Llama, rows: Sequence[Sampled]) -> list[list[list[float]]]:
-    """Per problem and distinct solution: the running sums at the end of each step."""
+def drill(rng: random.Random) -> Document:
+    """Bare arithmetic without slips, which counts in the next-token loss only."""
+    made = documents_.drill(rng, slips=False, negative=0.2)
+    return Document(made.ids, made.counts, [(0.0, -1.0, 1.0, 1.0)] * len(made.ids))
+
+
+def scores(
+    model: Llama, reference: Llama | None, rows: Sequence[Sampled], reference_weight: float = 0.0
+) -> list[list[list[float]]]:
+    """Per problem and distinct solution: the running sums at the end of each step. Without a weight for it the
+    reference is not read."""
     texts, starts = [], []
     for row in rows:
         head = encode(prompt(row.prompt))
         for text, _, _ in row.solutions:
             texts.append([*head, *encode(text), EOS_ID])
             starts.append(len(head))
-    first, second = token_log_probabilities(model, texts), token_log_probabilities(reference, texts)
+    values = token_log_probabilities(model, texts)
+    if reference is not None and reference_weight:
+        others = token_log_probabilities(reference, texts)
+        values = [a - reference_weight * b for a, b in zip(values, others, strict=True)]
     flat = []
-    for ids, start, a, b in zip(texts, starts, first, second, strict=True):
-        sums = (a - b)[start - 1 :].cumsum(0)
+    for ids, start, line in zip(texts, starts, values, strict=True):
+        sums = line[start - 1 :].cumsum(0)
         flat.append([float(sums[end - start]) for end in ends(ids, start)])
     out, at = [], 0
     for row in rows:
@@ -145,18 +151,25 @@ def calibrate(rows: Sequence[Sampled], sums: list[list[list[float]]]) -> tuple[f
     return scale, bias
 
 
-def save_calibration(folder: Path, scale: float, bias: float) -> None:
+def save_calibration(folder: Path, scale: float, bias: float, reference_weight: float = 0.0) -> None:
     """Write the file that ``ImplicitVerifier`` reads."""
     if not (math.isfinite(scale) and scale > 0 and math.isfinite(bias)):
         raise ValueError(f"The calibration failed: scale {scale}, bias {bias}.")
-    content = {"kind": "implicit", "version": 1, "reference": "../generator", "scale": scale, "bias": bias}
+    content = {
+        "kind": "implicit",
+        "version": 1,
+        "reference": "../generator",
+        "reference_weight": reference_weight,
+        "scale": scale,
+        "bias": bias,
+    }
     (folder / "ttscale_verifier.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
-def shuffled(documents_: list[Document], seed: int, index: int, count: int) -> list[Document]:
+def shuffled(made: list[Document], seed: int, index: int, count: int) -> list[Document]:
     """The index-th lot of ``count`` documents of an endless shuffled repetition."""
-    per = max(1, len(documents_) // count)
-    order = list(range(len(documents_)))
+    per = max(1, len(made) // count)
+    order = list(range(len(made)))
     random.Random(f"implicit/{seed}/{index // per}").shuffle(order)
     at = (index % per) * count
-    return [documents_[i] for i in order[at : at + count]]
+    return [made[i] for i in order[at : at + count]]

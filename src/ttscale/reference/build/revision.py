@@ -57,7 +57,9 @@ def document(rng: random.Random, row: Sampled, again: float) -> Document | None:
     return solution_document(row.prompt, attempts, counted)
 
 
-def chain_document(rng: random.Random, prompt: str, attempts: Sequence[str], rights: Sequence[bool], good: Sequence[str]) -> Document | None:
+def chain_document(
+    rng: random.Random, prompt: str, attempts: Sequence[str], rights: Sequence[bool], good: Sequence[str]
+) -> Document | None:
     """An on-policy chain cut somewhere and closed by a right solution, the nearest known one to the last attempt."""
     if not good:
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -31,19 +31,24 @@ class Row:
 
 @dataclass
 class Batch:
-    """The cache: ``capacity`` slots, each with its own length."""
+    """The cache. Slots 0 .. len(rows) - 1 are in use, each with its own length; a freed slot is filled from the end."""
 
     keys: list[Tensor]
     values: list[Tensor]
     lengths: Tensor
-    rows: list[Row | None]
-    free: list[int] = field(default_factory=list)
+    rows: list[Row]
+
+    def copy(self, source: int, target: int) -> None:
+        filled = int(self.lengths[source])
+        self.lengths[target] = filled
+        for cache in (*self.keys, *self.values):
+            cache[target, :, :filled] = cache[source, :, :filled]
 
 
 class Sampler:
     """Samples from one model; ``capacity`` rows are decoded together."""
 
-    def __init__(self, model: Llama, capacity: int = 384, longest: int = 1100) -> None:
+    def __init__(self, model: Llama, capacity: int = 256, longest: int = 1100) -> None:
         self.shape = model.shape
         self.model = model
         self.capacity = capacity
@@ -70,28 +75,24 @@ class Sampler:
         """
         generator = torch.Generator().manual_seed(seed)
         done: list[Counter[tuple[int, ...]]] = [Counter() for _ in prompts]
-        waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
-        reserve = min(self.capacity // 2, 4 * count)
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]), reverse=True)
+        waiting = [Row(i, list(prompts[i]), count) for i in order]  # the last is next; split-off rows go on top
+        reserve = 0 if count == 1 or temperature == 0 else self.capacity // 3
         batch = self._empty()
-        while waiting or len(batch.free) < self.capacity:
-            while waiting and len(batch.free) > reserve:
-                take = waiting[: max(1, min(32, len(batch.free) - reserve))]
-                if len(batch.free) < min(32, len(waiting)) + reserve and len(batch.free) < self.capacity:
-                    break
-                waiting = waiting[len(take) :]
-                self._admit(batch, [(i, prompts[i]) for i in take], count)
-            live = [slot for slot, row in enumerate(batch.rows) if row is not None]
-            logits = self._forward(batch, live)
+        while waiting or batch.rows:
+            free = self.capacity - len(batch.rows)
+            if waiting and (free - reserve >= min(32, len(waiting)) or not batch.rows):
+                take = min(32, len(waiting), max(1, free - reserve))
+                self._admit(batch, [waiting.pop() for _ in range(take)])
+            logits = self._forward(batch)
             if temperature == 0:
                 drawn = logits.argmax(-1, keepdim=True)
             else:
-                most = max(batch.rows[slot].count for slot in live)  # type: ignore[union-attr]
+                most = max(row.count for row in batch.rows)
                 probabilities = torch.softmax(logits / temperature, -1)
                 drawn = torch.multinomial(probabilities, most, replacement=True, generator=generator)
-            chosen = drawn.tolist()
-            for slot, tokens in zip(live, chosen, strict=True):
-                row = batch.rows[slot]
-                assert row is not None
+            ended: list[int] = []
+            for slot, (row, tokens) in enumerate(zip(list(batch.rows), drawn.tolist(), strict=True)):
                 kinds = Counter(tokens[: row.count]) if temperature else Counter({tokens[0]: row.count})
                 start = len(prompts[row.prompt])
                 split: list[Row] = []
@@ -101,19 +102,21 @@ class Sampler:
                     elif len(row.tokens) - start < limit:
                         split.append(Row(row.prompt, [*row.tokens, token], times))
                 if not split:
-                    batch.rows[slot] = None
-                    batch.free.append(slot)
+                    ended.append(slot)
                     continue
                 batch.rows[slot] = split[0]
                 for extra in split[1:]:
-                    if not batch.free:
-                        break  # full: these samples are given up (rare; the reserve is there to prevent it)
-                    target = batch.free.pop()
-                    batch.rows[target] = extra
-                    filled = int(batch.lengths[slot])
-                    batch.lengths[target] = filled
-                    for cache in (*batch.keys, *batch.values):
-                        cache[target, :, :filled] = cache[slot, :, :filled]
+                    if len(batch.rows) == self.capacity:
+                        waiting.append(extra)  # read again later
+                        continue
+                    batch.copy(slot, len(batch.rows))
+                    batch.rows.append(extra)
+            for slot in reversed(ended):
+                last = len(batch.rows) - 1
+                if slot != last:
+                    batch.copy(last, slot)
+                    batch.rows[slot] = batch.rows[last]
+                batch.rows.pop()
         return done
 
     def _empty(self) -> Batch:
@@ -123,20 +126,17 @@ class Sampler:
             [torch.zeros(shape, dtype=torch.bfloat16) for _ in layers],
             [torch.zeros(shape, dtype=torch.bfloat16) for _ in layers],
             torch.zeros(self.capacity, dtype=torch.long),
-            [None] * self.capacity,
-            list(range(self.capacity)),
+            [],
         )
 
-    def _admit(self, batch: Batch, prompts: list[tuple[int, list[int]]], count: int) -> None:
-        """Read all but the last token of each prompt; the next forward reads that one."""
-        slots = [batch.free.pop() for _ in prompts]
-        longest = max(len(tokens) for _, tokens in prompts) - 1
-        ids = torch.zeros(len(prompts), max(1, longest), dtype=torch.long)
-        for i, (slot, (which, tokens)) in enumerate(zip(slots, prompts, strict=True)):
-            ids[i, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-            batch.rows[slot] = Row(which, list(tokens), count)
-            batch.lengths[slot] = len(tokens) - 1
-        where = torch.tensor(slots)
+    def _admit(self, batch: Batch, rows: list[Row]) -> None:
+        """Read all but the last token of each row; the next forward reads that one."""
+        ids = torch.zeros(len(rows), max(1, max(len(row.tokens) for row in rows) - 1), dtype=torch.long)
+        first = len(batch.rows)
+        for i, row in enumerate(rows):
+            ids[i, : len(row.tokens) - 1] = torch.tensor(row.tokens[:-1])
+            batch.lengths[first + i] = len(row.tokens) - 1
+        batch.rows += rows
         length = ids.shape[1]
         cos, sin = self.model.cos[:length].bfloat16(), self.model.sin[:length].bfloat16()
         mask = torch.full((length, length), -1e9, dtype=torch.bfloat16).triu(1)
@@ -145,8 +145,8 @@ class Sampler:
             block = self.model.blocks[layer]
             q, k, v = self._qkv(x, layer)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-            batch.keys[layer][where, :, :length] = k
-            batch.values[layer][where, :, :length] = v
+            batch.keys[layer][first : first + len(rows), :, :length] = k
+            batch.values[layer][first : first + len(rows), :, :length] = v
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x = x + F.linear(mixed.transpose(1, 2).flatten(2), weight["out"])
             x = x + self._feed(norm(x, block.norm2), weight)
@@ -162,15 +162,14 @@ class Sampler:
         gate, up = F.linear(x, weight["up"]).chunk(2, -1)
         return F.linear(F.silu(gate) * up, weight["down"])
 
-    def _forward(self, batch: Batch, live: list[int]) -> Tensor:
-        """Read the last token of every live row; the next token's logits, (rows, vocabulary)."""
-        where = torch.tensor(live)
-        positions = batch.lengths[where]
-        ids = torch.tensor([batch.rows[slot].tokens[-1] for slot in live])  # type: ignore[union-attr]
+    def _forward(self, batch: Batch) -> Tensor:
+        """Read the last token of every row; the next token's logits, (rows, vocabulary)."""
+        count = len(batch.rows)
+        where, positions = torch.arange(count), batch.lengths[:count].clone()
+        ids = torch.tensor([row.tokens[-1] for row in batch.rows])
         longest = int(positions.max()) + 1
-        dense = len(live) == self.capacity
         blocked = torch.arange(longest)[None] > positions[:, None]
-        mask = torch.where(blocked, -1e9, 0.0).bfloat16()[:, None, None]  # (rows, 1, 1, longest)
+        mask = torch.where(blocked, -1e9, 0.0).bfloat16()[:, None]  # (rows, 1, longest)
         cos = self.model.cos[positions].bfloat16()[:, None, None]
         sin = self.model.sin[positions].bfloat16()[:, None, None]
         scale = 1 / math.sqrt(self.shape.head)
@@ -180,14 +179,13 @@ class Sampler:
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
             batch.keys[layer][where, :, positions] = k[:, :, 0]
             batch.values[layer][where, :, positions] = v[:, :, 0]
-            keys, values = batch.keys[layer][:, :, :longest], batch.values[layer][:, :, :longest]
-            if not dense:
-                keys, values = keys[where], values[where]
-            scores = (q * scale) @ keys.transpose(-1, -2) + mask
-            mixed = torch.softmax(scores, -1) @ values
+            keys, values = batch.keys[layer][:count, :, :longest], batch.values[layer][:count, :, :longest]
+            # A product and a sum: for one query per row the matrix kernels are slower.
+            scores = (q * scale * keys).sum(-1) + mask
+            mixed = torch.softmax(scores, -1).unsqueeze(2) @ values
             x = x + F.linear(mixed.transpose(1, 2).flatten(2), weight["out"])
             x = x + self._feed(norm(x, self.model.blocks[layer].norm2), weight)
-        batch.lengths[where] += 1
+        batch.lengths[:count] += 1
         return F.linear(norm(x, self.model.norm)[:, 0], self.head).float()
 
 

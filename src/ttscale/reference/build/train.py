@@ -35,6 +35,8 @@ class Plan:
     weight_decay: float = 0.01
     seed: int = 0
     save_every: int = 200
+    stop: int | None = None
+    """Leave after this many steps, in the middle of the schedule; a later call with a larger one goes on."""
 
 
 class Batch(NamedTuple):
@@ -129,7 +131,8 @@ def train(
     log = (folder / "log.jsonl").open("a")
     started, before = time.perf_counter(), at["seconds"]
     running = 0.0
-    while at["step"] < plan.steps:
+    target = plan.steps if plan.stop is None else plan.stop
+    while at["step"] < target:
         rng = random.Random(f"batches/{plan.seed}/{at['chunk']}")
         for batch in batches(chunks(int(at["chunk"])), plan.batch_tokens, rng)[int(at["inside"]) :]:
             factor = rate(plan, int(at["step"]))
@@ -149,7 +152,7 @@ def train(
             at["tokens"] += counted
             at["padded"] += batch.ids.numel()
             at["seconds"] = before + time.perf_counter() - started
-            done = at["step"] >= plan.steps
+            done = at["step"] >= target
             if at["step"] % 25 == 0 or done:
                 print(json.dumps({**at, "loss": round(running, 4), "lr": plan.lr * factor}), file=log, flush=True)
             if at["step"] % plan.save_every == 0 or done:
