@@ -13,6 +13,7 @@ from typing import Any
 from ttscale._errors import BudgetError, MissingRoleError
 from ttscale._roles import METHOD_OF, Role, Strategy
 from ttscale._types import Question
+from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
 from ttscale.strategies.policy import STRATEGIES
 
@@ -52,7 +53,12 @@ def check_seed(seed: int) -> int:
 
 def strategy_named(name: str) -> Strategy:
     """The strategy of a name such as "beam", with its default settings; ``ValueError`` with the near matches."""
-    known = {**STRATEGIES, "compute_optimal": ComputeOptimalScheduler}
+    known = {
+        **STRATEGIES,
+        "compute_optimal": ComputeOptimalScheduler,
+        "adaptive_consistency": AdaptiveConsistency,
+        "adaptive_scheduler": AdaptiveScheduler,
+    }
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     if plain not in known:
         near = difflib.get_close_matches(plain, known, n=2, cutoff=0.5)

@@ -55,6 +55,16 @@ class ModelSpecs:
         roles = load_roles(made, set(ROLE_OF.values()) if wanted is None else set(wanted))
         return Models(roles, {str(role): label(obj) for role, obj in roles.items()}, self.bundled)
 
+    @property
+    def given(self) -> dict[str, ModelSpec]:
+        """The specs as keyword arguments."""
+        return {"generator": self.generator, "verifier": self.verifier, "reviser": self.reviser}
+
+    def opened(self) -> ModelSpecs:
+        """The same with ids, paths and functions replaced by the models, so that they are loaded once for many uses."""
+        roles = self.load().roles
+        return ModelSpecs(**{str(r): roles[r] for r in roles if getattr(self, r) is not None})
+
 
 @dataclass(frozen=True, slots=True)
 class Models:

@@ -108,3 +108,8 @@ def graded(answers: Sequence[str | None], reference: str) -> tuple[NDArray[np.in
 def shuffled(questions: Iterable[str], seed: int) -> list[str]:
     """Question ids in an order that depends on each id and the seed only, not on the order they come in."""
     return sorted(questions, key=lambda id_: hashlib.blake2b(f"{seed}/{id_}".encode(), digest_size=8).digest())
+
+
+def problems_digest(golds: Iterable[Gold]) -> str:
+    """A hash of a set of problems, whatever their order: says in a policy what it was fitted on."""
+    return hashlib.blake2b("".join(sorted(gold.digest for gold in golds)).encode(), digest_size=6).hexdigest()

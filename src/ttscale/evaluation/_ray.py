@@ -37,11 +37,17 @@ class Worker:
     """Lives in a Ray actor: the models, loaded once."""
 
     def __init__(self, specs: ModelSpecs, wanted: frozenset[Role]) -> None:
-        self._crew = LocalCrew(specs.load(wanted))
+        self._problem: str | None = None
+        try:
+            self._crew = LocalCrew(specs.load(wanted))
+        except Exception as error:  # said by describe: Ray would wrap it into pages
+            self._problem = f"{type(error).__name__}: {error}"
 
-    def describe(self) -> tuple[dict[str, str], Any]:
-        """The labels of the models, and how the verifier wants its scores aggregated."""
-        return dict(self._crew.labels), self._crew.aggregate
+    def describe(self) -> tuple[dict[str, str], Any, str | None]:
+        """The labels of the models, how the verifier wants its scores aggregated, and why they could not be loaded."""
+        if self._problem is not None:
+            return {}, None, self._problem
+        return dict(self._crew.labels), self._crew.aggregate, None
 
     def run(self, pieces: Sequence[Piece], turn: Turn, share: bool) -> tuple[list[Any], dict[str, str]]:
         """The records of the pieces, and the errors of those that failed."""
@@ -75,10 +81,12 @@ class RayCrew:
         self.labels: Mapping[str, str]
         self.aggregate: Any
         try:
-            self.labels, self.aggregate = ray.get(self._workers[0].describe.remote())
-        except ray.exceptions.RayError as error:
+            self.labels, self.aggregate, problem = ray.get(self._workers[0].describe.remote())
+        except ray.exceptions.RayActorError as error:
+            problem = f"it died of it ({error})"
+        if problem is not None:
             self.__exit__(None, None, None)
-            raise TtscaleError(f"a Ray worker could not load the models: {error}") from error
+            raise TtscaleError(f"a Ray worker could not load the models: {problem}")
 
     def __enter__(self) -> Self:
         return self

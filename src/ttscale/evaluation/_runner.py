@@ -39,6 +39,8 @@ class Piece:
     budget: int
     spec: str = ""
     """What records call the strategy."""
+    probe: bool = False
+    """Whether it is run only to decide how another is run."""
 
 
 @dataclass(slots=True)
@@ -134,7 +136,8 @@ def run_claimed(
         on_end,
         shared.record if shared else None,
         shared.recall if shared else None,
-        window=TOGETHER,
+        # One piece of a question at a time, so that the next finds its draws.
+        window=min(TOGETHER, len({piece.path[:2] for piece in pieces})) if share else TOGETHER,
     )
 
 

@@ -69,8 +69,8 @@ def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ti
     """``count`` bins of about equally many questions, easiest first.
 
     Ties, which pass@1 has many of: "together" (default) never separates questions of equal difficulty. Each cut is
-    moved to the nearest place between two different difficulties, so bins are of uneven size (the paper's camera-ready
-    has 100, 100, 100, 105 and 95), and a threshold midway between the two tells the bin of a new question.
+    moved to the nearest free place between two different difficulties, so bins are of uneven size (the paper's
+    camera-ready has 100, 100, 100, 105 and 95), and a threshold midway between the two tells a new question's bin.
     "split" makes bins of equal size to within one; equal difficulties are ordered by a seeded hash of the question's
     id, and there are no thresholds.
 
@@ -87,13 +87,17 @@ def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ti
         raise ValueError(f'ties must be "together" or "split"; got {ties!r}')
     values = np.sort(np.array(list(difficulties.values())))
     edges = np.flatnonzero(np.diff(values) > 0) + 1  # places between two different difficulties
-    cuts = [int(edges[np.abs(edges - len(values) * j / count).argmin()]) for j in range(1, count) if len(edges)]
-    if len(set(cuts)) < count - 1:
+    if len(edges) < count - 1:
         common, many = max(zip(*np.unique(values, return_counts=True), strict=True), key=lambda pair: pair[1])
         raise ValueError(
             f"{count} quantile bins would leave one empty: {many} of {len(values)} questions have the difficulty "
             f"{common:.3g}. Use fewer bins, absolute_bins, or ties='split'"
         )
+    cuts, begin = [], 0
+    for j in range(1, count):
+        free = edges[begin : len(edges) - (count - 1 - j)]  # every later cut needs a place too
+        begin += int(np.abs(free - len(values) * j / count).argmin()) + 1
+        cuts.append(int(edges[begin - 1]))
     return absolute_bins(difficulties, [float(values[cut - 1] + values[cut]) / 2 for cut in cuts])
 
 
@@ -104,6 +108,18 @@ def absolute_bins(difficulties: Mapping[str, float], thresholds: Sequence[float]
     _check(difficulties, 1)
     bins = {question: bisect_right(thresholds, difficulty) for question, difficulty in difficulties.items()}
     return Bins(bins, len(thresholds) + 1, tuple(thresholds))
+
+
+def bins_that_fit(difficulties: Mapping[str, float], count: int = 5, least: int = 2) -> Bins:
+    """Quantile bins, as many up to ``count`` as ties allow with at least ``least`` questions in each."""
+    for fewer in range(count, 1, -1):
+        try:
+            bins = quantile_bins(difficulties, fewer)
+        except ValueError:
+            continue
+        if min(bins.sizes) >= least:
+            return bins
+    return quantile_bins(difficulties, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ class Rung:
     """One model of a ladder with everything it cost, measured in FLOPs."""
 
     name: str
+    parameters: float
     pretraining: float
     finetuning: float = 0.0
     """Training of its verifier, reviser and whatever else its answers need."""

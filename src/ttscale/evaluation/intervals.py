@@ -7,6 +7,7 @@ the same question are not two questions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +36,8 @@ class Interval:
 def mean_interval(values: Floats, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean of per-question values [questions] or [questions, seeds], with its percentile bootstrap interval."""
     per_question = _per_question(values)
-    count = len(per_question)
-    rng = np.random.default_rng(seed)
-    # How often each question was drawn in each resample; in parts, so that memory stays flat.
-    means = np.concatenate(
-        [
-            rng.multinomial(count, np.full(count, 1.0 / count), size=min(1_000, resamples - begin)) @ per_question
-            for begin in range(0, resamples, 1_000)
-        ]
-    )
-    low, high = np.percentile(means / count, [2.5, 97.5])
+    means = _resampled(len(per_question), resamples, seed) @ per_question.astype(np.float32) / len(per_question)
+    low, high = np.percentile(means.astype(np.float64), [2.5, 97.5])
     return Interval(float(per_question.mean()), float(low), float(high))
 
 
@@ -54,6 +47,13 @@ def paired_difference(ours: Floats, theirs: Floats, *, resamples: int = RESAMPLE
     if a.shape != b.shape:
         raise ValueError(f"a paired comparison needs the same questions on both sides; got {len(a)} and {len(b)}")
     return mean_interval(a - b, resamples=resamples, seed=seed)
+
+
+@lru_cache(maxsize=8)
+def _resampled(count: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    """How often each of ``count`` questions is drawn in each resample: [resamples, count], the same at every call."""
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=resamples)
+    return drawn.astype(np.float32)
 
 
 def _per_question(values: Floats) -> Floats:

@@ -42,10 +42,13 @@ class Record:
     """For a scheduler: 1 minus the mean verifier score of its probe. None where nothing was probed."""
     note: str = ""
     """What the strategy decided on the way, in a few words."""
+    among: str = ""
+    """For a batch allocation a hash of the questions that shared the budget: with others it would have gone otherwise.
+    """
 
     @property
     def key(self) -> str:
-        return record_key(self.arm, self.budget, self.seed, self.question)
+        return record_key(self.arm, self.budget, self.seed, self.question, self.among)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON data."""
@@ -57,9 +60,9 @@ class Record:
         return Record(**{**data, "cost": Cost(**data["cost"])})
 
 
-def record_key(arm: str, budget: int, seed: int, question: str) -> str:
+def record_key(arm: str, budget: int, seed: int, question: str, among: str = "") -> str:
     """What identifies a record in its file."""
-    return json.dumps([arm, budget, seed, question], ensure_ascii=False)
+    return json.dumps([arm, budget, seed, question, *([among] if among else [])], ensure_ascii=False)
 
 
 class Records:
@@ -70,22 +73,26 @@ class Records:
     """
 
     def __init__(
-        self, records: Iterable[Record], questions: Sequence[str] | None = None, failed: Mapping[str, Exception] = {}
+        self,
+        records: Iterable[Record],
+        questions: Sequence[str] | None = None,
+        failed: Mapping[str, Exception] = {},
+        cells: Sequence[tuple[str, int]] = (),
+        seeds: Sequence[int] = (),
     ) -> None:
-        self._by_key = {record.key: record for record in records}
+        """``questions``, ``cells`` (arm, budget) and ``seeds`` are what was asked for, beyond what records show."""
+        self._by_key = {(one.arm, one.budget, one.seed, one.question): one for one in records}
         found = self._by_key.values()
-        self.arms = tuple(dict.fromkeys(record.arm for record in found))
-        self.seeds = tuple(sorted({record.seed for record in found}))
-        self.cells = tuple(dict.fromkeys((record.arm, record.budget) for record in found))
+        self.cells = tuple(dict.fromkeys([*cells, *((record.arm, record.budget) for record in found)]))
+        self.arms = tuple(dict.fromkeys(arm for arm, _ in self.cells))
+        self.seeds = tuple(sorted({*seeds, *(record.seed for record in found)}))
         asked = dict.fromkeys(record.question for record in found) if questions is None else dict.fromkeys(questions)
         self.failed = dict(failed)
         self.incomplete = tuple(
             question
             for question in asked
             if any(
-                record_key(arm, budget, seed, question) not in self._by_key
-                for arm, budget in self.cells
-                for seed in self.seeds
+                (arm, budget, seed, question) not in self._by_key for arm, budget in self.cells for seed in self.seeds
             )
         )
         left_out = set(self.incomplete)
@@ -109,7 +116,7 @@ class Records:
     def get(self, arm: str, budget: int, seed: int, question: str) -> Record:
         """One record; ``KeyError`` says what there is."""
         try:
-            return self._by_key[record_key(arm, budget, seed, question)]
+            return self._by_key[arm, budget, seed, question]
         except KeyError:
             raise KeyError(
                 f"no record of {arm!r} at N = {budget}, seed {seed}, question {question!r}; the arms are "
@@ -149,7 +156,11 @@ class Records:
         """The records of some arms."""
         chosen = set(arms)
         return Records(
-            [record for record in self if record.arm in chosen], [*self.questions, *self.incomplete], self.failed
+            [record for record in self if record.arm in chosen],
+            [*self.questions, *self.incomplete],
+            self.failed,
+            [cell for cell in self.cells if cell[0] in chosen],
+            self.seeds,
         )
 
     def joined(self, other: Records) -> Records:
@@ -158,4 +169,6 @@ class Records:
             [*self, *other],
             list(dict.fromkeys([*self.questions, *self.incomplete, *other.questions, *other.incomplete])),
             {**self.failed, **other.failed},
+            [*self.cells, *other.cells],
+            [*self.seeds, *other.seeds],
         )

@@ -89,7 +89,7 @@ def sweep(
             warn_other_models(arm.strategy, crew.labels)
         header = {"ttscale": FORMAT, "models": crew.labels}
         with Store(resume, header, lambda found: _check_header(found, crew.labels, resume), Record.from_json) as store:
-            failures = Failures()
+            failures, wanted_keys = Failures(), list[str]()
             for pieces in _rounds(arms, seeds, golds, store):
                 for piece in pieces:
                     if piece.key in store.records:
@@ -97,16 +97,13 @@ def sweep(
                 work = crew.work(store, partial(record_data, labels=crew.labels), share_draws)
                 found = run_pieces(in_blocks(pieces), store, work, progress=progress, unit="search")
                 failures.errors.update(found.errors)
-            keys = [
-                record_key(arm.name, budget, seed, gold.id)
-                for arm in arms
-                for budget in arm.budgets or ()
-                for seed in seeds
-                for gold in golds
-            ]
-            records = [store.records[key] for key in keys if key in store.records]
+                wanted_keys += [piece.key for piece in pieces if not piece.probe]
+            records = [store.records[key] for key in wanted_keys if key in store.records]
     _warn(failures)
-    return Records(records, [gold.id for gold in golds], failures.errors)
+    order = {arm.name: place for place, arm in enumerate(arms)}
+    records.sort(key=lambda record: (order[record.arm], record.budget))
+    cells = [(arm.name, budget) for arm in arms for budget in arm.budgets or ()]
+    return Records(records, [gold.id for gold in golds], failures.errors, cells, seeds)
 
 
 def _rounds(
@@ -127,15 +124,24 @@ def _rounds(
         (f"{name}: probe", allocation.probe_of(budget), seed): allocation.strategy
         for name, allocation, budget, seed in batches
     }
-    yield pieces + [_piece(*cell, gold, strategy) for cell, strategy in probes.items() for gold in golds]
+    yield pieces + [
+        replace(_piece(*cell, gold, strategy), probe=True) for cell, strategy in probes.items() for gold in golds
+    ]
     rest: list[Piece] = []
     for name, allocation, budget, seed in batches:
         keys = {gold.id: record_key(f"{name}: probe", allocation.probe_of(budget), seed, gold.id) for gold in golds}
         probed = {id_: store.records[key].difficulty or 0.0 for id_, key in keys.items() if key in store.records}
         shares = allocation.shares(probed, budget)
-        spec = f"{allocation!r} over {len(shares)} questions {_digest(shares)}"
+        among = _digest(shares)
         rest += [
-            replace(_piece(name, budget, seed, gold, allocation.strategy), budget=shares[gold.id], spec=spec)
+            Piece(
+                record_key(name, budget, seed, gold.id, among),
+                gold,
+                (seed, gold.id),
+                allocation.strategy,
+                shares[gold.id],
+                repr(allocation),
+            )
             for gold in golds
             if gold.id in shares
         ]
@@ -201,7 +207,7 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
     outcome = ended.outcome
     winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
     answer = winner.answer if winner else None
-    name, budget, seed, question = json.loads(piece.key)
+    name, budget, seed, question, *among = json.loads(piece.key)
     return Record(
         arm=name,
         strategy=piece.spec,
@@ -216,6 +222,7 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         cost=ended.cost,
         difficulty=_difficulty(piece.strategy, ended),
         note=outcome.note,
+        among=among[0] if among else "",
     ).to_json()
 
 

@@ -1,0 +1,127 @@
+"""Sweeps on a local Ray cluster: the same records as here, models loaded once per worker, a killed worker is no loss.
+
+Starting Ray takes some seconds, so one cluster serves all tests of this file.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from evaluation.worlds import Examiner, Student, problems
+from ttscale._errors import TtscaleError
+from ttscale._requests import Completion, Sample
+from ttscale.evaluation import BatchAllocation, Records, sweep
+from ttscale.strategies import Beam, ComputeOptimalScheduler, WeightedBestOfN
+
+ARMS = {
+    "weighted": WeightedBestOfN(),
+    "beam": Beam(2),
+    "optimal": ComputeOptimalScheduler(),
+    "batch": BatchAllocation(probe=2),
+}
+QUESTIONS = 40
+
+
+class Mortal(Student):
+    """Notes which process loads it; the process that first draws for ``victim`` is killed, the next ones are not."""
+
+    def __init__(self, folder: Path, victim: str = "", lives: int = 1) -> None:
+        super().__init__(cut=0.1)
+        self._folder, self._victim, self._lives = folder, victim, lives
+        (folder / f"loaded-{os.getpid()}-{id(self)}").touch()
+
+    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        if any(request.question.id == self._victim for request in requests):
+            for life in range(self._lives):
+                try:
+                    (self._folder / f"died-{life}").touch(exist_ok=False)
+                except FileExistsError:
+                    continue
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(requests)
+
+
+class Silent(Student):
+    """Fails on one question."""
+
+    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        if any(request.question.id == "q3" for request in requests):
+            raise RuntimeError("not today")
+        return super().sample(requests)
+
+
+def unloadable() -> Student:
+    raise OSError("no such weights")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    import ray
+
+    here = str(Path(__file__).parent.parent)
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}},
+        object_store_memory=80_000_000,
+    )
+    yield
+    ray.shutdown()
+
+
+def on_ray(generator: object, path: Path | None = None) -> Records:
+    return sweep(
+        ARMS,
+        [2, 4],
+        problems(QUESTIONS),
+        generator=generator,
+        verifier=Examiner(),
+        resume=path,
+        executor="ray",
+        workers=2,
+        progress=False,
+    )
+
+
+def here() -> Records:
+    return sweep(ARMS, [2, 4], problems(QUESTIONS), generator=Student(cut=0.1), verifier=Examiner(), progress=False)
+
+
+def test_records_equal_the_local_ones_and_models_are_loaded_once_per_worker(tmp_path: Path) -> None:
+    assert on_ray(partial(Mortal, tmp_path)) == here()
+    assert len(list(tmp_path.glob("loaded-*"))) == 2
+
+
+def test_a_killed_workers_questions_run_again(tmp_path: Path) -> None:
+    assert on_ray(partial(Mortal, tmp_path, "q17"), tmp_path / "sweep.jsonl") == here()
+    assert len(list(tmp_path.glob("died-*"))) == 1
+    assert len(list(tmp_path.glob("loaded-*"))) == 3
+    assert on_ray(partial(Mortal, tmp_path, "q17", 0), tmp_path / "sweep.jsonl") == here()
+
+
+def test_a_question_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="3 Ray workers died of it"):
+        records = on_ray(partial(Mortal, tmp_path, "q17", 99))
+    assert set(records.incomplete) >= {"q17"}
+    assert len(records.questions) >= QUESTIONS - 8
+    assert records.get("beam", 4, 0, "q0") == here().get("beam", 4, 0, "q0")
+
+
+def test_failures_come_back_with_their_question() -> None:
+    with pytest.warns(UserWarning, match=r"q3.*not today"):
+        records = on_ray(Silent())
+    assert records.incomplete == ("q3",)
+
+
+def test_models_that_cannot_be_loaded_are_said_at_once() -> None:
+    with pytest.raises(TtscaleError, match=r"could not load the models: OSError: no such weights$"):
+        on_ray(unloadable)

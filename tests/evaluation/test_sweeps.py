@@ -1,0 +1,293 @@
+"""Sweeps: a record for every search, the same after any kill, with shared draws or without, in several processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import ttscale
+from evaluation.killing import in_other_processes, killed, lines
+from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
+from ttscale._cost import Cost
+from ttscale._requests import Completion, Sample, Score, Verdict
+from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
+from ttscale.strategies import (
+    AdaptiveConsistency,
+    AdaptiveScheduler,
+    Beam,
+    BestOfN,
+    ComputeOptimalScheduler,
+    Lookahead,
+    MajorityVote,
+    Policy,
+    SequentialRevision,
+    WeightedBestOfN,
+)
+
+ARMS = [
+    Arm("majority", MajorityVote()),
+    Arm("best", BestOfN()),
+    Arm("weighted", WeightedBestOfN(), (1, 3, 8)),
+    Arm("beam", Beam(2)),
+    Arm("look", Lookahead(1)),
+    Arm("revise", SequentialRevision(2.0)),
+    Arm("optimal", ComputeOptimalScheduler()),
+    Arm("adaptive", AdaptiveScheduler(first=2)),
+    Arm("consistent", AdaptiveConsistency()),
+    Arm("batch", BatchAllocation(probe=2), (4,)),
+]
+CELLS = [("majority", 2), ("weighted", 8), ("beam", 8), ("batch", 4)]
+
+
+def run(path: Path | None, share: bool = True, generator: Student | None = None, count: int = 5) -> Records:
+    return sweep(
+        ARMS,
+        [2, 8],
+        problems(5)[:count],
+        generator=generator or Student(cut=0.1),
+        verifier=Examiner(),
+        reviser=Pupil(),
+        seeds=(0, 7),
+        resume=path,
+        share_draws=share,
+        progress=False,
+    )
+
+
+def test_a_record_says_what_solve_would() -> None:
+    records = run(None)
+    for arm in ARMS:
+        if isinstance(arm.strategy, BatchAllocation):
+            continue
+        for budget in arm.budgets or (2, 8):
+            for seed in (0, 7):
+                for problem in problems(5):
+                    result = ttscale.solve(
+                        ttscale.Question(problem.id, problem.prompt),
+                        budget,
+                        strategy=arm.strategy,
+                        generator=Student(cut=0.1),
+                        verifier=Examiner(),
+                        reviser=Pupil(),
+                        seed=seed,
+                    )
+                    record = records.get(arm.name, budget, seed, problem.id)
+                    assert record.answer == result.answer
+                    assert record.score == result.score
+                    assert record.correct == (result.answer == problem.answer)
+                    assert record.cost == result.cost
+
+
+def test_there_is_a_record_for_every_arm_budget_seed_and_question() -> None:
+    records = run(None)
+    cells = [(arm.name, budget) for arm in ARMS for budget in arm.budgets or (2, 8)]
+    assert records.cells == tuple(cells)
+    assert records.budgets("weighted") == (1, 3, 8)
+    assert len(records) == len(cells) * 2 * 5
+    assert records.questions == tuple(f"q{i}" for i in range(5))
+    assert records.seeds == (0, 7)
+    assert records.incomplete == ()
+
+
+def test_sharing_draws_changes_no_record_and_saves_most_of_the_work() -> None:
+    alone, together = Student(cut=0.1), Student(cut=0.1)
+    assert run(None, share=False, generator=alone) == run(None, share=True, generator=together)
+    assert together.drawn < 0.6 * alone.drawn
+
+
+@pytest.mark.parametrize("moment", range(10))
+def test_a_killed_sweep_goes_on_and_ends_with_the_same_records(tmp_path: Path, moment: int) -> None:
+    """Killed at three random moments in a row, each of them inside or next to a write, then left to finish."""
+    path = tmp_path / "sweep.jsonl"
+    for again in range(3):
+        assert killed(run, path, moment=moment + 10 * again) in (0, -9)
+    assert 0 < lines(path) < 1 + len(run(None)) + 2 * 5  # the probes of the batch allocation are in the file too
+    assert run(path) == run(None)
+    assert set(load_records(path)) >= set(run(None))
+
+
+def test_what_is_there_is_not_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    first = run(path)
+    before = path.read_bytes()
+    student = Student(cut=0.1)
+    assert run(path, generator=student) == first
+    assert (student.drawn, path.read_bytes()) == (0, before)
+
+
+def test_processes_share_the_work(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    in_other_processes(run, *[(path,)] * 3)
+    assert run(path) == run(None)
+    keys = [record.key for record in load_records(path)]
+    assert len(keys) == lines(path) - 1
+
+
+def test_a_failing_question_is_left_out_everywhere_named_and_tried_again(tmp_path: Path) -> None:
+    class Moody(Student):
+        calm = False
+
+        def _one(self, request: Sample) -> Completion:
+            if request.question.id == "q2" and not self.calm:
+                raise RuntimeError("not today")
+            return super()._one(request)
+
+    path = tmp_path / "sweep.jsonl"
+    moody = Moody(cut=0.1)
+    with pytest.warns(UserWarning, match=r"searches failed and are left out; the first, .*not today"):
+        records = run(path, generator=moody)
+    assert records.questions == ("q0", "q1", "q3", "q4")
+    assert records.incomplete == ("q2",)
+    assert all('"q2"' in key for key in records.failed)
+    assert records.correct("majority", 8).shape == (4, 2)
+    moody.calm = True
+    again = run(path, generator=moody)
+    assert again.only(["beam"]) == run(None).only(["beam"])
+    assert again.incomplete == ()
+
+
+def test_a_failing_verifier_is_no_wrong_answer() -> None:
+    class Broken(Examiner):
+        def score(self, requests: Sequence[Score]) -> list[Verdict]:
+            raise ValueError("out of red ink")
+
+    with pytest.warns(UserWarning, match="out of red ink"):
+        records = sweep(["best_of_n"], [2], problems(2), generator=Student(), verifier=Broken(), progress=False)
+    assert (len(records), records.questions, records.incomplete) == (0, (), ("q0", "q1"))
+
+
+def test_another_strategy_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+
+    def one(strategy: ttscale.Strategy, count: int = 2, **models: object) -> Records:
+        given = {"generator": Student(), "verifier": Examiner()} | models
+        return sweep({"mine": strategy}, [2], problems(2)[:count], resume=path, progress=False, **given)  # type: ignore[arg-type]
+
+    one(Beam(2))
+    with pytest.raises(ValueError, match=r"arm 'mine' with the strategy Beam\(width=2.*give the arm another name"):
+        one(Beam(4))
+    other = type("Other", (Student,), {"name": "other"})()
+    with pytest.raises(ValueError, match=r"made with the generator 'student', and this run has 'other'"):
+        one(Beam(2), generator=other)
+    changed = [Problem("q0", "0.5 of 9", "109")]
+    with pytest.raises(ValueError, match="question 'q0' with another text or reference answer"):
+        sweep({"mine": Beam(2)}, [2], changed, generator=Student(), verifier=Examiner(), resume=path, progress=False)
+
+
+def test_a_model_that_joined_later_is_told_apart_too(tmp_path: Path) -> None:
+    """The header knows the models of the first run only; every record knows its own."""
+    path = tmp_path / "sweep.jsonl"
+
+    def one(name: str, reviser: Pupil) -> None:
+        sweep([name], [2], problems(2), generator=Student(), reviser=reviser, resume=path, progress=False)
+
+    one("majority_vote", Pupil())
+    one("sequential_revision", Pupil())
+    with pytest.raises(ValueError, match="that other models made"):
+        one("sequential_revision", type("Other", (Pupil,), {"name": "other"})())
+
+
+def test_more_questions_may_join_later(tmp_path: Path) -> None:
+    """A batch allocation depends on all its questions: its records are made anew, the others are kept."""
+    path = tmp_path / "sweep.jsonl"
+    few = run(path, count=4)
+    student = Student(cut=0.1)
+    assert run(path, generator=student) == run(None)
+    assert student.drawn < 0.5 * 735
+    assert run(path, count=4) == few
+
+
+def test_a_verifier_says_how_its_scores_aggregate() -> None:
+    examiner = Examiner()
+    examiner.aggregate = "min"  # type: ignore[attr-defined]
+    records = sweep({"named": "best_of_n", "made": BestOfN()}, [4], problems(2), generator=Student(), verifier=examiner)
+    assert {record.arm: record.strategy for record in records} == {
+        "named": "BestOfN(aggregate='min')",
+        "made": "BestOfN(aggregate='last')",
+    }
+
+
+def test_a_policy_for_other_models_warns() -> None:
+    policy = Policy((), (1,), ((WeightedBestOfN(),),), provenance={"models": {"generator": "somebody else"}})
+    with pytest.warns(UserWarning, match=r"fitted for other models: generator 'somebody else', not 'student'"):
+        sweep({"s": ComputeOptimalScheduler(policy)}, [2], problems(1), generator=Student(), verifier=Examiner())
+    with pytest.warns(UserWarning, match=r"fitted for other models: generator 'somebody else', not 'student'"):
+        ttscale.solve("0.5 of 1", 2, strategy=ComputeOptimalScheduler(policy), generator=Student(), verifier=Examiner())
+    own = Policy((), (1,), ((WeightedBestOfN(),),), provenance={"models": {"generator": "student"}})
+    sweep({"s": ComputeOptimalScheduler(own)}, [2], problems(1), generator=Student(), verifier=Examiner())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"strategies": []}, "strategies must be"),
+        ({"strategies": "beam"}, "strategies must be"),
+        ({"strategies": ["beem"]}, "did you mean beam"),
+        ({"strategies": [Arm("a", Beam()), Arm("a", BestOfN())]}, "two arms are called 'a'"),
+        ({"strategies": [Arm("a", Beam(), ())]}, "has no budget"),
+        ({"strategies": ["sequential_revision"]}, "needs a reviser"),
+        ({"budgets": []}, "has no budget"),
+        ({"budgets": [0]}, "budget must be an integer from 1"),
+        ({"seeds": ()}, "seeds must be distinct"),
+        ({"seeds": (1, 1)}, "seeds must be distinct"),
+        ({"executor": "dask"}, 'executor must be "local" or "ray"'),
+        ({"problems": []}, "there are no problems"),
+        ({"problems": [("a", "1"), ("a", "1")]}, "has the id .* which an earlier one has too"),
+        ({"problems": [Problem("x", "2 of 1", "1"), Problem("x", "3 of 1", "1")]}, "has the id 'x', which an earlier"),
+        ({"problems": [Problem("x", "2 of 1", "")]}, r"problem 1 \(id 'x'\): the reference answer '' cannot be read"),
+        ({"problems": [Problem("x", "2 of 1", "\\frac{1}{")]}, "cannot be read: its braces"),
+        ({"problems": [Problem("x", "2 of 1", "first this\nthen that")]}, "it states no final answer"),
+        ({"problems": [Problem("x", " ", "1")]}, "has no question"),
+        ({"problems": [("a", 5)]}, "a reference answer must be a text"),
+        ({"problems": [{"question": "a"}]}, "must have the fields id, prompt and answer"),
+        ({"generator": 5}, "generator must be an object with a method sample"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], said: str) -> None:
+    given: dict[str, object] = {
+        "strategies": ["beam"],
+        "budgets": [2],
+        "problems": problems(2),
+        "generator": Student(),
+        "verifier": Examiner(),
+    }
+    with pytest.raises(ValueError, match=said):
+        sweep(**(given | arguments))  # type: ignore[arg-type]
+
+
+def test_records_go_through_json() -> None:
+    for record in run(None):
+        assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+def test_tables() -> None:
+    def record(arm: str, seed: int, question: str, correct: bool, tokens: int) -> Record:
+        return Record(arm, arm, 4, seed, question, "d", "m", "1", 0.5, correct, Cost(sampled_tokens=tokens))
+
+    right = {"a": [True, True, False], "b": [False, True, False]}
+    records = Records(
+        record(arm, seed, f"q{i}", own[i] and (seed == 0 or i == 1), 10 + i)
+        for arm, own in right.items()
+        for seed in (0, 1)
+        for i in range(3)
+    )
+    assert records.correct("a", 4).tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert records.accuracy("a", 4).value == pytest.approx(0.5)
+    assert records.gain(("a", 4), ("b", 4)).value == pytest.approx(1 / 6)
+    assert records.gain(("a", 4), ("b", 4), ["q1", "q2"]).value == 0
+    assert records.mean_cost("b", 4)["sampled_tokens"] == 11
+    assert records.only(["b"]).arms == ("b",)
+    assert records.only(["b"]).joined(records.only(["a"])) == records
+    with pytest.raises(KeyError, match="no record of 'c' at N = 4"):
+        records.get("c", 4, 0, "q0")
+
+
+def test_questions_without_all_records_are_left_out_of_every_table() -> None:
+    full = [record for record in run(None) if record.arm in ("majority", "beam")]
+    holed = [r for r in full if (r.arm, r.budget, r.seed, r.question) != ("beam", 8, 7, "q1")]
+    records = Records(holed, [f"q{i}" for i in range(5)])
+    assert records.incomplete == ("q1",)
+    assert records.correct("majority", 2).shape == (4, 2)
