@@ -54,6 +54,8 @@ class Row:
     cut: int | None = None
     """Characters of the new text to keep, where a stop string ended it."""
     error: Exception | None = None
+    eos: tuple[int, float] | None = None
+    """The end-of-sequence token drawn, and its log-probability."""
     sampled: int = 0
     """Tokens drawn, the end-of-sequence token included (``tokens`` leaves it out)."""
     cached: int | None = None
@@ -245,6 +247,7 @@ class Decoder:
         row.sampled += 1
         if token in self._model.eos_ids:
             row.finish = "stop"
+            row.eos = (token, logprob)
             return
         row.tokens.append(token)
         row.logprobs.append(logprob)

@@ -13,7 +13,7 @@ from ttscale._errors import RoleError
 from ttscale._requests import Completion, Revise, Sample
 from ttscale._types import Candidate, Step
 from ttscale.hf.decode import Decoder, Draw, Row, before_step
-from ttscale.hf.model import HFModel
+from ttscale.hf.model import HFModel, step_names
 from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
@@ -111,7 +111,26 @@ class Sampler:
             flops=row.ran_flops + forwarded,
             seconds=row.seconds,
         )
-        return Completion(tuple(_steps(self.settings.text, row)), row.finish, cost)
+        steps = tuple(_steps(self.settings.text, row))
+        if self.model.drawn is not None:
+            self._remember(row, steps)
+        return Completion(steps, row.finish, cost)
+
+    def _remember(self, row: Row, steps: Sequence[Step]) -> None:
+        """Note the steps' log-probabilities, so that a verifier which reads this model need not run them."""
+        drawn = self.model.drawn
+        if drawn is None or not steps or row.cut is not None:
+            return
+        ids, spans, sums = list(row.draw.context), [], []
+        for step in steps:
+            spans.append((len(ids), len(ids) + len(step.tokens)))
+            sums.append(step.logprob or 0.0)
+            ids += step.tokens
+        if row.eos is not None:
+            ids.append(row.eos[0])
+            spans[-1] = (spans[-1][0], len(ids))
+            sums[-1] += row.eos[1]
+        drawn.update(zip(step_names(ids, spans), sums, strict=True))
 
 
 def step_ids(tokenizer: Any, step: Step) -> list[int]:

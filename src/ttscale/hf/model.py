@@ -6,10 +6,13 @@ sampling, prompts.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import transformers
@@ -17,6 +20,9 @@ from torch import nn
 
 from ttscale._cost import forward_flops
 from ttscale.hf.prompts import read_settings
+
+Span: TypeAlias = tuple[int, int]
+"""Where a step begins and ends in token ids."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,6 +61,8 @@ class HFModel:
         """Why the fast path does not serve this model, once it was tried; None where it does."""
         self.fast: Any = None
         """What the fast path keeps for this model (``backend.Fast``), shared by its roles; None until it was tried."""
+        self.drawn: OrderedDict[bytes, float] | None = None
+        """Log-probabilities of steps by ``step_names``, once something asks for them; a generator adds what it drew."""
         self.forwarded_tokens = 0
         """Tokens run through the model so far, by every role that shares it."""
         self.settings: dict[str, Any] = {}
@@ -191,3 +199,15 @@ def _attention_width(config: Any) -> int:
     heads = int(getattr(config, "num_attention_heads", 0))
     size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
     return int(config.num_hidden_layers) * heads * int(size)
+
+
+def step_names(ids: Sequence[int], spans: Sequence[Span]) -> list[bytes]:
+    """A name for each span's log-probability: it depends on where the span begins and on the ids up to its end."""
+    if not spans:
+        return []
+    digest = hashlib.blake2b(array("q", ids[: spans[0][0]]).tobytes(), digest_size=16)
+    names = []
+    for begin, end in spans:
+        digest.update(array("q", ids[begin:end]).tobytes())
+        names.append(digest.digest() + begin.to_bytes(4, "little"))
+    return names

@@ -1,122 +1,144 @@
 """The implicit process reward: the running log-likelihood ratio of two language models (arXiv 2412.01981).
 
-Knows: two ``HFModel``s over one tokenizer and the calibration. Must not know: search.
+Knows: two ``HFModel``s over one tokenizer and the calibration. Must not know: search, how likelihoods are computed.
 
-With one model trained on correct solutions only and the generator as reference, Bayes gives
-p(step | prefix, correct) / p(step | prefix) = V(prefix + step) / V(prefix): the sum of log-ratios up to a step is that
-step's log-value relative to the question's. It is calibrated to [0, 1] by ``sigmoid(bias + scale * sum)``; ``scale``
-and ``bias`` come from ``ttscale_verifier.json`` beside the correct-only model, ``{"scale": 1.0, "bias": 0.0}``.
+With a model of right solutions and the generator as reference, Bayes gives
+p(step | prefix, right) / p(step | prefix) = V(prefix + step) / V(prefix): the running sum of log-ratios is a process
+reward. The score of a step is ``sigmoid(scale * sum over the tokens so far of [log p - w log p_reference] + bias)``;
+the last step of a finished solution includes the end-of-sequence token. ``ttscale_verifier.json`` beside the model
+holds ``{"kind": "implicit", "reference": "../generator", "reference_weight": w, "scale": 1.0, "bias": 0.0}``, every
+field optional; with w = 0 the reference is neither loaded nor run. With ``"attempts": true`` the model reads the
+earlier attempts of a revision in its context, else the bare question.
 """
 
 from __future__ import annotations
 
 import math
-import time
+import os
 from collections.abc import Sequence
-
-import torch
+from pathlib import Path
+from typing import Any
 
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Score, Verdict
-from ttscale.hf.generator import UNSET as _UNSET
-from ttscale.hf.generator import Sampler, Settings
+from ttscale._select import Aggregate
+from ttscale.hf.generator import step_ids
 from ttscale.hf.model import HFModel
-from ttscale.hf.prompts import PromptFormat, read_settings
+from ttscale.hf.prompts import PromptFormat, encode, read_settings
+from ttscale.hf.verifiers.likelihood import Likelihood, Spent
 
-BATCH = 32
+DIGITS = 5
+"""Scores are rounded to this: in fp32 the sums carry rounding noise that depends on what ran in the same batch."""
 
 
 class ImplicitVerifier:
-    """One score per step from the log-likelihoods of ``model`` against ``reference``.
+    """One score per step from the log-likelihoods of ``model`` against ``reference``, which share one tokenizer.
 
-    Both must share one tokenizer. ``scale`` and ``bias`` default to the model's ``ttscale_verifier.json``.
+    What is left out comes from the model's ``ttscale_verifier.json``, the reference included (``reference_weight`` is 1
+    where nothing says otherwise). A model used by several roles should be one ``HFModel``: what a generator has drawn
+    from it is then not run again.
     """
+
+    aggregate: Aggregate = "last"
 
     def __init__(
         self,
         model: HFModel | str,
-        reference: HFModel | str,
+        reference: HFModel | str | None = None,
         *,
         scale: float | None = None,
         bias: float | None = None,
+        reference_weight: float | None = None,
+        attempts: bool | None = None,
         prompt: PromptFormat | None = None,
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
-        self.reference = reference if isinstance(reference, HFModel) else HFModel(reference)
         own = read_settings(self.model.name, "ttscale_verifier.json")
         self.scale = float(own.get("scale", 1.0) if scale is None else scale)
         self.bias = float(own.get("bias", 0.0) if bias is None else bias)
+        weight = own.get("reference_weight", 1.0) if reference_weight is None else reference_weight
+        self.reference_weight = float(weight)
+        self.attempts = bool(own.get("attempts", False) if attempts is None else attempts)
+        self.reference: HFModel | None = None
+        if self.reference_weight:
+            self.reference = _reference(self.model, reference, own.get("reference"))
+        self._models = [(1.0, Likelihood(self.model))]
+        if self.reference is not None:
+            self._models.append((-self.reference_weight, Likelihood(self.reference)))
+        self._limit = min(m.context_length for m in (self.model, self.reference) if m is not None)
+        form = self.model.settings.get("prompt", {})
+        self._prompt = PromptFormat.from_json(form) if prompt is None else prompt
         self.name = f"implicit({self.model.name})"
         self.worker = self.model.worker
-        self._sampler = Sampler(self.model, Settings(self.model, _UNSET, None, _UNSET, _UNSET, _UNSET, None, prompt))
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
-        """One verdict per request, one probability per step."""
-        began = time.perf_counter()
-        sequences = [self._ids(request) for request in requests]
-        distinct = sorted({ids for ids, _ in sequences}, key=len)
-        ratios: dict[tuple[int, ...], list[float]] = {}
-        for begin in range(0, len(distinct), BATCH):
-            batch = distinct[begin : begin + BATCH]
-            ratios.update(zip(batch, self._ratios(batch), strict=True))
-        paid: set[tuple[int, ...]] = set()
-        verdicts: list[Verdict] = []
-        for request, (ids, ends) in zip(requests, sequences, strict=True):
-            scores = []
-            for end in ends:
-                total = math.fsum(ratios[ids][ends[0][0] - 1 : end[1] - 1])
-                scores.append(self._calibrate(total, request))
-            fresh = ids not in paid
-            paid.add(ids)
-            cost = Cost(
-                verifier_tokens=2 * len(ids) if fresh else 0,
-                flops=sum(m.flops(len(ids), 0, len(ids)) for m in (self.model, self.reference)) if fresh else 0.0,
-                seconds=(time.perf_counter() - began) / len(requests) if len(verdicts) == 0 else 0.0,
-            )
-            verdicts.append(Verdict(tuple(scores), cost))
-        return verdicts
+        """One verdict per request, a probability for each step."""
+        sequences = [self._encode(request) for request in requests]
+        sums = [[0.0] * len(spans) for _, spans in sequences]
+        spent = [Cost()] * len(requests)
+        for weight, likelihood in self._models:
+            found, costs = likelihood.steps(sequences)
+            sums = [
+                [total + weight * value for total, value in zip(*pair, strict=True)]
+                for pair in zip(sums, found, strict=True)
+            ]
+            spent = [cost + _cost(more) for cost, more in zip(spent, costs, strict=True)]
+        return [
+            Verdict(tuple(self._calibrated(own, request)), cost)
+            for request, own, cost in zip(requests, sums, spent, strict=True)
+        ]
 
-    def _ids(self, request: Score) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        """All tokens of the candidate with its context, and where each step begins and ends in them."""
-        candidate = request.candidate
+    def _encode(self, request: Score) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """The question's and the solution's tokens, and where each step begins and ends in them."""
+        candidate, tokenizer = request.candidate, self.model.tokenizer
+        where = f"candidate {candidate.key} of question {candidate.question.id}"
         if not candidate.steps:
-            raise RoleError(f"cannot score the empty candidate {candidate.key} of question {candidate.question.id}")
-        root = type(candidate)(candidate.question, candidate.key, (), "open", candidate.attempts)
-        ids = list(self._sampler.prefix(root)[1])
+            raise RoleError(f"cannot score a candidate without steps: {where}")
+        attempts = [attempt.text for attempt in candidate.attempts if attempt.steps] if self.attempts else []
+        ids = encode(tokenizer, self._prompt, candidate.question.prompt, attempts)
+        if not ids:
+            raise RoleError(f"the prompt of {where} has no tokens, so its first step cannot be scored")
         spans = []
         for step in candidate.steps:
             begin = len(ids)
-            if step.tokens or not step.text:
-                ids += step.tokens
-            else:
-                ids += self.model.tokenizer(step.text, add_special_tokens=False)["input_ids"]
+            ids += step_ids(tokenizer, step)
             spans.append((begin, len(ids)))
-        if candidate.finish == "stop" and self.model.tokenizer.eos_token_id is not None:
-            ids.append(self.model.tokenizer.eos_token_id)
+        if candidate.finish == "stop" and tokenizer.eos_token_id is not None:
+            ids.append(tokenizer.eos_token_id)
             spans[-1] = (spans[-1][0], len(ids))
-        if len(ids) > min(self.model.context_length, self.reference.context_length):
-            raise RoleError(
-                f"candidate {candidate.key} of question {candidate.question.id} is {len(ids)} tokens long, "
-                "more than the verifier reads"
-            )
+        if len(ids) > self._limit:
+            raise RoleError(f"{where} is {len(ids)} tokens long; the verifier reads at most {self._limit}")
         return tuple(ids), spans
 
-    @torch.inference_mode()
-    def _ratios(self, batch: Sequence[tuple[int, ...]]) -> list[list[float]]:
-        """For every sequence the log-ratio of each token but the first, in fp32."""
-        width = max(map(len, batch))
-        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in batch], device=self.model.device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in batch], device=self.model.device)
-        logs = []
-        for model in (self.model, self.reference):
-            logits = model.module(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
-            logs.append(logits.log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0].double())
-        ratio = (logs[0] - logs[1]).tolist()
-        return [row[: len(ids) - 1] for row, ids in zip(ratio, batch, strict=True)]
+    def _calibrated(self, steps: list[float], request: Score) -> list[float]:
+        scores, total = [], 0.0
+        for step in steps:
+            total += step
+            if not math.isfinite(total):
+                raise RoleError(
+                    f"the log-likelihood of candidate {request.key} of question {request.question.id} is {total}: "
+                    "broken weights, or tokens the verifier gives no probability"
+                )
+            x = self.bias + self.scale * total
+            scores.append(round(1 / (1 + math.exp(-x)) if x > -700 else 0.0, DIGITS))
+        return scores
 
-    def _calibrate(self, total: float, request: Score) -> float:
-        if not math.isfinite(total):
-            raise RoleError(f"the likelihood ratio of candidate {request.key} of {request.question.id} is {total}")
-        x = self.bias + self.scale * total
-        return round(1 / (1 + math.exp(-x)) if x > -700 else 0.0, 6)
+    def __repr__(self) -> str:
+        return f"ImplicitVerifier({self.model.name!r})"
+
+
+def _reference(model: HFModel, reference: HFModel | str | None, saved: Any) -> HFModel:
+    """The reference that was given, else the one the checkpoint names (relative to its folder, or an id)."""
+    if isinstance(reference, HFModel):
+        return reference
+    if reference is None:
+        if not saved:
+            raise ValueError(f"{model.name!r} does not say what it is to be compared with: give reference=")
+        beside = Path(model.name) / str(saved)
+        reference = os.fspath(beside) if beside.is_dir() else str(saved)
+    return HFModel(reference)
+
+
+def _cost(spent: Spent) -> Cost:
+    return Cost(verifier_tokens=spent.tokens, flops=spent.flops, seconds=spent.seconds)
