@@ -37,10 +37,12 @@ def _load(role: Role, obj: Any, models: dict[str, HFModel]) -> Any:
         from ttscale import reference
 
         return reference.load(role)
-    from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier
+    from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier, ImplicitVerifier
+    from ttscale.hf.prompts import read_settings
 
     if role == "verifier":
-        return HFVerifier(obj)
+        implicit = read_settings(obj, "ttscale_verifier.json").get("kind") == "implicit"
+        return ImplicitVerifier(obj) if implicit else HFVerifier(obj)
     if obj not in models:
         models[obj] = HFModel(obj)
     return HFGenerator(models[obj]) if role == "generator" else HFReviser(models[obj])

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from training.conftest import make_tokenizer, save_model
+from ttscale._models import load_roles
 from ttscale.hf import HFVerifier, ImplicitVerifier
 from ttscale.training.examples import StepExample, relabel
 from ttscale.training.implicit import train_implicit_prm
@@ -59,6 +60,16 @@ def test_it_ranks_solutions_and_values_prefixes(implicit):
     bad = [s[0] for s, e in zip(scores, DATA, strict=True) if e.steps[0] == "bad\n"]
     assert sum(good) / len(good) > sum(bad) / len(bad) + 0.15
     assert implicit.measured["pair_accuracy"] > 0.95
+
+
+def test_it_is_served_from_its_folder_alone(implicit):
+    """The folder names its reference, and ``solve(verifier="folder")`` knows what kind of verifier it is."""
+    (loaded,) = load_roles({"verifier": str(implicit.path)}, ["verifier"]).values()
+    assert isinstance(loaded, ImplicitVerifier)
+    given = ImplicitVerifier(str(implicit.path), implicit.base)
+    assert verifier_scores(loaded, DATA[:4]) == verifier_scores(given, DATA[:4])
+    with pytest.raises(ValueError, match="is an implicit verifier; load it with"):
+        HFVerifier(str(implicit.path))
 
 
 def test_what_is_served_is_the_calibrated_log_ratio(implicit):

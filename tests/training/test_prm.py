@@ -190,6 +190,22 @@ def test_other_architectures_are_refused(toy, tmp_path):
         train_prm(tmp_path / "nowhere", toy, tmp_path / "out", progress=False)
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2", "gpt_neox"])
+def test_other_decoders_train_and_are_served(kind, toy, tmp_path):
+    """A head called "classifier", tied embeddings, learned positions: the served scores are the model's own."""
+    tokenizer = make_tokenizer()
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 32}
+    sizes |= {"num_key_value_heads": 2} if kind == "qwen2" else {}
+    config = transformers.AutoConfig.for_model(kind, vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, **sizes)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    recipe = Recipe(learning_rate=1e-3, batch=64, micro_batch=16, epochs=1, evaluate_every=5)
+    result = train_prm(tmp_path / "base", toy[:80], tmp_path / "prm", recipe=recipe, calibrated=False, progress=False)
+    _, held_out = split_questions(toy[:80], recipe.held_out, recipe.seed)
+    served = verifier_scores(HFVerifier(str(result.path)), held_out)
+    assert loss_of(served, held_out) == pytest.approx(result.validation_loss, abs=1e-4)
+
+
 def test_another_models_folder_is_not_overwritten(base, toy, tmp_path):
     folder = save_model(tmp_path / "mine", make_tokenizer())
     with pytest.raises(ValueError, match="already holds a model that was not trained here"):

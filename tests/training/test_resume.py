@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,6 +117,25 @@ def test_a_full_disk_keeps_the_last_checkpoint(base, whole, tmp_path, monkeypatc
     assert error.value.errno == errno.ENOSPC
     train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
     assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EACCES, "Permission denied"), False),
+        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (RuntimeError("out of memory"), False),
+    ],
+)
+def test_a_full_disk_is_known_by_errno_or_by_its_words(error, full, tmp_path):
+    assert _fit.disk_is_full(error, tmp_path) is full
+
+
+def test_a_full_disk_is_known_by_its_fullness(tmp_path, monkeypatch):
+    """torch says only "unexpected pos" when it cannot write."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    assert _fit.disk_is_full(RuntimeError("unexpected pos 149888 vs 149780"), tmp_path)
 
 
 def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,10 @@ def fit(
     try:
         if last is None or not _over(_curve_in(last), recipe):
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except Exception as error:
+        if disk_is_full(error, folder):
             raise OSError(
-                error.errno,
+                errno.ENOSPC,
                 "The disk is full; the last complete checkpoint is safe. Make room and start again with the same "
                 "arguments: it goes on from there",
                 str(folder),
@@ -120,16 +121,23 @@ def _curve_in(checkpoint: Path) -> tuple[Evaluation, ...]:
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end (its state is written last)."""
+    """The newest checkpoint that was written to its end (its state is written last); torn ones are removed."""
     complete = []
     for path in folder.glob("checkpoint-*"):
         try:
-            step = int(path.name.split("-")[1])
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            shutil.rmtree(path)
             continue
-        complete.append((step, path))
+        complete.append((int(path.name.split("-")[1]), path))
     return max(complete)[1] if complete else None
+
+
+def disk_is_full(error: Exception, folder: Path) -> bool:
+    """Whether an error came of a full disk; torch and safetensors say so in words of their own."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left" in str(error) or shutil.disk_usage(folder).free < 1 << 16
 
 
 def _arguments(recipe: Recipe, examples: int, folder: Path, progress: bool) -> TrainingArguments:

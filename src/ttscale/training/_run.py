@@ -6,6 +6,7 @@ while training goes on; when the record ``ttscale_training.json`` is there, the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 import transformers
 
-from ttscale.training._fit import Evaluation, Feature, fit
+from ttscale.training._fit import Evaluation, Feature, disk_is_full, fit
 from ttscale.training._models import Task, architecture_of, device, load_model, load_trained, pad_id, saved_dtype
 from ttscale.training._objectives import Objective
 from ttscale.training.problems import WithQuestion, fingerprints
@@ -115,9 +116,19 @@ def run(
     went = fit(model, data.training, data.held_out, objective, recipe, checkpoints, pad_id(tokenizer), progress)
     del model
     trained = load_trained(base, went.checkpoint, task, recipe).to(device())
-    measured = finish(trained, folder)
-    trained.to(saved_dtype(base)).save_pretrained(str(folder))
-    tokenizer.save_pretrained(str(folder))
+    try:
+        measured = finish(trained, folder)
+        trained.to(saved_dtype(base)).save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+    except Exception as error:
+        if disk_is_full(error, folder):
+            raise OSError(
+                errno.ENOSPC,
+                "The disk is full; training is done and its checkpoint is safe. Make room and start again with the "
+                "same arguments: the model is then saved",
+                str(folder),
+            ) from error
+        raise
     chosen = went.curve[went.chosen]
     result = TrainingResult(
         path=folder,

@@ -95,7 +95,9 @@ def train_implicit_prm(
         values = [value for values in ratios for value in values]
         outcomes = [float(bool(row.example.correct)) for row in validated for _ in row.reads]
         calibration = calibrate(values, outcomes, start.scale, step_weights(ratios)) or start
-        content = {"kind": "implicit", "reference": os.fspath(reference), **asdict(calibration)}
+        attempts = any(row.example.attempts for row in (*trained, *validated))
+        content = {"kind": "implicit", "reference": _seen_from(folder, reference), "attempts": attempts}
+        content |= asdict(calibration)
         (folder / FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
         write_settings(folder, saved)
         return measured(validated, ratios, calibration)
@@ -129,6 +131,11 @@ def _running_ratio(row: Row, after: Sequence[float], before: Sequence[float]) ->
     totals = list(accumulate(a - b for a, b in zip(after, before, strict=True)))
     context = len(row.feature["input_ids"]) - len(totals)
     return [totals[position - context] for position in row.reads]
+
+
+def _seen_from(folder: Path, reference: str | os.PathLike[str]) -> str:
+    """The reference as the checkpoint names it: relative to its own folder, or a hub id."""
+    return os.path.relpath(reference, folder) if os.path.isdir(reference) else os.fspath(reference)
 
 
 def _check_same_tokens(tokenizer: Any, base: str | os.PathLike[str], reference: str | os.PathLike[str]) -> None:

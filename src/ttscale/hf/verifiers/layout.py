@@ -4,12 +4,11 @@ Knows: text, tokenizers, the JSON a verifier's checkpoint carries. Must not know
 
 ``ttscale_verifier.json`` lies beside the weights; every field may be left out::
 
-    {"kind": "prm", "separator": "\\n", "attempts": false, "prompt": {"chat": false, "template": "{question}\\n"},
-     "scale": 1.0, "bias": 0.0}
+    {"kind": "prm", "separator": "\\n", "attempts": false, "prompt": {"chat": false, "template": "{question}\\n"}}
 
 ``prompt`` holds the fields of ``PromptFormat``; ``"template"`` alone is short for a plain prompt with that template.
-``kind`` is "prm" (a score per step), "orm" (one score, after the last step) or "implicit" (log-likelihood ratio; the
-only one that uses ``scale`` and ``bias``). With ``attempts`` the earlier attempts of a revision stand in the prompt.
+``kind`` is "prm" (a score per step) or "orm" (one score, after the last step). With ``attempts`` the earlier attempts
+of a revision stand in the prompt. (Kind "implicit" is another kind of checkpoint: see ``implicit.py``.)
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ttscale.hf.prompts import encode, read_settings
 from ttscale.prompts import PromptFormat
 
-Kind: TypeAlias = Literal["prm", "orm", "implicit"]
+Kind: TypeAlias = Literal["prm", "orm"]
 FILE = "ttscale_verifier.json"
 
 
@@ -36,8 +35,6 @@ class VerifierFormat:
     prompt: PromptFormat = PromptFormat(chat=False)
     attempts: bool = False
     """Whether the earlier attempts of a revision are shown, as the reviser saw them."""
-    scale: float = 1.0
-    bias: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -49,9 +46,11 @@ class VerifierFormat:
     def from_json(data: dict[str, Any]) -> VerifierFormat:
         """The format in a parsed ``ttscale_verifier.json``; unknown names are a ``ValueError``."""
         settings = dict(data)
+        if settings.get("kind") == "implicit":
+            raise ValueError("this checkpoint is an implicit verifier; load it with ttscale.hf.ImplicitVerifier")
         template = settings.pop("template", None)
         prompt = {"chat": False} | ({} if template is None else {"template": template}) | settings.pop("prompt", {})
-        unknown = sorted(set(settings) - {"kind", "separator", "attempts", "scale", "bias"})
+        unknown = sorted(set(settings) - {"kind", "separator", "attempts"})
         if unknown:
             raise ValueError(f"unknown setting {unknown[0]!r} in {FILE}")
         return VerifierFormat(prompt=PromptFormat.from_json(prompt), **settings)

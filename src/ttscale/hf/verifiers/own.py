@@ -25,7 +25,7 @@ class Own:
     def __init__(self, model: HFModel, form: VerifierFormat) -> None:
         self._tokenizer: Any = model.tokenizer
         self._form = form
-        score = getattr(model.module, "score", None)
+        score = getattr(model.module, "score", getattr(model.module, "classifier", None))  # GPT-2's is a classifier
         if score is None or score.weight.shape[0] != 2:
             raise ValueError(f"{model.name!r} has no head with two labels, which a verifier trained by ttscale has")
         self.head = LinearHead((score.weight, score.bias))
