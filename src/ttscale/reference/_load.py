@@ -25,10 +25,19 @@ def load(role: Role) -> Any:
 
 @cache
 def _model(name: str) -> HFModel:
+    from transformers.utils import logging
+
     from ttscale.hf import HFModel
     from ttscale.reference import path
 
-    return HFModel(str(path(name)))
+    # These load in a moment; transformers' progress bars would be most of what a first user sees.
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return HFModel(str(path(name)))
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def scheduler() -> ComputeOptimalScheduler:
