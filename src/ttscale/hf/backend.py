@@ -30,7 +30,16 @@ class Fast:
 
 
 def fast(model: HFModel) -> Fast | None:
-    """The model's shared KV and modules, or None when only its own forward is right. Tested once per model."""
+    """The model's shared KV and modules, or None when only its own forward is right.
+
+    Tested once per model, and again when its weights were changed in place; what was cached of the old ones is dropped.
+    """
+    version = model.weights_version()
+    if version != model.fast_version:
+        model.fast = model.plain_because = None
+        model.fast_version = version
+        if model.drawn is not None:
+            model.drawn.clear()
     if model.fast is None and model.plain_because is None:
         if model.shared_kv:
             try:

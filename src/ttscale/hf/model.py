@@ -61,6 +61,7 @@ class HFModel:
         """Why the fast path does not serve this model, once it was tried; None where it does."""
         self.fast: Any = None
         """What the fast path keeps for this model (``backend.Fast``), shared by its roles; None until it was tried."""
+        self.fast_version = 0
         self.drawn: OrderedDict[bytes, float] | None = None
         """Log-probabilities of steps by ``step_names``, once something asks for them; a generator adds what it drew."""
         self.forwarded_tokens = 0
@@ -91,8 +92,8 @@ class HFModel:
         self.context_length = _context_length(self.config, tokenizer)
         self.eos_ids = _eos_ids(self.module, tokenizer)
         head = self.module.get_output_embeddings() if hasattr(self.module, "get_output_embeddings") else None
-        total = sum(weights for _, weights in _matrices(self.module))
-        self.head_parameters = 0 if head is None else sum(weights for _, weights in _matrices(head))
+        total = sum(_matrices(self.module, self.config))
+        self.head_parameters = 0 if head is None else sum(_matrices(head, self.config))
         self.body_parameters = total - self.head_parameters
         self.attention_width = _attention_width(self.config)
 
@@ -109,6 +110,13 @@ class HFModel:
         """
         body = forward_flops(self.body_parameters, self.attention_width, new_tokens, context)
         return body + 2.0 * self.head_parameters * read
+
+    def weights_version(self) -> int:
+        """A number that changes when the weights are changed in place, as an optimizer does."""
+        try:
+            return sum(parameter._version for parameter in self.module.parameters())
+        except RuntimeError:  # made under inference_mode: they cannot change unnoticed, nor be counted
+            return 0
 
     def __repr__(self) -> str:
         return f"HFModel({self.name!r}, device={str(self.device)!r}, dtype={str(self.dtype)!r})"
@@ -148,6 +156,8 @@ def _load(
 ) -> tuple[Any, Any]:
     default: Any = torch.float32 if device.type == "cpu" else "auto"
     loader = getattr(transformers, auto_class)
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         module = loader.from_pretrained(
             name,
@@ -162,6 +172,9 @@ def _load(
             f"could not load {name!r}: {error}. Give a local folder or a hub id with safetensors weights "
             "(allow_pickle=True loads older formats, trust_remote_code=True runs the checkpoint's own code)."
         ) from error
+    finally:
+        if bars:
+            transformers.utils.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     return module.to(device), tokenizer
 
 
@@ -187,18 +200,27 @@ def _eos_ids(module: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def _matrices(module: nn.Module) -> Iterator[tuple[str, int]]:
-    """Each matrix of the module and how many of its weights one token meets."""
+def _matrices(module: nn.Module, config: Any) -> Iterator[int]:
+    """The size of each matrix, as far as one token meets it: of a mixture's experts the chosen share counts."""
+    experts = next((n for k in _EXPERTS if isinstance(n := getattr(config, k, None), int) and n), 1)
+    share = (getattr(config, "num_experts_per_tok", None) or experts) / experts
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear | transformers.pytorch_utils.Conv1D):
-            yield name, part.weight.numel()
+            yield round(part.weight.numel() * (share if ".experts." in name else 1))
+        elif "expert" in name:  # all experts of a layer in one tensor [experts, out, in]
+            yield from (round(w.numel() * share) for w in part.parameters(recurse=False) if w.dim() == 3)
+
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 
 def _attention_width(config: Any) -> int:
-    """Query heads x head size, summed over layers."""
-    heads = int(getattr(config, "num_attention_heads", 0))
+    """Query heads x head size, summed over layers; where keys and values differ in size, their mean."""
+    heads = int(getattr(config, "num_attention_heads", 0) or 0)
     size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
-    return int(config.num_hidden_layers) * heads * int(size)
+    if getattr(config, "qk_nope_head_dim", None):
+        size = (config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim) / 2
+    return round(int(config.num_hidden_layers) * heads * size)
 
 
 def step_names(ids: Sequence[int], spans: Sequence[Span]) -> list[bytes]:

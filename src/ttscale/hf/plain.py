@@ -1,7 +1,8 @@
 """Decoding on a model's own forward and cache: slower than ``fast_rows.py``, for architectures that one does not know.
 
 Rows that start from the same prefix form a lane and go forward in lockstep, so all have the same length and nothing is
-padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included.
+padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. A model
+that returns no ``past_key_values`` is run on the whole sequence for every token.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -38,10 +40,34 @@ class PlainPrefix:
 class _Lane:
     """Rows of equal length with one cache."""
 
-    def __init__(self, cache: Any, length: int) -> None:
+    def __init__(self, cache: Any, tokens: tuple[int, ...]) -> None:
         self.cache = cache
-        self.length = length
+        self.start = tokens
+        self.length = len(tokens)
         self.rows: list[_Row] = []
+        self.own: Tensor | None = None
+        """Tokens run so far [rows, ran], for models without a cache."""
+
+    def select(self, index: list[int], device: torch.device) -> None:
+        """Keep these rows of the cache; a row may be taken several times."""
+        if self.cache is not None:
+            self.cache.reorder_cache(torch.tensor(index, device=device))
+        elif self.own is not None:
+            self.own = self.own[torch.tensor(index, device=device)]
+
+    def forward(self, model: HFModel, tokens: Tensor) -> Tensor:
+        """Run one more token per row [rows, 1]: next-token logits, fp32."""
+        if self.cache is not None:
+            positions = torch.full((len(tokens), 1), self.length, device=tokens.device)
+            output = model.module(input_ids=tokens, position_ids=positions, past_key_values=self.cache, use_cache=True)
+            self.cache = output.past_key_values
+        else:
+            self.own = tokens if self.own is None else torch.cat((self.own, tokens), 1)
+            start = torch.tensor([self.start], device=tokens.device).expand(len(tokens), -1)
+            output = model.module(input_ids=torch.cat((start, self.own), 1), use_cache=False)
+        self.length += 1
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
 
 
 class _Row:
@@ -62,6 +88,8 @@ class PlainRunner:
         self._rows: list[_Row] = []
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, Tensor]] = OrderedDict()
         self.chunk = 1
+        # By the name of the argument: models with a cache of another kind run without one.
+        self._cacheless = "past_key_values" not in signature(model.module.forward).parameters
 
     def open(self, tokens: tuple[int, ...]) -> PlainPrefix:
         """A handle on a context; ``advance`` makes it ready."""
@@ -86,28 +114,27 @@ class PlainRunner:
     def _run(self, prefix: PlainPrefix) -> tuple[Any, Tensor]:
         cache, start = None, 0
         for tokens, (kept, _) in self._kept.items():
-            if len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
+            if kept is not None and len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
                 cache, start = kept, len(tokens)
         device = self._model.device
         ids = torch.tensor([prefix.tokens[start:]], device=device)
         positions = torch.arange(start, len(prefix.tokens), device=device)[None]
-        output = self._model.module(
-            input_ids=ids, position_ids=positions, past_key_values=copy.deepcopy(cache), use_cache=True
-        )
+        known = {} if self._cacheless else {"position_ids": positions, "past_key_values": copy.deepcopy(cache)}
+        output = self._model.module(input_ids=ids, use_cache=not self._cacheless, **known)
         prefix.ran = len(prefix.tokens) - start
         prefix.ran_flops = self._model.flops(prefix.ran, start, prefix.ran)
         self._model.forwarded_tokens += prefix.ran
-        return output.past_key_values, output.logits[0, -1].float()
+        return getattr(output, "past_key_values", None), output.logits[0, -1].float()
 
     def enter(self, prefixes: Sequence[PlainPrefix], trunks: Sequence[int]) -> Tensor:
         """One new row per entry from a ready prefix: next-token logits. ``trunks`` is for the fast runner only."""
         lanes: dict[int, _Lane] = {}
         for prefix in prefixes:
             if id(prefix) not in lanes:
-                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), len(prefix.tokens))
+                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens)
             self._rows.append(_Row(lanes[id(prefix)]))
         for lane in lanes.values():
-            lane.cache.reorder_cache(torch.zeros(len(lane.rows), dtype=torch.long, device=self._model.device))
+            lane.select([0] * len(lane.rows), self._model.device)
         return torch.stack([prefix.logits for prefix in prefixes if prefix.logits is not None])
 
     def store(self, row: int, tokens: Sequence[int]) -> None:
@@ -120,7 +147,7 @@ class PlainRunner:
         for lane in {id(row.lane): row.lane for row in self._rows}.values():
             left = [i for i, row in enumerate(lane.rows) if id(row) in alive]
             if left and len(left) < len(lane.rows):
-                lane.cache.reorder_cache(torch.tensor(left, device=self._model.device))
+                lane.select(left, self._model.device)
                 lane.rows = [lane.rows[i] for i in left]
         self._rows = rows
 
@@ -130,15 +157,10 @@ class PlainRunner:
         logits: Tensor | None = None
         for lane in {id(row.lane): row.lane for row in self._rows}.values():
             at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
-            positions = torch.full((len(lane.rows), 1), lane.length, device=self._model.device)
-            output = self._model.module(
-                input_ids=tokens[at][:, None], position_ids=positions, past_key_values=lane.cache, use_cache=True
-            )
-            lane.cache = output.past_key_values
-            lane.length += 1
+            last = lane.forward(self._model, tokens[at][:, None])
             if logits is None:
-                logits = torch.empty((len(self._rows), output.logits.shape[-1]), device=self._model.device)
-            logits[at] = output.logits[:, -1].float()
+                logits = torch.empty((len(self._rows), last.shape[-1]), device=self._model.device)
+            logits[at] = last
         assert logits is not None
         self._model.forwarded_tokens += len(self._rows)
         return logits

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from torch import device as Device
 from torch import dtype as DType
+from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from ttscale.hf.model import HFModel
@@ -92,11 +93,18 @@ def load(
     allow_pickle: bool,
 ) -> tuple[HFModel, Adapter]:
     """The model of a checkpoint, with its head in place, and the adapter that reads it."""
-    model = HFModel(checkpoint, device=device, dtype=dtype, allow_pickle=allow_pickle, auto_class=AUTO_CLASS[family])
-    if family == "skywork":
-        model = _with_head(model, value_head(checkpoint, allow_pickle))
-    elif family in ("qwen-prm", "qwen-rm"):
-        model = _with_head(model, mlp_head(checkpoint, allow_pickle))
+    heads = {"skywork": value_head, "qwen-prm": mlp_head, "qwen-rm": mlp_head}
+    level = logging.get_verbosity()
+    if family in heads:
+        logging.set_verbosity(logging.ERROR)  # the head's tensors, which we read, would be reported as unexpected
+    try:
+        model = HFModel(
+            checkpoint, device=device, dtype=dtype, allow_pickle=allow_pickle, auto_class=AUTO_CLASS[family]
+        )
+    finally:
+        logging.set_verbosity(level)
+    if family in heads:
+        model = _with_head(model, heads[family](checkpoint, allow_pickle))
     return model, adapter_for(model, family, separator)
 
 
