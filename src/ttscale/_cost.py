@@ -111,10 +111,10 @@ class Limit:
             return "flops"
         return None
 
-    def affordable(self, spent: Cost, dearest: Cost) -> float:
+    def affordable(self, spent: Cost, dearest: Cost, drawing: bool) -> float:
         """How many requests may be out at once without passing a cap if each is as dear as the dearest so far."""
         room = math.inf
-        if self.tokens is not None:
+        if drawing and self.tokens is not None:
             room = (self.tokens - spent.sampled_tokens) // dearest.sampled_tokens if dearest.sampled_tokens else 1
         if self.flops is not None:
             room = min(room, (self.flops - spent.flops) // dearest.flops if dearest.flops else 1)

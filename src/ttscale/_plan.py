@@ -15,7 +15,7 @@ from ttscale._models import BUNDLED, load_roles, roles_at_hand
 from ttscale._requests import Reply, Request
 from ttscale._roles import ROLE_OF
 from ttscale._types import Candidate, Key, Question, Result
-from ttscale.engine._core import Ended
+from ttscale.engine._core import Ended, blame_strategy
 from ttscale.engine._drive import Job, arun, run
 from ttscale.engine._trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.engine._tracefile import TraceFile
@@ -111,7 +111,8 @@ class Plan:
     def _jobs(self) -> Iterator[Job]:
         for question in self._distinct:
             self._emit(self._start_event(question))
-            prompt, error = question.prompt, None
+            prompt = question.prompt
+            error: Exception | None = None
             if self._bundled:
                 from ttscale import reference
 
@@ -120,14 +121,22 @@ class Plan:
                 except reference.OutOfDomainError as refusal:
                     error = refusal
             root = Candidate(Question(question.id, prompt), Key((self._seed, question.id)))
-            yield Job(root, self._strategy.search(root, self._budget), self._limit, error)
+            search = None
+            try:
+                search = self._strategy.search(root, self._budget)
+            except Exception as failure:
+                error = error or blame_strategy(failure, question)
+            yield Job(root, search, self._limit, error)
 
     def _start_event(self, question: Question) -> Event:
         return start_event(question, Key((self._seed, question.id)), repr(self._strategy), self._budget)
 
     def _record(self, question: Question, request: Request, reply: Reply) -> None:
         if self._file is None:
-            self._recorded[question.id].append((request, reply))
+            recorded = self._recorded.get(question.id)
+            if recorded is None:  # it has ended, and its trace with it
+                return
+            recorded.append((request, reply))
         if self._file or self._observe:
             self._emit(reply_event(request, reply))
 

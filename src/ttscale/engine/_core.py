@@ -7,7 +7,7 @@ from a strategy or a role ends its own question only. Any that escapes from a me
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,17 @@ from typing import NamedTuple
 
 from ttscale._cost import Cost, Limit
 from ttscale._errors import RoleError, StrategyError
-from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search
 from ttscale._roles import METHOD_OF, ROLE_OF, Role
 from ttscale._select import best_so_far
 from ttscale._types import Candidate, Key, Outcome, Question
+from ttscale.engine._checks import outcome_problem, reply_problem, request_problem
 
 CUT_WAVES = 1000
-"""Waves a strategy may go on asking after its token limit before it is ended; the longest of ours needs 256."""
+"""Waves a strategy may go on asking after its token limit before it is ended with the best so far."""
+
+CUT = Completion((), "length")
+"""The reply to draws past the token cap, which are never made; told apart from others by identity."""
 
 Recall = Callable[[Request], Reply | None]
 Record = Callable[[Question, Request, Reply], None]
@@ -56,8 +60,11 @@ class _Active:
     wave: Sequence[Request] = ()
     replies: list[Reply | None] = field(default_factory=list)
     missing: int = 0
-    in_flight: int = 0
-    held: deque[Ticket] = field(default_factory=deque)
+    """Requests of the wave without a reply."""
+    let_out: int = 0
+    """Requests of the wave, from the first on, that the limit has let out."""
+    settled: int = 0
+    """Replies of the wave, from the first on, that are in the ledger."""
     keys: set[Key] = field(default_factory=set)
     cost: Cost = Cost()
     dearest: Cost = Cost()
@@ -93,17 +100,17 @@ class Engine:
 
     def give(self, ticket: Ticket, reply: Reply) -> None:
         """Answer a ticket. A reply that breaks the protocol ends its question with a ``RoleError``."""
-        active = self._active.get(ticket.slot)
-        problem = _check_reply(ticket.request, reply)
+        problem = _caught(reply_problem, ticket.request, reply)
         if problem:
             self.fail(ticket, RoleError(f"{problem} ({_where(ticket.request)})"))
             return
         if self._record:
             self._record(ticket.request.question, ticket.request, reply)
+        active = self._active.get(ticket.slot)
         if active is None:  # ended meanwhile; the reply is in the trace, a resumed run has it
             return
-        active.in_flight -= 1
-        self._enter(active, ticket, reply)
+        active.replies[ticket.place] = reply
+        active.missing -= 1
         self._release(ticket.slot, active)
         if active.missing == 0 and ticket.slot in self._active:
             self._advance(ticket.slot, _whole(active.replies))
@@ -121,8 +128,8 @@ class Engine:
     # What comes out.
 
     def pending(self, role: Role) -> int:
-        """How many requests wait for ``role`` (some may be of searches that have ended)."""
-        return len(self._queues[role])
+        """How many requests wait for ``role``."""
+        return sum(ticket.slot in self._active for ticket in self._queues[role])
 
     def take(self, role: Role) -> list[Ticket]:
         """All requests that wait for ``role``, oldest first."""
@@ -145,108 +152,132 @@ class Engine:
     # Inside.
 
     def _advance(self, slot: int, replies: Sequence[Reply] | None) -> None:
-        """Send replies to a search and queue its next wave; loops while a wave is answered without fresh work."""
+        """Send replies to a search and release its next wave; loops while a wave is answered without fresh work."""
         active = self._active[slot]
+        question = active.root.question
+        if not hasattr(active.search, "send"):
+            error = StrategyError(
+                f"search() returned {type(active.search).__name__}, not a generator; write it with yield "
+                f"(question {question.id!r})"
+            )
+            self._end(slot, None, error=error)
+            return
         while True:
             try:
                 wave = next(active.search) if replies is None else active.search.send(replies)
             except StopIteration as stop:
-                problem = _check_outcome(stop.value)
-                error = StrategyError(f"{problem} (question {active.root.question.id!r})") if problem else None
-                self._end(slot, None if problem else stop.value, error=error, stopped_by=active.stopped_by)
+                problem = _caught(outcome_problem, stop.value)
+                error = StrategyError(f"{problem} (question {question.id!r})")
+                self._end(slot, None if problem else stop.value, error if problem else None, active.stopped_by)
                 return
             except Exception as error:
-                self._end(slot, None, error=_blame_strategy(error, active.root.question))
+                self._end(slot, None, blame_strategy(error, question))
                 return
-            problem = self._check_wave(active, wave)
+            problem = _caught(self._wave_problem, active, wave)
             if problem:
-                self._end(slot, None, error=StrategyError(f"{problem} (question {active.root.question.id!r})"))
+                self._end(slot, None, StrategyError(f"{problem} (question {question.id!r})"))
                 return
-            active.wave, active.missing = wave, len(wave)
+            active.cut_waves += active.stopped_by is not None
+            if active.cut_waves > CUT_WAVES:
+                self._end(slot, None, stopped_by=active.stopped_by)
+                return
+            active.wave, active.missing, active.let_out, active.settled = wave, len(wave), 0, 0
             active.replies = [None] * len(wave)
-            for index, request in enumerate(wave):
-                ticket = Ticket(slot, index, request)
-                reply = active.recall(request) if active.recall else None
-                if reply is None:
-                    active.held.append(ticket)
-                else:
-                    self._enter(active, ticket, reply)
             self._release(slot, active)
             if active.missing or slot not in self._active:
                 return
             replies = _whole(active.replies)
 
-    def _enter(self, active: _Active, ticket: Ticket, reply: Reply) -> None:
-        """Put a reply in its place in the wave and in the ledger."""
-        request = ticket.request
-        cost = _count(request, reply)
-        active.cost += cost
-        if active.limit:
-            active.dearest = _larger(active.dearest, cost)
-        active.replies[ticket.place] = reply
-        active.missing -= 1
-        if isinstance(reply, Completion):
-            if reply.finish == "stop" and reply.steps:
-                candidate = _candidate(request, reply)
-                active.finished.setdefault(candidate.key, (candidate, None))
-        elif request.key in active.finished:
-            active.finished[request.key] = (active.finished[request.key][0], reply.step_scores[-1])
-
     def _release(self, slot: int, active: _Active) -> None:
-        """Queue as many held requests as the limit allows; without a limit, all of them."""
-        while active.held:
-            ticket = active.held[0]
-            drawing = not isinstance(ticket.request, Score)
-            if active.limit:
-                if active.stopped_by is None:
-                    next_one = active.dearest if active.in_flight == 0 else Cost()
-                    active.stopped_by = active.limit.reached(active.cost, next_one, drawing)
+        """Let out as many requests as the limit allows, settle what has come in, and again.
+
+        Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
+        up to, depends on the replies alone (law 2).
+        """
+        while True:
+            if active.let_out < len(active.wave) and self._affordable(active):
                 if active.stopped_by in ("flops", "seconds"):
                     self._end(slot, None, stopped_by=active.stopped_by)
                     return
-                if active.stopped_by and drawing:
-                    # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
-                    active.held.popleft()
-                    active.replies[ticket.place] = Completion((), "length")
-                    active.missing -= 1
-                    continue
-                if active.in_flight >= active.limit.affordable(active.cost, active.dearest):
-                    return
-            active.held.popleft()
-            active.in_flight += 1
-            self._queues[ROLE_OF[type(ticket.request)]].append(ticket)
+                self._let_out(slot, active)
+            elif active.settled < active.let_out and active.replies[active.settled] is not None:
+                _settle(active, active.settled)
+                active.settled += 1
+            else:
+                return
 
-    def _check_wave(self, active: _Active, wave: Sequence[Request]) -> str | None:
+    def _affordable(self, active: _Active) -> bool:
+        """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
+        limit, out = active.limit, active.let_out - active.settled
+        if limit is None:
+            return True
+        drawing = not isinstance(active.wave[active.let_out], Score)
+        if active.stopped_by and drawing:
+            return True
+        active.stopped_by = limit.reached(active.cost, Cost() if out else active.dearest, drawing) or active.stopped_by
+        cut = active.stopped_by is not None and (drawing or active.stopped_by != "tokens")
+        return cut or out < limit.affordable(active.cost, active.dearest, drawing)
+
+    def _let_out(self, slot: int, active: _Active) -> None:
+        """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
+        place = active.let_out
+        request = active.wave[place]
+        active.let_out += 1
+        if active.stopped_by and not isinstance(request, Score):
+            # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
+            reply: Reply | None = CUT
+        else:
+            reply = active.recall(request) if active.recall else None
+        if reply is None:
+            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
+            return
+        active.replies[place] = reply
+        active.missing -= 1
+
+    def _wave_problem(self, active: _Active, wave: Sequence[Request]) -> str | None:
         """What is wrong with a wave, or None. Remembers its keys."""
         if not isinstance(wave, Sequence) or not wave:
             return "the strategy yielded an empty wave or something that is no sequence of requests"
-        if active.stopped_by:
-            active.cut_waves += 1
-            if active.cut_waves > CUT_WAVES:
-                return f"the strategy went on for {CUT_WAVES} waves after its token limit was reached"
         for request in wave:
-            role = ROLE_OF.get(type(request))
-            if role is None:
-                return f"the strategy yielded {type(request).__name__}; requests are Sample, Revise and Score"
-            if role not in self._roles:
-                return f"the strategy asked for a {role} and none was given; pass {role}=... or choose another strategy"
+            problem = request_problem(request, active.root, self._roles)
+            if problem:
+                return problem
             if isinstance(request, Score):
                 continue
-            if isinstance(request, Revise) and not request.attempts:
-                return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
             if request.key in active.keys:
                 return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
             active.keys.add(request.key)
         return None
 
     def _end(
-        self, slot: int, outcome: Outcome | None, *, error: Exception | None = None, stopped_by: str | None = None
+        self, slot: int, outcome: Outcome | None, error: Exception | None = None, stopped_by: str | None = None
     ) -> None:
         active = self._active.pop(slot)
-        active.search.close()
+        with contextlib.suppress(Exception):  # a search that will not be closed, or is none
+            active.search.close()
+        for place in range(active.settled, len(active.replies)):
+            if active.replies[place] is not None:
+                _settle(active, place)
         if outcome is None:
             outcome = Outcome(*best_so_far(list(active.finished.values())))
         self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))
+
+
+def _settle(active: _Active, place: int) -> None:
+    """Put the reply at this place of the wave in the ledger."""
+    request, reply = active.wave[place], active.replies[place]
+    assert reply is not None
+    if reply is CUT:
+        return
+    cost = _count(request, reply)
+    active.cost += cost
+    active.dearest = _larger(active.dearest, cost)
+    if isinstance(reply, Completion):
+        candidate = _candidate(request, reply)
+        if candidate.done and candidate.steps:
+            active.finished.setdefault(candidate.key, (candidate, None))
+    elif request.key in active.finished:
+        active.finished[request.key] = (active.finished[request.key][0], reply.step_scores[-1])
 
 
 def _count(request: Request, reply: Reply) -> Cost:
@@ -267,7 +298,7 @@ def _candidate(request: Request, reply: Completion) -> Candidate:
         return request.prefix.extend(request.key, reply.steps, reply.finish)
     assert isinstance(request, Revise)
     seen = tuple(attempt for attempt in request.attempts if attempt.steps)
-    return Candidate(request.question, request.key, reply.steps, reply.finish, seen)
+    return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)
 
 
 def _whole(replies: Sequence[Reply | None]) -> list[Reply]:
@@ -278,48 +309,16 @@ def _where(request: Request) -> str:
     return f"question {request.question.id!r}, key {request.key}"
 
 
-def _check_reply(request: Request, reply: Reply) -> str | None:
-    """What is wrong with a reply, or None."""
-    if isinstance(request, Score):
-        if not isinstance(reply, Verdict):
-            return f"the verifier returned {type(reply).__name__} instead of a Verdict"
-        scores, steps = reply.step_scores, len(request.candidate.steps)
-        if len(scores) not in (1, steps) or not scores:
-            return f"the verifier returned {len(scores)} scores for a candidate of {steps} steps; give one each, or one"
-        for score in scores:
-            # NaN fails both comparisons.
-            if not isinstance(score, (int, float)) or not 0 <= score <= 1:
-                return f"the verifier returned the score {score!r}; scores are probabilities in [0, 1]"
-        return None
-    role = ROLE_OF[type(request)]
-    if not isinstance(reply, Completion):
-        return f"the {role} returned {type(reply).__name__} instead of a Completion"
-    if reply.finish not in ("open", "stop", "length"):
-        return f'the {role} returned finish={reply.finish!r}; it must be "open", "stop" or "length"'
-    most = request.max_steps if isinstance(request, Sample) else None
-    if most is not None and len(reply.steps) > most:
-        return f"the {role} returned {len(reply.steps)} steps where at most {most} were asked for"
-    if reply.finish == "open" and len(reply.steps) != (most or math.inf):
-        return f'the {role} left a completion "open" after {len(reply.steps)} steps with max_steps={most}'
-    return None
+def _caught(check: Callable[..., str | None], *arguments: object) -> str | None:
+    """What a check finds, or what it stumbles over: data so malformed that it cannot be looked at is a problem too."""
+    try:
+        return check(*arguments)
+    except Exception as error:
+        return f"malformed data, {type(error).__name__}: {error}"
 
 
-def _check_outcome(outcome: object) -> str | None:
-    """What is wrong with what a strategy returned, or None."""
-    if not isinstance(outcome, Outcome):
-        return f"the strategy returned {type(outcome).__name__} instead of an Outcome"
-    if len(outcome.scores) != len(outcome.candidates):
-        return f"the outcome has {len(outcome.candidates)} candidates and {len(outcome.scores)} scores"
-    if outcome.chosen is None:
-        return None
-    if not 0 <= outcome.chosen < len(outcome.candidates):
-        return f"the outcome chose candidate {outcome.chosen} of {len(outcome.candidates)}"
-    if not outcome.candidates[outcome.chosen].done:
-        return f"the outcome chose candidate {outcome.chosen}, which is not finished"
-    return None
-
-
-def _blame_strategy(error: Exception, question: Question) -> Exception:
+def blame_strategy(error: Exception, question: Question) -> Exception:
+    """What a strategy raised as a ``StrategyError`` that says for which question; the original is its cause."""
     if isinstance(error, StrategyError):
         return error
     blamed = StrategyError(f"the strategy raised {type(error).__name__}: {error} (question {question.id!r})")

@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,10 +34,10 @@ much as a decode step, and a beam that waits leaves a row idle."""
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One question's search, ready to start; with an ``error`` it ends at once."""
+    """One question's search, ready to start; with an ``error`` it ends at once and needs no search."""
 
     root: Candidate
-    search: Search[Outcome]
+    search: Search[Outcome] | None
     limit: Limit | None = None
     error: Exception | None = None
 
@@ -58,7 +58,7 @@ def run(
     Ctrl-C ends what is in progress with the best so far, reports it, and is raised again.
     """
     if any(is_async(role, obj) for role, obj in roles.items()):
-        _in_its_own_loop(lambda: asyncio.run(arun(jobs, roles, on_end, record, recall, window)))
+        _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window))
         return
     engine = Engine(roles, record)
     floor = _Floor(engine, jobs, on_end, recall, window)
@@ -81,30 +81,24 @@ async def arun(
     recall: Recall | None = None,
     window: int = WINDOW,
 ) -> None:
-    """``run`` inside an event loop: an asynchronous role gets one question's wave per call, many calls at once."""
+    """``run`` inside an event loop: an asynchronous role gets one question's requests per call, many calls at once."""
     engine = Engine(roles, record)
     floor = _Floor(engine, jobs, on_end, recall, window)
-    awaited = {role: obj for role, obj in roles.items() if is_async(role, obj)}
     crews: dict[Hashable, _Crew] = {}
     for role, obj in roles.items():
-        if role not in awaited:
-            crews.setdefault(worker_of(obj), _Crew()).workers.append(SyncWorker(role, obj))
-    loop = asyncio.get_running_loop()
-    tasks: dict[asyncio.Future[Answers], _Crew | None] = {}
+        crew = crews.setdefault(worker_of(obj), _Crew())
+        if is_async(role, obj):
+            crew.awaited[role] = obj
+        else:
+            crew.workers.append(SyncWorker(role, obj))
+    tasks: dict[asyncio.Future[Answers], _Crew] = {}
     try:
         while floor.fill():
-            for role, obj in awaited.items():
-                for tickets in by_question(engine.take(role)):
-                    tasks[asyncio.ensure_future(ask_async(role, obj, tickets))] = None
             for crew in crews.values():
-                if not crew.busy and (turn := crew.next_turn(engine)):
-                    crew.busy = True
-                    tasks[loop.run_in_executor(crew.thread, turn)] = crew
-            done, _ = await asyncio.wait(tasks, timeout=floor.patience(), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                finished_crew = tasks.pop(task)
-                if finished_crew is not None:
-                    finished_crew.busy = False
+                tasks |= dict.fromkeys(crew.begin(engine), crew)
+            await asyncio.wait(tasks, timeout=floor.patience(), return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in tasks if task.done()]:
+                tasks.pop(task).running -= 1
                 _deliver(engine, task.result())
     except BaseException:
         floor.stop("interrupt")
@@ -114,18 +108,47 @@ async def arun(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for crew in crews.values():
-            crew.thread.shutdown()
+            # Waits for a call that cannot be cancelled; off the loop, which has other things to do.
+            await asyncio.to_thread(crew.thread.shutdown)
 
 
 @dataclass(slots=True, eq=False)
 class _Crew:
-    """The synchronous roles that share a worker, and the one thread they run in."""
+    """The roles that share a worker: one of them works at a time, the synchronous ones together in one thread.
+
+    An asynchronous role may have many calls out at once, as long as no other role of the worker waits for its turn.
+    """
 
     workers: list[SyncWorker] = field(default_factory=list)
+    awaited: dict[Role, Any] = field(default_factory=dict)
     thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ttscale"))
-    busy: bool = False
+    running: int = 0
+    """Calls that are out."""
+    last: Role | None = None
+    """The asynchronous role that was asked last; None for the thread."""
 
-    def next_turn(self, engine: Engine) -> Callable[[], Answers] | None:
+    def begin(self, engine: Engine) -> list[asyncio.Future[Answers]]:
+        """Start what may start now."""
+        begun: list[asyncio.Future[Answers]] = []
+        for role, obj in self.awaited.items():
+            if engine.pending(role) and self._may_ask(role, engine):
+                groups = list(by_question(engine.take(role)))
+                begun += [asyncio.ensure_future(ask_async(role, obj, tickets)) for tickets in groups]
+                self.running += len(groups)
+                self.last = role
+        if not self.running and (turn := self._turn(engine)):
+            self.last = None
+            self.running += 1
+            begun.append(asyncio.get_running_loop().run_in_executor(self.thread, turn))
+        return begun
+
+    def _may_ask(self, role: Role, engine: Engine) -> bool:
+        others = [other for other in self.awaited if other != role] + [worker.role for worker in self.workers]
+        if any(engine.pending(other) for other in others) or any(worker.rows for worker in self.workers):
+            return not self.running and self.last != role
+        return not self.running or self.last == role
+
+    def _turn(self, engine: Engine) -> Callable[[], Answers] | None:
         """What the thread should do next: each worker's turn with what waits for it, or None."""
         ready = [w for w in self.workers if not _too_early(w, self.workers, engine)]
         work = [(w, engine.take(w.role)) for w in ready]
@@ -155,7 +178,7 @@ class _Floor:
             index, job = next(self._jobs, (-1, None))
             if job is None:
                 break
-            if job.error is not None:
+            if job.error is not None or job.search is None:
                 self._on_end(index, Ended(error=job.error))
                 continue
             slot = self._engine.start(job.root, job.search, job.limit, self._recall)
@@ -182,8 +205,9 @@ class _Floor:
 
 def _too_early(worker: SyncWorker, workers: list[SyncWorker], engine: Engine) -> bool:
     """Whether a verifier should wait for more candidates while a session beside it still decodes."""
-    rows = sum(w.rows for w in workers)
-    return worker.role == "verifier" and engine.pending("verifier") * SCORE_SHARE < rows
+    if worker.role != "verifier" or worker.rows:
+        return False
+    return engine.pending("verifier") * SCORE_SHARE < sum(w.rows for w in workers)
 
 
 def _deliver(engine: Engine, answers: Answers) -> None:
@@ -194,23 +218,42 @@ def _deliver(engine: Engine, answers: Answers) -> None:
             engine.give(ticket, reply)
 
 
-def _in_its_own_loop(work: Callable[[], None]) -> None:
-    """Run ``work``, which starts an event loop; in a thread of its own where one is running already (notebooks)."""
+def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` in a new event loop; in a thread of its own where one is running already (notebooks).
+
+    Ctrl-C reaches the main thread only, so that one cancels the work, waits until it has put down what it had, and then
+    raises ``KeyboardInterrupt`` as it would have without a thread.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        work()
+        asyncio.run(work())
         return
+    inside: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = []
     failure: list[BaseException] = []
+
+    async def noted() -> None:
+        inside.append((asyncio.get_running_loop(), asyncio.current_task()))
+        await work()
 
     def guarded() -> None:
         try:
-            work()
+            asyncio.run(noted())
         except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=guarded, name="ttscale")
     thread.start()
-    thread.join()
+    interrupted = False
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            interrupted = True
+            for loop, task in inside:
+                if task is not None:
+                    loop.call_soon_threadsafe(task.cancel)
+    if interrupted:
+        raise KeyboardInterrupt
     if failure:
         raise failure[0]

@@ -1,11 +1,13 @@
 """Asking a role: a batch call, an awaited call, or a session that requests enter and leave at any time.
 
 Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. A batch that fails is
-asked again question by question, so that only the question at fault pays for it.
+asked again question by question, and a session that fails is asked again as a batch, so that only the question at
+fault pays for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import groupby
@@ -58,6 +60,11 @@ async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
     try:
         replies = await getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
         return _paired(role, obj, tickets, replies)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():  # it is us who are being cancelled
+            raise
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
     except Exception as error:
         return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
 
@@ -91,15 +98,27 @@ class SyncWorker:
             while self._session.active and not replied and steps > 0:
                 steps -= 1
                 replied = self._session.step()
-        except Exception as error:
-            lost, self._out = list(self._out.values()), {}
-            self._session = self._obj.session()
-            return [(ticket, blame(self.role, self._obj, [ticket], error)) for ticket in lost]
+            numbers = {number for number, _ in replied}
+            if len(numbers) != len(replied) or not numbers <= self._out.keys():
+                raise RoleError("the session answered a ticket twice, or one that it does not hold")
+            if numbers != self._out.keys() and not self._session.active:
+                raise RoleError("the session has ended and left requests without a reply")
+        except Exception:
+            return self._start_over()
         answers = [(self._out.pop(number), reply) for number, reply in replied]
         return [
             (ticket, blame(self.role, self._obj, [ticket], reply) if isinstance(reply, Exception) else reply)
             for ticket, reply in answers
         ]
+
+    def _start_over(self) -> Answers:
+        """Ask for all that a failed session owes in a batch, and open another session."""
+        owed, self._out = list(self._out.values()), {}
+        try:
+            self._session = self._obj.session()
+        except Exception:
+            self._session = None
+        return ask(self.role, self._obj, owed)
 
 
 def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> Answers:
@@ -111,7 +130,7 @@ def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> An
     return list(zip(tickets, replies, strict=True))
 
 
-def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: Exception) -> RoleError:
+def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException) -> RoleError:
     """The error of a role as a ``RoleError`` that says for which question and key; the original is its cause."""
     first = tickets[0].request
     more = f" and {len(tickets) - 1} more" if len(tickets) > 1 else ""

@@ -1,0 +1,130 @@
+"""What is wrong with a wave, a reply or an outcome: one sentence each, or None.
+
+Everything a strategy or a role hands in passes here before the engine leans on it, so that what they do wrong ends
+their own question and no other. Knows the protocol; nothing of queues or costs. Any exception that malformed data
+raises in here is the same fault, told less well: callers treat it so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence, Set
+from dataclasses import fields
+from typing import Any
+
+from ttscale._cost import Cost
+from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict
+from ttscale._roles import ROLE_OF, Role
+from ttscale._types import Candidate, Outcome, Step
+
+
+def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str | None:
+    """What is wrong with a request of the search of ``root``."""
+    role = ROLE_OF.get(type(request))
+    if role is None:
+        return f"the strategy yielded {type(request).__name__}; requests are Sample, Revise and Score"
+    if role not in roles:
+        return (
+            f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
+            "or choose another strategy"
+        )
+    if isinstance(request, Revise) and not request.attempts:
+        return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
+    if request.question.id != root.question.id:
+        return f"the strategy asked about another question, {request.question.id!r}; keep the id of the root's question"
+    if isinstance(request, Score):
+        return None
+    if request.key.path[: len(root.key.path)] != root.key.path:
+        return f"key {request.key} is not below the root's key {root.key}; make keys with child()"
+    if isinstance(request, Sample):
+        if request.prefix.finish != "open":
+            return f"the strategy asked to continue {request.prefix.key}, a candidate that has ended"
+        most, temperature = request.max_steps, request.temperature
+        if most is not None and (not isinstance(most, int) or most < 1):
+            return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
+        if temperature is not None and not 0 <= temperature < math.inf:
+            return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
+    return None
+
+
+def reply_problem(request: Request, reply: Any) -> str | None:
+    """What is wrong with a reply to this request."""
+    role = ROLE_OF[type(request)]
+    wanted = Verdict if isinstance(request, Score) else Completion
+    fits: bool = isinstance(reply, wanted)
+    if not fits:
+        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
+    spent = reply.cost
+    if not isinstance(spent, Cost) or not all(_countable(getattr(spent, field.name)) for field in fields(Cost)):
+        return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
+    if isinstance(request, Score):
+        return _verdict_problem(len(request.candidate.steps), reply.step_scores)
+    most = request.max_steps if isinstance(request, Sample) else None
+    problem = _completion_problem(most, reply.steps, reply.finish)
+    return f"the {role} {problem}" if problem else None
+
+
+def outcome_problem(outcome: Any) -> str | None:
+    """What is wrong with what a strategy returned."""
+    if not isinstance(outcome, Outcome):
+        return f"the strategy returned {type(outcome).__name__} instead of an Outcome"
+    if len(outcome.scores) != len(outcome.candidates):
+        return f"the outcome has {len(outcome.candidates)} candidates and {len(outcome.scores)} scores"
+    strangers = [type(candidate).__name__ for candidate in outcome.candidates if not isinstance(candidate, Candidate)]
+    if strangers:
+        return f"the outcome holds {strangers[0]} as a candidate"
+    chosen: Any = outcome.chosen
+    if chosen is None:
+        return None
+    if not isinstance(chosen, int) or not 0 <= chosen < len(outcome.candidates):
+        return f"the outcome chose candidate {chosen!r} of {len(outcome.candidates)}; give an index or None"
+    if not outcome.candidates[chosen].done:
+        return f"the outcome chose candidate {chosen}, which is not finished"
+    return None
+
+
+def _completion_problem(most: int | None, steps: Any, finish: Any) -> str | None:
+    if not isinstance(steps, tuple):
+        return f"returned its steps as {type(steps).__name__}; give a tuple of Step"
+    for step in steps:
+        if (problem := _step_problem(step)) is not None:
+            return f"returned {problem}"
+    if finish not in ("open", "stop", "length"):
+        return f'returned finish={finish!r}; it must be "open", "stop" or "length"'
+    if most is not None and len(steps) > most:
+        return f"returned {len(steps)} steps where at most {most} were asked for"
+    if finish == "open" and len(steps) != most:
+        return f'left a completion "open" after {len(steps)} steps with max_steps={most}'
+    return None
+
+
+def _step_problem(step: Any) -> str | None:
+    if not isinstance(step, Step):
+        return f"{type(step).__name__} among its steps instead of a Step"
+    text: Any = step.text
+    tokens: Any = step.tokens
+    if not isinstance(text, str):
+        return f"a step whose text is {text!r}"
+    if not isinstance(tokens, tuple) or not set(map(type, tokens)) <= {int}:
+        return f"a step whose tokens are no tuple of ints: {text!r}"
+    for name in ("logprob", "certainty", "drawn"):
+        value = getattr(step, name)
+        if value is not None and not isinstance(value, (int, float)):
+            return f"a step whose {name} is {value!r}; give a Python number or None"
+    return None
+
+
+def _verdict_problem(steps: int, scores: Any) -> str | None:
+    if not isinstance(scores, Sequence):
+        return f"the verifier returned step_scores={scores!r}; give a tuple of one score per step, or of one"
+    if len(scores) not in (1, steps) or not scores:
+        return f"the verifier returned {len(scores)} scores for a candidate of {steps} steps; give one each, or one"
+    for score in scores:
+        # NaN fails both comparisons.
+        if not isinstance(score, (int, float)) or not 0 <= score <= 1:
+            return f"the verifier returned the score {score!r}; scores are Python numbers in [0, 1]"
+    return None
+
+
+def _countable(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
