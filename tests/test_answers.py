@@ -36,6 +36,7 @@ union: (-\infty,2)\cup(3,\infty) ;; (3,\infty) \cup (-\infty,2) ;; x<2 \text{ or
 set: \{1,2\} ;; {2, 1} ;; 1,2 ;; 2, 1 ;; 1 and 2 ;; 1 \text{ or } 2 ;; x=1, x=2 ;; x = 1 or x = 2 ;; \{1,2,1\}
 sign: 1 \pm \sqrt{19} ;; 1-\sqrt{19}, 1+\sqrt{19} ;; \{1+\sqrt{19},1-\sqrt{19}\} ;; x = 1 \mp \sqrt{19}
 symbolic: -a < x < a ;; (-a, a) ;; a > t > -a
+list: [7] ;; (7) ;; 7 ;; {7}
 pair: (1,2) ;; \left(1,2\right) ;; (x,y) = (1,2) ;; x=1, y=2 ;; y = 2, x = 1 ;; \langle 1, 2 \rangle ;; 0+1<x<2
 matrix: \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} ;; \begin{bmatrix}1&2\\3&4\end{bmatrix} ;;
     \left(\begin{array}{cc}1&2\\3&\frac{8}{2}\end{array}\right) ;; [[1,2],[3,4]]

@@ -63,6 +63,9 @@ MARKED = [
     ("steps\nA: 26", "26"),
     ("Q: 2+2?\nA: 4\nQ: 3+3?\nA: 6", "6"),
     ("Answer: 5<|im_end|>", "5"),
+    ("**Answer: 5**", "5"),
+    ("*Answer: 5.*", "5"),
+    ("__Final Answer: x^2__", "x^2"),
     ("Answer: 5 </s>\n", "5"),
     ("答案\nAnswer：5", "5"),
 ]
@@ -86,6 +89,10 @@ SENTENCES = [
     ("The answer is 5. No wait, the answer is 6. Done", "6"),
     ("The answer is 6, not 5. The answer is not 5.", "6"),
     ("The final result is 11", "11"),
+    ("**The answer is 5**", "5"),
+    ("The answers are 2 and 3.", "2 and 3"),
+    ("The solution is $x = 4$.", "x = 4"),
+    ("The solutions are x = 1 and x = 2.", "x = 1 and x = 2"),
 ]
 THINKING = [
     (r"<think>\boxed{3}</think> so \boxed{4}", "4"),
@@ -129,6 +136,10 @@ NONE = [
     "A: apples\nB: pears",
     "A plan: 7",
     "The answer is not 5.",
+    "The solution is as follows.",
+    "A solution is to add them. The solution is a line.",
+    "The answer is the same as before.",
+    "The answer is correct.",
     "The answer is that we would have to know a good deal more about it",
     r"\boxed{" + "1" * (MAX_ANSWER + 1) + "}",  # no answer is this long
 ]

@@ -38,7 +38,8 @@ _MARK = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _SENTENCE = re.compile(
-    r"(?<![A-Za-z])(?:answer|solution|(?:correct|right|best) (?:option|choice)|final (?:result|value))(?![A-Za-z])"
+    r"(?<![A-Za-z])(?:answers?|(solutions?)|(?:correct|right|best) (?:option|choice)|final (?:result|value))"
+    r"(?![A-Za-z])"
     r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|would be|must be|should be|will be|=)(?![A-Za-z])"
     rf"{_GAP}:?",
     re.IGNORECASE,
@@ -57,7 +58,11 @@ _END = re.compile(
     r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
 )
 _FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
-_REFUSED = frozenset(("not", "that", "whether", "unknown", "unclear", "wrong", "incorrect", "correct"))
+_REFUSED = re.compile(
+    r"(?:not|that|whether|unknown|unclear|wrong|incorrect|correct|right|clear|simple|obvious|as|to|in|obtained|found|given|"
+    r"also|still|the same)(?![A-Za-z])",
+    re.IGNORECASE,
+)
 _MAX_WORDS = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
 
@@ -139,9 +144,11 @@ def _sentences(text: str) -> Iterator[str]:
     found = list(_SENTENCE.finditer(text))
     for sentence in found[: -_TRIES - 1 : -1]:
         statement = _statement(_line(text, sentence.end()))
-        words = statement.lower().split()
-        wordy = len(words) > _MAX_WORDS and not re.search(r"[0-9$\\=]", statement)
-        if words and words[0] not in _REFUSED and not wordy:
+        wordy = len(statement.split()) > _MAX_WORDS and not re.search(r"[0-9$\\=]", statement)
+        method = sentence[1] and (
+            not _FORMULA.match(statement) or statement.startswith("a ")
+        )  # "The solution is to ..."
+        if not (wordy or method or _REFUSED.match(statement)):
             yield statement
 
 
@@ -183,4 +190,7 @@ def _tidy(answer: str) -> str | None:
     answer = unwrap(answer[: MAX_ANSWER + 1]) if len(answer) <= MAX_ANSWER else ""
     if answer.startswith(r"\text{") and closing_brace(answer, 5) == len(answer) - 1:
         answer = answer[6:-1].strip()
+    mark = re.search(r"(?:\*{1,3}|__)$", answer)  # of "**Answer: 5**" the opening half stands before the marker
+    if mark and answer.count(mark[0]) == 1:
+        answer = answer[: mark.start()].rstrip(" .")
     return answer or None

@@ -25,10 +25,10 @@ from typing import Any
 
 from ttscale._answers._value import Key
 
-SECONDS = 1.5
-"""One formula. math-verify's own limit is 5 s; those that finish at all take some 10 to 100 ms."""
-SECONDS_PER_CALL = 2.0
-"""All hard formulas of one ``answer_classes`` call together, so that N hostile answers cost no more than two."""
+SECONDS = 1.0
+"""One formula. math-verify's own limit is 5 s; those that finish at all take some 10 to 250 ms."""
+SECONDS_PER_CALL = 3.0
+"""All hard formulas of one ``answer_classes`` call together, with what it takes to replace a child that was killed."""
 START_SECONDS = 60.0
 MAX_FORMULA = 200
 
@@ -74,14 +74,19 @@ class _Algebra:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
+        self.started = False
+        """Whether a child was ever running."""
         self.missing = False
+        """Whether none could be started; that is not tried again."""
 
     def ask(self, text: str, seconds: float) -> tuple[Key | None, float]:
-        """(key or None, seconds it took). Starting the child and waiting for other threads do not count."""
+        """(key or None, seconds it took). The first start of the child and waiting for other threads do not count."""
         with self.lock:
+            began = time.monotonic()
             if not self._start():
                 return None, 0.0
-            began = time.monotonic()
+            if not self.started:
+                self.started, began = True, time.monotonic()
             reply = self._exchange(text, seconds)
             return decode(json.loads(reply)) if reply else None, time.monotonic() - began
 

@@ -13,7 +13,7 @@ import re
 from ttscale._answers import _helper, _relation, _scan
 from ttscale._answers._clean import MAX_ANSWER, clean
 from ttscale._answers._expression import MAX_DEPTH, Unreadable, read
-from ttscale._answers._literal import literal, unmarked
+from ttscale._answers._literal import literal, number, unmarked
 from ttscale._answers._value import Key, TooBig, scalar_key
 
 _LIST = frozenset((",", ";", "and", "or"))
@@ -41,6 +41,9 @@ def key_of(answer: str) -> Key:
     Raises nothing but ``OutOfTimeError``: models write the input, and a mistake of ours in reading it must not end a
     search. The tests hold ``value_key`` to ``Unreadable`` alone.
     """
+    plain = number(answer)
+    if plain:
+        return plain
     text = clean(answer)
     try:
         return value_key(text)
@@ -131,10 +134,11 @@ def _bracketed(text: str) -> Key | None:
         builder = _BUILDER.fullmatch(inside)
         return _whole(builder[2]) if builder else _set(_elements(inside, _LIST))
     parts = _scan.split(inside, frozenset(",;"))[0]
-    if len(parts) == 1 and ((opening, closing) == ("(", ")") or inside.startswith(r"\begin")):
+    nested = (opening, closing) == ("[", "]") and all(part.startswith("[") for part in parts)
+    if len(parts) == 1 and not nested:
         return _whole(inside)
     keys = tuple(map(_part, parts))
-    if (opening, closing) == ("[", "]") and all(part.startswith("[") for part in parts):
+    if nested:
         return ("matrix", *(key[2:] if key[0] == "interval" else key[1:] for key in keys))
     return _relation.interval(opening, closing, *keys) if len(keys) == 2 else ("tuple", *keys)
 
