@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from logging import ERROR
 from typing import Any, Literal, TypeAlias, get_args
 
 from torch import device as Device
@@ -96,7 +97,7 @@ def load(
     heads = {"skywork": value_head, "qwen-prm": mlp_head, "qwen-rm": mlp_head}
     level = logging.get_verbosity()
     if family in heads:
-        logging.set_verbosity(logging.ERROR)  # the head's tensors, which we read, would be reported as unexpected
+        logging.set_verbosity(ERROR)  # the head's tensors, which we read, would be reported as unexpected
     try:
         model = HFModel(
             checkpoint, device=device, dtype=dtype, allow_pickle=allow_pickle, auto_class=AUTO_CLASS[family]

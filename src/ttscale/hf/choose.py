@@ -1,0 +1,76 @@
+"""How likely a model begins its reply with each of a few words: what a judge needs, without sampling.
+
+Knows: one forward and the last position's probabilities. Must not know: what is asked or judged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from ttscale._cost import Cost
+from ttscale.hf.decode import is_out_of_memory
+from ttscale.hf.model import HFModel
+
+FORWARD_TOKENS = 16_384
+"""Padded tokens of one forward; halved where memory does not allow it."""
+
+Odds = tuple[tuple[float, ...], Cost]
+
+
+@torch.inference_mode()
+def first_token_odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence[str]) -> list[Odds] | None:
+    """For each context the probability of each option as the next token, in any case, with or without a space.
+
+    None where the tokenizer cannot tell the options apart by their first token. Equal contexts are run once.
+    """
+    names = [_ids(model, option) for option in options]
+    if len(set().union(*names)) < sum(map(len, names)):
+        return None
+    order = sorted(set(contexts), key=len)
+    table: dict[tuple[int, ...], Odds] = {}
+    begin = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end + 1 - begin) * len(order[end]) > FORWARD_TOKENS:
+            table |= zip(order[begin:end], _forward(model, order[begin:end], names), strict=True)
+            begin = end
+    replies = []
+    for context in contexts:
+        odds, cost = table[context]
+        replies.append((odds, cost))
+        table[context] = (odds, Cost())
+    return replies
+
+
+def _ids(model: HFModel, option: str) -> set[int]:
+    """The tokens that spell the option whole; where there is none, the one that begins it."""
+    spellings = [space + form for form in (option, option.lower(), option.upper()) for space in ("", " ")]
+    spelled = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in spellings]
+    return {ids[0] for ids in spelled if len(ids) == 1} or {spelled[0][0]}
+
+
+def _forward(model: HFModel, contexts: Sequence[tuple[int, ...]], names: Sequence[set[int]]) -> list[Odds]:
+    began = time.perf_counter()
+    width = max(map(len, contexts))
+    ids = torch.tensor([[*c, *[0] * (width - len(c))] for c in contexts], device=model.device)
+    mask = torch.tensor([[1] * len(c) + [0] * (width - len(c)) for c in contexts], device=model.device)
+    try:
+        hidden = model.module.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0]
+    except Exception as error:
+        if len(contexts) == 1 or not is_out_of_memory(error):
+            raise
+        half = len(contexts) // 2
+        return [*_forward(model, contexts[:half], names), *_forward(model, contexts[half:], names)]
+    last = hidden[torch.arange(len(contexts)), [len(c) - 1 for c in contexts]]
+    probabilities = model.module.get_output_embeddings()(last).float().softmax(-1)
+    model.forwarded_tokens += sum(map(len, contexts))
+    seconds = (time.perf_counter() - began) / len(contexts)
+    return [
+        (
+            tuple(float(row[sorted(name)].sum()) for name in names),
+            Cost(prompt_tokens=len(context), flops=model.flops(len(context), 0, 1), seconds=seconds),
+        )
+        for row, context in zip(probabilities, contexts, strict=True)
+    ]
