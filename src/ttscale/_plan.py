@@ -56,6 +56,9 @@ class Plan:
         self._roles = load_roles(at_hand, getattr(self._strategy, "needs", ROLE_OF.values()))
         if strategy is not None:
             warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
+        # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.
+        plain = type(self._strategy).__repr__ is object.__repr__
+        self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
         self._distinct = list(dict.fromkeys(self._questions))
         self._done: dict[str, Result] = {}
         self._recorded: dict[str, list[tuple[Request, Reply]]] = {question.id: [] for question in self._distinct}
@@ -129,7 +132,7 @@ class Plan:
             yield Job(root, search, self._limit, error)
 
     def _start_event(self, question: Question) -> Event:
-        return start_event(question, Key((self._seed, question.id)), repr(self._strategy), self._budget)
+        return start_event(question, Key((self._seed, question.id)), self._described, self._budget)
 
     def _record(self, question: Question, request: Request, reply: Reply) -> None:
         if self._file is None:
@@ -150,7 +153,7 @@ class Plan:
         question, outcome = self._distinct[index], ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
-        strategy = f"{self._strategy!r}: {outcome.note}" if outcome.note else repr(self._strategy)
+        strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)
         if self._file:
             trace = Trace(question, path=self._file.path)

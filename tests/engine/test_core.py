@@ -234,6 +234,7 @@ WRONG_REPLIES: dict[str, tuple[Any, Any, str]] = {
     "no cost": (WHOLE, Completion(steps_of("a"), "stop", None), "cost"),  # type: ignore[arg-type]
     "cost of nothing": (WHOLE, Completion(steps_of("a"), "stop", Cost(sampled_tokens=None)), "cost"),  # type: ignore[arg-type]
     "negative cost": (WHOLE, Completion(steps_of("a"), "stop", Cost(sampled_tokens=-1)), "cost"),
+    "NaN cost": (WHOLE, Completion(steps_of("a"), "stop", Cost(prompt_tokens=1, flops=NAN)), "cost"),
     "endless cost": (SCORE, Verdict((0.5,), Cost(flops=float("inf"))), "cost"),
     "no scores": (SCORE, Verdict(()), "0 scores for a candidate of 2 steps"),
     "three scores": (SCORE, Verdict((0.1, 0.2, 0.3)), "3 scores for a candidate of 2 steps"),

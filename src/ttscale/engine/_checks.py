@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Set
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from ttscale._cost import Cost
 from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict
 from ttscale._roles import ROLE_OF, Role
 from ttscale._types import Candidate, Outcome, Step
+
+_AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
 
 
 def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str | None:
@@ -55,7 +58,7 @@ def reply_problem(request: Request, reply: Any) -> str | None:
     if not fits:
         return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
     spent = reply.cost
-    if not isinstance(spent, Cost) or not all(_countable(getattr(spent, field.name)) for field in fields(Cost)):
+    if not isinstance(spent, Cost) or not _countable(_AMOUNTS(spent)):
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
     if isinstance(request, Score):
         return _verdict_problem(len(request.candidate.steps), reply.step_scores)
@@ -126,5 +129,7 @@ def _verdict_problem(steps: int, scores: Any) -> str | None:
     return None
 
 
-def _countable(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < math.inf
+def _countable(amounts: tuple[Any, ...]) -> bool:
+    """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
+    numbers = all(isinstance(amount, (int, float)) for amount in amounts)
+    return numbers and min(amounts) >= 0 and sum(amounts) < math.inf

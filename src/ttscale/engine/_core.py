@@ -271,7 +271,8 @@ def _settle(active: _Active, place: int) -> None:
         return
     cost = _count(request, reply)
     active.cost += cost
-    active.dearest = _larger(active.dearest, cost)
+    if active.limit:
+        active.dearest = _larger(active.dearest, cost)
     if isinstance(reply, Completion):
         candidate = _candidate(request, reply)
         if candidate.done and candidate.steps:

@@ -231,6 +231,7 @@ def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         return
     inside: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = []
     failure: list[BaseException] = []
+    over = threading.Event()  # Thread.join does not survive an interrupt: it takes the thread for ended (bpo-45274)
 
     async def noted() -> None:
         inside.append((asyncio.get_running_loop(), asyncio.current_task()))
@@ -241,18 +242,21 @@ def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             asyncio.run(noted())
         except BaseException as error:
             failure.append(error)
+        finally:
+            over.set()
 
     thread = threading.Thread(target=guarded, name="ttscale")
     thread.start()
     interrupted = False
-    while thread.is_alive():
+    while not over.is_set():
         try:
-            thread.join()
+            over.wait()
         except KeyboardInterrupt:
             interrupted = True
             for loop, task in inside:
                 if task is not None:
                     loop.call_soon_threadsafe(task.cancel)
+    thread.join()
     if interrupted:
         raise KeyboardInterrupt
     if failure:
