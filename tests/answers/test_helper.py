@@ -84,6 +84,25 @@ def test_a_child_that_dies_is_replaced(algebra: _helper._Algebra) -> None:
     assert key_of(r"\gcd(4,6)") == ("n", Fraction(2))
 
 
+class Interrupted:
+    """A pipe in whose reading somebody pressed Ctrl-C."""
+
+    def __init__(self, pipe: object) -> None:
+        self.close = pipe.close
+
+    def readline(self) -> bytes:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_question_does_not_answer_the_next_one(algebra: _helper._Algebra) -> None:
+    assert key_of(r"\gcd(4,6)") == ("n", Fraction(2))
+    assert algebra.process is not None
+    algebra.process.stdout = Interrupted(algebra.process.stdout)
+    with pytest.raises(KeyboardInterrupt):
+        key_of(r"\gcd(8,12)")
+    assert key_of(r"\gcd(6,9)") == ("n", Fraction(3))
+
+
 def test_without_the_child_there_is_one_warning_and_no_key(
     algebra: _helper._Algebra, monkeypatch: pytest.MonkeyPatch
 ) -> None:

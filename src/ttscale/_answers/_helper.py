@@ -119,7 +119,7 @@ class _Algebra:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the terminal is for us
             )
-            ready = self._exchange(sys.path, START_SECONDS)
+            ready = self._exchange([str(entry) for entry in sys.path], START_SECONDS)
         except OSError:
             ready = b""
         if not ready:
@@ -153,6 +153,9 @@ class _Algebra:
             reply = process.stdout.readline()
         except OSError:
             reply = b""
+        except BaseException:
+            self.stop()  # Ctrl-C while waiting: the reply must not be taken for that to the next question
+            raise
         finally:
             timer.cancel()
             timer.join()
