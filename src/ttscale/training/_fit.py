@@ -127,7 +127,7 @@ def _last_checkpoint(folder: Path) -> Path | None:
         try:
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it too
             continue
         complete.append((int(path.name.split("-")[1]), path))
     return max(complete)[1] if complete else None

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import transformers
 
-from ttscale.training._fit import Evaluation, Feature, disk_is_full, fit
+from ttscale.training._fit import Evaluation, Feature, Fit, disk_is_full, fit
 from ttscale.training._models import Task, architecture_of, device, load_model, load_trained, pad_id, saved_dtype
 from ttscale.training._objectives import Objective
 from ttscale.training.problems import WithQuestion, fingerprints
@@ -96,6 +96,11 @@ def run(
     progress: bool,
 ) -> TrainingResult:
     """Train, choose, finish, save. The same call again goes on after a kill, and does nothing when all is done."""
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise ImportError("Training needs accelerate: pip install 'ttscale[train]'.") from error
+    processes = PartialState()
     folder = Path(out)
     started = time.monotonic()
     identity: dict[str, Any] = {
@@ -112,9 +117,24 @@ def run(
     checkpoints = folder / "checkpoints"
     _check_unfinished(checkpoints, identity)
     model = load_model(base, task, recipe)
-    _write(checkpoints / "run.json", identity)
+    if processes.is_main_process:
+        _write(checkpoints / "run.json", identity)
+    processes.wait_for_everyone()
     went = fit(model, data.training, data.held_out, objective, recipe, checkpoints, pad_id(tokenizer), progress)
     del model
+    if processes.is_main_process:
+        measured = _save(base, folder, task, went, recipe, tokenizer, finish)
+        result = _result(base, folder, went, data, measured, time.monotonic() - started)
+        _write(folder / RECORD, _record(result, identity, data))
+        shutil.rmtree(checkpoints)
+    processes.wait_for_everyone()
+    return read_result(folder)
+
+
+def _save(
+    base: str | os.PathLike[str], folder: Path, task: Task, went: Fit, recipe: Recipe, tokenizer: Any, finish: Finish
+) -> dict[str, Any]:
+    """Write the chosen model whole; returns what was measured on it."""
     trained = load_trained(base, went.checkpoint, task, recipe).to(device())
     try:
         measured = finish(trained, folder)
@@ -129,8 +149,14 @@ def run(
                 str(folder),
             ) from error
         raise
+    return measured
+
+
+def _result(
+    base: str | os.PathLike[str], folder: Path, went: Fit, data: Data, measured: dict[str, Any], seconds: float
+) -> TrainingResult:
     chosen = went.curve[went.chosen]
-    result = TrainingResult(
+    return TrainingResult(
         path=folder,
         base=os.fspath(base),
         step=chosen.step,
@@ -141,11 +167,8 @@ def run(
         skipped=dict(data.skipped),
         notes=() if went.turned else ("The validation loss was still falling at the end: more epochs may help.",),
         measured=measured,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
-    _write(folder / RECORD, _record(result, identity, data))
-    shutil.rmtree(checkpoints)
-    return result
 
 
 def read_result(folder: str | os.PathLike[str]) -> TrainingResult:
