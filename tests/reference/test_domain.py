@@ -113,8 +113,9 @@ def test_the_split_is_a_function_of_the_question_alone() -> None:
 
 def test_the_same_arguments_give_the_same_problems_in_any_process() -> None:
     code = (
-        "import sys; from ttscale import reference; import random; "
-        "print([(p.id, p.prompt, p.answer) for p in reference.questions(12, seed=5)]); assert 'torch' not in sys.modules"
+        "import sys; from ttscale import reference; "
+        "print([(p.id, p.prompt, p.answer) for p in reference.questions(12, seed=5)]); "
+        "assert 'torch' not in sys.modules"
     )
     outputs = {
         subprocess.run(

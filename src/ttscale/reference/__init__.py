@@ -14,11 +14,10 @@ up to 199 in size. :func:`check` returns the canonical spelling of a question (f
     Answer: 18<eos>
 
 **Models.** ``path("generator")``, ``path("verifier")``, ``path("reviser")``: folders that
-``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load. The tokenizer adds ``<bos>`` itself;
-its tokens include ``<bos>``, ``<eos>`` (end of a solution), ``<pad>`` and ``"\\n"`` (end of a step, always one token).
-The last step, ``Answer: n``, is closed by ``<eos>`` and has no newline. :func:`prompt` and :func:`revision_prompt` are
-the only places that know the layout; the tokenizer's chat template writes the same (user = question, assistant =
-earlier attempt, oldest first).
+``AutoModelForCausalLM.from_pretrained`` and ``AutoTokenizer.from_pretrained`` load. The tokenizer adds ``<bos>``; its
+tokens include ``<bos>``, ``<eos>`` (end of a solution), ``<pad>`` and ``"\\n"`` (end of a step, always one token). The
+last step, ``Answer: n``, is closed by ``<eos>`` and has no newline. :func:`prompt` and :func:`revision_prompt` define
+the layout; the tokenizer's chat template writes the same (user = question, assistant = earlier attempt, oldest first).
 
 **Verifier.** Implicit: the verifier is a causal LM taught by outcomes, read against the generator (the reference).
 With the solution's tokens x_t after the prompt, both models at temperature 1 over the full vocabulary, each seeing the
@@ -81,8 +80,8 @@ def path(name: str) -> Path:
     folder = Path(__file__).parent / "models" / name
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(
-            f"The bundled {name} is missing from this installation ({folder}). Reinstall ttscale, or rebuild the models: "
-            "python -m ttscale.reference.build --out DIR"
+            f"The bundled {name} is missing from this installation ({folder}). Reinstall ttscale, or rebuild "
+            "the models: python -m ttscale.reference.build --out DIR"
         )
     return folder
 

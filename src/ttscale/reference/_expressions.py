@@ -175,7 +175,9 @@ def exact(items: Sequence[Item]) -> list[Expression]:
     while len(current) > 1:
         at = ready(current)[0]
         left, symbol, right = current[at - 1], current[at], current[at + 1]
-        assert isinstance(left, int) and isinstance(symbol, str) and isinstance(right, int)
+        assert isinstance(left, int)
+        assert isinstance(symbol, str)
+        assert isinstance(right, int)
         current = replace(current, at, apply(left, symbol, right))
         lines.append(current)
     return lines

@@ -67,7 +67,9 @@ def step(rng: random.Random, items: Sequence[Item], slips: bool = True) -> Expre
     """The next line: one operation carried out, rightly or not."""
     at = ready(items)[0]
     left, symbol, right = items[at - 1], items[at], items[at + 1]
-    assert isinstance(left, int) and isinstance(symbol, str) and isinstance(right, int)
+    assert isinstance(left, int)
+    assert isinstance(symbol, str)
+    assert isinstance(right, int)
     result = apply(left, symbol, right)
     copied: Sequence[Item] = items
     if slips:

@@ -55,7 +55,7 @@ def documents(rows: Sequence[Sampled], reference: Llama | None) -> list[Document
                 total[1] += times
         for ids, (_, times, right) in zip(here, row.solutions, strict=True):
             marks = set(ends(ids, spans[at]))
-            values = [(0.0, -1.0, float(times), float(right))]
+            values: list[tuple[float, ...]] = [(0.0, -1.0, float(times), float(right))]
             for i in range(1, len(ids)):
                 label = -1.0
                 if i in marks:
@@ -146,7 +146,7 @@ def calibrate(rows: Sequence[Sampled], sums: list[list[list[float]]]) -> tuple[f
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     scale, bias = weights.detach().tolist()
     return scale, bias
 

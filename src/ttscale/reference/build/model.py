@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,8 @@ class Block(nn.Module):
         weights = torch.softmax(torch.baddbmm(mask, q, k.transpose(-1, -2)), -1)
         x = x + self.out((weights @ v).view(rows, self.heads, length, -1).transpose(1, 2).reshape(rows, length, width))
         gate, up = self.up(norm(x, self.norm2)).chunk(2, -1)
-        return x + self.down(F.silu(gate) * up)
+        out: Tensor = x + self.down(F.silu(gate) * up)
+        return out
 
 
 def norm(x: Tensor, weight: Tensor) -> Tensor:
@@ -68,6 +70,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 class Llama(nn.Module):
     """Token ids -> hidden states (after the last norm); the head shares the embedding's weights."""
+
+    cos: Tensor
+    sin: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -96,6 +101,10 @@ class Llama(nn.Module):
             x = block(x, cos, sin, mask)
         return norm(x, self.norm)
 
+    def stack(self) -> list[Block]:
+        """The blocks, bottom first, as what they are."""
+        return cast(list[Block], list(self.blocks))
+
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.embedding.weight)
 
@@ -106,7 +115,7 @@ class Llama(nn.Module):
 def to_hugging_face(model: Llama) -> dict[str, Tensor]:
     """The weights under the names that ``LlamaForCausalLM`` uses."""
     out = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm}
-    for i, block in enumerate(model.blocks):
+    for i, block in enumerate(model.stack()):
         q, k, v = block.qkv.weight.chunk(3, 0)
         gate, up = block.up.weight.chunk(2, 0)
         at = f"model.layers.{i}."
@@ -135,7 +144,7 @@ SETTINGS = {
     "temperature": 1.0,
     "max_new_tokens": 512,
 }
-"""How ``ttscale.hf`` lays out a question for these models; a test compares it with ``prompt`` and ``revision_prompt``."""
+"""How ``ttscale.hf`` lays out a question for these models, as ``prompt`` and ``revision_prompt`` do."""
 
 
 def save(model: Llama, folder: Path) -> None:
@@ -165,7 +174,8 @@ def save(model: Llama, folder: Path) -> None:
         dtype="bfloat16",
     )
     config.save_pretrained(str(folder))
-    GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0).save_pretrained(str(folder))
+    generation = GenerationConfig(bos_token_id=1, eos_token_id=2, pad_token_id=0)  # type: ignore[no-untyped-call]
+    generation.save_pretrained(str(folder))
     save_file(to_hugging_face(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokenizer.save(folder)
     (folder / "ttscale.json").write_text(json.dumps(SETTINGS, indent=1) + "\n")

@@ -21,7 +21,8 @@ def orthogonalise(update: Tensor, rounds: int = 5) -> Tensor:
     for _ in range(rounds):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).float()
+    result: Tensor = (x.T if tall else x).float()
+    return result
 
 
 class Muon(torch.optim.Optimizer):

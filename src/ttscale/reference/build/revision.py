@@ -57,19 +57,23 @@ def document(rng: random.Random, row: Sampled, again: float) -> Document | None:
     return solution_document(row.prompt, attempts, counted)
 
 
-def chain_document(
-    rng: random.Random, prompt: str, attempts: Sequence[str], rights: Sequence[bool], good: Sequence[str]
-) -> Document | None:
-    """An on-policy chain cut somewhere and closed by a right solution, the nearest known one to the last attempt."""
+def mixed_document(rng: random.Random, row: Sampled, wrong: float, copied: float) -> Document | None:
+    """A context as a chain really leaves it: zero to four attempts, each wrong with chance ``wrong`` and else right,
+    sometimes a copy of the one before; then a right solution, on which alone the loss is. What is in the context tells
+    nothing about how many attempts were right, so the model has to look."""
+    good = [(text, times) for text, times, right in row.solutions if right]
+    bad = [(text, times) for text, times, right in row.solutions if not right]
     if not good:
         return None
-    n = int(rng.random() * (min(MAX_ATTEMPTS, len(attempts)) + 1))
-    start = int(rng.random() * (len(attempts) - n + 1))
-    context = list(attempts[start : start + n])
+    context: list[str] = []
+    for _ in range(int(rng.random() * (MAX_ATTEMPTS + 1))):
+        if context and rng.random() < copied:
+            context.append(context[-1])
+        else:
+            context.append(pick(rng, bad if bad and rng.random() < wrong else good))
     while sum(map(len, context)) > LONGEST:
         context.pop(0)
-    target = nearest(context[-1], good) if context else good[int(rng.random() * len(good))]
-    return solution_document(prompt, [*context, target], [False] * len(context) + [True])
+    return solution_document(row.prompt, [*context, pick(rng, good)], [False] * len(context) + [True])
 
 
 def chains(sampler: Sampler, problems: Sequence[Problem], length: int, seed: int) -> list[list[tuple[str, bool]]]:

@@ -53,9 +53,10 @@ class Sampler:
         self.model = model
         self.capacity = capacity
         self.longest = longest
+        self.blocks = model.stack()
         self.weights = [
             {name: getattr(block, name).weight.detach().bfloat16() for name in ("qkv", "out", "up", "down")}
-            for block in model.blocks
+            for block in model.stack()
         ]
         self.head = model.embedding.weight.detach().bfloat16()
 
@@ -142,7 +143,7 @@ class Sampler:
         mask = torch.full((length, length), -1e9, dtype=torch.bfloat16).triu(1)
         x = F.embedding(ids, self.head)
         for layer, weight in enumerate(self.weights):
-            block = self.model.blocks[layer]
+            block = self.blocks[layer]
             q, k, v = self._qkv(x, layer)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
             batch.keys[layer][first : first + len(rows), :, :length] = k
@@ -152,7 +153,7 @@ class Sampler:
             x = x + self._feed(norm(x, block.norm2), weight)
 
     def _qkv(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-        block = self.model.blocks[layer]
+        block = self.blocks[layer]
         rows, length, _ = x.shape
         qkv = F.linear(norm(x, block.norm1), self.weights[layer]["qkv"])
         q, k, v = qkv.view(rows, length, 3 * self.shape.heads, -1).transpose(1, 2).chunk(3, 1)
@@ -184,7 +185,7 @@ class Sampler:
             scores = (q * scale * keys).sum(-1) + mask
             mixed = torch.softmax(scores, -1).unsqueeze(2) @ values
             x = x + F.linear(mixed.transpose(1, 2).flatten(2), weight["out"])
-            x = x + self._feed(norm(x, self.model.blocks[layer].norm2), weight)
+            x = x + self._feed(norm(x, self.blocks[layer].norm2), weight)
         batch.lengths[:count] += 1
         return F.linear(norm(x, self.model.norm)[:, 0], self.head).float()
 

@@ -128,7 +128,6 @@ def train(
         for mine, kept in zip(extra or [], state["extra"], strict=True):
             mine.data.copy_(kept)
         at = state["at"]
-    log = (folder / "log.jsonl").open("a")
     started, before = time.perf_counter(), at["seconds"]
     running = 0.0
     target = plan.steps if plan.stop is None else plan.stop
@@ -141,7 +140,7 @@ def train(
                     group["lr"] = plan.lr * factor
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 value, counted = loss(model, batch)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(others, 1.0)
             for optimizer in (muon, adam):
                 optimizer.step()
@@ -154,7 +153,8 @@ def train(
             at["seconds"] = before + time.perf_counter() - started
             done = at["step"] >= target
             if at["step"] % 25 == 0 or done:
-                print(json.dumps({**at, "loss": round(running, 4), "lr": plan.lr * factor}), file=log, flush=True)
+                with (folder / "log.jsonl").open("a") as log:
+                    print(json.dumps({**at, "loss": round(running, 4), "lr": plan.lr * factor}), file=log)
             if at["step"] % plan.save_every == 0 or done:
                 state = {"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "at": at}
                 torch.save({**state, "extra": [x.detach() for x in extra or []]}, folder / "state.tmp")
