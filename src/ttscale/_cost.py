@@ -85,9 +85,10 @@ class Limit:
     """Hard caps on one question: sampled tokens, FLOPs, wall-clock seconds. None is no cap.
 
     Reaching one ends the search with the best so far and ``Result.stopped_by`` naming it. Requests are let out only as
-    far as the caps can pay for another one as dear as the dearest so far, so at most one completion overshoots: the
-    first, or one longer than any before it. At the token cap the strategy still has its finished candidates judged;
-    the caps on FLOPs and seconds end everything at once.
+    far as the cap can pay for another one as dear as the dearest so far, so what goes beyond it is the first one, of
+    which nobody knows what it will cost, and what others cost more than any before them. At the token cap the strategy
+    still has its finished candidates judged; at the cap on FLOPs what is out is waited for, since it is being paid for;
+    the cap on seconds ends everything at once.
     """
 
     tokens: int | None = None
@@ -97,7 +98,8 @@ class Limit:
     def __post_init__(self) -> None:
         for name in ("tokens", "flops", "seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
                 raise ValueError(f"Limit({name}=...) must be positive, or None for no cap; got {value!r}")
 
     def reached(self, spent: Cost, next_one: Cost, drawing: bool) -> str | None:

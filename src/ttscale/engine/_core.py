@@ -67,7 +67,8 @@ class _Active:
     """Replies of the wave, from the first on, that are in the ledger."""
     keys: set[Key] = field(default_factory=set)
     cost: Cost = Cost()
-    dearest: Cost = Cost()
+    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: Cost(), False: Cost()})
+    """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
     finished: dict[Key, tuple[Candidate, float | None]] = field(default_factory=dict)
     stopped_by: str | None = None
     cut_waves: int = 0
@@ -195,28 +196,15 @@ class Engine:
         up to, depends on the replies alone (law 2).
         """
         while True:
-            if active.let_out < len(active.wave) and self._affordable(active):
-                if active.stopped_by in ("flops", "seconds"):
-                    self._end(slot, None, stopped_by=active.stopped_by)
-                    return
+            if active.let_out < len(active.wave) and _may_go(active):
                 self._let_out(slot, active)
             elif active.settled < active.let_out and active.replies[active.settled] is not None:
                 _settle(active, active.settled)
                 active.settled += 1
             else:
-                return
-
-    def _affordable(self, active: _Active) -> bool:
-        """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
-        limit, out = active.limit, active.let_out - active.settled
-        if limit is None:
-            return True
-        drawing = not isinstance(active.wave[active.let_out], Score)
-        if active.stopped_by and drawing:
-            return True
-        active.stopped_by = limit.reached(active.cost, Cost() if out else active.dearest, drawing) or active.stopped_by
-        cut = active.stopped_by is not None and (drawing or active.stopped_by != "tokens")
-        return cut or out < limit.affordable(active.cost, active.dearest, drawing)
+                break
+        if active.stopped_by == "flops" and active.settled == active.let_out < len(active.wave):
+            self._end(slot, None, stopped_by="flops")
 
     def _let_out(self, slot: int, active: _Active) -> None:
         """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
@@ -263,6 +251,24 @@ class Engine:
         self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))
 
 
+def _may_go(active: _Active) -> bool:
+    """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
+    limit, out = active.limit, active.let_out - active.settled
+    if limit is None:
+        return True
+    if active.stopped_by == "flops":
+        return False
+    drawing = not isinstance(active.wave[active.let_out], Score)
+    if active.stopped_by == "tokens" and drawing:
+        return True
+    dearest = active.dearest[drawing]
+    reached = limit.reached(active.cost, Cost() if out else dearest, drawing)
+    if reached:
+        active.stopped_by = reached
+        return reached == "tokens"
+    return out < limit.affordable(active.cost, dearest, drawing)
+
+
 def _settle(active: _Active, place: int) -> None:
     """Put the reply at this place of the wave in the ledger."""
     request, reply = active.wave[place], active.replies[place]
@@ -272,7 +278,8 @@ def _settle(active: _Active, place: int) -> None:
     cost = _count(request, reply)
     active.cost += cost
     if active.limit:
-        active.dearest = _larger(active.dearest, cost)
+        drawing = not isinstance(request, Score)
+        active.dearest[drawing] = _larger(active.dearest[drawing], cost)
     if isinstance(reply, Completion):
         candidate = _candidate(request, reply)
         if candidate.done and candidate.steps:
