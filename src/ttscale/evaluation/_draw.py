@@ -6,10 +6,12 @@ import io
 import re
 from typing import Any
 
-from ttscale.evaluation.figure import Figure, Panel
+from ttscale.evaluation.figure import Figure, Panel, ratio_name
 
 COLOURS = ("#2f6fb2", "#d9822b", "#3a9a5b", "#b23a48", "#7a5aa6", "#8c6d46", "#d06ba6", "#6f7a86", "#a3a02f", "#2aa3a3")
 MARKERS = "osD^vP*Xhd"
+MOST_TICKS = 14
+LETTERS_PER_INCH = 13
 
 
 def available() -> bool:
@@ -42,10 +44,13 @@ def to_svg(figure: Figure) -> str:
                     handles.append(handle)
                     labels.append(label)
         if len({tuple(one.name for one in panel.series) for panel in figure.panels}) == 1:
-            canvas.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+            longest = max(map(len, labels), default=0)
+            columns = max(1, int(canvas.get_figwidth() * LETTERS_PER_INCH / (longest + 6)))
+            canvas.legend(handles, labels, loc="outside lower center", ncols=min(4, columns), frameon=False)
         else:
             for axis in axes:
-                axis.legend(frameon=False, fontsize=7)
+                if axis.get_legend_handles_labels()[0]:
+                    axis.legend(frameon=False, fontsize=7)
         out = io.StringIO()
         backend: Any = FigureCanvasSVG(canvas)
         backend.print_svg(out, metadata={"Date": None, "Creator": None})
@@ -53,6 +58,8 @@ def to_svg(figure: Figure) -> str:
 
 
 def _draw_panel(axis: Any, panel: Panel) -> None:
+    from matplotlib.ticker import EngFormatter, LogLocator
+
     for place, one in enumerate(panel.series):
         colour = COLOURS[place % len(COLOURS)]
         if panel.kind == "bars":
@@ -71,8 +78,15 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         axis.plot(one.x, one.y, style, marker=marker, markersize=3.5, label=one.name, color=colour)
         if one.low:
             axis.fill_between(one.x, one.low, one.high, color=colour, alpha=0.12, linewidth=0)
-    if panel.log_x and any(x > 0 for one in panel.series for x in one.x):
-        axis.set_xscale("log", base=2 if max(x for one in panel.series for x in one.x) <= 4096 else 10)
+    if panel.log_x:
+        places = sorted({x for one in panel.series for x in one.x})
+        axis.set_xscale("log")
+        axis.minorticks_off()
+        if not panel.ratios and any(x != int(x) or x > 10_000 for x in places):
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        elif len(places) <= MOST_TICKS:
+            axis.set_xticks(places, [ratio_name(x) if panel.ratios else f"{x:g}" for x in places])
     if panel.ticks:
         axis.set_xticks(range(len(panel.ticks)), panel.ticks)
     axis.set_xlabel(panel.x)

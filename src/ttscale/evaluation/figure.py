@@ -36,6 +36,8 @@ class Panel:
     kind: Literal["lines", "bars"] = "lines"
     log_x: bool = False
     ticks: tuple[str, ...] = ()
+    ratios: bool = False
+    """Whether x is a sequential : parallel ratio, written 1:4 or 4:1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,18 @@ def series(name: str, points: Sequence[tuple[float, Interval]], *, dashed: bool 
     )
 
 
+def ratio_name(ratio: float) -> str:
+    """A ratio as the paper writes it, 1:4 or 4:1."""
+    return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
+
+
 def table(panel: Panel) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the numbers in a panel: a row per series, a column per place."""
     places = sorted({x for one in panel.series for x in one.x})
-    header = [panel.x, *(panel.ticks[int(x)] if panel.ticks else f"{x:.3g}" for x in places)]
+    header = [
+        panel.x,
+        *(panel.ticks[int(x)] if panel.ticks else ratio_name(x) if panel.ratios else f"{x:.3g}" for x in places),
+    ]
     rows = []
     for one in panel.series:
         cells = {

@@ -72,7 +72,7 @@ def ratio_curves(by_ratio: Mapping[float, Outcomes], budgets: Sequence[int], bin
         points = [(r, by_ratio[r].accuracy(budget)) for r in ratios if budget in by_ratio[r].budgets]
         if points:
             lines.append(series(f"N = {budget}", points))
-    panels = [Panel("by budget", "sequential : parallel", ACCURACY, tuple(lines), log_x=True)]
+    panels = [Panel("by budget", "sequential : parallel", ACCURACY, tuple(lines), log_x=True, ratios=True)]
     most = max(budget for one in by_ratio.values() for budget in one.budgets)
     per_bin = []
     for bin_ in range(bins.count):
@@ -80,7 +80,9 @@ def ratio_curves(by_ratio: Mapping[float, Outcomes], budgets: Sequence[int], bin
         points = [(r, by_ratio[r].accuracy(most, members)) for r in ratios if most in by_ratio[r].budgets]
         if members:
             per_bin.append(series(f"bin {bin_ + 1}", points))
-    panels.append(Panel(f"by difficulty, N = {most}", "sequential : parallel", ACCURACY, tuple(per_bin), log_x=True))
+    panels.append(
+        Panel(f"by difficulty, N = {most}", "sequential : parallel", ACCURACY, tuple(per_bin), log_x=True, ratios=True)
+    )
     return Figure(
         "ratio_curves",
         "Sequential revisions against parallel samples",

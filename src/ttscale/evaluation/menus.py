@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ttscale._roles import Strategy
 from ttscale._select import Aggregate
 from ttscale.evaluation.batch import BatchAllocation
+from ttscale.evaluation.figure import ratio_name
 from ttscale.evaluation.sweeps import Arm
 from ttscale.strategies import (
     DVTS,
@@ -63,23 +64,21 @@ def ratio_grid(budget: int) -> tuple[float, ...]:
     return tuple(2.0**exponent for exponent in range(-power, power + 1, stride))
 
 
-def ratio_name(ratio: float) -> str:
-    """A ratio as the paper writes it, 1:4 or 4:1."""
-    if ratio >= ONE_CHAIN:
-        return "all sequential"
-    if ratio == 0:
-        return "all parallel"
-    return f"{ratio:g}:1" if ratio >= 1 else f"1:{1 / ratio:g}"
-
-
 def revision_arms(
-    budgets: Sequence[int], select: Selection = "hierarchical", aggregate: Aggregate = "last"
+    budgets: Sequence[int],
+    ratios: Sequence[float] | None = None,
+    select: Selection = "hierarchical",
+    aggregate: Aggregate = "last",
 ) -> list[Arm]:
-    """One arm per ratio of the paper's grid, at those of the budgets that have it."""
+    """One arm per ratio of the paper's grid, at those of the budgets that have it.
+
+    With ``ratios``, only those of them, and 1:N and N:1 at each budget.
+    """
     by_ratio: dict[float, list[int]] = {}
     for budget in budgets:
         for ratio in ratio_grid(budget):
-            by_ratio.setdefault(ratio, []).append(budget)
+            if ratios is None or ratio in (*ratios, budget, 1 / budget):
+                by_ratio.setdefault(ratio, []).append(budget)
     suffix = "" if select == "hierarchical" else ", majority"
     return [
         Arm(
@@ -100,5 +99,6 @@ def policy_menu(reviser: bool, aggregate: Aggregate = "last") -> dict[str, Strat
     }
     if reviser:
         for ratio in (0.0, 1.0, 4.0, ONE_CHAIN):
-            menu[f"revisions {ratio_name(ratio)}"] = SequentialRevision(ratio, aggregate=aggregate)
+            name = {0.0: "all parallel", ONE_CHAIN: "all sequential"}.get(ratio) or ratio_name(ratio)
+            menu[f"revisions {name}"] = SequentialRevision(ratio, aggregate=aggregate)
     return menu

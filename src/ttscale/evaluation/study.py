@@ -50,6 +50,10 @@ class StudySettings:
     aggregate: Aggregate = "last"
     search: tuple[str, ...] | None = None
     """Names of the search arms to run (None: all of ``search_arms``)."""
+    menu: tuple[str, ...] | None = None
+    """Names of the strategies that a policy is fitted over (None: all of ``policy_menu``)."""
+    ratios: tuple[float, ...] | None = None
+    """Sequential : parallel ratios of revisions, beside those of one chain and of N (None: the paper's grid)."""
 
     def __post_init__(self) -> None:
         for budget in self.budgets:
@@ -66,8 +70,15 @@ class StudySettings:
 
 def reduced(seeds: Sequence[int] = (0,)) -> StudySettings:
     """Budgets up to 16, one seed, a small pool: minutes on one core for 50 questions of the reference benchmark."""
-    chosen = ("majority", "best-of-N", "weighted best-of-N", "beam, M = 4", "lookahead k = 1, M = sqrt(N)")
-    return StudySettings((1, 4, 16), samples=16, chains=1, seeds=tuple(seeds), probe=4, search=chosen)
+    return StudySettings(
+        (1, 4, 16),
+        samples=16,
+        chains=1,
+        seeds=tuple(seeds),
+        search=("majority", "best-of-N", "weighted best-of-N", "beam, M = 4", "lookahead k = 1, M = sqrt(N)"),
+        menu=("weighted best-of-N", "beam, M = 4", "revisions 1:1"),
+        ratios=(1.0,),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +155,12 @@ def run_study(
     revisions: list[Arm] = []
     if "reviser" in specs.roles:
         revisions = [
-            *revision_arms(settings.budgets, aggregate=settings.aggregate),
-            *revision_arms(settings.budgets[-1:], "majority"),
+            *revision_arms(settings.budgets, settings.ratios, aggregate=settings.aggregate),
+            *revision_arms(settings.budgets[-1:], settings.ratios, "majority"),
         ]
     adaptive = adaptive_arms()
     menu = policy_menu("reviser" in specs.roles, settings.aggregate)
+    menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
     paid = [Arm(PAID + name, strategy) for name, strategy in probed(menu, settings.probe).items()]
     arms = [*search, *adaptive, *revisions, *paid]
     records = sweep(

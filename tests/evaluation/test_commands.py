@@ -1,0 +1,167 @@
+"""The four commands, on the bundled models and a few questions: what they print, write, resume and refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ttscale import reference
+from ttscale.cli import main
+from ttscale.evaluation import load_pool, load_records
+from ttscale.evaluation._strategy_text import arms_of
+from ttscale.evaluation.batch import BatchAllocation
+from ttscale.strategies import Beam, ComputeOptimalScheduler, MajorityVote, Policy, SequentialRevision, WeightedBestOfN
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
+    """What a command prints as JSON; it must succeed and say nothing on standard error."""
+    assert main([str(argument) for argument in (*arguments, "--json")]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return json.loads(shown.out)
+
+
+def test_eval(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = run(capsys, "eval", "--strategy", "majority_vote", "--budget", 2, "--limit", 4, "--resume", tmp_path / "e")
+    records = load_records(tmp_path / "e")
+    assert found["strategy"] == "majority_vote"
+    assert (found["questions"], found["failed"]) == (4, 0)
+    assert found["accuracy"] == sum(record.correct for record in records) / 4
+    assert found["cost"]["generations"] == 2
+    assert set(records.questions) == {problem.id for problem in reference.questions(4)}
+
+
+def test_eval_by_default_solves_as_solve_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--budget", "4", "--limit", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 questions, 1 seed(s)" in shown
+    assert "ComputeOptimalScheduler" in shown
+
+
+def test_eval_on_a_file_and_what_the_bundled_models_cannot_answer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"question": "Compute 3+4 * 2", "answer": "11"}\n{"question": "Who was Euler?", "answer": "he"}\n')
+    assert main(["eval", "--data", str(data), "--strategy", "best_of_n", "--budget", "4", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["failed"] == 1
+    assert shown.err.startswith("ttscale: 1 searches failed and are left out")
+    data.write_text('{"question": "Who was Euler?", "answer": "he"}\n')
+    assert main(["eval", "--data", str(data), "--strategy", "best_of_n", "--budget", "4"]) == 1
+    assert "every question failed; the first" in capsys.readouterr().err
+
+
+def test_sweep_compares_and_resumes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["sweep", "--strategies", "majority_vote weighted_best_of_n beam:width=2", "--budgets", "1,4"]
+    arguments += ["--against", "majority_vote", "--limit", "3", "--seeds", "2", "--resume", str(tmp_path / "s.jsonl")]
+    found = run(capsys, *arguments)
+    assert [(cell["strategy"], cell["budget"]) for cell in found["cells"]] == [
+        (name, budget) for name in ("majority_vote", "weighted_best_of_n", "beam:width=2") for budget in (1, 4)
+    ]
+    assert ["gain" in cell for cell in found["cells"]] == [False, False, True, True, True, True]
+    assert found["cells"][2]["gain"] == 0  # one solution is one solution
+    before = (tmp_path / "s.jsonl").read_bytes()
+    assert run(capsys, *arguments) == found
+    assert (tmp_path / "s.jsonl").read_bytes() == before
+    assert len(load_records(tmp_path / "s.jsonl")) == 3 * 2 * 2 * 3
+    assert main(arguments) == 0
+    assert "beam:width=2" in capsys.readouterr().out
+
+
+def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["fit-policy", "--budgets", "4", "--probe", "2", "--bins", "2", "--limit", "8"]
+    arguments += ["--out", str(tmp_path / "policy.json"), "--resume", str(tmp_path / "s.jsonl")]
+    found = run(capsys, *arguments)
+    policy = Policy.load(tmp_path / "policy.json")
+    assert found["policy"] == policy.to_json()
+    assert (policy.probe, policy.budgets, len(policy.thresholds)) == (2, (4,), 1)
+    models = dict(policy.provenance)["models"]
+    assert set(models) == {"generator", "verifier", "reviser"}
+    assert all("ttscale.reference/" in name and "@" in name for name in models.values())
+    assert [cell["strategy"] for cell in found["cells"]] == [
+        "fitted scheduler (cross-validated)",
+        "weighted best-of-N, no probe",
+    ]
+    assert main(arguments) == 0
+    assert "policy of 2 difficulty bins written to" in capsys.readouterr().out
+    # It serves these models without a warning.
+    assert main(["eval", "--strategy", f"compute_optimal:policy={tmp_path / 'policy.json'}", "--limit", "1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["report", "--reduced", "--budgets", "1,4", "--samples", "4", "--limit", "8", "--out", tmp_path / "r"]
+    found = run(capsys, *arguments)
+    assert Path(found["html"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "ttscale.reference/generator" in Path(found["markdown"]).read_text(encoding="utf-8")
+    assert Policy.load(found["policy"]).budgets == (1, 4)
+    assert load_pool(tmp_path / "r" / "pool.jsonl").size == 4
+    assert found["headline"][0]["ours"] == "compute-optimal, probe paid, N = 1"
+    assert main([str(argument) for argument in arguments]) == 2
+    assert "holds a report already; go on with it by --resume" in capsys.readouterr().err
+    again = run(capsys, *arguments[:-2], "--resume", tmp_path / "r")
+    assert again == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["eval", "--data", "nowhere.jsonl"], "no file 'nowhere.jsonl'"),
+        (["eval", "--limit", "0"], "limit must be"),
+        (["eval", "--budget", "0"], "budget must be"),
+        (["eval", "--strategy", "beem"], "did you mean beam"),
+        (["eval", "--strategy", "beam:depth=3"], "'depth=3' is no setting of beam; write"),
+        (["eval", "--strategy", "compute_optimal:policy=nowhere.json"], "nowhere.json"),
+        (["sweep", "--budgets", "4;8"], "--budgets must be integers separated by commas"),
+        (["sweep", "--strategies", "beam", "--against", "dvts"], "--against 'dvts' is none of beam"),
+        (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
+        (["report", "--budgets", "3,5"], "powers of 2"),
+        (["report", "--out", "a", "--resume", "b"], "give one"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_another_data_set_in_the_same_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data, results = tmp_path / "mine.jsonl", tmp_path / "s.jsonl"
+    arguments = ["eval", "--data", str(data), "--strategy", "majority_vote", "--budget", "1", "--resume", str(results)]
+    data.write_text('{"id": "a", "question": "Compute 3 + 4 * 2", "answer": "11"}\n')
+    assert main(arguments) == 0
+    capsys.readouterr()
+    data.write_text('{"id": "a", "question": "Compute 3 + 4 * 5", "answer": "23"}\n')
+    assert main(arguments) == 2
+    assert "question 'a' with another text or reference answer" in capsys.readouterr().err
+
+
+def test_strategies_as_words(tmp_path: Path) -> None:
+    policy = Policy((), (1,), ((MajorityVote(),),))
+    policy.save(tmp_path / "p.json")
+    found = arms_of(
+        "majority-vote beam:width=sqrt,max_rounds=9; sequential_revision:ratio=0.25 batch_allocation:probe=2 "
+        f"compute_optimal:probe=3,policy={tmp_path / 'p.json'}"
+    )
+    assert [arm.strategy for arm in found] == [
+        MajorityVote(),
+        Beam("sqrt", 9),
+        SequentialRevision(0.25),
+        BatchAllocation(2),
+        ComputeOptimalScheduler(policy, 3),
+    ]
+    assert [arm.name for arm in found[:2]] == ["majority-vote", "beam:width=sqrt,max_rounds=9"]
+    assert [arm.strategy for arm in arms_of("majority_vote,weighted_best_of_n")] == [MajorityVote(), WeightedBestOfN()]

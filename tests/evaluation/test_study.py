@@ -1,0 +1,194 @@
+"""The whole study on a toy world: it goes on after a kill, and its report holds what was measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.killing import killed
+from evaluation.worlds import Examiner, Pupil, Student, problems
+from ttscale.evaluation import of_arm, ratio_grid, revision_arms, search_arms
+from ttscale.evaluation.figure import Figure
+from ttscale.evaluation.report import Table
+from ttscale.evaluation.study import PAID, Study, StudySettings, read_ladder, reduced, run_study
+from ttscale.evaluation.study_report import study_report
+from ttscale.evaluation.study_tables import Findings
+from ttscale.strategies import ComputeOptimalScheduler, SequentialRevision
+
+SETTINGS = replace(reduced(), budgets=(1, 4), samples=8, chain_length=4, bins=2, probe=2)
+LADDER = {
+    "small": {"name": "S", "parameters": 1e6, "pretraining": 1e12, "finetuning": 1e11, "inference": 1e7},
+    "large": {"name": "L", "parameters": 14e6, "pretraining": 1e13, "inference": 1e8},
+}
+
+
+class Giant(Student):
+    """A larger model that decodes greedily: always its best."""
+
+    name = "giant"
+
+
+def study(folder: Path, settings: StudySettings = SETTINGS, count: int = 16, reviser: bool = True) -> Study:
+    ladder = folder.parent / "ladder.json"
+    ladder.parent.mkdir(parents=True, exist_ok=True)
+    ladder.write_text(json.dumps(LADDER))
+    return run_study(
+        problems(count),
+        folder,
+        settings,
+        generator=Student(0.05),
+        verifier=Examiner(),
+        reviser=Pupil() if reviser else None,
+        large=Giant(),
+        ladder=ladder,
+        data="toy",
+        progress=False,
+    )
+
+
+def test_a_killed_study_goes_on_and_reports_the_same(tmp_path: Path) -> None:
+    for moment in (1, 2, 3):
+        killed(study, tmp_path / "a", moment=moment)
+    one, other = study(tmp_path / "a"), study(tmp_path / "b")
+    assert one.records == other.records
+    assert one.fitted.final == other.fitted.final
+    assert study_report(Findings(one)) == study_report(Findings(other))
+
+
+def test_the_report_has_every_part(tmp_path: Path) -> None:
+    report = study_report(Findings(study(tmp_path / "s")), "ttscale report")
+    titles = [part.name if isinstance(part, Figure) else part.title for part in report.parts]
+    assert titles == [
+        "Four times less compute",
+        "compute_optimal_search",
+        "accuracy_against_budget",
+        "bars_by_bin",
+        "pool_curves",
+        "aggregation",
+        "Deciding while spending",
+        "difficulty",
+        "What predicting difficulty costs",
+        "Predicted difficulty bins, n = 2",
+        "along_the_chain",
+        "ratio_curves",
+        "compute_optimal_revisions",
+        "FLOPs-matched budgets for a model 14.0 times as large",
+        "flops_matched_paper_c1",
+        "flops_matched_paper_c2",
+        "flops_matched_measured",
+        "What the two models cost, in FLOPs",
+        "Cost per question",
+        "The fitted policy",
+    ]
+    about = dict(report.about)
+    assert about["data"] == "toy, 16 questions"
+    assert (about["generator"], about["verifier"], about["reviser"]) == ("student", "examiner", "pupil")
+    assert about["made by"] == "ttscale report"
+
+
+def test_without_reviser_and_larger_model_their_parts_are_left_out(tmp_path: Path) -> None:
+    made = run_study(problems(16), tmp_path, SETTINGS, generator=Student(), verifier=Examiner(), progress=False)
+    report = study_report(Findings(made))
+    titles = [part.name if isinstance(part, Figure) else part.title for part in report.parts]
+    assert not {"along_the_chain", "ratio_curves", "compute_optimal_revisions"} & set(titles)
+    flops = [title for title in titles if "flops" in title.lower()]
+    assert flops == ["FLOPs-matched budgets for a model 14.0 times as large"]
+    assert set(made.menu) == {"weighted best-of-N", "beam, M = 4"}
+
+
+def test_numbers_in_the_report_are_those_of_the_records(tmp_path: Path) -> None:
+    made = study(tmp_path / "s")
+    found = Findings(made)
+    report = study_report(found)
+    figures = {part.name: part for part in report.parts if isinstance(part, Figure)}
+    tables = {part.title: part for part in report.parts if isinstance(part, Table)}
+    for line in figures["accuracy_against_budget"].panels[0].series:
+        for budget, value in zip(line.x, line.y, strict=True):
+            assert value == pytest.approx(np.mean(made.records.correct(line.name, int(budget))))
+    headline = tables["Four times less compute"].rows[0]
+    ours, theirs = made.fitted.outcomes, of_arm(made.records, "weighted best-of-N")
+    assert headline[0] == "compute-optimal, probe paid, N = 1"
+    assert headline[4] == str(ours.gain(1, theirs, 4))
+    spent = {(row[0], row[1]): float(row[2]) for row in tables["Deciding while spending"].rows}
+    assert spent["batch allocation", "4"] == 4
+    assert spent["adaptive consistency", "4"] <= 4
+    assert spent["weighted best-of-N", "4"] == 4
+    assert spent["compute-optimal, probe paid", "4"] == 4
+
+
+def test_the_pool_is_not_the_samples_that_are_scored() -> None:
+    with pytest.raises(ValueError, match="pool_seed = 0 must not be one of the seeds"):
+        StudySettings(pool_seed=0)
+
+
+def test_the_policy_it_fits_is_a_schedulers(tmp_path: Path) -> None:
+    made = study(tmp_path / "s")
+    made.fitted.final.save(tmp_path / "policy.json")
+    policy = ComputeOptimalScheduler.load(tmp_path / "policy.json").policy
+    assert policy == made.fitted.final
+    provenance = dict(made.fitted.final.provenance)
+    assert provenance["models"] == {"generator": "student", "verifier": "examiner", "reviser": "pupil"}
+    assert (provenance["data"], provenance["questions"], provenance["seeds"]) == ("toy", 16, [0])
+    assert len(provenance["problems"]) == 12
+    assert all(name.startswith(PAID) for name in provenance["menu"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"budgets": (3, 4)}, "powers of 2"),
+        ({"budgets": (4,)}, "at least two ascending"),
+        ({"budgets": (4, 1)}, "at least two ascending"),
+        ({"seeds": ()}, "must not be one of the seeds"),
+        ({"samples": 0}, "samples must be"),
+        ({"probe": 1.5}, "probe must be"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        StudySettings(**settings)  # type: ignore[arg-type]
+
+
+def test_a_study_needs_a_verifier(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pass verifier="):
+        run_study(problems(4), tmp_path, SETTINGS, generator=Student(), progress=False)
+
+
+@pytest.mark.parametrize("content", ["{}", "nonsense", '{"small": {"name": "S"}, "large": {}}'])
+def test_a_ladder_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ladder.json").write_text(content)
+    with pytest.raises(ValueError, match="is no ladder: expected"):
+        read_ladder(tmp_path / "ladder.json")
+
+
+def test_the_papers_menus() -> None:
+    assert {n: ratio_grid(n) for n in (1, 2, 8, 16)} == {
+        1: (1.0,),
+        2: (0.5, 2.0),
+        8: (1 / 8, 1 / 2, 2.0, 8.0),
+        16: (1 / 16, 1 / 4, 1.0, 4.0, 16.0),
+    }
+    assert ratio_grid(128) == (1 / 128, 1 / 32, 1 / 8, 1 / 2, 2, 8, 32, 128)
+    assert ratio_grid(256) == (1 / 256, 1 / 16, 1, 16, 256)
+    arms = {arm.name: arm for arm in revision_arms([4, 16])}
+    assert {name: arm.budgets for name, arm in arms.items()} == {
+        "revisions 1:16": (16,),
+        "revisions 1:4": (4, 16),
+        "revisions 1:1": (4, 16),
+        "revisions 4:1": (4, 16),
+        "revisions 16:1": (16,),
+    }
+    assert arms["revisions 1:4"].strategy == SequentialRevision(0.25)
+    few = revision_arms([4, 16], (1.0,), "majority")
+    assert [(arm.name, arm.budgets) for arm in few] == [
+        ("revisions 1:16, majority", (16,)),
+        ("revisions 1:4, majority", (4,)),
+        ("revisions 1:1, majority", (4, 16)),
+        ("revisions 4:1, majority", (4,)),
+        ("revisions 16:1, majority", (16,)),
+    ]
+    assert len({arm.name for arm in search_arms()}) == 9
