@@ -124,13 +124,14 @@ def digest(request: Request) -> str:
     elif isinstance(request, Revise):
         content = [_content(attempt) for attempt in request.attempts]
     else:
-        content = [_content(request.candidate), [_content(attempt) for attempt in request.candidate.attempts]]
+        content = _content(request.candidate)
     text = json.dumps([request.question.prompt, content], separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _content(candidate: Candidate) -> list[Any]:
-    return [[[step.text, step.tokens] for step in candidate.steps], candidate.finish]
+    steps = [[step.text, step.tokens] for step in candidate.steps]
+    return [steps, candidate.finish, [_content(attempt) for attempt in candidate.attempts]]
 
 
 def address(request: Request) -> Address:
@@ -156,12 +157,12 @@ def parse_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[Event, int,
     """Events with the offset and length of their line, up to a torn last one."""
     offset = 0
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and _torn(line, number):
             return
         try:
             event = json.loads(line)
-            known = isinstance(event, dict) and event.get("event") in ("run", "start", "reply", "end")
-        except (ValueError, RecursionError):
+            known = line.endswith(b"\n") and isinstance(event, dict) and _FIELDS[event["event"]] <= event.keys()
+        except (ValueError, RecursionError, KeyError, TypeError):
             known = False
         if not known:
             raise ValueError(f"{name}, line {number}: not a ttscale trace; repair or remove the file")
@@ -171,3 +172,18 @@ def parse_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[Event, int,
             )
         yield event, offset, len(line)
         offset += len(line)
+
+
+_FIELDS: dict[str, frozenset[str]] = {
+    "run": frozenset(),
+    "start": frozenset({"question"}),
+    "reply": frozenset({"question", "op", "key", "digest", "cost"}),
+    "end": frozenset({"question"}),
+}
+"""The events, and what they hold at least."""
+
+
+def _torn(line: bytes, number: int) -> bool:
+    """Whether a last line without its newline is the beginning of one of ours, and not somebody else's file."""
+    begin = b'{"event":"run","schema":' if number == 1 else b'{"event":"'
+    return line.startswith(begin) or begin.startswith(line)

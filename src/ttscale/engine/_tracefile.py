@@ -72,7 +72,12 @@ class TraceFile:
         if place is None:
             return None
         offset, length = place
-        return read_reply(json.loads(os.pread(self._file, length, offset)))
+        try:
+            return read_reply(json.loads(os.pread(self._file, length, offset)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path}, byte {offset}: not a reply that this version of ttscale reads; repair or remove the file"
+            ) from error
 
     def _lock(self) -> None:
         if sys.platform == "win32":  # no flock there: two processes must be kept apart by the user
