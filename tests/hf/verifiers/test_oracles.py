@@ -270,7 +270,7 @@ def test_the_forward_without_shared_keys_and_values_gives_the_same(name: str, tm
     oracle = make_oracle(folder)
     verifier = HFVerifier(str(folder))
     verifier.model.shared_kv = False
-    verifier.model.fast, verifier.model.plain_because = None, "asked for by the test"
     for candidate, verdict in zip(candidates, verifier.score([Score(c) for c in candidates]), strict=True):
         expected = oracle(candidate.question.prompt, [step.text.strip() for step in candidate.steps])
         assert verdict.step_scores == pytest.approx(expected, abs=1e-5)
+    assert verifier.model.plain_because == "shared_kv=False"

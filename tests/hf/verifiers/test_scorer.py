@@ -101,7 +101,7 @@ def test_any_schedule_of_calls_gives_the_scores_of_each_alone(folder: str, calls
     """Whatever is cached, shared or evicted."""
     verifier = SHARED.setdefault("tested", HFVerifier(folder))
     reference = SHARED.setdefault("alone", HFVerifier(folder))
-    reference.model.plain_because = "one by one, without a cache"
+    reference.model.shared_kv = False  # one by one, without a cache
     verifier.score([Score(candidate("warm", "up."))])
     verifier.model.fast.tree.max_bytes = budget
     verifier._scorer._scores.clear()
@@ -123,7 +123,7 @@ def test_running_out_of_memory_halves_the_batch(folder: str, shared_kv: bool, mo
     candidates = [candidate(f"question {i}", "One.", "Two.") for i in range(12)]
     wanted = HFVerifier(folder).score([Score(c) for c in candidates])
     if not shared_kv:
-        verifier.model.plain_because = "asked for by the test"
+        verifier.model.shared_kv = False
     limit = 3
 
     def too_many(rows: int) -> None:
@@ -168,6 +168,19 @@ def test_batches_stay_within_a_forward(folder: str, monkeypatch: pytest.MonkeyPa
     verifier.score([Score(candidate(f"{i}?", "One.", "Two.")) for i in range(20)])
     assert len(sizes) > 3
     assert max(sizes) <= 64
+
+
+def test_scores_of_weights_that_were_changed_are_forgotten(tmp_path: Path) -> None:
+    checkpoints.trl(tmp_path)
+    verifier = HFVerifier(str(tmp_path))
+    requests = [Score(candidate("q", "One.", "Two."))]
+    before = verifier.score(requests)
+    with torch.no_grad():
+        verifier.model.module.base_model.norm.weight.mul_(-1)
+    after = verifier.score(requests)
+    assert after[0].step_scores != before[0].step_scores
+    verifier.model.module.save_pretrained(tmp_path)
+    assert after[0].step_scores == HFVerifier(str(tmp_path)).score(requests)[0].step_scores
 
 
 def test_memory_for_scores_is_bounded(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +275,7 @@ def test_bad_arguments_are_refused(folder: str, tmp_path: Path) -> None:
         HFVerifier(folder, family="ttscale", separator="\n")
     checkpoints.sequence(tmp_path)
     model = HFModel(str(tmp_path), auto_class="AutoModelForSequenceClassification")
-    with pytest.raises(ValueError, match="two labels"):
+    with pytest.raises(ValueError, match="has 1 labels; a verifier of this family has 2"):
         HFVerifier(model, family="trl")
 
 

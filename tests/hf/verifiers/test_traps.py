@@ -77,7 +77,7 @@ def test_t4_padding_on_the_left_changes_scores(tmp_path: Path, shared_kv: bool) 
     model, _ = loaded(tmp_path, "AutoModelForTokenClassification")
     verifier = HFVerifier(str(tmp_path))
     if not shared_kv:
-        verifier.model.plain_because = "asked for by the test"
+        verifier.model.shared_kv = False
     ids, reads = verifier.adapter.encode(QUESTION.prompt, STEPS)
     with torch.no_grad():
         alone = model(torch.tensor([ids])).logits[0].softmax(-1)[reads, 1]
@@ -250,9 +250,25 @@ def test_a_prm_saved_as_a_language_model_is_refused(tmp_path: Path) -> None:
         HFVerifier(str(tmp_path))
 
 
+@pytest.mark.parametrize("family", ["trl", "sequence", "ttscale"])
+def test_a_head_that_is_missing_is_not_made_up(family: Any, tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, checkpoints.qwen_tokenizer(), "qwen2", "AutoModelForCausalLM")
+    naive = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path)
+    assert naive.score.weight.shape == (2, 16)  # naive: random numbers, and a line in the log
+    with pytest.raises(ValueError, match=r"has no classifier \(score or classifier\)"):
+        HFVerifier(str(tmp_path), family=family)
+
+
+def test_an_implicit_verifier_is_not_read_as_one_with_a_head(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path, checkpoints.qwen_tokenizer(), "qwen2", "AutoModelForCausalLM")
+    (tmp_path / "ttscale_verifier.json").write_text('{"kind": "implicit"}')
+    with pytest.raises(ValueError, match=r"is an implicit verifier.*ImplicitVerifier"):
+        HFVerifier(str(tmp_path))
+
+
 def test_a_head_with_another_number_of_labels_is_refused(tmp_path: Path) -> None:
     checkpoints.qwen(tmp_path, labels=3)
-    with pytest.raises(ValueError, match="has 3 outputs where a PRM of this family has 2 labels"):
+    with pytest.raises(ValueError, match="has 3 labels; a verifier of this family has 2"):
         HFVerifier(str(tmp_path))
 
 

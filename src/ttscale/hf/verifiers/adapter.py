@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ttscale._select import Aggregate
+from ttscale.hf.model import HFModel
 from ttscale.prompts import without_marks
 
 
@@ -130,6 +131,26 @@ class LinearHead(nn.Module):
 
     def _linears(self) -> list[Any]:
         return list(self.layers)
+
+
+HEADS = ("score", "classifier")
+"""What transformers' classes call the head of a classifier."""
+
+
+def native_head(model: HFModel, labels: int) -> LinearHead:
+    """The classifier of a loaded model, which must have so many labels."""
+    found = next((getattr(model.module, name) for name in HEADS if hasattr(model.module, name)), None)
+    if isinstance(found, LinearHead):
+        head = found
+    elif isinstance(found, nn.Linear):
+        head = LinearHead((found.weight, found.bias))
+    else:
+        raise ValueError(f"{model.name!r} has no classifier on its hidden states, which a verifier of this family has")
+    if head.outputs != labels:
+        raise ValueError(
+            f"the head of {model.name!r} has {head.outputs} labels; a verifier of this family has {labels}"
+        )
+    return head
 
 
 class Headed(nn.Module):

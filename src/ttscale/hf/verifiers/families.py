@@ -16,7 +16,7 @@ from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Adapter, Headed, LinearHead
+from ttscale.hf.verifiers.adapter import HEADS, Adapter, Headed, LinearHead
 from ttscale.hf.verifiers.layout import FILE, VerifierFormat
 from ttscale.hf.verifiers.math_shepherd import MathShepherd
 from ttscale.hf.verifiers.own import Own
@@ -25,6 +25,7 @@ from ttscale.hf.verifiers.rlhflow import RLHFlow
 from ttscale.hf.verifiers.sequence import SequenceORM
 from ttscale.hf.verifiers.skywork import Skywork, value_head
 from ttscale.hf.verifiers.trl import TRL
+from ttscale.hf.verifiers.weights import tensor_files
 
 Family: TypeAlias = Literal[
     "ttscale", "math-shepherd", "rlhflow", "rlhflow-orm", "skywork", "qwen-prm", "qwen-rm", "trl", "sequence"
@@ -65,7 +66,13 @@ AUTO_CLASS: dict[Family, str] = {
 
 def family_of(checkpoint: str) -> Family:
     """The family of a local folder or hub id; ``ValueError`` where nothing says which."""
-    if _read_json(checkpoint, FILE) is not None:
+    own = _read_json(checkpoint, FILE)
+    if own is not None:
+        if own.get("kind") == "implicit":
+            raise ValueError(
+                f"{checkpoint!r} is an implicit verifier, which has no head to read; load it with "
+                f"ttscale.hf.ImplicitVerifier({checkpoint!r})"
+            )
         return "ttscale"
     config = _read_json(checkpoint, "config.json")
     if config is None:
@@ -94,6 +101,14 @@ def load(
     allow_pickle: bool,
 ) -> tuple[HFModel, Adapter]:
     """The model of a checkpoint, with its head in place, and the adapter that reads it."""
+    if AUTO_CLASS[family].endswith("Classification"):
+        # transformers would make up a head that is missing
+        names = tensor_files(checkpoint, allow_pickle)
+        if not any(f"{head}.weight" in names for head in HEADS):
+            raise ValueError(
+                f"{checkpoint!r} has no classifier ({' or '.join(HEADS)}) among its weights, which a verifier of the "
+                f"family {family!r} has; name another family"
+            )
     heads = {"skywork": value_head, "qwen-prm": mlp_head, "qwen-rm": mlp_head}
     level = logging.get_verbosity()
     if family in heads:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Encoded, LinearHead
+from ttscale.hf.verifiers.adapter import Encoded, native_head
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 
 
@@ -25,10 +25,7 @@ class Own:
     def __init__(self, model: HFModel, form: VerifierFormat) -> None:
         self._tokenizer: Any = model.tokenizer
         self._form = form
-        score = getattr(model.module, "score", getattr(model.module, "classifier", None))  # GPT-2's is a classifier
-        if score is None or score.weight.shape[0] != 2:
-            raise ValueError(f"{model.name!r} has no head with two labels, which a verifier trained by ttscale has")
-        self.head = LinearHead((score.weight, score.bias))
+        self.head = native_head(model, labels=2)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """One position per step; for an ORM the last one only."""

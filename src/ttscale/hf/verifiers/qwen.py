@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, single_id, tokens_at
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, native_head, single_id, tokens_at
 from ttscale.hf.verifiers.weights import read_tensors
 from ttscale.prompts import QWEN_MATH, chat_turns
 
@@ -32,11 +32,7 @@ class QwenPRM:
         self._tokenizer: Any = model.tokenizer
         self._cleaner = Cleaner(self._tokenizer, MARK)
         self._mark = single_id(self._tokenizer, MARK)
-        self.head: LinearHead = model.module.score
-        if self.head.outputs != 2:
-            raise ValueError(
-                f"the head of {model.name!r} has {self.head.outputs} outputs where a PRM of this family has 2 labels"
-            )
+        self.head = native_head(model, labels=2)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""

@@ -59,11 +59,16 @@ class Scorer:
         self._model = model
         self._adapter = adapter
         self._scores: OrderedDict[bytes, float] = OrderedDict()
+        self._version = model.weights_version()
         self._most = FORWARD_TOKENS
 
     @torch.inference_mode()
     def score(self, requests: Sequence[Score]) -> list[Verdict]:
         """One verdict per request. The work for what several requests share is charged to the first of them."""
+        version = self._model.weights_version()
+        if version != self._version:  # trained on in between
+            self._scores.clear()
+            self._version = version
         plans = [self._encode(request) for request in requests]
         work: dict[tuple[int, ...], _Sequence] = {}
         for ids, reads in plans:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, native_head
 from ttscale.prompts import QWEN_MATH, Messages, chat_turns
 
 
@@ -32,14 +32,7 @@ class SequenceORM:
         self._cleaner = Cleaner(self._tokenizer)
         self._pad: int | None = model.config.pad_token_id
         self._system = system
-        score = getattr(model.module, "score", None)
-        if score is None:
-            raise ValueError(f"{model.name!r} has no head named score, which a sequence classifier has")
-        self.head = score if isinstance(score, LinearHead) else LinearHead((score.weight, score.bias))
-        if self.head.outputs != 1:
-            raise ValueError(
-                f"the head of {model.name!r} has {self.head.outputs} outputs; an outcome reward model has one"
-            )
+        self.head = native_head(model, labels=1)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """One position for the whole solution. Attempts are not part of the format."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, single_id
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, native_head, single_id
 from ttscale.hf.verifiers.weights import read_tensors
 
 
@@ -34,7 +34,7 @@ class Skywork:
         self._tokenizer: Any = model.tokenizer
         self._cleaner = Cleaner(self._tokenizer, separator="\n")
         self._newline = single_id(self._tokenizer, "\n")
-        self.head: LinearHead = model.module.score
+        self.head = native_head(model, labels=1)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, native_head
 
 
 class TRL:
@@ -28,10 +28,7 @@ class TRL:
         self._separator_ids = list(self._tokenizer(separator, add_special_tokens=False)["input_ids"])
         if not self._separator_ids:
             raise ValueError(f"the tokenizer turns the separator {separator!r} into no token at all")
-        score = getattr(model.module, "score", None)
-        if score is None or score.weight.shape[0] != 2:
-            raise ValueError(f"{model.name!r} has no head with two labels, which a PRM trained with TRL has")
-        self.head = LinearHead((score.weight, score.bias))
+        self.head = native_head(model, labels=2)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""
