@@ -23,6 +23,13 @@ from ttscale.hf.model import HFModel
 from ttscale.hf.sampling import Filters, draw, uniforms
 from ttscale.hf.steps import CONTEXT_TOKENS, StepText
 
+SMALLEST_CHUNK = 16
+"""Prefix tokens a prefill is cut down to before its row is given up."""
+PATIENCE = 8
+"""Faults of a row on its own before it is given up: memory may come back, others use the device too."""
+GROW_AFTER = 256
+"""Forwards without a fault after which a reduced batch may grow again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -65,6 +72,8 @@ class Row:
     forwarded: int = 0
     """Own tokens run one by one."""
     seconds: float = 0.0
+    faults: int = 0
+    """How often memory ran out for this row alone."""
     prefix: Any = None
     trunk: int = 0
     begin: int = 0
@@ -86,11 +95,12 @@ class Decoder:
         self._waiting: deque[Row] = deque()
         self._rows: list[Row] = []
         self._logits: torch.Tensor | None = None
-        self.limit = row_limit(model)
-        """Rows decoded together at most; halved when memory runs out."""
+        self._most = row_limit(model)
+        self.limit = self._most
+        """Rows decoded together at most; halved when memory runs out, doubled again after a while."""
         self._entering: list[Row] = []
         self._prefilling = False
-        self._tried_alone = False
+        self._since_fault = 0
 
     @property
     def active(self) -> bool:
@@ -98,9 +108,9 @@ class Decoder:
         return bool(self._waiting or self._rows)
 
     @property
-    def row_bytes(self) -> int:
-        """KV bytes of the running rows, beyond the prefix tree."""
-        return int(self._runner.row_bytes)
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held now, by the prefix tree and by the running rows."""
+        return int(self._runner.kv_bytes)
 
     def admit(self, rows: Sequence[Row]) -> None:
         """Take rows in; they start when there is room. Rows of one prompt that come together share a trunk."""
@@ -171,34 +181,35 @@ class Decoder:
         self._prefilling = False
 
     def _recover(self, error: Exception) -> list[Row]:
-        """Out of memory: halve what did not fit; give up on one row only where it does not fit alone.
+        """Out of memory: halve what did not fit; give up on a row only where it does not fit alone, again and again.
 
         All rows go back to the queue. What they have run is kept in the tree if there is room, else run again.
         """
-        self._runner.shrink()
         batch = len(self._rows) + len(self._entering)
+        self._runner.shrink()
         self._requeue()
-        if self._prefilling and self._runner.chunk > 1:
+        self._since_fault = 0
+        if self._prefilling and self._runner.chunk > SMALLEST_CHUNK:
             self._runner.chunk //= 2
         elif not self._prefilling and batch > 1:
             self.limit = max(1, batch // 2)
-        elif self._tried_alone:
-            return self._give_up(error)
         else:
-            self.limit = self._runner.chunk = 1
-            self._tried_alone = True
+            self.limit = 1
+            row = self._waiting[0]
+            row.faults += 1
+            if row.faults == PATIENCE:
+                return [self._give_up(row, error)]
         return []
 
-    def _give_up(self, error: Exception) -> list[Row]:
-        row = self._waiting.popleft()
-        self._tried_alone = False
+    def _give_up(self, row: Row, error: Exception) -> Row:
+        self._waiting.popleft()
         row.error = RoleError(
             f"out of memory for {row.draw.label} with nothing else running: {error}; "
             "use a shorter prompt, a smaller dtype or a smaller model"
         )
         if row.prefix is not None:
             self._let_go(row)
-        return [row]
+        return row
 
     def _let_go(self, row: Row) -> None:
         row.prefix.users -= 1
@@ -289,9 +300,11 @@ class Decoder:
         if self._rows:
             tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
             self._logits = self._runner.forward(tokens)
-            self._tried_alone = False
             for row in self._rows:
                 row.forwarded += 1
+            self._since_fault += 1
+            if self._since_fault % GROW_AFTER == 0 and self.limit < self._most:
+                self.limit = min(self._most, 2 * self.limit)
 
     def _requeue(self) -> None:
         """Put all running rows back in front of the queue, keeping their keys and values if there is room for them."""

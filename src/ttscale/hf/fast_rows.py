@@ -55,9 +55,9 @@ class FastRunner:
         self.chunk = CHUNK_TOKENS
 
     @property
-    def row_bytes(self) -> int:
-        """KV bytes held by the running rows, beyond the tree."""
-        return self._rows.bytes
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held now, by the tree and by the running rows."""
+        return self._tree.bytes + self._rows.bytes
 
     def open(self, tokens: Tokens) -> Prefix:
         """A handle on a context, holding what the tree has of it."""

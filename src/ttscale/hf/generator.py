@@ -12,6 +12,7 @@ from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Completion, Revise, Sample
 from ttscale._types import Candidate, Step
+from ttscale.hf.choose import Odds, first_token_odds
 from ttscale.hf.decode import Decoder, Draw, Row, before_step
 from ttscale.hf.model import HFModel, step_names
 from ttscale.hf.prompts import PromptFormat, encode
@@ -214,6 +215,11 @@ class SamplerSession:
             done += [(row.ticket, row.error or self._sampler.completion(row)) for row in self._decoder.step()]
         return done
 
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held now: the model's prefix tree and the running rows."""
+        return self._decoder.kv_bytes
+
     def close(self) -> None:
         """Give up whatever is still running and let go of its memory."""
         self._decoder.close()
@@ -268,6 +274,14 @@ class HFGenerator:
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix; raises for the first request that cannot be served."""
         return run_all(self.session(), requests)
+
+    def choose(self, requests: Sequence[Sample], options: Sequence[str], /) -> list[Odds] | None:
+        """For each request, how likely the reply is to begin with each of ``options`` (for judges), and its cost.
+
+        None where the tokenizer cannot tell the options apart by their first token.
+        """
+        contexts = [tuple(self._sampler.draw(request).context) for request in requests]
+        return first_token_odds(self.model, contexts, options)
 
     def session(self) -> SamplerSession:
         """Continuous batching: requests enter and completions leave at any time."""

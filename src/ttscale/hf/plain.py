@@ -81,7 +81,8 @@ class _Row:
 class PlainRunner:
     """KV and forwards for the decode loop, on ``model(...)`` and its own cache class."""
 
-    row_bytes = 0
+    kv_bytes = 0
+    """Not known: caches differ by architecture."""
 
     def __init__(self, model: HFModel) -> None:
         self._model = model
