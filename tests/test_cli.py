@@ -59,7 +59,9 @@ def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_installed_command_runs() -> None:
-    done = subprocess.run([sys.executable, "-m", "ttscale.cli", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ttscale.cli", "--version"], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("ttscale ")
 
 

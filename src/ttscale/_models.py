@@ -17,7 +17,7 @@ BUNDLED = "bundled"
 
 
 def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any]:
-    """What there is for each role; with neither generator nor reviser given, the bundled models fill what is missing."""
+    """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps."""
     given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
     if generator is None and reviser is None:
         return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
