@@ -1,0 +1,57 @@
+"""For those who build on ttscale: scripted roles, a toy world with known chances, and suites to be held to.
+
+Fakes and toys need nothing but ttscale. The suites (``GeneratorTests``, ``VerifierTests``, ``ReviserTests``,
+``StrategyTests``) are pytest classes to subclass; pytest is loaded when one of them is asked for, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ttscale.testing._fakes import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
+from ttscale.testing._laws import check_laws, deliver, toy_roles, waves
+from ttscale.testing._toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
+from ttscale.testing._twins import as_async, as_session
+
+if TYPE_CHECKING:
+    from ttscale.testing._suites import GeneratorTests, ReviserTests, StrategyTests, VerifierTests
+
+_SUITES = ("GeneratorTests", "ReviserTests", "StrategyTests", "VerifierTests")
+
+__all__ = [
+    "FakeGenerator",
+    "FakeReviser",
+    "FakeVerifier",
+    "GeneratorTests",
+    "ReviserTests",
+    "StrategyTests",
+    "ToyLM",
+    "ToyReviser",
+    "ToyVerifier",
+    "ToyWorld",
+    "VerifierTests",
+    "as_async",
+    "as_session",
+    "check_laws",
+    "completion_of",
+    "deliver",
+    "steps_of",
+    "toy_roles",
+    "waves",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The suites, on first use."""
+    if name not in _SUITES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import pytest
+    except ImportError as error:
+        raise ImportError(
+            f"ttscale.testing.{name} is a pytest class and pytest is not installed; pip install 'ttscale[test]'"
+        ) from error
+    pytest.register_assert_rewrite("ttscale.testing._suites")
+    from ttscale.testing import _suites
+
+    return getattr(_suites, name)

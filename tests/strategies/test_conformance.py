@@ -1,0 +1,48 @@
+"""Our own strategies, held to the suite that third parties use."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from ttscale import (
+    DVTS,
+    Beam,
+    BestOfN,
+    ComputeOptimalScheduler,
+    Lookahead,
+    MajorityVote,
+    SequentialRevision,
+    WeightedBestOfN,
+)
+from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
+from ttscale.testing import StrategyTests
+
+STRATEGIES: list[Any] = [
+    MajorityVote(),
+    BestOfN(),
+    BestOfN("min"),
+    WeightedBestOfN("prod"),
+    Beam(),
+    Beam("sqrt", aggregate="mean"),
+    Beam(3, max_rounds=2),
+    DVTS(),
+    DVTS("sqrt"),
+    Lookahead(),
+    Lookahead(1, "sqrt"),
+    SequentialRevision(),
+    SequentialRevision(math.inf, context=0),
+    SequentialRevision(1 / 4, select="majority"),
+    ComputeOptimalScheduler(),
+    ComputeOptimalScheduler(probe=3),
+    AdaptiveConsistency(),
+    AdaptiveScheduler(),
+]
+
+
+class TestOurs(StrategyTests):
+    @pytest.fixture(params=STRATEGIES, ids=repr)
+    def strategy(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
