@@ -252,16 +252,36 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(tmp_path, monkeypatch)
     assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
-def test_a_generator_that_fails_leaves_what_is_done(tmp_path):
-    class Failing(TwoStep):
-        def sample(self, requests):
-            if self.calls == 2:
-                raise RuntimeError("out of memory")
-            return super().sample(requests)
+class Choosy(TwoStep):
+    """Fails on some questions, by the number in them."""
 
-    with pytest.raises(RuntimeError, match="out of memory"):
-        collect(tmp_path / "r.jsonl", generator=Failing(), together=2)
-    assert sum("done" in row for row in lines(tmp_path / "r.jsonl")) == 2
+    def __init__(self, *bad):
+        super().__init__()
+        self.bad = bad
+
+    def one(self, request):
+        if request.question.prompt[8] in self.bad:
+            raise RuntimeError("out of memory")
+        return super().one(request)
+
+
+def test_a_question_that_fails_loses_no_other(tmp_path):
+    path = tmp_path / "r.jsonl"
+    with pytest.raises(RoleError, match=r"1 of 6 questions failed.* The first to fail was '\w+': .* out of memory"):
+        collect(path, generator=Choosy("2"))
+    assert [row["prompt"][8] for row in lines(path) if "done" in row] == ["0", "1", "3", "4", "5"]
+    summary = collect(path)
+    assert (summary.questions, summary.new_questions) == (6, 1)
+    collect(tmp_path / "whole.jsonl")
+    assert sorted(path.read_text().splitlines()) == sorted((tmp_path / "whole.jsonl").read_text().splitlines())
+
+
+def test_a_broken_generator_is_given_up(tmp_path):
+    questions = [(f"What is {i} + 0?", "7") for i in range(100)]
+    generator = Choosy(*"123456789")
+    with pytest.raises(RoleError, match="10 questions in a row failed"):
+        collect(tmp_path / "r.jsonl", questions, generator, together=1)
+    assert sum("done" in row for row in lines(tmp_path / "r.jsonl")) == 1
 
 
 def test_too_few_replies_are_the_generators_fault(tmp_path):
@@ -269,7 +289,7 @@ def test_too_few_replies_are_the_generators_fault(tmp_path):
         def sample(self, requests):
             return super().sample(requests)[:-1]
 
-    with pytest.raises(RoleError, match="two-step returned 23 replies for 24 requests"):
+    with pytest.raises(RoleError, match=r"sample\(\) returned 3 replies for 4 requests"):
         collect(tmp_path / "r.jsonl", generator=Short())
 
 

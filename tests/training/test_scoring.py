@@ -34,7 +34,7 @@ class Lengths:
 
 def test_a_verifier_sees_the_question_the_steps_and_the_attempts():
     verifier = Lengths()
-    assert verifier_scores(verifier, EXAMPLES, batch=2) == [(0.2, 0.1), (0.2, 0.1), (0.1,)]
+    assert verifier_scores(verifier, EXAMPLES, together=2) == [(0.2, 0.1), (0.2, 0.1), (0.1,)]
     assert verifier.seen == [candidate_of(e, i) for i, e in enumerate(EXAMPLES)]
     assert [c.finish for c in verifier.seen] == ["stop", "stop", "open"]
     assert [a.text for a in verifier.seen[1].attempts] == ["first", "second"]
@@ -65,5 +65,5 @@ def test_unknown_outcomes_and_failures_are_errors():
         def score(self, requests):
             return super().score(requests)[1:]
 
-    with pytest.raises(RoleError, match="Short returned 2 replies for 3 requests"):
+    with pytest.raises(RoleError, match=r"score\(\) returned 0 replies for 1 requests"):
         verifier_scores(Short(), EXAMPLES)

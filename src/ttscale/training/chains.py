@@ -6,25 +6,21 @@ written after the most recent finished ones, as in ``SequentialRevision``. The f
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
+from collections.abc import Generator as PyGenerator
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ttscale._cost import Cost
-from ttscale._requests import Completion, Revise
+from ttscale._requests import Completion, Request, Revise
 from ttscale._roles import AnyReviser
-from ttscale._types import Candidate, Key
-from ttscale.training._ask import Ask, asker
-from ttscale.training._rollout_file import RolloutFile
+from ttscale._types import Candidate
+from ttscale.training._fill import Filled, Row, Written, fill
 from ttscale.training._step_values import fold
-from ttscale.training.problems import AnyProblem, Problem, as_problems, grade, question_of
-
-Row = dict[str, Any]
+from ttscale.training.problems import AnyProblem, Problem, as_problems, grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,46 +85,29 @@ def collect_chains(
     """
     policy = policy or str(getattr(reviser, "name", type(reviser).__name__))
     chosen = ChainSettings(chains, length, context, seed, policy)
-    if together < 1:
-        raise ValueError(f"together must be at least 1, got {together}.")
     problems = as_problems(questions)
-    cost, started = Cost(), time.monotonic()
-    with RolloutFile(path, {"kind": "chains"} | asdict(chosen)) as file, asker(reviser, reviser.revise) as ask:
-        missing = [p for p in problems if not file.has(p.id, p.prompt, p.answer)]
-        done = len(problems) - len(missing)
-        with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
-            for first in range(0, len(missing), together):
-                chunk = missing[first : first + together]
-                written, spent = _write_chains(ask, chunk, chosen)
-                cost += spent
-                for problem, attempts in zip(chunk, written, strict=True):
-                    rows = _rows(problem, attempts, chosen)
-                    kept = [row for row in rows if row["steps"]]
-                    file.append(problem.id, problem.prompt, problem.answer, kept, _moves(rows))
-                    bar.update(1)
-        return _summary(file, chosen, cost, time.monotonic() - started)
+    settings = {"kind": "chains"} | asdict(chosen)
+    search = partial(_search, chosen)
+    return _summary(fill(path, settings, "reviser", reviser, problems, search, seed, together, progress), chosen)
 
 
-def _write_chains(
-    ask: Ask[Revise, Completion], problems: Sequence[Problem], chosen: ChainSettings
-) -> tuple[list[list[Candidate]], Cost]:
-    """All attempts of each problem, chain after chain; one wave per position."""
-    roots = [Candidate(question_of(problem), Key((chosen.seed, problem.id))) for problem in problems]
-    addresses = [(p, c) for p in range(len(roots)) for c in range(chosen.chains)]
-    written: dict[tuple[int, int], list[Candidate]] = {address: [] for address in addresses}
-    cost = Cost()
+def _search(
+    chosen: ChainSettings, problem: Problem, root: Candidate
+) -> PyGenerator[Sequence[Request], Sequence[Completion], Written]:
+    """All chains side by side, one wave per position."""
+    chains: list[list[Candidate]] = [[] for _ in range(chosen.chains)]
     for position in range(chosen.length):
         requests = []
-        for (p, c), attempts in written.items():
+        for number, attempts in enumerate(chains):
             finished = [replace(attempt, attempts=()) for attempt in attempts if attempt.done and attempt.steps]
             seen = tuple(finished[-chosen.context :]) if chosen.context else ()
-            requests.append(Revise(seen or (roots[p],), roots[p].key.child("chain", c, position)))
-        replies = ask(requests)
-        for attempts, request, reply in zip(written.values(), requests, replies, strict=True):
+            requests.append(Revise(seen or (root,), root.key.child("chain", number, position)))
+        replies = yield requests
+        for attempts, request, reply in zip(chains, requests, replies, strict=True):
             seen = tuple(attempt for attempt in request.attempts if attempt.steps)
-            attempts.append(Candidate(request.question, request.key, fold(reply.steps), reply.finish, seen))
-            cost += reply.cost + Cost(generations=1, steps=len(reply.steps))
-    return [[a for c in range(chosen.chains) for a in written[p, c]] for p in range(len(roots))], cost
+            attempts.append(Candidate(root.question, request.key, fold(reply.steps), reply.finish, seen))
+    rows = _rows(problem, [attempt for attempts in chains for attempt in attempts], chosen)
+    return [row for row in rows if row["steps"]], _moves(rows)
 
 
 def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[Row]:
@@ -175,8 +154,8 @@ def _moves(rows: Sequence[Row]) -> dict[str, Any]:
     return {"attempts": len(rows), "right_at": [sum(right_at[p]) for p in sorted(right_at)], **moves}
 
 
-def _summary(file: RolloutFile, chosen: ChainSettings, cost: Cost, seconds: float) -> ChainSummary:
-    closings = list(file.done.values())
+def _summary(filled: Filled, chosen: ChainSettings) -> ChainSummary:
+    closings = filled.closings
     total = {name: sum(c[name] for c in closings) for name in closings[0] if isinstance(closings[0][name], int)}
     right_at = [sum(c["right_at"][position] for c in closings) for position in range(chosen.length)]
 
@@ -184,13 +163,13 @@ def _summary(file: RolloutFile, chosen: ChainSettings, cost: Cost, seconds: floa
         return total[part] / total[whole] if total[whole] else None
 
     return ChainSummary(
-        path=file.path,
+        path=filled.path,
         questions=len(closings),
         attempts=total["attempts"],
         right_at=tuple(right / (len(closings) * chosen.chains) for right in right_at),
         wrong_to_right=share("wrong_to_right", "after_wrong"),
         right_to_wrong=share("right_to_wrong", "after_right"),
         copies=share("copied", "saw_wrong"),
-        cost=cost,
-        seconds=seconds,
+        cost=filled.cost,
+        seconds=filled.seconds,
     )

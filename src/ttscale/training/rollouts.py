@@ -7,24 +7,20 @@ count how often the answer is right. The keys give the seeds, so the file is the
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator as PyGenerator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import partial
 from itertools import chain
-from operator import add
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
-
-from tqdm import tqdm
+from typing import get_args
 
 from ttscale._cost import Cost
-from ttscale._requests import Completion, Sample
+from ttscale._requests import Completion, Request, Sample
 from ttscale._roles import AnyGenerator
-from ttscale._types import Candidate, Key
-from ttscale.training._ask import Ask, asker
-from ttscale.training._rollout_file import RolloutFile
+from ttscale._types import Candidate
+from ttscale.training._fill import Filled, Row, Written, fill
 from ttscale.training._step_values import (
     Count,
     Estimate,
@@ -34,9 +30,7 @@ from ttscale.training._step_values import (
     fold,
     step_counts,
 )
-from ttscale.training.problems import AnyProblem, Problem, as_problems, grade, question_of
-
-Row: TypeAlias = dict[str, Any]
+from ttscale.training.problems import AnyProblem, Problem, as_problems, grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +113,9 @@ def collect_rollouts(
     null). ``temperature`` None is the generator's own. ``policy`` names the generator in the rows. ``together``
     questions are asked for at once: it changes speed and how much a kill loses, never the numbers.
 
-    If the file exists, its finished questions are kept and the rest is drawn; other settings are refused. Each row has
-    ``id, prompt, sample, steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``.
+    If the file exists, its finished questions are kept and the rest is drawn; other settings are refused. A question
+    the generator fails on is left out, and a ``RoleError`` at the end says so. Each row has ``id, prompt, sample,
+    steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``.
     """
     chosen = RolloutSettings(
         samples=samples,
@@ -132,79 +127,33 @@ def collect_rollouts(
         seed=seed,
         policy=policy or str(getattr(generator, "name", type(generator).__name__)),
     )
-    if together < 1:
-        raise ValueError(f"together must be at least 1, got {together}.")
     problems = as_problems(questions)
-    cost, started = Cost(), time.monotonic()
-    with RolloutFile(path, asdict(chosen)) as file, asker(generator, generator.sample) as ask:
-        missing = [problem for problem in problems if not file.has(problem.id, problem.prompt, problem.answer)]
-        done = len(problems) - len(missing)
-        with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
-            for first in range(0, len(missing), together):
-                finished, spent = _collect(ask, missing[first : first + together], chosen)
-                cost += spent
-                for problem, rows, closing in finished:
-                    file.append(problem.id, problem.prompt, problem.answer, rows, closing)
-                    bar.update(1)
-                rate = 1.0 / max(time.monotonic() - started, 1e-9)
-                bar.set_postfix_str(f"{cost.steps * rate:.1f} steps/s, {cost.sampled_tokens * rate:.0f} tokens/s")
-        return _summary(file, len(missing), cost, time.monotonic() - started)
+    search = partial(_search, chosen)
+    return _summary(fill(path, asdict(chosen), "generator", generator, problems, search, seed, together, progress))
 
 
-def _collect(
-    ask: Ask[Sample, Completion], problems: Sequence[Problem], chosen: RolloutSettings
-) -> tuple[list[tuple[Problem, list[Row], Row]], Cost]:
-    """(problem, its rows, its closing line) for each problem: one wave of solutions, one of continuations."""
-    drawn, sampling = _sample(ask, problems, chosen)
-    kept = [[s for s in solutions if s.steps and (s.answer or chosen.unparsable == "wrong")] for solutions in drawn]
-    prefixes = [distinct_prefixes(solutions) if chosen.estimate == "rollouts" else {} for solutions in kept]
-    endings, continuing = _continue(ask, prefixes, chosen)
-    finished = []
-    for problem, solutions, ends in zip(problems, kept, endings, strict=True):
-        right = grade(chain((s.answer for s in solutions), *ends.values()), problem.answer)
-        counts = step_counts(solutions, ends, right, chosen.estimate, chosen.unparsable_rollouts)
-        rows = [_row(problem, s, right[s.answer], n, chosen) for s, n in zip(solutions, counts, strict=True)]
-        finished.append((problem, rows, _closing(rows, ends, chosen)))
-    return finished, sampling + continuing
-
-
-def _sample(
-    ask: Ask[Sample, Completion], problems: Sequence[Problem], chosen: RolloutSettings
-) -> tuple[list[list[Candidate]], Cost]:
-    """The sampled solutions of each problem."""
-    requests = []
-    for problem in problems:
-        root = Candidate(question_of(problem), Key((chosen.seed, problem.id)))
-        keys = [root.key.child("solution", i) for i in range(chosen.samples)]
-        requests += [Sample(root, key, None, chosen.temperature) for key in keys]
-    replies = ask(requests)
-    drawn = [r.prefix.extend(r.key, fold(c.steps), c.finish) for r, c in zip(requests, replies, strict=True)]
-    cost = _spent(replies) + Cost(generations=len(requests))
-    n = chosen.samples
-    return [drawn[first : first + n] for first in range(0, len(drawn), n)], cost
-
-
-def _continue(
-    ask: Ask[Sample, Completion], prefixes: Sequence[dict[Texts, Candidate]], chosen: RolloutSettings
-) -> tuple[list[dict[Texts, list[str | None]]], Cost]:
-    """For each problem and distinct prefix the final answers of its continuations."""
-    requests, owners = [], []
-    for problem, starts in enumerate(prefixes):
-        for texts, start in starts.items():
-            keys = [start.key.child("rollout", j) for j in range(chosen.rollouts)]
-            requests += [Sample(start, key, None, chosen.temperature) for key in keys]
-            owners += [(problem, texts)] * chosen.rollouts
-    endings: list[dict[Texts, list[str | None]]] = [{texts: [] for texts in starts} for starts in prefixes]
-    replies = ask(requests)
-    for (problem, texts), request, completion in zip(owners, requests, replies, strict=True):
-        ended = request.prefix.extend(request.key, completion.steps, completion.finish)
-        endings[problem][texts].append(ended.answer)
-    return endings, _spent(replies)
-
-
-def _spent(replies: Sequence[Completion]) -> Cost:
-    steps = sum(len(reply.steps) for reply in replies)
-    return reduce(add, (reply.cost for reply in replies), Cost()) + Cost(steps=steps)
+def _search(
+    chosen: RolloutSettings, problem: Problem, root: Candidate
+) -> PyGenerator[Sequence[Request], Sequence[Completion], Written]:
+    """Two waves: the solutions, and the continuations of their distinct prefixes."""
+    keys = [root.key.child("solution", i) for i in range(chosen.samples)]
+    replies = yield [Sample(root, key, None, chosen.temperature) for key in keys]
+    drawn = [root.extend(key, fold(reply.steps), reply.finish) for key, reply in zip(keys, replies, strict=True)]
+    kept = [s for s in drawn if s.steps and (s.answer is not None or chosen.unparsable == "wrong")]
+    starts = distinct_prefixes(kept) if chosen.estimate == "rollouts" else {}
+    requests = [
+        Sample(start, start.key.child("rollout", j), None, chosen.temperature)
+        for start in starts.values()
+        for j in range(chosen.rollouts)
+    ]
+    replies = (yield requests) if requests else []
+    answers = [r.prefix.extend(r.key, c.steps, c.finish).answer for r, c in zip(requests, replies, strict=True)]
+    n = chosen.rollouts
+    endings = {texts: answers[n * place : n * (place + 1)] for place, texts in enumerate(starts)}
+    right = grade(chain((s.answer for s in kept), answers), problem.answer)
+    counts = step_counts(kept, endings, right, chosen.estimate, chosen.unparsable_rollouts)
+    rows = [_row(problem, s, right[s.answer], c, chosen) for s, c in zip(kept, counts, strict=True)]
+    return rows, _closing(rows, endings, chosen)
 
 
 def _row(problem: Problem, solution: Candidate, right: bool, counts: Sequence[Count], chosen: RolloutSettings) -> Row:
@@ -225,7 +174,7 @@ def _row(problem: Problem, solution: Candidate, right: bool, counts: Sequence[Co
     }
 
 
-def _closing(rows: Sequence[Row], endings: dict[Texts, list[str | None]], chosen: RolloutSettings) -> Row:
+def _closing(rows: Sequence[Row], endings: Mapping[Texts, Sequence[str | None]], chosen: RolloutSettings) -> Row:
     return {
         "solutions": len(rows),
         "dropped": chosen.samples - len(rows),
@@ -236,20 +185,20 @@ def _closing(rows: Sequence[Row], endings: dict[Texts, list[str | None]], chosen
     }
 
 
-def _summary(file: RolloutFile, new_questions: int, cost: Cost, seconds: float) -> RolloutSummary:
+def _summary(filled: Filled) -> RolloutSummary:
     total: Counter[str] = Counter()
-    for closing in file.done.values():
+    for closing in filled.closings:
         total.update({name: n for name, n in closing.items() if isinstance(n, int)})
     return RolloutSummary(
-        path=file.path,
-        questions=len(file.done),
+        path=filled.path,
+        questions=len(filled.closings),
         solutions=total["solutions"],
         dropped=total["dropped"],
         prefixes=total["prefixes"],
         merged=total["merged"],
         rollouts=total["rollouts"],
         right=total["right"],
-        new_questions=new_questions,
-        cost=cost,
-        seconds=seconds,
+        new_questions=filled.new,
+        cost=filled.cost,
+        seconds=filled.seconds,
     )

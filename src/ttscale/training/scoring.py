@@ -6,11 +6,13 @@ Knows the verifier protocol. Must not know torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from ttscale._requests import Score, Verdict
+from ttscale._requests import Score, Search, Verdict
 from ttscale._roles import AnyVerifier
-from ttscale._types import Candidate, Key, Question, Step
-from ttscale.training._ask import asker
+from ttscale._types import Candidate, Key, Outcome, Question, Step
+from ttscale.engine._core import Ended
+from ttscale.engine._drive import Job, run
 from ttscale.training.examples import StepExample
 from ttscale.training.quality import Judged
 
@@ -28,19 +30,30 @@ def candidate_of(example: StepExample, number: int = 0) -> Candidate:
 
 
 def verifier_scores(
-    verifier: AnyVerifier, examples: Sequence[StepExample], *, batch: int = 256
+    verifier: AnyVerifier, examples: Sequence[StepExample], *, together: int = 256
 ) -> list[tuple[float, ...]]:
-    """The verifier's scores for each example: one per step (PRM) or one in all (ORM)."""
-    scores: list[tuple[float, ...]] = []
-    requests = [Score(candidate_of(example, number)) for number, example in enumerate(examples)]
-    with asker(verifier, verifier.score) as ask:
-        for first in range(0, len(requests), batch):
-            replies: list[Verdict] = ask(requests[first : first + batch])
-            scores += [reply.step_scores for reply in replies]
-    return scores
+    """The verifier's scores for each example: one per step (PRM) or one in all (ORM).
+
+    ``together`` examples are asked for at once. The first that the verifier fails on raises its ``RoleError``.
+    """
+    scores: dict[int, tuple[float, ...]] = {}
+
+    def scoring(index: int, candidate: Candidate) -> Search[Outcome]:
+        (verdict,) = yield [Score(candidate)]
+        scores[index] = cast(Verdict, verdict).step_scores
+        return Outcome((), (), None)
+
+    def end(index: int, ended: Ended) -> None:
+        if ended.error is not None:
+            raise ended.error
+
+    candidates = [candidate_of(example, number) for number, example in enumerate(examples)]
+    jobs = (Job(candidate, scoring(index, candidate)) for index, candidate in enumerate(candidates))
+    run(jobs, {"verifier": verifier}, end, window=together)
+    return [scores[index] for index in range(len(examples))]
 
 
-def judge(verifier: AnyVerifier, examples: Sequence[StepExample], *, batch: int = 256) -> list[Judged]:
+def judge(verifier: AnyVerifier, examples: Sequence[StepExample], *, together: int = 256) -> list[Judged]:
     """The examples with the verifier's scores, for ``quality_report``. They must say whether they are right."""
     unknown = [example.id for example in examples if example.correct is None]
     if unknown:
@@ -50,5 +63,5 @@ def judge(verifier: AnyVerifier, examples: Sequence[StepExample], *, batch: int 
         )
     return [
         Judged(e.id, bool(e.correct), e.answer, scores, e.labels if len(scores) == len(e.steps) else ())
-        for e, scores in zip(examples, verifier_scores(verifier, examples, batch=batch), strict=True)
+        for e, scores in zip(examples, verifier_scores(verifier, examples, together=together), strict=True)
     ]
