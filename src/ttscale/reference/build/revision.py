@@ -1,11 +1,11 @@
-"""The reviser's data: right answers after wrong attempts (paper 3.8), then after its own chains.
+"""The reviser's data: right answers after earlier attempts (paper 3.8).
 
 Knows: graded attempts and the layout of a chain. Must not know: what is inside a solution.
 
-First round, the paper's recipe: for a right solution draw n from 0 to 4 wrong ones as context, the last of them the
-nearest to it in character edit distance. Two departures, both measured on the model card: a second right solution may
-follow the first (so that the model also learns to keep what is right: the paper's turned 38% of right answers wrong),
-and a second round trains on chains sampled from the reviser itself.
+The paper's recipe: for a right solution draw n from 0 to 4 wrong ones as context, the last of them the nearest to it in
+character edit distance. A reviser that has only seen wrong attempts turns right ones wrong (the paper's 38%), so later
+rounds use contexts as chains really leave them: right and wrong attempts mixed, copies among them, in the last round
+the reviser's own. The model card has the numbers of each round.
 """
 
 from __future__ import annotations

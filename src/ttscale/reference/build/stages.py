@@ -124,31 +124,47 @@ def calibration(out: Path) -> tuple[float, float]:
 
 
 def reviser(out: Path) -> None:
-    """The paper's 3.8 on graded attempts, then contexts that mix right and wrong ones."""
-    rows = collect.taught(questions(3000, "train", seed=601), 12, 601)
-    rows = [row for row in rows if any(right for _, _, right in row.solutions)]
-    more = collect.taught(questions(8000, "train", seed=801), 16, 801)
-    more = [row for row in more if any(right for _, _, right in row.solutions)]
+    """The paper's 3.8 on graded attempts; then contexts that mix right and wrong; then its own right and wrong ones."""
+    rows = solved(collect.taught(questions(3000, "train", seed=601), 12, 601))
 
     def wrong_ones(index: int, count: int = 1000) -> list[Document]:
         rng = random.Random(f"rev/{index}")
         made = [revision.document(rng, rows[int(rng.random() * len(rows))], again=0.5) for _ in range(count)]
         return [document for document in made if document is not None]
 
-    def mixed(index: int, count: int = 1000) -> list[Document]:
-        rng = random.Random(f"rev2/{index}")
-        made = [
-            revision.mixed_document(rng, more[int(rng.random() * len(more))], wrong=0.75, copied=0.3)
-            for _ in range(count)
-        ]
-        return [document for document in made if document is not None]
-
     made = weights(out / "generator")
     plan = Plan(steps=900, lr=2e-3, warmup=30, decay=0.6, batch_tokens=4096, seed=41)
     train.train(made, wrong_ones, plan, out / "reviser" / "wrong")
+
+    more = collect.taught(questions(8000, "train", seed=801), 16, 801)
     plan = Plan(steps=700, lr=2e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=42)
-    train.train(made, mixed, plan, out / "reviser" / "mixed")
+    train.train(made, mixed(more, wrong=0.75, copied=0.3), plan, out / "reviser" / "mixed")
+
+    problems = [problem for level in (2, 3, 4, 5) for problem in questions(600, "train", level, seed=901)]
+    own = collect.sample(Sampler(made), problems, 8, 901)
+    own += collect.taught(questions(1500, "train", seed=902), 16, 902)
+    plan = Plan(steps=400, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=42)
+    train.train(made, mixed(own, wrong=0.4, copied=0.45), plan, out / "reviser" / "own")
     finish(made, out / "reviser")
+
+
+def solved(rows: list[collect.Sampled]) -> list[collect.Sampled]:
+    """The questions that at least one solution answers rightly."""
+    return [row for row in rows if any(right for _, _, right in row.solutions)]
+
+
+def mixed(rows: list[collect.Sampled], wrong: float, copied: float) -> Callable[[int], list[Document]]:
+    """Lots of chains whose contexts mix right and wrong attempts."""
+    usable = solved(rows)
+
+    def chunk(index: int, count: int = 1000) -> list[Document]:
+        rng = random.Random(f"rev2/{index}")
+        made = [
+            revision.mixed_document(rng, usable[int(rng.random() * len(usable))], wrong, copied) for _ in range(count)
+        ]
+        return [document for document in made if document is not None]
+
+    return chunk
 
 
 def measure(out: Path) -> None:
