@@ -54,7 +54,7 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
 
 
 def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["solve", "Compute 1 + 2", "--budget", "64", "--max-tokens", "60"])
+    main(["solve", "Compute 1 + 2 + 3", "--budget", "64", "--max-tokens", "60"])
     assert "stopped by  the limit on tokens" in capsys.readouterr().out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +74,24 @@ def test_a_prompt_that_cannot_work_is_refused() -> None:
         PromptFormat(stop=("",))
     with pytest.raises(ValueError, match="unknown prompt setting 'sytem'"):
         PromptFormat.from_json({"sytem": "x"})
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ([], "must be a JSON object"),
+        ({"template": 3}, "template must be a string"),
+        ({"system": 3}, "system must be a string or None"),
+        ({"chat": "yes"}, "chat must be True, False or None"),
+        ({"max_attempts": -1}, "max_attempts must be an integer of at least 0"),
+        ({"examples": 3}, "examples must be a list of pairs"),
+        ({"examples": [["q"]]}, "examples must be a list of pairs"),
+        ({"stop": "x"}, "stop must be a list of strings"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named(data: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        PromptFormat.from_json(data)
 
 
 def test_a_prompt_comes_back_from_json() -> None:

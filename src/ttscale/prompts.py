@@ -47,6 +47,16 @@ class PromptFormat:
     """Strings that end a solution though the model goes on, as base models do with the next question."""
 
     def __post_init__(self) -> None:
+        for name in ("user", "template", "example_template", "attempt_template"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"prompt setting {name} must be a string; got {getattr(self, name)!r}")
+        for name in ("system", "revision_request"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"prompt setting {name} must be a string or None; got {getattr(self, name)!r}")
+        if not isinstance(self.chat, bool | None):
+            raise ValueError(f"prompt setting chat must be True, False or None; got {self.chat!r}")
+        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool) or self.max_attempts < 0:
+            raise ValueError(f"prompt setting max_attempts must be an integer of at least 0; got {self.max_attempts!r}")
         for name, mark in (("user", "{question}"), ("template", "{question}"), ("attempt_template", "{attempt}")):
             if mark not in getattr(self, name):
                 raise ValueError(f"prompt setting {name} must contain {mark!r}; got {getattr(self, name)!r}")
@@ -56,16 +66,21 @@ class PromptFormat:
     @staticmethod
     def from_json(data: dict[str, Any]) -> PromptFormat:
         """The format in a parsed ``ttscale.json``'s "prompt"; unknown names are a ``ValueError``."""
+        if not isinstance(data, dict):
+            raise ValueError(f"prompt settings must be a JSON object; got {data!r}")
         known = {field.name for field in fields(PromptFormat)}
         unknown = sorted(set(data) - known)
         if unknown:
             raise ValueError(f"unknown prompt setting {unknown[0]!r}; known: {', '.join(sorted(known))}")
         settings = dict(data)
-        if "examples" in settings:
-            settings["examples"] = tuple((str(q), str(s)) for q, s in settings["examples"])
-        if "stop" in settings:
-            settings["stop"] = tuple(map(str, settings["stop"]))
-        return PromptFormat(**settings)
+        try:
+            settings["examples"] = tuple((str(q), str(s)) for q, s in settings.get("examples", ()))
+        except (TypeError, ValueError):
+            raise ValueError("prompt setting examples must be a list of pairs [question, solution]") from None
+        stop = settings.get("stop", [])
+        if not isinstance(stop, list | tuple) or not all(isinstance(one, str) for one in stop):
+            raise ValueError(f"prompt setting stop must be a list of strings; got {stop!r}")
+        return PromptFormat(**{**settings, "stop": tuple(stop)})
 
 
 def chat_turns(form: PromptFormat, question: str, attempts: Sequence[str] = ()) -> Messages:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
 from evaluation.worlds import Examiner, Student, problems
 from ttscale._errors import TtscaleError
 from ttscale._requests import Completion, Sample

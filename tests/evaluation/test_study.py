@@ -56,7 +56,20 @@ def test_a_killed_study_goes_on_and_reports_the_same(tmp_path: Path) -> None:
     one, other = study(tmp_path / "a"), study(tmp_path / "b")
     assert one.records == other.records
     assert one.fitted.final == other.fitted.final
+    assert one.headline == other.headline
     assert study_report(Findings(one)) == study_report(Findings(other))
+
+
+def test_arms_for_figures_only_may_have_fewer_seeds(tmp_path: Path) -> None:
+    made = study(tmp_path / "s", replace(SETTINGS, seeds=(0, 1), figure_seeds=(0,)))
+    assert (made.headline.seeds, made.records.seeds) == ((0, 1), (0,))
+    assert "beam, M = 4" not in made.headline.arms
+    assert {"weighted best-of-N", "revisions 1:4", f"{PAID}beam, M = 4"} <= set(made.headline.arms)
+    assert made.fitted.outcomes.correct[4].shape == (16, 2)
+    found = Findings(made)
+    assert found.arms["weighted best-of-N"].correct[4].shape == (16, 2)
+    assert found.arms["beam, M = 4"].correct[4].shape == (16, 1)
+    assert study_report(found).parts
 
 
 def test_the_report_has_every_part(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from hf.verifiers import checkpoints
 
+from hf.verifiers import checkpoints
 from ttscale import Candidate, Cost, Key, Question, Sample, Score, Step
 from ttscale.hf import HFGenerator, HFModel
 from ttscale.hf import choose as choose_module

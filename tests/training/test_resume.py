@@ -79,6 +79,25 @@ def test_a_run_killed_before_it_was_saved_trains_no_further(base, whole, tmp_pat
     assert same(weights(tmp_path / "m"), weights(whole.path))
 
 
+def test_a_run_may_go_on_with_smaller_micro_batches(base, whole, tmp_path, monkeypatch):
+    """Out of memory in the middle: the rest is done in halves, with the same examples in each step."""
+    plain = {name: getattr(RECIPE, name) for name in RECIPE.__slots__} | {"dropout": 0.0}
+    unbroken = train_prm(base, EXAMPLES, tmp_path / "a", recipe=Recipe(**plain), progress=False)
+
+    def training_step(self, *arguments, step=Trainer.training_step, **keywords):
+        if self.state.global_step == 3:
+            raise RuntimeError("out of memory")
+        return step(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "training_step", training_step)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            train_prm(base, EXAMPLES, tmp_path / "b", recipe=Recipe(**plain), progress=False)
+    halves = Recipe(**plain | {"micro_batch": 2})
+    resumed = train_prm(base, EXAMPLES, tmp_path / "b", recipe=halves, progress=False)
+    assert [p.loss for p in resumed.curve] == pytest.approx([p.loss for p in unbroken.curve], abs=2e-4)
+
+
 def test_a_torn_checkpoint_is_passed_over(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))

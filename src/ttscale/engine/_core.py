@@ -216,6 +216,8 @@ class Engine:
             reply: Reply | None = CUT
         else:
             reply = active.recall(request) if active.recall else None
+            if reply is not None and _caught(reply_problem, request, reply):
+                reply = None  # a trace that was changed by hand: asked again
         if reply is None:
             self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
             return

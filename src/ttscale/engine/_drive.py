@@ -8,6 +8,7 @@ between questions.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import threading
 import time
@@ -231,13 +232,15 @@ def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         return
     inside: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = []
     failure: list[BaseException] = []
-    over = threading.Event()  # Thread.join does not survive an interrupt: it takes the thread for ended (bpo-45274)
+    go, stopped, over = threading.Event(), threading.Event(), threading.Event()
 
     async def noted() -> None:
         inside.append((asyncio.get_running_loop(), asyncio.current_task()))
-        await work()
+        if not stopped.is_set():
+            await work()
 
     def guarded() -> None:
+        go.wait()
         try:
             asyncio.run(noted())
         except BaseException as error:
@@ -245,19 +248,20 @@ def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         finally:
             over.set()
 
-    thread = threading.Thread(target=guarded, name="ttscale")
-    thread.start()
-    interrupted = False
+    # Nothing begins before ``go``, so an interrupt is either before everything or inside the loop below. Waiting for
+    # the thread itself would not do: Thread.join takes an interrupted thread for ended (bpo-45274).
+    threading.Thread(target=guarded, name="ttscale", daemon=True).start()
     while not over.is_set():
         try:
+            go.set()
             over.wait()
         except KeyboardInterrupt:
-            interrupted = True
+            stopped.set()
             for loop, task in inside:
                 if task is not None:
-                    loop.call_soon_threadsafe(task.cancel)
-    thread.join()
-    if interrupted:
+                    with contextlib.suppress(RuntimeError):  # closed already
+                        loop.call_soon_threadsafe(task.cancel)
+    if stopped.is_set():
         raise KeyboardInterrupt
     if failure:
         raise failure[0]

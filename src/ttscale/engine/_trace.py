@@ -16,6 +16,7 @@ from typing import Any
 from ttscale._cost import Cost
 from ttscale._requests import Completion, Reply, Request, Revise, Sample, Verdict
 from ttscale._types import Candidate, Key, Question, Step
+from ttscale.engine._schema import is_event
 
 SCHEMA = 1
 
@@ -161,8 +162,8 @@ def parse_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[Event, int,
             return
         try:
             event = json.loads(line)
-            known = line.endswith(b"\n") and isinstance(event, dict) and _FIELDS[event["event"]] <= event.keys()
-        except (ValueError, RecursionError, KeyError, TypeError):
+            known = line.endswith(b"\n") and is_event(event)
+        except (ValueError, RecursionError):
             known = False
         if not known:
             raise ValueError(f"{name}, line {number}: not a ttscale trace; repair or remove the file")
@@ -172,15 +173,6 @@ def parse_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[Event, int,
             )
         yield event, offset, len(line)
         offset += len(line)
-
-
-_FIELDS: dict[str, frozenset[str]] = {
-    "run": frozenset(),
-    "start": frozenset({"question"}),
-    "reply": frozenset({"question", "op", "key", "digest", "cost"}),
-    "end": frozenset({"question"}),
-}
-"""The events, and what they hold at least."""
 
 
 def _torn(line: bytes, number: int) -> bool:

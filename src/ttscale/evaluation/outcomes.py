@@ -47,8 +47,9 @@ class Outcomes:
         return mean_interval(self.rows(budget, questions))
 
     def gain(self, budget: int, other: Outcomes, other_budget: int, questions: Sequence[str] | None = None) -> Interval:
-        """How much more accurate this is than ``other``, paired by question."""
-        chosen = self.questions if questions is None else questions
+        """How much more accurate this is than ``other``, paired over ``questions`` (None: all that both answered)."""
+        theirs = set(other.questions)
+        chosen = [question for question in questions or self.questions if question in theirs]
         return paired_difference(self.rows(budget, chosen), other.rows(other_budget, chosen))
 
 

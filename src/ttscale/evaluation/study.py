@@ -25,8 +25,10 @@ from ttscale.evaluation.policies import CrossValidatedScheduler, cross_validate_
 from ttscale.evaluation.pools import draw_pool
 from ttscale.evaluation.records import Records
 from ttscale.evaluation.sweeps import Arm, sweep
-from ttscale.strategies import AdaptiveScheduler, MajorityVote
+from ttscale.strategies import AdaptiveScheduler, MajorityVote, SequentialRevision
 
+COMPARED = ("majority", "best-of-N", "weighted best-of-N")
+"""The search arms that the scheduler is compared with."""
 PAID = "probe, then "
 """How the arms of a probed menu are called in the sweep: this before the strategy's name."""
 
@@ -42,6 +44,8 @@ class StudySettings:
     chains: int = 2
     chain_length: int = 8
     seeds: tuple[int, ...] = (0, 1, 2)
+    figure_seeds: tuple[int, ...] | None = None
+    """Seeds of the arms that only figures show; None: ``seeds``. What the scheduler is fitted and measured on has all."""
     bins: int = 5
     probe: int = 4
     """Solutions the scheduler's difficulty estimate costs."""
@@ -60,8 +64,9 @@ class StudySettings:
             ratio_grid(check_budget(budget))
         if list(self.budgets) != sorted(set(self.budgets)) or len(self.budgets) < 2:
             raise ValueError(f"budgets must be at least two ascending powers of 2; got {self.budgets}")
-        if not self.seeds or check_seed(self.pool_seed) in [check_seed(seed) for seed in self.seeds]:
-            raise ValueError(f"pool_seed = {self.pool_seed} must not be one of the seeds {self.seeds}")
+        seeds = (*self.seeds, *(self.figure_seeds or ()))
+        if not self.seeds or check_seed(self.pool_seed) in [check_seed(seed) for seed in seeds]:
+            raise ValueError(f"pool_seed = {self.pool_seed} must not be one of the seeds {seeds}")
         for name in ("samples", "chains", "chain_length", "bins", "probe"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -89,6 +94,9 @@ class Study:
     pool: Pool
     chains: Pool | None
     records: Records
+    """Every arm, at the figures' seeds."""
+    headline: Records
+    """What the scheduler is fitted on and compared with, at all seeds."""
     menu: Mapping[str, Strategy]
     """The strategies that a policy is fitted over, by the names they have in ``records`` (after ``PAID``)."""
     search: tuple[str, ...]
@@ -163,21 +171,20 @@ def run_study(
     menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
     paid = [Arm(PAID + name, strategy) for name, strategy in probed(menu, settings.probe).items()]
     arms = [*search, *adaptive, *revisions, *paid]
-    records = sweep(
-        arms,
-        settings.budgets,
-        golds,
-        **models,
-        seeds=settings.seeds,
-        resume=place / "sweep.jsonl",
-        progress=progress,
-    )
+
+    def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
+        file = place / "sweep.jsonl"
+        return sweep(some, settings.budgets, golds, **models, seeds=seeds, resume=file, progress=progress)
+
+    chief = [*paid, *adaptive, *(arm for arm in arms if arm.name in COMPARED or _all_parallel(arm))]
+    headline = swept(chief, settings.seeds)
+    records = swept(arms, settings.figure_seeds or settings.seeds)
     provenance = {
         "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
         "data": data,
         "problems": problems_digest(golds),
     }
-    fitted = _fit(records, menu, settings, provenance)
+    fitted = _fit(headline, menu, settings, provenance)
     adaptive_fitted = _adaptive_by_halves(golds, fitted, settings, place, models, progress)
     big = None
     if large is not None:
@@ -195,6 +202,7 @@ def run_study(
         pool,
         chains,
         records,
+        headline,
         menu,
         tuple(arm.name for arm in search),
         tuple(arm.name for arm in revisions),
@@ -253,6 +261,16 @@ def _adaptive_by_halves(
         for budget in settings.budgets
     }
     return of_records(arm, cells)
+
+
+def _all_parallel(arm: Arm) -> bool:
+    """Whether a revision arm is parallel best-of-N at one of its budgets: one chain step each."""
+    strategy = arm.strategy
+    return (
+        isinstance(strategy, SequentialRevision)
+        and strategy.select == "hierarchical"
+        and any(strategy.ratio * budget == 1 for budget in arm.budgets or ())
+    )
 
 
 def _reviser_label(chains: Pool | None) -> dict[str, str]:

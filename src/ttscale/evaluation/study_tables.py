@@ -36,7 +36,7 @@ class Findings:
         self.oracle = bins_that_fit(oracle_difficulty(pool), study.settings.bins)
         self.predicted = bins_that_fit(predicted_difficulty(pool), study.settings.bins)
         self.arms = {
-            arm: of_arm(records, arm)
+            arm: of_arm(study.headline if arm in study.headline.arms else records, arm)
             for arm in (*study.search, *study.adaptive, *study.revisions)
             if arm in records.arms
         }

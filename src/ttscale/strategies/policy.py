@@ -103,7 +103,7 @@ class Policy:
             )
         except KeyError as error:
             raise ValueError(f"the policy lacks the field {error}") from error
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise ValueError(f"the policy has a field of the wrong type: {error}") from error
 
     def save(self, path: str | Path) -> None:

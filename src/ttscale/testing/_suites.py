@@ -265,7 +265,7 @@ class StrategyTests:
         """A generator, a verifier and a reviser."""
         return toy_roles()
 
-    @pytest.mark.parametrize("budget", [1, 6, 16])
+    @pytest.mark.parametrize("budget", [1, 9])
     def test_the_laws_hold(self, strategy: Strategy, roles: dict[Role, Any], budget: int) -> None:
         check_laws(strategy, budget, roles=roles)
 

@@ -7,6 +7,7 @@ text alone, every cost from the request alone, so all laws hold to the last bit 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -67,11 +68,17 @@ class ToyWorld:
         """Whether a candidate is finished and its answer right."""
         return candidate.answer == self.truth(candidate.question)
 
-    def value(self, question: Question, steps: Sequence[Step]) -> float:
-        """The chance that a solution that begins with ``steps`` will be right, never being cut off."""
-        if steps and not _WORK.fullmatch(steps[-1].text):
-            return float(steps[-1].text == f"Answer: {self.truth(question)}")
-        return 0.0 if first_slip(steps) is not None else math.prod(self.chances[len(steps) :])
+    def values(self, question: Question, steps: Sequence[Step]) -> list[float]:
+        """After each step, the chance that the solution will be right, never being cut off."""
+        chances, slipped, values = self.chances, False, []
+        for number, step in enumerate(steps, 1):
+            work = _WORK.fullmatch(step.text)
+            slipped = slipped or (work is not None and work[1] == "slip")
+            if work is None:
+                values.append(float(step.text == f"Answer: {self.truth(question)}"))
+            else:
+                values.append(0.0 if slipped else math.prod(chances[number:]))
+        return values
 
 
 def first_slip(steps: Sequence[Step]) -> int | None:
@@ -165,13 +172,15 @@ class ToyVerifier:
         return [self._judge(request.candidate) for request in requests]
 
     def _judge(self, candidate: Candidate) -> Verdict:
-        texts = [step.text for step in candidate.steps]
-        ends = [len(texts)] if self.orm or not texts else range(1, len(texts) + 1)
+        values = self.world.values(candidate.question, candidate.steps)
+        seen = hashlib.blake2b(candidate.question.prompt.encode(), digest_size=8)
         scores = []
-        for end in ends:
-            guess = Random(Key((candidate.question.prompt, *texts[:end])).seed).random()
-            value = self.world.value(candidate.question, candidate.steps[:end])
+        for value, step in zip(values, candidate.steps, strict=True):
+            seen.update(step.text.encode())
+            guess = int.from_bytes(seen.digest(), "big") / 2**64
             scores.append((1 - self.noise) * value + self.noise * guess)
+        if self.orm or not scores:
+            scores = scores[-1:] or [math.prod(self.world.chances)]
         tokens = len(candidate.question.prompt.encode()) + len(candidate.tokens)
         return Verdict(tuple(scores), Cost(verifier_tokens=tokens, flops=2.0 * tokens))
 

@@ -27,6 +27,8 @@ from ttscale.training.problems import WithQuestion, fingerprints
 from ttscale.training.recipe import Recipe
 
 RECORD = "ttscale_training.json"
+ONLY_MEMORY = ("micro_batch", "gradient_checkpointing")
+"""Settings that may change between two starts of a run: when memory was short, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def run(
     identity: dict[str, Any] = {
         "base": os.fspath(base),
         "architecture": architecture_of(base),
-        "recipe": asdict(recipe),
+        "recipe": {name: value for name, value in asdict(recipe).items() if name not in ONLY_MEMORY},
         "settings": dict(settings),
         "data": data.digest(),
     }

@@ -159,7 +159,10 @@ class _Builder:
     def _at(self, key: Path) -> int:
         """The node at ``key``; one that was never drawn becomes a group under its nearest ancestor."""
         if key not in self._index:
-            above = next(key[:n] for n in range(len(key) - 1, -1, -1) if key[:n] in self._index)
+            above = next((key[:n] for n in range(len(key) - 1, -1, -1) if key[:n] in self._index), None)
+            if above is None:
+                named = "/".join(map(str, key))
+                raise ValueError(f"the trace names the key {named!r}, which is not below its question's")
             self._put(Node(key, "group", self._index[above], _label(key, above)), "")
         return self._index[key]
 

@@ -39,12 +39,16 @@ class VerifierFormat:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"verifier kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
-        if not self.separator:
-            raise ValueError("the separator of a verifier must not be empty")
+        if not isinstance(self.separator, str) or not self.separator:
+            raise ValueError(f"the separator of a verifier must be a string that is not empty; got {self.separator!r}")
+        if not isinstance(self.attempts, bool):
+            raise ValueError(f"the setting attempts of a verifier must be true or false; got {self.attempts!r}")
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> VerifierFormat:
         """The format in a parsed ``ttscale_verifier.json``; unknown names are a ``ValueError``."""
+        if not isinstance(data, dict) or not isinstance(data.get("prompt", {}), dict):
+            raise ValueError(f"{FILE} and its prompt must be JSON objects; got {data!r}")
         settings = dict(data)
         if settings.get("kind") == "implicit":
             raise ValueError("this checkpoint is an implicit verifier; load it with ttscale.hf.ImplicitVerifier")
