@@ -4,8 +4,8 @@
 
 Starts from valid inputs and breaks them: bytes changed, lines torn, JSON values swapped for others, arguments shuffled.
 Every reader may refuse its input in its own words (``ValueError`` and ttscale's errors; exit code 2 with a line on
-standard error for the command), and may do nothing else: no other exception, nothing over five seconds of computing. Prints how many
-inputs each reader was given. The answer reader has a fuzzer of its own (``fuzz_answers.py``).
+standard error for the command), and may do nothing else: no other exception, nothing over five seconds of computing.
+Prints how many inputs each reader was given. The answer reader has a fuzzer of its own (``fuzz_answers.py``).
 """
 
 from __future__ import annotations

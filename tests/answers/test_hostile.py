@@ -1,4 +1,4 @@
-"""Whatever a model writes: no exception, and no input that hangs (20 s: four times the promise, for a machine busy with other work)."""
+"""Whatever a model writes: no exception, and no input that hangs: 20 s, far above the promise, for a busy machine."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def mean_interval(values: Floats, *, resamples: int = RESAMPLES, seed: int = 0) 
     """The mean of per-question values [questions] or [questions, seeds], with its percentile bootstrap interval."""
     per_question = _per_question(values)
     means = _resampled(len(per_question), resamples, seed) @ per_question.astype(np.float32) / len(per_question)
-    low, high = np.percentile(means.astype(np.float64), [2.5, 97.5])
+    # Rounded to what single precision, which halves the memory, is good for.
+    low, high = np.percentile(means.astype(np.float64), [2.5, 97.5]).round(6)
     return Interval(float(per_question.mean()), float(low), float(high))
 
 

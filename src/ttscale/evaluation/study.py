@@ -45,10 +45,12 @@ class StudySettings:
     chain_length: int = 8
     seeds: tuple[int, ...] = (0, 1, 2)
     figure_seeds: tuple[int, ...] | None = None
-    """Seeds of the arms that only figures show; None: ``seeds``. What the scheduler is fitted and measured on has all."""
+    """Seeds of the arms that only figures show (None: ``seeds``); the scheduler is fitted and measured on all."""
     bins: int = 5
     probe: int = 4
     """Solutions the scheduler's difficulty estimate costs."""
+    fit_budgets: tuple[int, ...] | None = None
+    """Budgets that the scheduler's policy is fitted at (None: ``budgets``)."""
     pool_seed: int = 1000
     """Not one of ``seeds``: a question's bin must not depend on the samples that it is scored on."""
     aggregate: Aggregate = "last"
@@ -60,7 +62,7 @@ class StudySettings:
     """Sequential : parallel ratios of revisions, beside those of one chain and of N (None: the paper's grid)."""
 
     def __post_init__(self) -> None:
-        for budget in self.budgets:
+        for budget in (*self.budgets, *(self.fit_budgets or ())):
             ratio_grid(check_budget(budget))
         if list(self.budgets) != sorted(set(self.budgets)) or len(self.budgets) < 2:
             raise ValueError(f"budgets must be at least two ascending powers of 2; got {self.budgets}")
@@ -169,7 +171,8 @@ def run_study(
     adaptive = adaptive_arms()
     menu = policy_menu("reviser" in specs.roles, settings.aggregate)
     menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
-    paid = [Arm(PAID + name, strategy) for name, strategy in probed(menu, settings.probe).items()]
+    fit_budgets = settings.fit_budgets or settings.budgets
+    paid = [Arm(PAID + name, strategy, fit_budgets) for name, strategy in probed(menu, settings.probe).items()]
     arms = [*search, *adaptive, *revisions, *paid]
 
     def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
@@ -246,7 +249,7 @@ def _adaptive_by_halves(
         own = [gold for gold in golds if fitted.folds.get(gold.id) == half]
         records = sweep(
             [Arm(arm, AdaptiveScheduler(fitted.policies[1 - half], settings.probe))],
-            settings.budgets,
+            settings.fit_budgets or settings.budgets,
             own,
             **models,
             seeds=settings.seeds,
@@ -258,7 +261,7 @@ def _adaptive_by_halves(
         budget: [
             [records.get(arm, budget, seed, question) for seed in settings.seeds] for question, records in found.items()
         ]
-        for budget in settings.budgets
+        for budget in settings.fit_budgets or settings.budgets
     }
     return of_records(arm, cells)
 
