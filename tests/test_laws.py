@@ -44,7 +44,7 @@ from ttscale._roles import METHOD_OF, role_of
 from ttscale.engine._core import Engine
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.revision import split
-from ttscale.testing import ToyLM, ToyReviser, ToyVerifier, ToyWorld, check_laws, completion_of, toy_roles, waves
+from ttscale.testing import ToyLM, ToyVerifier, ToyWorld, check_laws, completion_of, toy_roles, waves
 
 STRATEGIES: list[Any] = [
     MajorityVote(),
@@ -366,7 +366,7 @@ def test_parallel_sampling_draws_n_in_one_wave(strategy: Any) -> None:
         assert [[q.candidate for q, _ in wave] for wave in judged] == expected  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("width", [1, 2, 4, 5, "sqrt"])
+@pytest.mark.parametrize("width", [1, 3, 4, "sqrt"])
 def test_beam_begins_n_keeps_n_over_m_and_never_refills(width: Any) -> None:
     for n in BUDGETS:
         seen, outcome = run(Beam(width), n)
@@ -392,7 +392,7 @@ def test_beam_begins_n_keeps_n_over_m_and_never_refills(width: Any) -> None:
         assert len({c.key for c in outcome.candidates}) == n
 
 
-@pytest.mark.parametrize("width", [1, 3, 4, "sqrt"])
+@pytest.mark.parametrize("width", [3, "sqrt"])
 def test_lookahead_of_nothing_is_beam_exactly(width: Any) -> None:
     for n in BUDGETS:
         assert run(Lookahead(0, width), n) == run(Beam(width), n)
@@ -416,7 +416,7 @@ def test_lookahead_runs_n_over_k_plus_1_beams(k: int) -> None:
         assert not any("rollout" in c.key.path for c in outcome.candidates)
 
 
-@pytest.mark.parametrize("width", [1, 2, 4, 5, "sqrt"])
+@pytest.mark.parametrize("width", [3, 4, "sqrt"])
 def test_dvts_runs_n_over_m_subtrees_that_keep_one_each(width: Any) -> None:
     for n in BUDGETS:
         seen, outcome = run(DVTS(width), n)
@@ -489,10 +489,3 @@ def test_the_scheduler_s_rest_is_what_the_policy_s_strategy_does_with_it() -> No
         assert len(outcome.candidates) == 1 + len(rest.candidates)
         main = [q for wave in seen for q in draws_of(wave) if "main" in q.key.path]
         assert len([q for q in main if not q.prefix.steps]) == len(draws_of(beam[0])) == n - 1
-
-
-def test_a_reviser_serves_every_n_too() -> None:
-    """What the toy roles do not do: a reviser and nothing else."""
-    for n in BUDGETS:
-        result = ttscale.solve("Toy question 0?", n, reviser=ToyReviser())
-        assert result.cost.generations == len(result.candidates) <= n
