@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,20 +168,18 @@ def run_study(
             *revision_arms(settings.budgets, settings.ratios, aggregate=settings.aggregate),
             *revision_arms(settings.budgets[-1:], settings.ratios, "majority"),
         ]
-    adaptive = adaptive_arms()
+    fit_budgets = settings.fit_budgets or settings.budgets
+    adaptive = [replace(arm, budgets=fit_budgets) for arm in adaptive_arms()]
     menu = policy_menu("reviser" in specs.roles, settings.aggregate)
     menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
-    fit_budgets = settings.fit_budgets or settings.budgets
     paid = [Arm(PAID + name, strategy, fit_budgets) for name, strategy in probed(menu, settings.probe).items()]
-    arms = [*search, *adaptive, *revisions, *paid]
 
     def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
         file = place / "sweep.jsonl"
         return sweep(some, settings.budgets, golds, **models, seeds=seeds, resume=file, progress=progress)
 
-    chief = [*paid, *adaptive, *(arm for arm in arms if arm.name in COMPARED or _all_parallel(arm))]
-    headline = swept(chief, settings.seeds)
-    records = swept(arms, settings.figure_seeds or settings.seeds)
+    headline = swept([*_chief(search, revisions), *adaptive, *paid], settings.seeds)
+    records = swept([*search, *adaptive, *revisions, *paid], settings.figure_seeds or settings.seeds)
     provenance = {
         "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
         "data": data,
@@ -266,14 +264,15 @@ def _adaptive_by_halves(
     return of_records(arm, cells)
 
 
-def _all_parallel(arm: Arm) -> bool:
-    """Whether a revision arm is parallel best-of-N at one of its budgets: one chain step each."""
-    strategy = arm.strategy
-    return (
-        isinstance(strategy, SequentialRevision)
-        and strategy.select == "hierarchical"
-        and any(strategy.ratio * budget == 1 for budget in arm.budgets or ())
-    )
+def _chief(search: Sequence[Arm], revisions: Sequence[Arm]) -> list[Arm]:
+    """What the scheduler is compared with: best-of-N of solutions, and of revisions (1:N, chains of one)."""
+    chief = [arm for arm in search if arm.name in COMPARED]
+    for arm in revisions:
+        strategy = arm.strategy
+        if isinstance(strategy, SequentialRevision) and strategy.select == "hierarchical":
+            parallel = tuple(budget for budget in arm.budgets or () if strategy.ratio * budget == 1)
+            chief += [replace(arm, budgets=parallel)] if parallel else []
+    return chief
 
 
 def _reviser_label(chains: Pool | None) -> dict[str, str]:

@@ -36,7 +36,7 @@ class Findings:
         self.oracle = bins_that_fit(oracle_difficulty(pool), study.settings.bins)
         self.predicted = bins_that_fit(predicted_difficulty(pool), study.settings.bins)
         self.arms = {
-            arm: of_arm(study.headline if arm in study.headline.arms else records, arm)
+            arm: of_arm(records if arm in study.revisions or arm not in study.headline.arms else study.headline, arm)
             for arm in (*study.search, *study.adaptive, *study.revisions)
             if arm in records.arms
         }
@@ -60,7 +60,8 @@ class Findings:
                 cross_validate(revised, self.oracle, own, name="compute-optimal ratio, oracle bins").outcomes,
                 cross_validate(revised, self.predicted, own, name="compute-optimal ratio, predicted bins").outcomes,
             ]
-            self.parallel = _all_parallel(self.ratios)
+            chief = [arm for arm in own if arm in study.headline.arms]
+            self.parallel = _all_parallel({_ratio(arm) or 0.0: of_arm(study.headline, arm) for arm in chief})
 
     def agreements(self) -> list[Agreement]:
         """Predicted against oracle difficulty for n = 1, 2, 4, ... and the full pool."""
