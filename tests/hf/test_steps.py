@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
@@ -35,6 +35,7 @@ def cut(text: str, delimiter: str) -> list[str]:
     return [*found[:-1], found[-1] + rest]
 
 
+@settings(max_examples=50)
 @given(st.text(alphabet="ab \n.é", max_size=30), st.sampled_from(["\n", ". ", "a.b", "é"]))
 def test_steps_are_those_of_split_steps(text: str, delimiter: str) -> None:
     """Where no token holds more than one character of text, sampling and splitting agree to the letter."""

@@ -29,7 +29,7 @@ def held(tree: PrefixTree, node: Node) -> torch.Tensor:
     return torch.cat([part.kv for part in tree.path(node) if part.kv is not None], dim=-2)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(st.lists(SEQUENCE, max_size=12), SEQUENCE)
 def test_holds_every_distinct_token_once(sequences: list[tuple[int, ...]], other: tuple[int, ...]) -> None:
     tree = PrefixTree(1 << 30)
@@ -48,7 +48,7 @@ def test_holds_every_distinct_token_once(sequences: list[tuple[int, ...]], other
         assert torch.equal(held(tree, found), kv(other[:longest]))
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(st.lists(SEQUENCE, min_size=1, max_size=12, unique=True), st.data())
 def test_eviction_spares_what_is_pinned(sequences: list[tuple[int, ...]], data: st.DataObject) -> None:
     tree = PrefixTree(0)
