@@ -16,11 +16,14 @@ export TOKENIZERS_PARALLELISM := false
 .NOTPARALLEL:
 .PHONY: demo test lint types docs wheel pytest serve-docs constraints clean
 
-## Solve three questions with the model that ships with the library.
+## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
 	$(BIN)/ttscale solve "Compute (17 + 5) * 3 - 48" --budget 16
+	@printf '\nA harder question, first with one solution, then with 64 and a verifier:\n\n'
+	$(BIN)/ttscale solve "Compute 7 * (12 - 5) + 36 - 9 * 4" --budget 1
 	$(BIN)/ttscale solve "Compute 7 * (12 - 5) + 36 - 9 * 4" --budget 64
-	$(BIN)/ttscale solve "Compute (58 - 19) * 2 - 4 * (33 - 26) + 17 - 8" --budget 64 --strategy beam
+	@printf '\nStep by step, with beam search:\n\n'
+	$(BIN)/ttscale solve "Compute (46 - 29) * 3 + 8 * 9 - 55" --budget 16 --strategy beam
 
 ## Everything that CI checks.
 test: lint types docs wheel pytest
