@@ -30,7 +30,7 @@ SETTINGS = StudySettings(
     # The headline is measured with three seeds, what only figures show with one.
     figure_seeds=(0,),
     fit_budgets=(4, 16),
-    menu=("weighted best-of-N", "beam, M = 4", "DVTS, M = 4", "revisions all parallel", "revisions 1:1"),
+    menu=("weighted best-of-N", "beam, M = 4", "revisions all parallel", "revisions 1:1"),
     ratios=(0.25, 1.0, 4.0),
 )
 

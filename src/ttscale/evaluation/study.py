@@ -106,6 +106,8 @@ class Study:
     adaptive: tuple[str, ...]
     fitted: CrossValidatedScheduler
     """The scheduler's policy: cross-validated, and fitted on all questions."""
+    by_search: CrossValidatedScheduler
+    """The same over the strategies that ask the generator only; what revisions add is the difference."""
     adaptive_fitted: Outcomes
     """The adaptive scheduler with the policy of the half that a question is not in."""
     large: Outcomes | None
@@ -140,6 +142,24 @@ def run_study(
     if not {"generator", "verifier"} <= specs.roles:
         raise ValueError("a study compares verifier-guided strategies; pass verifier=... beside generator=...")
     models = specs.opened().given
+    search = [arm for arm in search_arms(settings.aggregate) if settings.search is None or arm.name in settings.search]
+    revisions: list[Arm] = []
+    if "reviser" in specs.roles:
+        revisions = [
+            *revision_arms(settings.budgets, settings.ratios, aggregate=settings.aggregate),
+            *revision_arms(settings.budgets[-1:], settings.ratios, "majority"),
+        ]
+    fit_budgets = settings.fit_budgets or settings.budgets
+    adaptive = [replace(arm, budgets=fit_budgets) for arm in adaptive_arms()]
+    menu = policy_menu("reviser" in specs.roles, settings.aggregate)
+    menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
+    paid = [Arm(PAID + name, strategy, fit_budgets) for name, strategy in probed(menu, settings.probe).items()]
+
+    def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
+        file = place / "sweep.jsonl"
+        return sweep(some, settings.budgets, golds, **models, seeds=seeds, resume=file, progress=progress)
+
+    headline = swept([*_chief(search, revisions), *adaptive, *paid], settings.seeds)
     pool = draw_pool(
         golds,
         place / "pool.jsonl",
@@ -161,31 +181,15 @@ def run_study(
             seed=settings.pool_seed,
             progress=progress,
         )
-    search = [arm for arm in search_arms(settings.aggregate) if settings.search is None or arm.name in settings.search]
-    revisions: list[Arm] = []
-    if "reviser" in specs.roles:
-        revisions = [
-            *revision_arms(settings.budgets, settings.ratios, aggregate=settings.aggregate),
-            *revision_arms(settings.budgets[-1:], settings.ratios, "majority"),
-        ]
-    fit_budgets = settings.fit_budgets or settings.budgets
-    adaptive = [replace(arm, budgets=fit_budgets) for arm in adaptive_arms()]
-    menu = policy_menu("reviser" in specs.roles, settings.aggregate)
-    menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
-    paid = [Arm(PAID + name, strategy, fit_budgets) for name, strategy in probed(menu, settings.probe).items()]
-
-    def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
-        file = place / "sweep.jsonl"
-        return sweep(some, settings.budgets, golds, **models, seeds=seeds, resume=file, progress=progress)
-
-    headline = swept([*_chief(search, revisions), *adaptive, *paid], settings.seeds)
     records = swept([*search, *adaptive, *revisions, *paid], settings.figure_seeds or settings.seeds)
     provenance = {
         "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
         "data": data,
         "problems": problems_digest(golds),
     }
-    fitted = _fit(headline, menu, settings, provenance)
+    fitted = _fit(headline, menu, settings, provenance, "compute-optimal, probe paid")
+    searching = {name: strategy for name, strategy in menu.items() if not isinstance(strategy, SequentialRevision)}
+    by_search = _fit(headline, searching, settings, provenance, "compute-optimal search, probe paid")
     adaptive_fitted = _adaptive_by_halves(golds, fitted, settings, place, models, progress)
     big = None
     if large is not None:
@@ -209,6 +213,7 @@ def run_study(
         tuple(arm.name for arm in revisions),
         tuple(arm.name for arm in adaptive),
         fitted,
+        by_search,
         adaptive_fitted,
         big,
         None if ladder is None else read_ladder(ladder),
@@ -218,14 +223,16 @@ def run_study(
 
 
 def _fit(
-    records: Records, menu: Mapping[str, Strategy], settings: StudySettings, provenance: Mapping[str, Any]
+    records: Records, menu: Mapping[str, Strategy], settings: StudySettings, provenance: Mapping[str, Any], title: str
 ) -> CrossValidatedScheduler:
     """The fit with as many difficulty bins, up to the wanted number, as the ties among predictions allow."""
     own = records.only([PAID + name for name in menu])
     named = {PAID + name: strategy for name, strategy in menu.items()}
     for bins in range(settings.bins, 0, -1):
         try:
-            return cross_validate_scheduler(own, named, thresholds=bins, probe=settings.probe, provenance=provenance)
+            return cross_validate_scheduler(
+                own, named, thresholds=bins, probe=settings.probe, provenance=provenance, name=title
+            )
         except ValueError:
             if bins == 1:
                 raise

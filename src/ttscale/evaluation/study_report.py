@@ -55,7 +55,7 @@ def study_report(found: Findings, command: str = "") -> Report:
         headline_table(found),
         figures.compute_optimal(
             "compute_optimal_search",
-            [*found.optimal, found.paid],
+            [*found.optimal, found.paid_search, *([found.paid] if found.ratios else [])],
             [found.arms[arm] for arm in (WEIGHTED, MAJORITY, BEST) if arm in found.arms],
             "figure 4: compute-optimal search nearly beats best-of-N with 4 times less compute",
         ),

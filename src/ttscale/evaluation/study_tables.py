@@ -42,6 +42,7 @@ class Findings:
         }
         self.search = [self.arms[arm] for arm in study.search]
         self.paid = study.fitted.outcomes
+        self.paid_search = study.by_search.outcomes
         menu = [arm for arm in SEARCH_MENU if arm in self.arms]
         self.optimal = [
             cross_validate(records, self.oracle, menu, name="compute-optimal, oracle bins").outcomes,
@@ -73,10 +74,10 @@ class Findings:
 def headline_table(found: Findings) -> Table:
     """Compute-optimal at N against best-of-N at 4 N: the paper's 4 times less."""
     rows = []
-    pairs = [(found.paid, found.arms[WEIGHTED])]
-    pairs += [(one, found.arms[WEIGHTED]) for one in [*found.optimal, found.study.adaptive_fitted]]
+    ours_paid = [found.paid, found.paid_search] if found.ratios else [found.paid]
+    pairs = [(one, found.arms[WEIGHTED]) for one in [*ours_paid, found.study.adaptive_fitted, *found.optimal]]
     if found.parallel:
-        pairs += [(one, found.parallel) for one in [*found.optimal_revisions, found.paid]]
+        pairs += [(one, found.parallel) for one in [found.paid, *found.optimal_revisions]]
     for ours, theirs in pairs:
         for budget in ours.budgets:
             if 4 * budget in theirs.budgets and set(ours.questions) == set(theirs.questions):
@@ -103,7 +104,9 @@ def adaptive_table(found: Findings) -> Table:
     """Strategies that decide while they spend, at what they really spent."""
     rows = []
     methods = [found.arms[arm] for arm in found.study.adaptive if arm in found.arms]
-    methods += [found.study.adaptive_fitted, found.paid, found.arms[WEIGHTED]]
+    methods += [found.study.adaptive_fitted, found.paid]
+    methods += [found.paid_search] if found.ratios else []
+    methods += [found.arms[WEIGHTED]]
     for one in methods:
         for budget in one.budgets:
             cost = one.cost[budget]
