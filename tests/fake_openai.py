@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "slow":  # headers at once, then a byte now and then
             self._head(200, len(text))
             try:
-                for i in range(20):
+                for i in range(100):
                     self.wfile.write(text[i : i + 1])
                     self.wfile.flush()
                     time.sleep(0.05)

@@ -59,8 +59,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 time.sleep(0.2)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        process.terminate()
-        process.wait(30)
+        process.kill()
+        process.wait()
 
 
 def generator(url: str, prompt: PromptFormat = PLAIN, **settings: Any) -> OpenAIGenerator:
@@ -162,7 +162,7 @@ def test_a_search_through_faults_equals_one_without(server: str, strategy: ttsca
             await asyncio.sleep(0)
 
         role = generator(url)
-        role.connection = Connection(url, concurrency=1, timeout=30, sleep=nap)
+        role.connection = Connection(url, concurrency=1, timeout=300, sleep=nap)
         return ttscale.solve_all(
             QUESTIONS[:3], budget=4, generator=role, verifier=Shortest(), strategy=strategy, progress=False
         )
