@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("ray", reason="the extra `ray` is not installed")
+import ray
 
 from evaluation.worlds import Examiner, Student, problems
 from ttscale._errors import TtscaleError
@@ -64,8 +63,6 @@ def unloadable() -> Student:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    import ray
-
     here = str(Path(__file__).parent.parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(
