@@ -6,16 +6,18 @@ Everything that can be wrong is said here, before a model is loaded or a token s
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ttscale._errors import BudgetError, MissingRoleError
 from ttscale._roles import METHOD_OF, Role, Strategy
+from ttscale._select import Aggregate
 from ttscale._types import Question
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
-from ttscale.strategies.policy import STRATEGIES
+from ttscale.strategies.policy import STRATEGIES, Policy
 
 MAX_BUDGET = 65_536
 """The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
@@ -39,16 +41,18 @@ def check_questions(questions: Iterable[str | Question]) -> list[Question]:
 
 def check_budget(budget: int) -> int:
     """The budget; ``BudgetError`` unless it is an integer from 1 to ``MAX_BUDGET``."""
-    if not isinstance(budget, int) or isinstance(budget, bool) or not 1 <= budget <= MAX_BUDGET:
+    number = _integer(budget)
+    if number is None or not 1 <= number <= MAX_BUDGET:
         raise BudgetError(f"budget must be an integer from 1 to {MAX_BUDGET} (whole solutions); got {budget!r}")
-    return budget
+    return number
 
 
 def check_seed(seed: int) -> int:
     """The seed; ``ValueError`` unless it is an integer."""
-    if not isinstance(seed, int) or isinstance(seed, bool):
+    number = _integer(seed)
+    if number is None:
         raise ValueError(f"seed must be an integer; got {seed!r}")
-    return seed
+    return number
 
 
 def strategy_named(name: str) -> Strategy:
@@ -74,8 +78,8 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
     if given is None or isinstance(given, str):
         strategy = _default_strategy(at_hand, bundled) if given is None else strategy_named(given)
         preferred = getattr(roles.get("verifier"), "aggregate", None)
-        if preferred is not None and hasattr(strategy, "aggregate"):
-            strategy = replace(strategy, aggregate=preferred)  # type: ignore[type-var]
+        if preferred is not None:
+            strategy = _aggregating(strategy, preferred)
     elif hasattr(given, "search") and not isinstance(given, type):
         strategy = given
     else:
@@ -98,6 +102,23 @@ def check_role(role: Role, given: Any) -> None:
         raise ValueError(
             f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; got {given!r}"
         )
+
+
+def _integer(value: Any) -> int | None:
+    """An integer of any kind (numpy's as well) as Python's own, which keys and traces hold; None for all else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _aggregating(strategy: Any, how: Aggregate) -> Any:
+    """The strategy with this aggregation, as far as it has one, and the strategies of its policy likewise."""
+    changes: dict[str, Any] = {"aggregate": how} if hasattr(strategy, "aggregate") else {}
+    if isinstance(policy := getattr(strategy, "policy", None), Policy):
+        rows = [tuple(_aggregating(one, how) for one in row) for row in policy.strategies]
+        changes["policy"] = replace(policy, strategies=tuple(rows))
+    return replace(strategy, **changes) if changes else strategy
 
 
 def _default_strategy(roles: frozenset[Role], bundled: bool) -> Strategy:

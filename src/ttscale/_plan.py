@@ -54,6 +54,9 @@ class Plan:
         self._bundled = at_hand.get("generator") == BUNDLED
         self._strategy = choose_strategy(strategy, at_hand, self._bundled)
         self._roles = load_roles(at_hand, getattr(self._strategy, "needs", ROLE_OF.values()))
+        if strategy is None or isinstance(strategy, str):
+            # Only a verifier that is loaded says which aggregation suits it.
+            self._strategy = choose_strategy(strategy, {**at_hand, **self._roles}, self._bundled)
         if strategy is not None:
             warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
         # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.

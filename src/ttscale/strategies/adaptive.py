@@ -65,7 +65,8 @@ class AdaptiveScheduler:
     1 minus the mean verifier score of everything so far (one that was cut off counts 0). So where the verifier stays
     unsure the search escalates to what the policy holds for harder questions. The vote is decided when, with a the
     summed scores of the leading answer and b those of the second, P(Beta(a + 1, b + 1) > 1/2) >= ``confidence``.
-    ``policy`` None: the paper's findings, see ``default_policy``. Spends at most N.
+    ``policy`` None: the paper's findings, see ``default_policy``; ``aggregate`` is for those and the first round, the
+    strategies of any other policy have their own. Spends at most N.
     """
 
     policy: Policy | None = None
@@ -94,10 +95,10 @@ class AdaptiveScheduler:
 
     def for_roles(self, roles: frozenset[Role]) -> AdaptiveScheduler:
         """The same scheduler with the default policy for these roles, where it has none of its own."""
-        return self if self.policy else replace(self, policy=default_policy(roles))
+        return self if self.policy else replace(self, policy=default_policy(roles, self.aggregate))
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        policy = self.policy or default_policy(frozenset({"generator", "verifier"}))
+        policy = self.policy or default_policy(frozenset({"generator", "verifier"}), self.aggregate)
         spent = min(self.first, budget)
         candidates = yield from draw_whole(Candidate(root.question, root.key.child("probe")), spent)
         scores = yield from judge(candidates, self.aggregate)

@@ -25,6 +25,8 @@ class ComputeOptimalScheduler:
     difficulty is 1 minus their mean final verifier score, where one that was cut off counts as 0. The ``policy`` (None:
     the paper's findings, see ``default_policy``) names the strategy that spends the rest. The winner is a weighted
     vote over everything.
+
+    ``aggregate`` is for the probe, and for the default policy; the strategies of any other have their own.
     """
 
     policy: Policy | None = None
@@ -51,10 +53,10 @@ class ComputeOptimalScheduler:
 
     def for_roles(self, roles: frozenset[Role]) -> ComputeOptimalScheduler:
         """The same scheduler with the default policy for these roles, where it has none of its own."""
-        return self if self.policy else replace(self, policy=default_policy(roles))
+        return self if self.policy else replace(self, policy=default_policy(roles, self.aggregate))
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        policy = self.policy or default_policy(frozenset({"generator", "verifier"}))
+        policy = self.policy or default_policy(frozenset({"generator", "verifier"}), self.aggregate)
         wanted = self.probe or policy.probe or max(1, min(8, budget // 4))
         probe_root = Candidate(root.question, root.key.child("probe"))
         probe = yield from draw_whole(probe_root, min(wanted, budget))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale._roles import Role, Strategy
+from ttscale._select import Aggregate
 from ttscale.strategies.beam import DVTS, Beam, Lookahead
 from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
 from ttscale.strategies.revision import SequentialRevision
@@ -141,17 +142,20 @@ def from_spec(spec: Any) -> Strategy:
     return strategy
 
 
-def default_policy(roles: frozenset[Role]) -> Policy:
+def default_policy(roles: frozenset[Role], aggregate: Aggregate = "last") -> Policy:
     """A policy from the paper's findings, for models nobody has fitted one for (section 3.10 of the notes).
 
     Easy questions: beam search degrades with budget there, so revise in one chain where there is a reviser, else vote
     with weights. Medium and hard: beam search is ahead of best-of-N at every budget; at the highest ones its subtrees
     are kept apart (DVTS), which keeps answers diverse where the verifier is exploited.
     """
-    easy: Strategy = SequentialRevision(ratio=16.0) if "reviser" in roles else WeightedBestOfN()
+    easy: Strategy = WeightedBestOfN(aggregate)
+    if "reviser" in roles:
+        easy = SequentialRevision(ratio=16.0, aggregate=aggregate)
+    beam, trees = Beam(4, aggregate=aggregate), DVTS(4, aggregate=aggregate)
     return Policy(
         thresholds=(1 / 3, 2 / 3),
         budgets=(1, 16, 256),
-        strategies=((easy, easy, easy), (Beam(4), Beam(4), DVTS(4)), (Beam(4), Beam(4), DVTS(4))),
+        strategies=((easy, easy, easy), (beam, beam, trees), (beam, beam, trees)),
         provenance={"source": "arXiv 2408.03314, sections 5.3 and 6.2; not fitted to any model"},
     )

@@ -1,0 +1,192 @@
+"""What users pass in: what is refused, in which words, and what becomes of what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ttscale
+from ttscale import (
+    MAX_BUDGET,
+    Beam,
+    BestOfN,
+    BudgetError,
+    ComputeOptimalScheduler,
+    Limit,
+    MissingRoleError,
+    Policy,
+    Question,
+    SequentialRevision,
+    reference,
+)
+from ttscale._arguments import check_budget, choose_strategy, strategy_named
+from ttscale.testing import FakeGenerator, FakeReviser, FakeVerifier, ToyVerifier
+
+
+class Prefers(FakeVerifier):
+    """A verifier that says how its step scores should be aggregated."""
+
+    aggregate = "prod"
+
+
+def test_a_strategy_that_is_named_takes_over_the_aggregation_that_suits_the_verifier() -> None:
+    roles: dict[Any, Any] = {"generator": FakeGenerator("Answer: 1"), "verifier": Prefers(0.5)}
+    for name in ("best_of_n", "weighted_best_of_n", "beam", "dvts", "lookahead"):
+        assert choose_strategy(name, roles, False) == type(strategy_named(name))(aggregate="prod")
+    # In a scheduler, every strategy that it may go on with.
+    for scheduler in (None, "compute_optimal", "adaptive_scheduler"):
+        chosen: Any = choose_strategy(scheduler, roles, False)
+        assert {one.aggregate for row in chosen.policy.strategies for one in row} == {chosen.aggregate} == {"prod"}
+    bundled: Any = choose_strategy(None, roles, True)
+    assert {one.aggregate for row in bundled.policy.strategies for one in row} == {bundled.aggregate} == {"prod"}
+    # A strategy that was made by hand is left as it was made.
+    policy = Policy((), (1,), ((Beam(aggregate="min"),),))
+    for made in (BestOfN(), Beam(aggregate="min"), ComputeOptimalScheduler(policy), reference.scheduler()):
+        assert choose_strategy(made, roles, False) == made
+    # So is one under a verifier that says nothing.
+    assert choose_strategy("best_of_n", {**roles, "verifier": ToyVerifier()}, False) == BestOfN()
+
+
+# What is refused: before a model is loaded or a token is spent, and the same by every entry point.
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "solve": ttscale.solve,
+    "solve_all": lambda question, *rest, **options: ttscale.solve_all([question], *rest, **options),
+    "asolve": lambda *rest, **options: asyncio.run(ttscale.asolve(*rest, **options)),
+    "asolve_all": lambda question, *rest, **options: asyncio.run(ttscale.asolve_all([question], *rest, **options)),
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+
+def refused(way: Callable[..., Any], error: type[Exception], words: str, *arguments: Any, **options: Any) -> None:
+    """The call is refused in these words, and no role hears of it."""
+    generator, verifier = FakeGenerator("Answer: 1"), FakeVerifier(0.5)
+    given: dict[str, Any] = {"generator": generator, "verifier": verifier, **options}
+    with pytest.raises(error, match=words) as caught:
+        way(*arguments, **{role: obj for role, obj in given.items() if obj is not OMITTED})
+    # Of the class that is promised, and no kind of it that means something else.
+    assert type(caught.value) is error
+    assert (generator.requests, verifier.requests) == ([], [])
+
+
+OMITTED: Any = object()
+NO_QUESTIONS: list[Any] = ["", " ", " \t\r\n", "\u2003\u00a0", None, 7, b"Why?", ["Why?"], True, Question("q", "  ")]
+NO_QUESTIONS += [Question("q", None)]  # type: ignore[arg-type]
+
+
+@every_way
+@pytest.mark.parametrize("question", NO_QUESTIONS, ids=repr)
+def test_a_question_that_asks_nothing_is_refused(way: Any, question: Any) -> None:
+    refused(way, ValueError, "question 0 must be a non-empty string", question)
+
+
+def test_no_question_is_no_result_and_a_single_string_is_no_list() -> None:
+    assert ttscale.solve_all([], generator=FakeGenerator("Answer: 1"), progress=False) == []
+    for one in ("Why?", Question.of("Why?")):
+        with pytest.raises(ValueError, match=r"for a single one call ttscale\.solve"):
+            ttscale.solve_all(one, generator=FakeGenerator("Answer: 1"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="question 2 must be"):
+        ttscale.solve_all(["Why?", "How?", ""], generator=FakeGenerator("Answer: 1"))
+    with pytest.raises(ValueError, match="two different questions have the id 'q'"):
+        ttscale.solve_all([Question("q", "Why?"), Question("q", "How?")], generator=FakeGenerator("Answer: 1"))
+
+
+@every_way
+@pytest.mark.parametrize(
+    "budget",
+    [0, -1, True, False, 3.0, 2**40, MAX_BUDGET + 1, "8", None, math.nan, math.inf, Fraction(4), [4], np.float64(4)],
+    ids=repr,
+)
+def test_a_budget_that_is_no_number_of_solutions_is_refused(way: Any, budget: Any) -> None:
+    refused(way, BudgetError, f"budget must be an integer from 1 to {MAX_BUDGET}", "Why?", budget)
+    assert issubclass(BudgetError, ValueError)
+
+
+@every_way
+@pytest.mark.parametrize("number", [np.int64(3), np.int32(3), np.uint8(3)], ids=repr)
+def test_whole_numbers_of_numpy_are_integers(way: Any, number: Any) -> None:
+    generator = FakeGenerator("Answer: 1")
+    found = way("Why?", number, generator=generator, seed=number)
+    result = found[0] if isinstance(found, list) else found
+    assert len(result.candidates) == len(generator.requests) == 3
+    # They draw what a plain integer draws.
+    assert result == ttscale.solve("Why?", 3, generator=FakeGenerator("Answer: 1"), seed=3)
+    assert all(type(part) in (int, str) for request in generator.requests for part in request.key.path)
+
+
+@every_way
+@pytest.mark.parametrize("seed", [1.0, True, "1", None])
+def test_a_seed_that_is_no_integer_is_refused(way: Any, seed: Any) -> None:
+    refused(way, ValueError, "seed must be an integer", "Why?", seed=seed)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("beem", "did you mean beam"), ("best of m", "did you mean best_of_n"), ("majorityvote", "majority_vote"),
+     ("Beam-search", "did you mean beam"), ("computeoptimal", "compute_optimal"), ("", "Known: "),
+     ("q" * 500, "Known: "), ("\u0000", "Known: ")],
+)  # fmt: skip
+def test_an_unknown_strategy_is_named_with_those_that_are_near(way: Any, name: str, near: str) -> None:
+    refused(way, ValueError, f"unknown strategy .*{near}", "Why?", strategy=name)
+
+
+@pytest.mark.parametrize("name", ["beam", "BEAM", " Beam ", "best-of-n", "Best of N", "weighted_best-of n"])
+def test_names_are_read_tolerantly(name: str) -> None:
+    assert ttscale.solve("Why?", 2, generator=FakeGenerator("Answer: 1"), verifier=FakeVerifier(0.5), strategy=name)
+
+
+@every_way
+@pytest.mark.parametrize("strategy", [Beam, 7, object(), ["beam"]])
+def test_what_is_no_strategy_is_refused(way: Any, strategy: Any) -> None:
+    refused(way, ValueError, "strategy must be a name or an object with a search method", "Why?", strategy=strategy)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("strategy", "role"),
+    [("beam", "verifier"), (BestOfN(), "verifier"), ("compute_optimal", "verifier"), ("sequential_revision", "reviser"),
+     (SequentialRevision(select="majority"), "reviser")],
+)  # fmt: skip
+def test_a_strategy_without_a_role_it_needs_is_refused(way: Any, strategy: Any, role: str) -> None:
+    words = rf"needs a {role} and none was given; pass {role}=\.\.\."
+    refused(way, MissingRoleError, words, "Why?", strategy=strategy, verifier=OMITTED, reviser=OMITTED)
+
+
+@every_way
+@pytest.mark.parametrize("role", ["generator", "verifier", "reviser"])
+@pytest.mark.parametrize("given", [7, "", "  ", FakeReviser, lambda requests: [], object()], ids=str)
+def test_what_cannot_play_a_role_is_refused(way: Any, role: str, given: Any) -> None:
+    refused(way, ValueError, f"{role} must be an object with a method", "Why?", **{role: given})
+
+
+@every_way
+@pytest.mark.parametrize("limit", [100, {"tokens": 100}, Limit])
+def test_a_limit_of_another_kind_is_refused(way: Any, limit: Any) -> None:
+    refused(way, ValueError, r"limit must be a ttscale\.Limit", "Why?", limit=limit)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, math.nan, "many"])
+@pytest.mark.parametrize("name", ["tokens", "flops", "seconds"])
+def test_a_cap_that_caps_nothing_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"Limit\({name}=\.\.\.\) must be positive"):
+        Limit(**{name: value})
+
+
+@given(budget=st.one_of(st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=3)))
+def test_any_budget_is_taken_or_refused(budget: Any) -> None:
+    fine = type(budget) is int and 1 <= budget <= MAX_BUDGET
+    try:
+        assert check_budget(budget) == budget
+    except BudgetError:
+        assert not fine
+    else:
+        assert fine
