@@ -126,6 +126,32 @@ def test_processes_share_the_work(tmp_path: Path) -> None:
     assert len(keys) == lines(path) - 1
 
 
+class Counted(Student):
+    """Notes every draw in a file that all processes append to."""
+
+    def __init__(self, tally: Path) -> None:
+        super().__init__(cut=0.1)
+        self._tally = tally
+
+    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        with open(self._tally, "a") as file:
+            file.write("." * len(requests))
+        return super().sample(requests)
+
+
+def run_counted(path: Path, tally: Path) -> None:
+    questions = problems(12)
+    arms = {"majority": MajorityVote(), "best": BestOfN(), "weighted": WeightedBestOfN()}
+    student = Counted(tally)
+    sweep(arms, [4, 8], questions, generator=student, verifier=Examiner(), resume=path, progress=False)
+
+
+def test_processes_do_not_draw_the_same_twice(tmp_path: Path) -> None:
+    """Searches of one question share draws, so a question belongs to one process: 12 x 8 draws, whoever makes them."""
+    in_other_processes(run_counted, *[(tmp_path / "sweep.jsonl", tmp_path / "tally")] * 3)
+    assert len((tmp_path / "tally").read_text()) == 12 * 8
+
+
 def test_a_failing_question_is_left_out_everywhere_named_and_tried_again(tmp_path: Path) -> None:
     class Moody(Student):
         calm = False

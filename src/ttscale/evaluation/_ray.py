@@ -16,7 +16,7 @@ from ttscale._errors import TtscaleError
 from ttscale._roles import Role
 from ttscale.evaluation._crew import LocalCrew
 from ttscale.evaluation._models import ModelSpecs
-from ttscale.evaluation._runner import Failures, Piece, Turn, Work, in_blocks, run_pieces
+from ttscale.evaluation._runner import Claims, Failures, Piece, Turn, Work, in_blocks, run_pieces
 from ttscale.evaluation._store import Store
 
 QUESTIONS = 8
@@ -106,7 +106,14 @@ class RayCrew:
     def _run(
         self, pieces: Sequence[Piece], failures: Failures, bar: Any, store: Store[Any], turn: Turn, share: bool
     ) -> None:
-        waiting = deque((batch, 1) for batch in _batches([piece for piece in pieces if store.claim(piece.key)]))
+        claims = Claims(store, pieces)
+        mine = []
+        for piece in pieces:
+            if claims.take(piece):
+                mine.append(piece)
+            else:
+                claims.done(piece)
+        waiting = deque((batch, 1) for batch in _batches(mine))
         idle = list(self._workers)
         out: dict[Any, tuple[Any, list[Piece], int]] = {}
         while waiting or out:
@@ -133,7 +140,7 @@ class RayCrew:
                 store.append(data)
             failures.errors.update((key, TtscaleError(message)) for key, message in errors.items())
             for piece in batch:
-                store.release(piece.key)
+                claims.done(piece)
             bar.update(len(batch))
 
 

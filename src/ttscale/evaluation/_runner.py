@@ -2,11 +2,13 @@
 
 Knows the engine, claims, progress. Must not know what is measured. Pieces of one question that ask for the same draw
 (best-of-16 and best-of-64 begin alike, by law 2) share one model call: a reply depends on its request and the model
-only, and it brings its own cost, so a record says what its strategy costs on its own.
+only, and it brings its own cost, so a record says what its strategy costs on its own. Processes that share a file
+therefore claim whole questions: with one piece here and one there, both would draw the same.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +43,11 @@ class Piece:
     """What records call the strategy."""
     probe: bool = False
     """Whether it is run only to decide how another is run."""
+
+    @property
+    def owner(self) -> str:
+        """What is claimed to work on it: its seed and question, which all pieces that can share draws have in common."""
+        return json.dumps(["claim", *self.path[:2]], ensure_ascii=False)
 
 
 @dataclass(slots=True)
@@ -78,8 +85,8 @@ def run_pieces(pieces: Sequence[Piece], store: Store[Any], work: Work, *, progre
             work(left, failures, bar)
             left = [piece for piece in left if piece.key not in store.records and piece.key not in failures.errors]
             # What is left is being worked on by others: wait for one of them to finish, or to die.
-            if left and store.claim(left[0].key, wait=True):
-                store.release(left[0].key)
+            if left and store.claim(left[0].owner, wait=True):
+                store.release(left[0].owner)
             store.refresh()
             bar.update(sum(piece.key in store.records for piece in left))
             left = [piece for piece in left if piece.key not in store.records]
@@ -100,17 +107,19 @@ def run_claimed(
     bar: Any,
     share: bool,
 ) -> None:
-    """Run those pieces that nobody else is at."""
+    """Run the pieces of those questions that nobody else is at."""
     running: dict[int, Piece] = {}
     shared = _Shared(pieces) if share else None
+    claims = Claims(store, pieces)
 
     def jobs() -> Iterator[Job]:
         for index, piece in enumerate(pieces):
             running[index] = piece
-            if piece.key in failures.errors or not store.claim(piece.key):
+            if piece.key in failures.errors or not claims.take(piece):
                 if piece.key in store.records:
                     bar.update()
                 running.pop(index)
+                claims.done(piece)
                 if shared:
                     shared.forget(piece)
                 yield SKIP
@@ -125,7 +134,7 @@ def run_claimed(
             failures.errors[piece.key] = ended.error
         else:
             store.append(turn(piece, ended))
-        store.release(piece.key)
+        claims.done(piece)
         if shared:
             shared.forget(piece)
         bar.update()
@@ -139,6 +148,27 @@ def run_claimed(
         # One piece of a question at a time, so that the next finds its draws.
         window=min(TOGETHER, len({piece.path[:2] for piece in pieces})) if share else TOGETHER,
     )
+
+
+class Claims:
+    """The questions that this process works on: each from its first piece to the last."""
+
+    def __init__(self, store: Store[Any], pieces: Sequence[Piece]) -> None:
+        self._store = store
+        self._left = Counter(piece.owner for piece in pieces)
+        self._taken: dict[str, bool] = {}
+
+    def take(self, piece: Piece) -> bool:
+        """Whether this process may work on the piece: the question is its own, and the piece is not done yet."""
+        if piece.owner not in self._taken:
+            self._taken[piece.owner] = self._store.claim(piece.owner)
+        return self._taken[piece.owner] and piece.key not in self._store.records
+
+    def done(self, piece: Piece) -> None:
+        """The piece needs no more work here; with the last of its question, the claim is given up."""
+        self._left[piece.owner] -= 1
+        if self._left[piece.owner] == 0 and self._taken.pop(piece.owner, False):
+            self._store.release(piece.owner)
 
 
 def in_blocks(pieces: Sequence[Piece]) -> list[Piece]:
