@@ -12,6 +12,7 @@ from ttscale._errors import BudgetError, MissingRoleError, RoleError, StrategyEr
 from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
 from ttscale._roles import AsyncGenerator, AsyncReviser, AsyncVerifier, Generator, Reviser, Session, Strategy, Verifier
 from ttscale._types import Candidate, Key, Outcome, Question, Result, Step
+from ttscale._version import __version__
 from ttscale.strategies import (
     DVTS,
     Beam,
@@ -23,8 +24,6 @@ from ttscale.strategies import (
     SequentialRevision,
     WeightedBestOfN,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DVTS",
@@ -66,6 +65,7 @@ __all__ = [
     "Verdict",
     "Verifier",
     "WeightedBestOfN",
+    "__version__",
     "asolve",
     "asolve_all",
     "solve",

@@ -17,6 +17,7 @@ from ttscale._cost import Limit
 from ttscale._errors import TtscaleError
 from ttscale._select import tally
 from ttscale._types import Result
+from ttscale._version import __version__
 from ttscale.engine._trace import Event
 
 VOTES_SHOWN = 5
@@ -44,12 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    import ttscale
-
     parser = argparse.ArgumentParser(
         prog="ttscale", description="Scale LLM test-time compute: sample, verify, search, revise."
     )
-    parser.add_argument("--version", action="version", version=f"ttscale {ttscale.__version__}")
+    parser.add_argument("--version", action="version", version=f"ttscale {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_solve(commands)
     from ttscale import cli_eval, cli_train
