@@ -134,7 +134,7 @@ def test_a_revision_document_ends_in_right_attempts_after_wrong_ones() -> None:
         [("3 + 3\n6\nAnswer: 6", 2, True), ("3 + 3\n7\nAnswer: 7", 3, False), ("4 + 3\n9\nAnswer: 9", 2, False)],
     )  # fmt: skip
     rng = random.Random(0)
-    lengths = Counter()
+    lengths: Counter[int] = Counter()
     for _ in range(200):
         made = revision.document(rng, row, again=0.0)
         assert made is not None
@@ -147,7 +147,7 @@ def test_a_revision_document_ends_in_right_attempts_after_wrong_ones() -> None:
         assert not context or context[-1] == "3 + 3\n7\nAnswer: 7"  # nearest in edit distance
         counted = [i for i, counts in zip(made.ids, made.counts, strict=True) if counts]
         assert collect.decode(counted) == target + "<eos>"
-    assert set(lengths) == {0, 1, 2, 3, 4}
+    assert set(lengths) == {1, 2, 3, 4}
 
 
 def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:
@@ -162,5 +162,5 @@ def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:
 
 
 def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="arithmetic, generator, verifier, reviser"):
+    with pytest.raises(ValueError, match="arithmetic, generator, verifier, prm, reviser, orm"):
         stages.run(["generatr"], tmp_path)

@@ -4,11 +4,14 @@ Knows: two ``HFModel``s over one tokenizer and the calibration. Must not know: s
 
 With a model of right solutions and the generator as reference, Bayes gives
 p(step | prefix, right) / p(step | prefix) = V(prefix + step) / V(prefix): the running sum of log-ratios is a process
-reward. The score of a step is ``sigmoid(scale * sum over the tokens so far of [log p - w log p_reference] + bias)``;
-the last step of a finished solution includes the end-of-sequence token. ``ttscale_verifier.json`` beside the model
-holds ``{"kind": "implicit", "reference": "../generator", "reference_weight": w, "scale": 1.0, "bias": 0.0}``, every
-field optional; with w = 0 the reference is neither loaded nor run. With ``"attempts": true`` the model reads the
-earlier attempts of a revision in its context, else the bare question.
+reward. The score of a step is ``sigmoid(scale * curve(S) + bias)``, S the sum over the tokens so far of
+[log p - w log p_reference]; the last step of a finished solution includes the end-of-sequence token.
+
+``curve`` is "linear" (S itself) or "log" (sign(S) log(1 + |S|)): a token that is out of the question says little more
+than one that is unlikely, so the straight line is too sure of itself. Neither changes which solution ranks higher.
+``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator", "reference_weight":
+w, "scale": 1.0, "bias": 0.0, "curve": "linear"}``, every field optional; with w = 0 the reference is neither loaded nor
+run. With ``"attempts": true`` the model reads a revision's earlier attempts in its context, else the bare question.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
@@ -28,6 +31,7 @@ from ttscale.hf.model import HFModel
 from ttscale.hf.prompts import PromptFormat, encode, read_settings
 from ttscale.hf.verifiers.likelihood import Likelihood, Spent
 
+Curve: TypeAlias = Literal["linear", "log"]
 DIGITS = 5
 """Scores are rounded to this: in fp32 the sums carry rounding noise that depends on what ran in the same batch."""
 
@@ -50,6 +54,7 @@ class ImplicitVerifier:
         scale: float | None = None,
         bias: float | None = None,
         reference_weight: float | None = None,
+        curve: Curve | None = None,
         attempts: bool | None = None,
         prompt: PromptFormat | None = None,
     ) -> None:
@@ -59,6 +64,9 @@ class ImplicitVerifier:
         self.bias = float(own.get("bias", 0.0) if bias is None else bias)
         weight = own.get("reference_weight", 1.0) if reference_weight is None else reference_weight
         self.reference_weight = float(weight)
+        self.curve: Curve = own.get("curve", "linear") if curve is None else curve
+        if self.curve not in get_args(Curve):
+            raise ValueError(f"curve must be one of {', '.join(get_args(Curve))}; got {self.curve!r}")
         self.attempts = bool(own.get("attempts", False) if attempts is None else attempts)
         self.reference: HFModel | None = None
         if self.reference_weight:
@@ -120,12 +128,17 @@ class ImplicitVerifier:
                     f"the log-likelihood of candidate {request.key} of question {request.question.id} is {total}: "
                     "broken weights, or tokens the verifier gives no probability"
                 )
-            x = self.bias + self.scale * total
+            x = self.bias + self.scale * bend(total, self.curve)
             scores.append(round(1 / (1 + math.exp(-x)) if x > -700 else 0.0, DIGITS))
         return scores
 
     def __repr__(self) -> str:
         return f"ImplicitVerifier({self.model.name!r})"
+
+
+def bend(total: float, curve: Curve) -> float:
+    """The running sum as the sigmoid reads it; increasing."""
+    return total if curve == "linear" else math.copysign(math.log1p(abs(total)), total)
 
 
 def _reference(model: HFModel, reference: HFModel | str | None, saved: Any) -> HFModel:

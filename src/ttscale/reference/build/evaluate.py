@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ttscale.reference._problems import questions
-from ttscale.reference.build import implicit, quality, revision
+from ttscale.reference.build import quality
 from ttscale.reference.build.collect import Sampled, sample
 from ttscale.reference.build.model import Llama
 from ttscale.reference.build.quality import Draw, interval, majority, mean, weighted
@@ -35,10 +35,15 @@ def graded(
 
 
 def search_report(
-    generator: Llama, verifier: Llama, rows: list[Sampled], scale: float, bias: float, seed: int
+    generator: Llama,
+    rows: list[Sampled],
+    margins: Sequence[Sequence[Sequence[float]]],
+    scale: float,
+    bias: float,
+    seed: int,
 ) -> dict[str, object]:
-    """The generator and the verifier on one pool of samples."""
-    groups = graded(rows, implicit.scores(verifier, None, rows), scale, bias, seed)
+    """The generator and a verifier on one pool of samples."""
+    groups = graded(rows, margins, scale, bias, seed)
     problems = questions(len(rows), "test", seed=seed)
     assert [problem.prompt for problem in problems] == [row.prompt for row in rows]
     greedy = [
@@ -79,16 +84,15 @@ def search_report(
     }
 
 
-def revision_report(reviser: Llama, count: int, length: int, seed: int) -> dict[str, object]:
-    """One chain per test question: accuracy at every step and what revising does to right and wrong attempts."""
-    made = revision.chains(Sampler(reviser, 192, 900), questions(count, "test", seed=seed), length, seed)
+def revision_report(made: Sequence[Sequence[tuple[str, bool]]]) -> dict[str, object]:
+    """One chain per question: accuracy at every step and what revising does to right and wrong attempts."""
+    length = len(made[0])
     moves = [(chain[i], chain[i + 1]) for chain in made for i in range(length - 1)]
     after_right = [float(not new[1]) for old, new in moves if old[1]]
     after_wrong = [float(new[1]) for old, new in moves if not old[1]]
     copies = [float(new[0] == old[0]) for old, new in moves if not old[1]]
     return {
-        "chains": count,
-        "seed": seed,
+        "chains": len(made),
         "pass@1 by step": [mean([float(chain[i][1]) for chain in made]) for i in range(length)],
         "last step minus first": interval([float(chain[-1][1]) - float(chain[0][1]) for chain in made]),
         "last step minus fourth": interval([float(chain[-1][1]) - float(chain[3][1]) for chain in made]),

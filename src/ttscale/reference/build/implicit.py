@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ttscale.hf.verifiers.implicit import Curve, bend
 from ttscale.reference._format import prompt
 from ttscale.reference.build import documents as documents_
 from ttscale.reference.build.collect import Sampled
@@ -28,6 +29,8 @@ from ttscale.reference.build.sampler import token_log_probabilities
 from ttscale.reference.build.train import Batch
 
 NEWLINE = IDS["\n"]
+CURVE: Curve = "log"
+"""Expected calibration error .02 instead of .05; the ranking is the same."""
 SCALE = 1.0
 """The slope of the sigmoid during training; calibration fits the one that is served."""
 
@@ -127,10 +130,15 @@ def scores(
     return out
 
 
-def calibrate(rows: Sequence[Sampled], sums: list[list[list[float]]]) -> tuple[float, float]:
-    """The scale and bias of the served sigmoid: logistic regression of the outcome on the final running sum."""
+def bent(sums: list[list[list[float]]]) -> list[list[list[float]]]:
+    """The sums as the served sigmoid reads them: on the logarithmic curve."""
+    return [[[bend(total, CURVE) for total in line] for line in lines] for lines in sums]
+
+
+def calibrate(rows: Sequence[Sampled], margins: list[list[list[float]]]) -> tuple[float, float]:
+    """The scale and bias of the served sigmoid: logistic regression of the outcome on the margin of the last step."""
     x, y, w = [], [], []
-    for row, lines in zip(rows, sums, strict=True):
+    for row, lines in zip(rows, margins, strict=True):
         for (_, times, right), line in zip(row.solutions, lines, strict=True):
             x.append(line[-1])
             y.append(float(right))
@@ -162,6 +170,7 @@ def save_calibration(folder: Path, scale: float, bias: float, reference_weight: 
         "reference_weight": reference_weight,
         "scale": scale,
         "bias": bias,
+        "curve": CURVE,
     }
     (folder / "ttscale_verifier.json").write_text(json.dumps(content, indent=1) + "\n")
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ttscale.reference.build.documents import Document
 from ttscale.reference.build.model import Llama
@@ -50,8 +50,8 @@ class Batch(NamedTuple):
     """(rows, length, channels): whatever else the loss needs; no channels in plain language modelling"""
 
 
-Loss = Callable[[Llama, Batch], tuple[Tensor, int]]
-"""The loss of a batch, and how many tokens it was measured on."""
+Loss = Callable[[Any, Batch], tuple[Tensor, int]]
+"""The loss of a model on a batch, and how many tokens it was measured on."""
 
 
 def next_token_loss(model: Llama, batch: Batch) -> tuple[Tensor, int]:
@@ -100,7 +100,7 @@ def rate(plan: Plan, step: int) -> float:
 
 
 def train(
-    model: Llama,
+    model: nn.Module,
     chunks: Callable[[int], list[Document]],
     plan: Plan,
     folder: Path,
@@ -164,7 +164,8 @@ def train(
         else:
             at["chunk"] += 1
             at["inside"] = 0
-    flops = 6.0 * model.parameter_count() * at["padded"]
-    record = {**at, "loss": running, "flops": flops, "parameters": model.parameter_count(), **asdict(plan)}
+    parameters = sum(p.numel() for p in model.parameters())
+    flops = 6.0 * parameters * at["padded"]
+    record = {**at, "loss": running, "flops": flops, "parameters": parameters, **asdict(plan)}
     (folder / "record.json").write_text(json.dumps(record, indent=1))
     return record

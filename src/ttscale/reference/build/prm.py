@@ -1,0 +1,219 @@
+"""The discriminative verifiers: a scalar at the end of each step, taught by values (paper 3.2) or outcomes (3.8).
+
+Knows: Monte-Carlo values, the deeper trunk, the loss, the token-classification checkpoint. Must not know: which steps
+are wrong.
+
+A wrong number can only be seen by comparing it with the number that belongs there. The trunk's last layer forms that
+prediction one position *before* the number, so a head on the same trunk comes too late by one layer; blocks on top of
+the trunk, which begin as the identity, give it room to look back and compare. The model card has the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ttscale.reference import _student
+from ttscale.reference._expressions import Expression
+from ttscale.reference._format import DELIMITER, MAX_ATTEMPTS, prompt
+from ttscale.reference.build import implicit
+from ttscale.reference.build import model as model_
+from ttscale.reference.build.collect import Sampled
+from ttscale.reference.build.documents import EOS_ID, IDS, Document, encode
+from ttscale.reference.build.model import Llama
+from ttscale.reference.build.revision import Own
+from ttscale.reference.build.train import Batch, Loss, pad
+
+NEWLINE = IDS[DELIMITER]
+_ITEM = re.compile(r"-?\d+|[()]| [-+*] ")
+
+
+class StepClassifier(nn.Module):
+    """A trunk and a scalar head: log-odds that a solution with this beginning ends right."""
+
+    def __init__(self, trunk: Llama) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.score = nn.Linear(trunk.shape.width, 1)
+        nn.init.normal_(self.score.weight, std=0.02)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(rows, length) ids -> (rows, length) log-odds."""
+        return self.score(self.trunk(ids)).squeeze(-1).float()  # type: ignore[no-any-return]
+
+
+def deepen(base: Llama, extra: int) -> Llama:
+    """The same model with ``extra`` blocks on top that change nothing yet."""
+    made = Llama(replace(base.shape, layers=base.shape.layers + extra))
+    state = made.state_dict() | base.state_dict()
+    for layer in range(base.shape.layers, made.shape.layers):
+        for name in ("out", "down"):
+            state[f"blocks.{layer}.{name}.weight"].zero_()
+    made.load_state_dict(state)
+    return made
+
+
+def values(rng: random.Random, row: Sampled, rollouts: int) -> list[list[float]]:
+    """For each distinct solution the value of each step: the share of ``rollouts`` continuations that end right.
+
+    The student continues, whom the generator imitates, for the price of a random number. What a solution is worth
+    depends on its last line alone, so equal lines of one question share an estimate. The last value is the outcome.
+    """
+    known: dict[str, float] = {}
+    target = int(row.answer)
+    out = []
+    for text, _, right in row.solutions:
+        lines = text.split(DELIMITER)
+        found = []
+        for line in lines[:-1]:
+            if line not in known:
+                items = parse(line)
+                known[line] = sum(finish(rng, items) == target for _ in range(rollouts)) / rollouts
+            found.append(known[line])
+        out.append([*found, float(right)])
+    return out
+
+
+def parse(line: str) -> Expression:
+    """A line of a solution as a flat expression."""
+    return [word.strip() if word.strip() in ("+", "-", "*", "(", ")") else int(word) for word in _ITEM.findall(line)]
+
+
+def finish(rng: random.Random, items: Expression) -> int:
+    """Where one continuation by the student ends."""
+    while len(items) > 1:
+        items = _student.step(rng, items)
+    (result,) = items
+    assert isinstance(result, int)
+    return result
+
+
+def layout(question: str, solution: str, attempts: Sequence[str] = ()) -> tuple[list[int], list[int]]:
+    """Token ids, and where each step's score is read: at the newline after it, the last step's included."""
+    ids = encode(prompt(question))
+    for attempt in attempts:
+        ids += [*encode(attempt), EOS_ID]
+    begin = len(ids)
+    ids += [*encode(solution), NEWLINE]
+    return ids, [i for i in range(begin, len(ids)) if ids[i] == NEWLINE]
+
+
+def documents(rows: Sequence[Sampled], labels: Sequence[Sequence[Sequence[float]]]) -> list[Document]:
+    """One document per distinct solution. Channels: the label where a score is read, elsewhere -1; the weight."""
+    out = []
+    for row, lines in zip(rows, labels, strict=True):
+        for (text, times, _), values_ in zip(row.solutions, lines, strict=True):
+            out.append(document(row.prompt, text, values_, times**0.5))
+    return out
+
+
+def document(
+    question: str, solution: str, labels: Sequence[float], weight: float, attempts: Sequence[str] = ()
+) -> Document:
+    """A solution with a label for each step (-1: none)."""
+    ids, reads = layout(question, solution, attempts)
+    channels: list[tuple[float, ...]] = [(-1.0, weight)] * len(ids)
+    for position, label in zip(reads, labels, strict=True):
+        channels[position] = (label, weight)
+    return Document(ids, [label >= 0 for label, _ in channels], channels)
+
+
+def revision_document(rng: random.Random, row: Sampled, chain: Sequence[tuple[str, bool]]) -> Document:
+    """An attempt of a chain after the ones it saw, with its outcome as the label of its last step."""
+    place = int(rng.random() * len(chain))
+    wrong = [i for i, (_, right) in enumerate(chain) if not right]
+    if wrong and rng.random() < 0.5:  # most attempts are right; the wrong ones teach as much
+        place = wrong[int(rng.random() * len(wrong))]
+    return _revision(row, chain, place)
+
+
+def _revision(row: Sampled, chain: Sequence[tuple[str, bool]], place: int) -> Document:
+    text, right = chain[place]
+    labels = [-1.0] * text.count(DELIMITER) + [float(right)]
+    return document(row.prompt, text, labels, 1.0, [text for text, _ in chain[max(0, place - MAX_ATTEMPTS) : place]])
+
+
+def calibrate(model: StepClassifier, chains: Sequence[Own]) -> tuple[float, float]:
+    """Scale and bias for the outcomes of all attempts of some chains."""
+    made = [(_revision(row, chain, i), right) for row, chain in chains for i, (_, right) in enumerate(chain)]
+    texts = [(one.ids, [len(one.ids) - 1]) for one, _ in made]
+    rows = [Sampled("", "", 0, [("", 1, right)]) for _, right in made]
+    return implicit.calibrate(rows, [[line] for line in margins(model, texts)])
+
+
+def make_loss(last: float = 1.0) -> Loss:
+    """Soft-label binary cross entropy (paper appendix D) over the positions read; final ones count 1 + ``last``."""
+
+    def loss(model: StepClassifier, batch: Batch) -> tuple[Tensor, int]:
+        labels, weight = batch.values.unbind(-1)
+        read = (labels >= 0) & (weight > 0)  # padding has no weight
+        final = read & (read.flip(1).cumsum(1).flip(1) == 1)
+        weight = torch.where(read, weight, 0.0) * torch.where(final, 1 + last, 1.0)
+        cost = F.binary_cross_entropy_with_logits(model(batch.ids), labels.clamp(min=0), reduction="none")
+        return (cost * weight).sum() / weight.sum().clamp(min=1e-6), int(read.sum())
+
+    return loss
+
+
+@torch.no_grad()
+def scores(model: StepClassifier, rows: Sequence[Sampled]) -> list[list[list[float]]]:
+    """Per problem and distinct solution: the log-odds of each step."""
+    texts = [layout(row.prompt, text) for row in rows for text, _, _ in row.solutions]
+    flat = margins(model, texts)
+    out, at = [], 0
+    for row in rows:
+        out.append(flat[at : at + len(row.solutions)])
+        at += len(row.solutions)
+    return out
+
+
+@torch.no_grad()
+def margins(model: StepClassifier, texts: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
+    """The log-odds at the positions read, for each laid out solution."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i][0]))
+    found: list[list[float]] = [[]] * len(texts)
+    for begin in range(0, len(order), 64):
+        part = order[begin : begin + 64]
+        batch = pad([Document(texts[i][0], [False] * len(texts[i][0])) for i in part])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model(batch.ids)
+        for i, line in zip(part, logits, strict=True):
+            found[i] = line[texts[i][1]].tolist()
+    return found
+
+
+def save(model: StepClassifier, folder: Path, scale: float, bias: float, kind: str = "prm") -> None:
+    """What ``HFVerifier`` and ``AutoModelForTokenClassification`` load; the calibration is folded into the head."""
+    from safetensors.torch import load_file, save_file
+
+    model_.save(model.trunk, folder)
+    weights = load_file(str(folder / "model.safetensors"))
+    head = model.score.weight.detach() * scale / 2
+    offset = (model.score.bias.detach() * scale + bias) / 2
+    weights |= {
+        "score.weight": torch.cat([-head, head]).bfloat16().contiguous(),
+        "score.bias": torch.cat([-offset, offset]).bfloat16().contiguous(),
+    }
+    save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"architectures": ["LlamaForTokenClassification"], "id2label": {"0": "wrong", "1": "right"}}
+    config |= {"label2id": {"wrong": 0, "right": 1}, "classifier_dropout": 0.0}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "generation_config.json").unlink()
+    content = {
+        "kind": kind,
+        "separator": DELIMITER,
+        "attempts": kind == "orm",
+        "prompt": model_.SETTINGS["prompt"],
+    }
+    (folder / "ttscale_verifier.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,126 @@
+"""The discriminative verifiers of the build: values, layout, loss and the checkpoint, each against a slower way."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForTokenClassification
+
+from ttscale import Candidate, Key, Question, Score, Step
+from ttscale.hf import HFVerifier
+from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
+from ttscale.prompts import PromptFormat
+from ttscale.reference.build import collect, model, prm, revision, tokenizer, train
+from ttscale.reference.build.model import Llama, Shape
+
+TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
+QUESTION = "Compute 1 + 2 + 3"
+RIGHT, WRONG = "3 + 3\n6\nAnswer: 6", "3 + 3\n7\nAnswer: 7"
+ROW = collect.Sampled(QUESTION, "6", 1, [(RIGHT, 3, True), (WRONG, 1, False)])
+FORM = VerifierFormat(prompt=PromptFormat.from_json(model.SETTINGS["prompt"]), attempts=True)  # type: ignore[arg-type]
+
+
+def tiny() -> prm.StepClassifier:
+    torch.manual_seed(0)
+    return prm.StepClassifier(prm.deepen(Llama(TINY), 1))
+
+
+def steps(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
+def test_blocks_on_top_change_nothing_at_first() -> None:
+    torch.manual_seed(0)
+    base = Llama(TINY)
+    deeper = prm.deepen(base, 2)
+    ids = torch.randint(3, 90, (2, 12))
+    assert len(deeper.blocks) == 4
+    assert torch.equal(base(ids), deeper(ids))
+
+
+def test_a_line_is_read_as_it_was_shown() -> None:
+    assert prm.parse("-5 - -36 * (7 + 12)") == [-5, "-", -36, "*", "(", 7, "+", 12, ")"]
+
+
+def test_the_value_of_a_step_is_the_chance_to_end_right() -> None:
+    """6 * 7 is misremembered with chance .6; 4,000 rollouts, five standard errors of .008."""
+    row = collect.Sampled("Compute 6 * 7 + 0 * 1", "42", 1, [("6 * 7\n48\nAnswer: 48", 1, False)])
+    (found,) = prm.values(random.Random(0), row, 4000)
+    assert found[0] == pytest.approx(0.4, abs=0.04)
+    assert found[1:] == [0.0, 0.0]
+
+
+def test_equal_lines_of_a_question_share_one_estimate() -> None:
+    right, wrong = prm.values(random.Random(0), ROW, 7)
+    assert right[0] == wrong[0]
+    assert (right[1:], wrong[1:]) == ([1.0, 1.0], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("attempts", [[], [WRONG], [WRONG, RIGHT]])
+def test_the_layout_is_the_one_that_verifiers_are_served_with(attempts: list[str]) -> None:
+    assert prm.layout(QUESTION, RIGHT, attempts) == encode_steps(
+        tokenizer.make(), FORM, QUESTION, steps(RIGHT), attempts
+    )
+
+
+def test_the_loss_is_soft_cross_entropy_with_the_last_step_counted_twice() -> None:
+    made, labels = tiny(), [0.9, 0.25, 1.0]
+    batch = train.pad(
+        [prm.document(QUESTION, RIGHT, labels, 1.0), prm.document(QUESTION, "6\nAnswer: 6", [0.5, 0.0], 4.0)]
+    )
+    found, read = prm.make_loss(last=1.0)(made, batch)
+    long, short = prm.margins(made.float(), [prm.layout(QUESTION, RIGHT), prm.layout(QUESTION, "6\nAnswer: 6")])
+    margins, targets = torch.tensor([*long, *short]), torch.tensor([*labels, 0.5, 0.0])
+    weights = torch.tensor([1.0, 1.0, 2.0, 4.0, 8.0])
+    costs = F.binary_cross_entropy_with_logits(margins, targets, reduction="none")
+    assert read == 5
+    assert found.item() == pytest.approx(float((costs * weights).sum() / weights.sum()), abs=0.01)  # margins: bfloat16
+
+
+def test_a_revision_is_labelled_at_its_end_with_what_it_saw_before_it() -> None:
+    chain = [(WRONG, False), (WRONG, False), (RIGHT, True)]
+    rng, seen = random.Random(0), set()
+    for _ in range(60):
+        made = prm.revision_document(rng, ROW, chain)
+        assert made.values is not None
+        labels = [value[0] for value in made.values]
+        assert [label for label in labels if label >= 0] == labels[-1:]
+        text = collect.decode(made.ids)
+        seen.add((text.count("<eos>"), labels[-1]))
+        assert text.endswith((RIGHT if labels[-1] else WRONG) + "\n")
+    assert seen == {(0, 0.0), (1, 0.0), (2, 1.0)}
+
+
+def test_a_saved_verifier_scores_as_it_did_in_training(tmp_path: Path) -> None:
+    made = tiny()
+    torch.nn.init.normal_(made.score.weight, std=0.5)
+    prm.save(made, tmp_path / "prm", scale=0.7, bias=-0.3)
+    ids, reads = prm.layout(QUESTION, RIGHT)
+    loaded = AutoModelForTokenClassification.from_pretrained(tmp_path / "prm", dtype=torch.float32)
+    with torch.inference_mode():
+        plain = loaded(torch.tensor([ids])).logits.softmax(-1)[0, reads, 1]
+        expected = torch.sigmoid(0.7 * made(torch.tensor([ids]))[0, reads] - 0.3)
+    assert torch.allclose(plain, expected, atol=0.02)  # saved in bfloat16
+    candidate = Candidate(Question("q", QUESTION), Key((0, "q", 0)), tuple(map(Step, steps(RIGHT))), "stop")
+    verdict = HFVerifier(str(tmp_path / "prm")).score([Score(candidate)])[0]
+    assert verdict.step_scores == pytest.approx(plain.tolist(), abs=1e-4)
+
+
+def test_windows_of_own_chains_end_in_what_should_have_come_next() -> None:
+    rng = random.Random(0)
+    chain = [(WRONG, False), (RIGHT, True)] + [(WRONG, False)] * 5
+    for _ in range(50):
+        made = revision.own_document(rng, ROW, chain, after_wrong=0.5)
+        assert made is not None
+        *context, target = collect.decode(made.ids).split("<eos>")[:-1]
+        assert 1 <= len(context) <= 4
+        assert target == RIGHT
+        counted = [i for i, counts in zip(made.ids, made.counts, strict=True) if counts]
+        assert collect.decode(counted) == RIGHT + "<eos>"
+    assert (
+        revision.own_document(rng, collect.Sampled(QUESTION, "6", 1, [(WRONG, 1, False)]), [(WRONG, False)], 1) is None
+    )
