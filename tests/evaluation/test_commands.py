@@ -84,7 +84,7 @@ def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert all("ttscale.reference/" in name and "@" in name for name in models.values())
     assert [cell["strategy"] for cell in found["cells"]] == [
         "fitted scheduler (cross-validated)",
-        "weighted best-of-N, no probe",
+        "weighted best-of-N",
     ]
     assert main(arguments) == 0
     assert "policy of 2 difficulty bins written to" in capsys.readouterr().out
@@ -119,6 +119,7 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["sweep", "--budgets", "4;8"], "--budgets must be integers separated by commas"),
         (["sweep", "--strategies", "beam", "--against", "dvts"], "--against 'dvts' is none of beam"),
         (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
+        (["fit-policy", "--budgets", "2,4"], "--probe must leave something of the largest budget, 4; got 4"),
         (["report", "--budgets", "3,5"], "powers of 2"),
         (["report", "--out", "a", "--resume", "b"], "give one"),
     ],

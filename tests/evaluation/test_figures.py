@@ -83,9 +83,9 @@ def test_compute_optimal_has_references_dashed() -> None:
 
 def test_flops_matched_bars() -> None:
     large = outcomes("large", {1: [1, 0, 0, 1]})
-    figure = figures.flops_matched(compare(BEST, large, BINS, [(22.0, 15.8), (99.0, 0.5)]), BINS)
+    figure = figures.flops_matched(compare(BEST, large, BINS, [(22.0, 15.5), (99.0, 0.5)]), BINS)
     pays, does_not = figure.panels
-    assert pays.title == "R = 22, multiplier 15.8"
+    assert pays.title == "R = 22, multiplier 15.5"
     assert [(one.name, shown(one)) for one in pays.series] == [
         ("large, greedy", {0: 0.5, 1: 0.5}),
         ("small, N = 4", {0: 1.0, 1: 0.0}),

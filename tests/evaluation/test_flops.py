@@ -125,6 +125,15 @@ def test_comparison_by_bin() -> None:
     ]
 
 
+def test_a_multiplier_is_read_as_the_paper_reads_it() -> None:
+    """63.4 and 62.8 pay for 64 samples there; 15 do not pay for 16."""
+    small = outcomes("small", dict.fromkeys((4, 16, 64), [1, 0, 1, 0]))
+    large = outcomes("large", {1: [1, 0, 1, 0]})
+    bins = Bins(dict.fromkeys(small.questions, 0), 1, ())
+    found = [match.budget for match in compare(small, large, bins, [(1, 63.4), (1, 62.8), (1, 15.8), (1, 15.0)])]
+    assert found[::2] == [64, 64, 16, 4]
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

@@ -1,31 +1,16 @@
-"""Policy fitting: the bookkeeping of cross-validation, nothing chosen by itself, and the scheduler it stands for."""
+"""Cross-validation as in the paper: its bookkeeping, and that nothing is chosen by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import ttscale
-from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale._cost import Cost
-from ttscale.evaluation import (
-    Bins,
-    Record,
-    Records,
-    absolute_bins,
-    cross_validate,
-    cross_validate_scheduler,
-    fit_policy,
-    probed,
-    scheduled,
-    sweep,
-)
+from ttscale.evaluation import Bins, Record, Records, absolute_bins, cross_validate
 from ttscale.evaluation.policies import choose, halves
-from ttscale.strategies import Beam, BestOfN, ComputeOptimalScheduler, MajorityVote, SequentialRevision, WeightedBestOfN
 
 
 def made(right: Mapping[str, Mapping[str, Sequence[int]]], budgets: Sequence[int] = (4,), tokens: int = 10) -> Records:
@@ -129,120 +114,9 @@ def test_an_arm_without_a_budget_is_not_chosen_there() -> None:
     assert (found[0, 2].arm, found[0, 4].arm) == ("a", "b")
 
 
-MENU = {"weighted": WeightedBestOfN(), "beam": Beam(2), "revise": SequentialRevision(1.0)}
-
-
-def measured(count: int = 24, cut: float = 0.05) -> Records:
-    return sweep(
-        {**probed(MENU, 3)},
-        [2, 4, 9],
-        problems(count),
-        generator=Student(cut),
-        verifier=Examiner(),
-        reviser=Pupil(),
-        seeds=(0, 1),
-        progress=False,
-    )
-
-
-def test_the_records_of_the_menu_are_those_of_the_scheduler() -> None:
-    """What is read off the arms is what the scheduler with the fitted policy does, question by question, probe paid."""
-    records = measured()
-    found = cross_validate_scheduler(records, MENU, thresholds=3, probe=3)
-    for half in (0, 1):
-        own = [problem for problem in problems(24) if found.folds[problem.id] == half]
-        real = sweep(
-            {"scheduler": ComputeOptimalScheduler(found.policies[1 - half])},
-            [2, 4, 9],
-            own,
-            generator=Student(0.05),
-            verifier=Examiner(),
-            reviser=Pupil(),
-            seeds=(0, 1),
-            progress=False,
-        )
-        for budget, seed, problem in product([2, 4, 9], (0, 1), own):
-            read = scheduled(records, found.policies[1 - half], MENU, budget, seed, problem.id)
-            ran = real.get("scheduler", budget, seed, problem.id)
-            assert (read.answer, read.score, read.cost, read.difficulty) == (
-                ran.answer,
-                ran.score,
-                ran.cost,
-                ran.difficulty,
-            )
-            row, column = list(found.outcomes.questions).index(problem.id), (0, 1).index(seed)
-            assert found.outcomes.correct[budget][row, column] == ran.correct
-
-
-def test_the_scheduler_is_fitted_on_the_other_half_alone() -> None:
-    records = measured()
-    found = cross_validate_scheduler(records, MENU, thresholds=3, probe=3)
-    for half in (0, 1):
-        own = [question for question in records.questions if found.folds[question] == half]
-        assert found.policies[half] == fit_policy(records, MENU, thresholds=3, probe=3, questions=own)
-    assert found.final == fit_policy(records, MENU, thresholds=3, probe=3)
-    assert found.final.probe == 3
-    assert found.final.budgets == (2, 4, 9)
-
-
-def test_a_policy_goes_to_disk_with_its_provenance_and_is_loaded_by_the_scheduler(tmp_path: Path) -> None:
-    provenance = {"models": {"generator": "student"}, "data": "toy"}
-    policy = fit_policy(measured(), MENU, thresholds=3, probe=3, provenance=provenance)
-    policy.save(tmp_path / "policy.json")
-    loaded = ComputeOptimalScheduler.load(tmp_path / "policy.json").policy
-    assert loaded == policy
-    assert loaded is not None
-    assert dict(loaded.provenance) == {
-        "source": "ttscale.evaluation.fit_policy",
-        "questions": 24,
-        "seeds": [0, 1],
-        "menu": {name: repr(strategy) for name, strategy in MENU.items()},
-        "versions": dict(loaded.provenance)["versions"],
-        "models": {"generator": "student"},
-        "data": "toy",
-    }
-    assert set(dict(loaded.provenance)["versions"]) >= {"python", "ttscale", "numpy"}
-    result = ttscale.solve(
-        "0.5 of 3",
-        6,
-        strategy=ComputeOptimalScheduler(loaded),
-        generator=Student(),
-        reviser=Pupil(),
-        verifier=type("Student's", (Examiner,), {})(),
-    )
-    assert result.cost.generations == 6
-
-
-def test_a_scheduler_fitted_to_a_clear_case_chooses_what_pays() -> None:
-    """Easy questions (difficulty below 1/2): arm a is right; hard ones: arm b."""
-    questions = [f"q{i}" for i in range(12)]
-    records = Records(
-        Record(
-            arm,
-            arm,
-            4,
-            0,
-            q,
-            "d",
-            "m",
-            "1",
-            0.5,
-            (arm == "a") == (i < 6),
-            Cost(),
-            difficulty=0.2 + 0.01 * i if i < 6 else 0.7 + 0.01 * i,
-        )
-        for arm in ("a", "b")
-        for i, q in enumerate(questions)
-    )
-    menu = {"a": MajorityVote(), "b": BestOfN()}
-    policy = fit_policy(records, menu, thresholds=2, probe=4)
-    assert policy.thresholds == pytest.approx((0.505,))
-    assert policy.strategies == ((MajorityVote(),), (BestOfN(),))
-    assert fit_policy(records, menu, thresholds=(0.4,), probe=4).strategies == policy.strategies
-
-
-def test_what_cannot_be_fitted_is_refused() -> None:
-    records = measured(8)
+def test_what_cannot_be_chosen_from_is_refused() -> None:
+    questions = [f"q{i}" for i in range(8)]
+    records = made({"weighted": {q: [1] for q in questions}})
     with pytest.raises(ValueError, match="no records of 'dvts'"):
         cross_validate(records, one_bin(records), ["dvts"])
     with pytest.raises(ValueError, match="no arms"):
@@ -253,10 +127,6 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     empty = absolute_bins(dict.fromkeys(records.questions, 0.5), (0.2,))
     with pytest.raises(ValueError, match=r"bin 1 of 2 has 0 question\(s\)"):
         cross_validate(records, empty, ["weighted"])
-    with pytest.raises(ValueError, match="difficulty bin 3 of 3 is empty"):
-        fit_policy(records, MENU, thresholds=(0.5, 0.9999), probe=3)
-    with pytest.raises(ValueError, match="no questions to fit"):
-        fit_policy(records, MENU, thresholds=2, probe=3, questions=[])
-    unprobed = sweep(["majority_vote"], [2], problems(4), generator=Student(), progress=False)
-    with pytest.raises(ValueError, match="hold no probe"):
-        fit_policy(unprobed, {"majority_vote": MajorityVote()}, thresholds=1, probe=3)
+    fewer = Bins(dict.fromkeys(questions[:6], 0), 1, ())
+    with pytest.raises(ValueError, match="'q6' has records but no difficulty bin"):
+        cross_validate(records, fewer, ["weighted"])

@@ -11,13 +11,16 @@ import pytest
 
 from evaluation.killing import killed
 from evaluation.worlds import Examiner, Pupil, Student, problems
-from ttscale.evaluation import of_arm, ratio_grid, revision_arms, search_arms
+from ttscale.evaluation import of_arm, ratio_grid, revision_arms, search_arms, sweep
 from ttscale.evaluation.figure import Figure
+from ttscale.evaluation.fitting import PROBED
+from ttscale.evaluation.flops import read_ladder
 from ttscale.evaluation.report import Table
-from ttscale.evaluation.study import PAID, Study, StudySettings, read_ladder, reduced, run_study
+from ttscale.evaluation.study import Study, run_study
 from ttscale.evaluation.study_report import study_report
-from ttscale.evaluation.study_tables import Findings
-from ttscale.strategies import ComputeOptimalScheduler, SequentialRevision
+from ttscale.evaluation.study_settings import StudySettings, reduced
+from ttscale.evaluation.study_tables import Findings, headline_table
+from ttscale.strategies import ComputeOptimalScheduler, MajorityVote, SequentialRevision
 
 SETTINGS = replace(reduced(), budgets=(1, 4), samples=8, chain_length=4, bins=2, probe=2)
 LADDER = {
@@ -63,13 +66,63 @@ def test_a_killed_study_goes_on_and_reports_the_same(tmp_path: Path) -> None:
 def test_arms_for_figures_only_may_have_fewer_seeds(tmp_path: Path) -> None:
     made = study(tmp_path / "s", replace(SETTINGS, seeds=(0, 1), figure_seeds=(0,)))
     assert (made.headline.seeds, made.records.seeds) == ((0, 1), (0,))
-    assert "beam, M = 4" not in made.headline.arms
-    assert {"weighted best-of-N", "revisions 1:4", f"{PAID}beam, M = 4"} <= set(made.headline.arms)
+    assert "lookahead k = 1, M = sqrt(N)" not in made.headline.arms
+    assert {"weighted best-of-N", "revisions all parallel", f"{PROBED}beam, M = 4"} <= set(made.headline.arms)
     assert made.fitted.outcomes.correct[4].shape == (16, 2)
     found = Findings(made)
     assert found.arms["weighted best-of-N"].correct[4].shape == (16, 2)
-    assert found.arms["beam, M = 4"].correct[4].shape == (16, 1)
+    assert found.shown["weighted best-of-N"].correct[4].shape == (16, 1)
     assert study_report(found).parts
+
+
+def test_parts_may_have_fewer_questions_and_some_more_samples(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, figure_questions=10, deep_questions=6, deep_samples=16)
+    told: list[tuple[str, int, int]] = []
+    made = run_study(
+        problems(16),
+        tmp_path,
+        settings,
+        generator=Student(0.05),
+        verifier=Examiner(),
+        second=Examiner(0.5),
+        progress=lambda *news: told.append(news),
+    )
+    assert [len(records.questions) for records in (made.headline, made.records)] == [16, 10]
+    assert (made.pool.size, len(made.pool.questions)) == (8, 16)
+    assert made.deep is not None
+    assert made.deep_records is not None
+    assert (made.deep.size, made.deep.questions) == (16, tuple(f"q{i}" for i in range(6)))
+    assert made.deep_records.cells == tuple(("beam, M = 4", n) for n in (1, 4, 16))
+    report = study_report(Findings(made))
+    assert dict(report.about)["data"] == (
+        "given problems, 16 questions, 10 of them for what only figures show, 6 with 16 samples each"
+    )
+    table = next(part for part in report.parts if part.title == "Over-optimisation and what reduces it")
+    assert isinstance(table, Table)
+    assert table.header == ("way to choose", "N = 1", "N = 4", "N = 16")
+    assert "weighted, mean of two verifiers" in [row[0] for row in table.rows]
+    assert list(dict.fromkeys(stage for stage, done, total in told if done == total)) == [
+        "headline",
+        "pool",
+        "figures",
+        "deep pool",
+        "deep searches",
+        "second verifier",
+        "adaptive",
+    ]
+
+
+def test_a_policy_fitted_elsewhere_is_scored_too(tmp_path: Path) -> None:
+    policy = study(tmp_path / "s").fitted.final
+    given = {"generator": Student(0.05), "verifier": Examiner(), "reviser": Pupil(), "progress": False}
+    made = run_study(problems(16), tmp_path / "s", SETTINGS, policy=policy, **given)  # type: ignore[arg-type]
+    real = sweep({"s": ComputeOptimalScheduler(policy)}, [1, 4], problems(16), **given)  # type: ignore[arg-type]
+    assert made.given is not None
+    assert [made.given.accuracy(n) for n in (1, 4)] == [real.accuracy("s", n) for n in (1, 4)]
+    assert made.given.name in [row[0].rpartition(",")[0] for row in headline_table(Findings(made)).rows]
+    foreign = replace(policy, strategies=((MajorityVote(),) * 2,) * len(policy.strategies))
+    with pytest.raises(ValueError, match=r"the policy names MajorityVote\(\), which the study does not run"):
+        run_study(problems(16), tmp_path / "s", SETTINGS, policy=foreign, **given)  # type: ignore[arg-type]
 
 
 def test_the_report_has_every_part(tmp_path: Path) -> None:
@@ -110,7 +163,7 @@ def test_without_reviser_and_larger_model_their_parts_are_left_out(tmp_path: Pat
     assert not {"along_the_chain", "ratio_curves", "compute_optimal_revisions"} & set(titles)
     flops = [title for title in titles if "flops" in title.lower()]
     assert flops == ["FLOPs-matched budgets for a model 14.0 times as large"]
-    assert set(made.menu) == {"weighted best-of-N", "beam, M = 4"}
+    assert set(made.arms.menu) == {"weighted best-of-N", "beam, M = 4"}
 
 
 def test_numbers_in_the_report_are_those_of_the_records(tmp_path: Path) -> None:
@@ -147,7 +200,7 @@ def test_the_policy_it_fits_is_a_schedulers(tmp_path: Path) -> None:
     assert provenance["models"] == {"generator": "student", "verifier": "examiner", "reviser": "pupil"}
     assert (provenance["data"], provenance["questions"], provenance["seeds"]) == ("toy", 16, [0])
     assert len(provenance["problems"]) == 12
-    assert all(name.startswith(PAID) for name in provenance["menu"])
+    assert list(provenance["menu"]) == ["weighted best-of-N", "beam, M = 4", "revisions 1:1"]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +212,7 @@ def test_the_policy_it_fits_is_a_schedulers(tmp_path: Path) -> None:
         ({"seeds": ()}, "must not be one of the seeds"),
         ({"samples": 0}, "samples must be"),
         ({"probe": 1.5}, "probe must be"),
+        ({"probe": 64}, "leaves nothing to spend"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], said: str) -> None:

@@ -152,6 +152,20 @@ def test_processes_do_not_draw_the_same_twice(tmp_path: Path) -> None:
     assert len((tmp_path / "tally").read_text()) == 12 * 8
 
 
+def test_progress_may_be_a_function(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def again() -> None:
+        told.clear()
+        student, tell = Student(), lambda done, total: told.append((done, total))
+        sweep(["majority_vote"], [2], problems(5), generator=student, resume=tmp_path / "s", progress=tell)
+
+    again()
+    assert (told[0][0], told[-1], {total for _, total in told}) == (0, (5, 5), {5})
+    again()
+    assert told == [(5, 5)]
+
+
 def test_a_failing_question_is_left_out_everywhere_named_and_tried_again(tmp_path: Path) -> None:
     class Moody(Student):
         calm = False

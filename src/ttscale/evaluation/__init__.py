@@ -19,6 +19,13 @@ from ttscale.evaluation.difficulty import (
     rank_correlation,
 )
 from ttscale.evaluation.estimators import accuracy, best_of_n, curves, pass_at_k, vote
+from ttscale.evaluation.fitting import (
+    CrossValidatedScheduler,
+    cross_validate_scheduler,
+    fit_policy,
+    probed,
+    scheduled,
+)
 from ttscale.evaluation.flops import (
     Match,
     Rung,
@@ -31,15 +38,7 @@ from ttscale.evaluation.grading import check_reference, final_answer, grade, gra
 from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
 from ttscale.evaluation.menus import adaptive_arms, policy_menu, ratio_grid, revision_arms, search_arms
 from ttscale.evaluation.outcomes import Outcomes, of_arm
-from ttscale.evaluation.policies import (
-    CrossValidated,
-    CrossValidatedScheduler,
-    cross_validate,
-    cross_validate_scheduler,
-    fit_policy,
-    probed,
-    scheduled,
-)
+from ttscale.evaluation.policies import CrossValidated, cross_validate
 from ttscale.evaluation.pools import draw_pool, load_pool
 from ttscale.evaluation.records import Record, Records
 from ttscale.evaluation.report import Report, Table, write_report

@@ -19,18 +19,19 @@ from ttscale.evaluation._models import ModelSpecs
 from ttscale.evaluation._problems import check_problems, problems_digest
 from ttscale.evaluation._strategy_text import arm_of, arms_of
 from ttscale.evaluation.datasets import Problem, load
+from ttscale.evaluation.fitting import cross_validate_scheduler
 from ttscale.evaluation.intervals import Interval, paired_difference
 from ttscale.evaluation.menus import policy_menu, search_arms
-from ttscale.evaluation.policies import cross_validate_scheduler, probed
 from ttscale.evaluation.records import Records
 from ttscale.evaluation.report import write_report
-from ttscale.evaluation.study import StudySettings, reduced, run_study
+from ttscale.evaluation.study import run_study
 from ttscale.evaluation.study_report import study_report
+from ttscale.evaluation.study_settings import StudySettings, menu_arms, reduced
 from ttscale.evaluation.study_tables import Findings, headline_table
 from ttscale.evaluation.sweeps import Arm, sweep
-from ttscale.strategies import WeightedBestOfN
 
-PLAIN = "weighted best-of-N, no probe"
+PLAIN = "weighted best-of-N"
+"""What a fitted scheduler is compared with: of the menu."""
 
 
 def eval_command(options: argparse.Namespace) -> int:
@@ -87,10 +88,11 @@ def fit_policy_command(options: argparse.Namespace) -> int:
     problems = _problems(options)
     budgets = _integers(options.budgets, "--budgets")
     menu = policy_menu("reviser" in specs.roles)
-    arms = [Arm(name, strategy) for name, strategy in probed(menu, options.probe).items()]
-    plain = Arm(PLAIN, WeightedBestOfN())
     seeds = _seeds(options, 1)
-    records = sweep([*arms, plain], budgets, problems, **models, seeds=seeds, resume=options.resume)
+    if not 1 <= options.probe < max(budgets):
+        raise ValueError(f"--probe must leave something of the largest budget, {max(budgets)}; got {options.probe}")
+    arms = menu_arms(menu, options.probe, budgets)
+    records = sweep(arms, budgets, problems, **models, seeds=seeds, resume=options.resume)
     labels = specs.load({"generator", "verifier", "reviser"}).labels
     fitted = cross_validate_scheduler(
         records,
@@ -112,14 +114,12 @@ def fit_policy_command(options: argparse.Namespace) -> int:
                 "strategy": "fitted scheduler (cross-validated)",
                 "budget": budget,
                 **_interval("accuracy", fitted.outcomes.accuracy(budget)),
-                **_interval(
-                    "gain", paired_difference(fitted.outcomes.rows(budget), records.correct(plain.name, budget))
-                ),
-                "against": plain.name,
+                **_interval("gain", paired_difference(fitted.outcomes.rows(budget), records.correct(PLAIN, budget))),
+                "against": PLAIN,
                 "cost": dict(fitted.outcomes.cost[budget]),
             }
         )
-        cells.append(_cell(records, plain.name, budget))
+        cells.append(_cell(records, PLAIN, budget))
     if options.json:
         print(json.dumps({"policy": fitted.final.to_json(), "out": str(options.out), "cells": cells}, indent=2))
         return 0
@@ -140,7 +140,9 @@ def report_command(options: argparse.Namespace) -> int:
         )
     settings = reduced(_seeds(options, 1)) if options.reduced else StudySettings(seeds=tuple(_seeds(options, 3)))
     if options.budgets is not None:
-        settings = replace(settings, budgets=tuple(_integers(options.budgets, "--budgets")))
+        budgets = tuple(_integers(options.budgets, "--budgets"))
+        # A probe is a quarter of the largest budget at most, as in the scheduler's own default.
+        settings = replace(settings, budgets=budgets, probe=max(1, min(settings.probe, max(budgets) // 4)))
     if options.samples is not None:
         settings = replace(settings, samples=options.samples)
     study = run_study(

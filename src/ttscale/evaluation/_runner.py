@@ -46,7 +46,7 @@ class Piece:
 
     @property
     def owner(self) -> str:
-        """What is claimed to work on it: its seed and question, which all pieces that can share draws have in common."""
+        """What is claimed to work on it: its seed and question, which all pieces that share draws have in common."""
         return json.dumps(["claim", *self.path[:2]], ensure_ascii=False)
 
 
@@ -71,7 +71,11 @@ Work = Callable[[Sequence[Piece], Failures, Any], None]
 """Runs those of the pieces that nobody else is at, and stores them; ticks the progress bar."""
 
 
-def run_pieces(pieces: Sequence[Piece], store: Store[Any], work: Work, *, progress: bool, unit: str) -> Failures:
+Progress = bool | Callable[[int, int], None]
+"""Whether to show a bar where standard error is a terminal; or what to call with how many are done, of how many."""
+
+
+def run_pieces(pieces: Sequence[Piece], store: Store[Any], work: Work, *, progress: Progress, unit: str) -> Failures:
     """Have every piece done that the store lacks.
 
     Returns when every piece is in the store (some by other processes) or has failed. Ctrl-C is raised again; what was
@@ -226,8 +230,27 @@ class _Shared:
             self._replies.pop(owner, None)
 
 
-def _bar(total: int, progress: bool, unit: str) -> Any:
+class _Told:
+    """A progress bar that calls a function instead of drawing."""
+
+    def __init__(self, total: int, tell: Callable[[int, int], None]) -> None:
+        self._total, self._tell, self._done = total, tell, 0
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int = 1) -> None:
+        self._done += count
+        self._tell(self._done, self._total)
+
+
+def _bar(total: int, progress: Progress, unit: str) -> Any:
     from tqdm import tqdm
 
+    if callable(progress):
+        return _Told(total, progress)
     # disable=None: no bar where the output is not a terminal.
     return tqdm(total=total, unit=unit, disable=None if progress and sys.stderr is not None else True, smoothing=0.05)

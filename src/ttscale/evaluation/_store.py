@@ -2,10 +2,10 @@
 
 Knows lines, bytes and locks. Must not know what a record says. Layout: a header line with the settings, then one line
 per finished piece of work. A process claims a name before it works on what is called so, by a lock on one byte of
-``<file>.claims`` that dies with the process; it appends under a lock on the file itself and first cuts off the torn
-line that a killed writer may have left. So after ``kill -9``, at any moment, whoever opens the file next goes on from there. Two processes
-that work on the same piece all the same (no locks on Windows or on some network disks) write the same record twice;
-the first one counts.
+``<file>.claims`` that dies with the process. It appends under a lock on the file itself and first cuts off the torn
+line that a killed writer may have left. So after ``kill -9``, at any moment, whoever opens the file next goes on from
+there. Two processes that work on the same piece all the same (no locks on Windows or on some network disks) write the
+same record twice; the first one counts.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ M + (3/c) (M - 1) / R at equal cost, with R = D_inf / D_pre.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.intervals import Interval
@@ -18,6 +20,8 @@ from ttscale.evaluation.outcomes import Outcomes
 
 PAPER_RATIOS = {1: (0.16, 0.79, 22.0), 2: (0.08, 0.40, 11.0)}
 """c -> the three R = inference tokens / pretraining tokens of that version of the paper."""
+ROUNDING = 1.02
+"""The paper reads its multipliers 63.4 and 15.8 as 64 and 16 samples; so do we."""
 PAPER_SCALE = 14.0
 """M: how many times more parameters the paper's larger model has."""
 
@@ -53,6 +57,18 @@ class Rung:
         return self.pretraining + self.finetuning + questions * generations * self.inference
 
 
+def read_ladder(path: str | Path) -> tuple[Rung, Rung]:
+    """What the small and the large model cost, from JSON: {"small": {...}, "large": {...}}, the fields of ``Rung``."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Rung(**found["small"]), Rung(**found["large"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{path} is no ladder: expected {{"small": {{...}}, "large": {{...}}}}, each with name, parameters, '
+            f"pretraining, finetuning and inference in FLOPs ({type(error).__name__}: {error})"
+        ) from error
+
+
 def measured_multiplier(small: Rung, large: Rung, questions: float) -> float:
     """Generations per question at which the small model has cost what the large one has, over its whole life.
 
@@ -80,7 +96,7 @@ class Match:
     ratio: float
     multiplier: float
     budget: int | None
-    """The largest measured N that the multiplier pays for; None where it does not pay for the smallest."""
+    """The largest measured N that the multiplier, times ``ROUNDING``, pays for; None where there is none so small."""
     small: Interval | None
     large: Interval
     gain: Interval | None
@@ -90,8 +106,8 @@ class Match:
 def compare(small: Outcomes, large: Outcomes, bins: Bins, multipliers: Sequence[tuple[float, float]]) -> list[Match]:
     """For each (R, multiplier) and bin: the small model at the N its FLOPs pay for against the large one, greedy.
 
-    ``large`` has one budget. The small model is read at the largest measured N not above the multiplier, which favours
-    the large one. ``ValueError`` where the two were not measured on the same questions.
+    ``large`` has one budget. The small model is read at the largest measured N not above the multiplier (to within
+    ``ROUNDING``), which favours the large one. ``ValueError`` where the two were not measured on the same questions.
     """
     if len(large.budgets) != 1:
         raise ValueError(f"the large model answers once per question; {large.name!r} has budgets {large.budgets}")
@@ -106,7 +122,7 @@ def compare(small: Outcomes, large: Outcomes, bins: Bins, multipliers: Sequence[
     once = large.budgets[0]
     found = []
     for ratio, multiplier in multipliers:
-        affordable = [budget for budget in small.budgets if budget <= multiplier]
+        affordable = [budget for budget in small.budgets if budget <= multiplier * ROUNDING]
         budget = max(affordable) if affordable else None
         for group, members in groups:
             found.append(

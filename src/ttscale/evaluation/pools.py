@@ -22,7 +22,7 @@ from ttscale.engine._core import Ended
 from ttscale.evaluation._models import ModelSpec, ModelSpecs
 from ttscale.evaluation._pool import Block, Drawn, Kind, Pool, check_digest
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems
-from ttscale.evaluation._runner import Piece, in_blocks, local_work, run_pieces
+from ttscale.evaluation._runner import Piece, Progress, in_blocks, local_work, run_pieces
 from ttscale.evaluation._store import Store, check_format, read_store
 from ttscale.strategies._waves import draw
 from ttscale.strategies.revision import _chain
@@ -46,7 +46,7 @@ def draw_pool(
     reviser: ModelSpec = None,
     seed: int = 0,
     temperature: float | None = None,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> Pool:
     """Draw ``samples`` solutions of each problem, or that many chains of ``length`` revisions, and judge each.
 

@@ -1,91 +1,34 @@
 """Everything the paper measures, measured on one generator, verifier and reviser: drawn once, kept in one folder.
 
-Knows what to draw and where to keep it. Must not know what is shown (``study_report.py``). Every file in the folder is
-appended to as results come, so a study that was killed goes on where it stopped.
+Knows what is drawn and where it is kept. Must not know what is shown (``study_report.py``). Every file in the folder is
+appended to as results come, so a study that was killed goes on where it stopped, and several processes may share it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttscale._arguments import check_budget, check_seed
 from ttscale._roles import Strategy
-from ttscale._select import Aggregate
 from ttscale.evaluation._models import ModelSpec, ModelSpecs
 from ttscale.evaluation._pool import Pool
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems, problems_digest
-from ttscale.evaluation.flops import Rung
-from ttscale.evaluation.menus import adaptive_arms, policy_menu, ratio_grid, revision_arms, search_arms
+from ttscale.evaluation.fitting import PROBED, CrossValidatedScheduler, cross_validate_scheduler, scheduled
+from ttscale.evaluation.flops import Rung, read_ladder
 from ttscale.evaluation.outcomes import Outcomes, of_arm, of_records
-from ttscale.evaluation.policies import CrossValidatedScheduler, cross_validate_scheduler, probed
 from ttscale.evaluation.pools import draw_pool
 from ttscale.evaluation.records import Records
+from ttscale.evaluation.study_settings import StudyArms, StudySettings
 from ttscale.evaluation.sweeps import Arm, sweep
-from ttscale.strategies import AdaptiveScheduler, MajorityVote, SequentialRevision
+from ttscale.strategies import AdaptiveScheduler, MajorityVote, Policy, SequentialRevision
 
-COMPARED = ("majority", "best-of-N", "weighted best-of-N")
-"""The search arms that the scheduler is compared with."""
-PAID = "probe, then "
-"""How the arms of a probed menu are called in the sweep: this before the strategy's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class StudySettings:
-    """What a study draws. The defaults are a full one; ``reduced`` is for a quick look and for tests."""
-
-    budgets: tuple[int, ...] = (1, 4, 16, 64)
-    """Powers of 2, for which the paper gives the ratios of sequential to parallel revisions."""
-    samples: int = 64
-    """K of the pool of independent samples that oracle difficulty is read off."""
-    chains: int = 2
-    chain_length: int = 8
-    seeds: tuple[int, ...] = (0, 1, 2)
-    figure_seeds: tuple[int, ...] | None = None
-    """Seeds of the arms that only figures show (None: ``seeds``); the scheduler is fitted and measured on all."""
-    bins: int = 5
-    probe: int = 4
-    """Solutions the scheduler's difficulty estimate costs."""
-    fit_budgets: tuple[int, ...] | None = None
-    """Budgets that the scheduler's policy is fitted at (None: ``budgets``)."""
-    pool_seed: int = 1000
-    """Not one of ``seeds``: a question's bin must not depend on the samples that it is scored on."""
-    aggregate: Aggregate = "last"
-    search: tuple[str, ...] | None = None
-    """Names of the search arms to run (None: all of ``search_arms``)."""
-    menu: tuple[str, ...] | None = None
-    """Names of the strategies that a policy is fitted over (None: all of ``policy_menu``)."""
-    ratios: tuple[float, ...] | None = None
-    """Sequential : parallel ratios of revisions, beside those of one chain and of N (None: the paper's grid)."""
-
-    def __post_init__(self) -> None:
-        for budget in (*self.budgets, *(self.fit_budgets or ())):
-            ratio_grid(check_budget(budget))
-        if list(self.budgets) != sorted(set(self.budgets)) or len(self.budgets) < 2:
-            raise ValueError(f"budgets must be at least two ascending powers of 2; got {self.budgets}")
-        seeds = (*self.seeds, *(self.figure_seeds or ()))
-        if not self.seeds or check_seed(self.pool_seed) in [check_seed(seed) for seed in seeds]:
-            raise ValueError(f"pool_seed = {self.pool_seed} must not be one of the seeds {seeds}")
-        for name in ("samples", "chains", "chain_length", "bins", "probe"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive integer; got {value!r}")
-
-
-def reduced(seeds: Sequence[int] = (0,)) -> StudySettings:
-    """Budgets up to 16, one seed, a small pool: minutes on one core for 50 questions of the reference benchmark."""
-    return StudySettings(
-        (1, 4, 16),
-        samples=16,
-        chains=1,
-        seeds=tuple(seeds),
-        search=("majority", "best-of-N", "weighted best-of-N", "beam, M = 4", "lookahead k = 1, M = sqrt(N)"),
-        menu=("weighted best-of-N", "beam, M = 4", "revisions 1:1"),
-        ratios=(1.0,),
-    )
+FULL = StudySettings()
+GIVEN = "compute-optimal, policy given"
+StageProgress = Callable[[str, int, int], None]
+"""Called with the name of the part, what is done of it, and how much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,101 +39,112 @@ class Study:
     pool: Pool
     chains: Pool | None
     records: Records
-    """Every arm, at the figures' seeds."""
+    """Every arm, at the figures' seeds and on the figures' questions."""
     headline: Records
-    """What the scheduler is fitted on and compared with, at all seeds."""
-    menu: Mapping[str, Strategy]
-    """The strategies that a policy is fitted over, by the names they have in ``records`` (after ``PAID``)."""
-    search: tuple[str, ...]
-    revisions: tuple[str, ...]
-    adaptive: tuple[str, ...]
+    """What the scheduler is fitted on and compared with, at all seeds and on all questions."""
+    arms: StudyArms
     fitted: CrossValidatedScheduler
     """The scheduler's policy: cross-validated, and fitted on all questions."""
     by_search: CrossValidatedScheduler
     """The same over the strategies that ask the generator only; what revisions add is the difference."""
     adaptive_fitted: Outcomes
     """The adaptive scheduler with the policy of the half that a question is not in."""
+    given: Outcomes | None
+    """The scheduler with a policy that was fitted elsewhere."""
+    deep: Pool | None
+    """A pool of many samples of fewer questions, and the step searches at as large a budget."""
+    deep_records: Records | None
+    deep_second: Pool | None
+    """The same samples, judged by a second verifier."""
     large: Outcomes | None
     ladder: tuple[Rung, Rung] | None
-    questions: int
     data: str
 
 
 def run_study(
     problems: Iterable[AnyProblem],
     folder: str | Path,
-    settings: StudySettings = StudySettings(),
+    settings: StudySettings = FULL,
     *,
     generator: ModelSpec = None,
     verifier: ModelSpec = None,
     reviser: ModelSpec = None,
+    second: ModelSpec = None,
     large: ModelSpec = None,
     ladder: str | Path | None = None,
+    policy: Policy | None = None,
     data: str = "",
-    progress: bool = True,
+    progress: bool | StageProgress = True,
 ) -> Study:
     """Draw what ``folder`` lacks: a sample pool, chains of revisions, and a sweep of every strategy.
 
-    ``large`` is a generator about 14 times as large, asked once per question and expected to decode greedily
-    (``HFGenerator(..., temperature=0)``); ``ladder`` the JSON file with what both models cost (``read_ladder``).
-    ``data`` names the data set in the report.
+    ``second`` is another verifier, for an ensemble on the deep pool. ``large`` is a generator about 14 times as large,
+    asked once per question and expected to decode greedily (``HFGenerator(..., temperature=0)``); ``ladder`` the JSON
+    file with what both models cost (``read_ladder``). ``policy``, fitted on other questions over the same menu, is
+    scored beside the ones that are cross-validated. ``data`` names the data set in the report.
     """
     golds = check_problems(problems)
+    costs = None if ladder is None else read_ladder(ladder)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     specs = ModelSpecs(generator, verifier, reviser).check()
     if not {"generator", "verifier"} <= specs.roles:
         raise ValueError("a study compares verifier-guided strategies; pass verifier=... beside generator=...")
     models = specs.opened().given
-    search = [arm for arm in search_arms(settings.aggregate) if settings.search is None or arm.name in settings.search]
-    revisions: list[Arm] = []
-    if "reviser" in specs.roles:
-        revisions = [
-            *revision_arms(settings.budgets, settings.ratios, aggregate=settings.aggregate),
-            *revision_arms(settings.budgets[-1:], settings.ratios, "majority"),
-        ]
-    fit_budgets = settings.fit_budgets or settings.budgets
-    adaptive = [replace(arm, budgets=fit_budgets) for arm in adaptive_arms()]
-    menu = policy_menu("reviser" in specs.roles, settings.aggregate)
-    menu = {name: menu[name] for name in menu if settings.menu is None or name in settings.menu}
-    paid = [Arm(PAID + name, strategy, fit_budgets) for name, strategy in probed(menu, settings.probe).items()]
+    reviser_there = "reviser" in specs.roles
+    arms = settings.arms(reviser_there)
+    few = golds[: settings.figure_questions]
 
-    def swept(some: Sequence[Arm], seeds: Sequence[int]) -> Records:
-        file = place / "sweep.jsonl"
-        return sweep(some, settings.budgets, golds, **models, seeds=seeds, resume=file, progress=progress)
+    def swept(stage: str, some: Sequence[Arm], seeds: Sequence[int], asked: Sequence[Gold]) -> Records:
+        return sweep(
+            some,
+            settings.budgets,
+            asked,
+            **models,
+            seeds=seeds,
+            resume=place / "sweep.jsonl",
+            progress=_of(progress, stage),
+        )
 
-    headline = swept([*_chief(search, revisions), *adaptive, *paid], settings.seeds)
-    pool = draw_pool(
-        golds,
-        place / "pool.jsonl",
-        settings.samples,
-        generator=models["generator"],
-        verifier=models["verifier"],
-        seed=settings.pool_seed,
-        progress=progress,
-    )
+    headline = swept("headline", [*arms.headline, *arms.adaptive], settings.seeds, golds)
+    draw = partial(draw_pool, seed=settings.pool_seed)
+    solo = {role: models[role] for role in ("generator", "verifier")}
+    pool = draw(golds, place / "pool.jsonl", settings.samples, **solo, progress=_of(progress, "pool"))
     chains = None
-    if "reviser" in specs.roles:
-        chains = draw_pool(
-            golds,
+    if reviser_there:
+        chains = draw(
+            few,
             place / "chains.jsonl",
             settings.chains,
             kind="chains",
             length=settings.chain_length,
             **models,
-            seed=settings.pool_seed,
-            progress=progress,
+            progress=_of(progress, "chains"),
         )
-    records = swept([*search, *adaptive, *revisions, *paid], settings.figure_seeds or settings.seeds)
+    figure_seeds = settings.figure_seeds or settings.seeds
+    records = swept("figures", [*arms.search, *arms.revisions], figure_seeds, few)
+    deep = second_pool = deep_records = None
+    if settings.deep_questions:
+        some = golds[: settings.deep_questions]
+        deep = draw(some, place / "pool.jsonl", settings.deep_samples, **solo, progress=_of(progress, "deep pool"))
+        budgets = tuple(sorted({*settings.budgets, settings.deep_samples}))
+        steps = [Arm(arm.name, arm.strategy, budgets) for arm in arms.search if arm.name in settings.deep]
+        if steps:
+            deep_records = swept("deep searches", steps, figure_seeds[:1], some)
+        if second is not None:
+            judged = {**solo, "verifier": second}
+            second_pool = draw(
+                some, place / "second.jsonl", settings.deep_samples, **judged, progress=_of(progress, "second verifier")
+            )
     provenance = {
         "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
         "data": data,
         "problems": problems_digest(golds),
     }
-    fitted = _fit(headline, menu, settings, provenance, "compute-optimal, probe paid")
-    searching = {name: strategy for name, strategy in menu.items() if not isinstance(strategy, SequentialRevision)}
-    by_search = _fit(headline, searching, settings, provenance, "compute-optimal search, probe paid")
-    adaptive_fitted = _adaptive_by_halves(golds, fitted, settings, place, models, progress)
+    fitted = fit_as_fine(headline, arms.menu, settings, provenance, "compute-optimal, probe paid")
+    searching = {name: one for name, one in arms.menu.items() if not isinstance(one, SequentialRevision)}
+    by_search = fit_as_fine(headline, searching, settings, provenance, "compute-optimal search, probe paid")
+    adaptive_fitted = _adaptive_by_halves(golds, fitted, arms, settings, place, models, _of(progress, "adaptive"))
     big = None
     if large is not None:
         once = sweep(
@@ -199,39 +153,38 @@ def run_study(
             golds,
             generator=large,
             resume=place / "large.jsonl",
-            progress=progress,
+            progress=_of(progress, "large model"),
         )
         big = of_arm(once, "large, greedy")
     return Study(
-        settings,
-        pool,
-        chains,
-        records,
-        headline,
-        menu,
-        tuple(arm.name for arm in search),
-        tuple(arm.name for arm in revisions),
-        tuple(arm.name for arm in adaptive),
-        fitted,
-        by_search,
-        adaptive_fitted,
-        big,
-        None if ladder is None else read_ladder(ladder),
-        len(golds),
-        data,
+        settings=settings,
+        pool=pool,
+        chains=chains,
+        records=records,
+        headline=headline,
+        arms=arms,
+        fitted=fitted,
+        by_search=by_search,
+        adaptive_fitted=adaptive_fitted,
+        given=None if policy is None else _by_policy(headline, policy, arms.menu),
+        deep=deep,
+        deep_records=deep_records,
+        deep_second=second_pool,
+        large=big,
+        ladder=costs,
+        data=data,
     )
 
 
-def _fit(
+def fit_as_fine(
     records: Records, menu: Mapping[str, Strategy], settings: StudySettings, provenance: Mapping[str, Any], title: str
 ) -> CrossValidatedScheduler:
     """The fit with as many difficulty bins, up to the wanted number, as the ties among predictions allow."""
-    own = records.only([PAID + name for name in menu])
-    named = {PAID + name: strategy for name, strategy in menu.items()}
+    own = records.only([*menu, *(PROBED + name for name in menu)])
     for bins in range(settings.bins, 0, -1):
         try:
             return cross_validate_scheduler(
-                own, named, thresholds=bins, probe=settings.probe, provenance=provenance, name=title
+                own, menu, thresholds=bins, probe=settings.probe, provenance=provenance, name=title
             )
         except ValueError:
             if bins == 1:
@@ -239,22 +192,41 @@ def _fit(
     raise AssertionError("unreachable: settings.bins is at least 1")
 
 
+def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy]) -> Outcomes:
+    """What the scheduler with this policy did, read off the arms of its menu."""
+    foreign = {strategy for row in policy.strategies for strategy in row}.difference(menu.values())
+    if foreign:
+        raise ValueError(
+            f"the policy names {', '.join(map(repr, foreign))}, which the study does not run; fit it over the same menu"
+        )
+    cells = {
+        budget: [
+            [scheduled(records, policy, menu, budget, seed, question) for seed in records.seeds]
+            for question in records.questions
+        ]
+        for budget in policy.budgets
+    }
+    return of_records(GIVEN, cells)
+
+
 def _adaptive_by_halves(
     golds: Sequence[Gold],
     fitted: CrossValidatedScheduler,
+    arms: StudyArms,
     settings: StudySettings,
     place: Path,
     models: Mapping[str, Any],
-    progress: bool,
+    progress: bool | Callable[[int, int], None],
 ) -> Outcomes:
     """The adaptive scheduler on every question, with the policy that was fitted on the other half."""
     found: dict[str, Records] = {}
-    arm = "adaptive scheduler"
+    name = "adaptive scheduler"
+    budgets = arms.adaptive[0].budgets or settings.fitted_at
     for half in (0, 1):
         own = [gold for gold in golds if fitted.folds.get(gold.id) == half]
         records = sweep(
-            [Arm(arm, AdaptiveScheduler(fitted.policies[1 - half], settings.probe))],
-            settings.fit_budgets or settings.budgets,
+            [Arm(name, AdaptiveScheduler(fitted.policies[1 - half], settings.probe))],
+            budgets,
             own,
             **models,
             seeds=settings.seeds,
@@ -264,36 +236,18 @@ def _adaptive_by_halves(
         found |= dict.fromkeys(records.questions, records)
     cells = {
         budget: [
-            [records.get(arm, budget, seed, question) for seed in settings.seeds] for question, records in found.items()
+            [records.get(name, budget, seed, question) for seed in settings.seeds]
+            for question, records in found.items()
         ]
-        for budget in settings.fit_budgets or settings.budgets
+        for budget in budgets
     }
-    return of_records(arm, cells)
+    return of_records(name, cells)
 
 
-def _chief(search: Sequence[Arm], revisions: Sequence[Arm]) -> list[Arm]:
-    """What the scheduler is compared with: best-of-N of solutions, and of revisions (1:N, chains of one)."""
-    chief = [arm for arm in search if arm.name in COMPARED]
-    for arm in revisions:
-        strategy = arm.strategy
-        if isinstance(strategy, SequentialRevision) and strategy.select == "hierarchical":
-            parallel = tuple(budget for budget in arm.budgets or () if strategy.ratio * budget == 1)
-            chief += [replace(arm, budgets=parallel)] if parallel else []
-    return chief
+def _of(progress: bool | StageProgress, stage: str) -> bool | Callable[[int, int], None]:
+    return partial(progress, stage) if callable(progress) else progress
 
 
 def _reviser_label(chains: Pool | None) -> dict[str, str]:
     name = None if chains is None else chains.models.get("reviser")
     return {} if name is None else {"reviser": name}
-
-
-def read_ladder(path: str | Path) -> tuple[Rung, Rung]:
-    """What the small and the large model cost, from JSON: {"small": {...}, "large": {...}}, the fields of ``Rung``."""
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Rung(**found["small"]), Rung(**found["large"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f'{path} is no ladder: expected {{"small": {{...}}, "large": {{...}}}}, each with name, parameters, '
-            f"pretraining, finetuning and inference in FLOPs ({type(error).__name__}: {error})"
-        ) from error

@@ -11,6 +11,7 @@ from ttscale.evaluation import figures
 from ttscale.evaluation.chains import along_the_chain
 from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.figure import Figure
+from ttscale.evaluation.fitting import versions
 from ttscale.evaluation.flops import (
     PAPER_RATIOS,
     PAPER_SCALE,
@@ -19,8 +20,8 @@ from ttscale.evaluation.flops import (
     measured_multiplier,
     questions_for_ratio,
 )
-from ttscale.evaluation.policies import versions
 from ttscale.evaluation.report import Report, Table
+from ttscale.evaluation.study import Study
 from ttscale.evaluation.study_tables import (
     BEST,
     MAJORITY,
@@ -32,6 +33,7 @@ from ttscale.evaluation.study_tables import (
     difficulty_table,
     headline_table,
     policy_table,
+    remedies_table,
 )
 
 
@@ -39,30 +41,32 @@ def study_report(found: Findings, command: str = "") -> Report:
     """The report of a study."""
     study, settings = found.study, found.study.settings
     about = [
-        ("data", f"{study.data or 'given problems'}, {len(study.records.questions)} questions"),
+        ("data", f"{study.data or 'given problems'}, {_questions(study)}"),
         *((role, str(name)) for role, name in study.fitted.final.provenance["models"].items()),
         ("budgets", ", ".join(map(str, settings.budgets))),
         ("seeds", ", ".join(map(str, settings.seeds))),
-        ("difficulty bins", f"oracle {_sizes(found.oracle)}; predicted {_sizes(found.predicted)}"),
+        ("difficulty bins", f"oracle {_sizes(found.all_oracle)} questions"),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions().items())),
     ]
-    if study.records.incomplete:
-        about.append(("left out", f"{len(study.records.incomplete)} questions with a search that failed"))
+    if study.headline.incomplete:
+        about.append(("left out", f"{len(study.headline.incomplete)} questions with a search that failed"))
     if command:
         about.append(("made by", command))
     agreements = found.agreements()
+    deep = study.pool if study.deep is None else study.deep
     parts: list[Table | Figure] = [
         headline_table(found),
         figures.compute_optimal(
             "compute_optimal_search",
-            [*found.optimal, found.paid_search, *([found.paid] if found.ratios else [])],
+            [*found.optimal, *found.schedulers],
             [found.arms[arm] for arm in (WEIGHTED, MAJORITY, BEST) if arm in found.arms],
             "figure 4: compute-optimal search nearly beats best-of-N with 4 times less compute",
         ),
         figures.accuracy_against_budget(found.search),
         figures.bars_by_bin(found.search, found.oracle, settings.budgets),
-        figures.pool_curves(study.pool, _powers(study.pool.size)),
-        figures.aggregation(study.pool, _powers(study.pool.size)),
+        figures.pool_curves(deep, _powers(deep.size)),
+        figures.aggregation(deep, _powers(deep.size)),
+        *([over] if (over := remedies_table(found)) else []),
         adaptive_table(found),
         figures.difficulty_figure(agreements),
         difficulty_table(agreements),
@@ -74,12 +78,12 @@ def study_report(found: Findings, command: str = "") -> Report:
         parts.append(figures.chain_figure(steps, reference))
     if found.ratios:
         parts.append(figures.ratio_curves(found.ratios, settings.budgets[1:], found.oracle))
-        parallel = [found.parallel] if found.parallel else []
+        parallel = [found.parallel_shown] if found.parallel_shown else []
         parts.append(
             figures.compute_optimal(
                 "compute_optimal_revisions",
                 found.optimal_revisions,
-                [*parallel, found.arms[WEIGHTED]],
+                [*parallel, found.shown[WEIGHTED]],
                 "figure 8: compute-optimal revisions beat parallel best-of-N with 4 times less compute",
             )
         )
@@ -129,12 +133,24 @@ def flops_parts(found: Findings) -> list[Table | Figure]:
 
 def _flops_figure(found: Findings, multipliers: Sequence[tuple[float, float]], name: str, note: str) -> Figure:
     assert found.study.large is not None
-    shown = figures.flops_matched(compare(found.paid, found.study.large, found.oracle, multipliers), found.oracle, note)
+    shown = figures.flops_matched(
+        compare(found.paid, found.study.large, found.all_oracle, multipliers), found.all_oracle, note
+    )
     return Figure(f"{shown.name}_{name}", shown.title, shown.caption, shown.panels)
 
 
 def _powers(most: int) -> list[int]:
     return [2**k for k in range(most.bit_length()) if 2**k <= most]
+
+
+def _questions(study: Study) -> str:
+    """How many, and how many for the parts that have fewer."""
+    parts = [f"{len(study.headline.questions)} questions"]
+    if len(study.records.questions) < len(study.headline.questions):
+        parts.append(f"{len(study.records.questions)} of them for what only figures show")
+    if study.deep is not None:
+        parts.append(f"{len(study.deep.questions)} with {study.deep.size} samples each")
+    return ", ".join(parts)
 
 
 def _sizes(bins: Bins) -> str:

@@ -6,6 +6,7 @@ Knows what was measured. Must not know how it was drawn or how a page is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ttscale.evaluation.difficulty import (
@@ -15,11 +16,15 @@ from ttscale.evaluation.difficulty import (
     predicted_difficulty,
     probe_agreement,
 )
+from ttscale.evaluation.intervals import mean_interval
+from ttscale.evaluation.menus import PARALLEL
 from ttscale.evaluation.outcomes import Outcomes, of_arm
+from ttscale.evaluation.overoptimisation import remedies
 from ttscale.evaluation.policies import cross_validate
 from ttscale.evaluation.report import Table
 from ttscale.evaluation.study import Study
 
+PARALLEL_TITLE = "parallel revisions, weighted best-of-N"
 WEIGHTED, MAJORITY, BEST = "weighted best-of-N", "majority", "best-of-N"
 SEARCH_MENU = (WEIGHTED, "beam, M = 4")
 """What compute-optimal search chooses from: the camera-ready's menu."""
@@ -30,39 +35,46 @@ class Findings:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        records = study.records
-        pool = [one for one in study.pool.graded(study.settings.aggregate) if one.question in set(records.questions)]
-        self.pool = pool
-        self.oracle = bins_that_fit(oracle_difficulty(pool), study.settings.bins)
-        self.predicted = bins_that_fit(predicted_difficulty(pool), study.settings.bins)
-        self.arms = {
-            arm: of_arm(records if arm in study.revisions or arm not in study.headline.arms else study.headline, arm)
-            for arm in (*study.search, *study.adaptive, *study.revisions)
-            if arm in records.arms
-        }
-        self.search = [self.arms[arm] for arm in study.search]
+        settings, records, headline = study.settings, study.records, study.headline
+        pool = study.pool.graded(settings.aggregate)
+        self.pool = [one for one in pool if one.question in set(headline.questions)]
+        few = [one for one in pool if one.question in set(records.questions)]
+        self.all_oracle = bins_that_fit(oracle_difficulty(self.pool), settings.bins)
+        self.oracle = bins_that_fit(oracle_difficulty(few), settings.bins)
+        self.predicted = bins_that_fit(predicted_difficulty(few), settings.bins)
+        self.arms = {arm: of_arm(headline, arm) for arm in headline.arms}
+        shown = {arm: of_arm(records, arm) for arm in records.arms}
+        self.search = [shown[arm.name] for arm in study.arms.search]
+        self.shown = shown
+        self.adaptive = [self.arms[arm.name] for arm in study.arms.adaptive]
         self.paid = study.fitted.outcomes
         self.paid_search = study.by_search.outcomes
-        menu = [arm for arm in SEARCH_MENU if arm in self.arms]
+        menu = [arm for arm in SEARCH_MENU if arm in shown]
         self.optimal = [
             cross_validate(records, self.oracle, menu, name="compute-optimal, oracle bins").outcomes,
             cross_validate(records, self.predicted, menu, name="compute-optimal, predicted bins").outcomes,
         ]
-        self.ratios = {ratio: one for arm, one in self.arms.items() if (ratio := _ratio(arm)) is not None}
+        self.ratios = {ratio: one for arm, one in shown.items() if (ratio := _ratio(arm)) is not None}
         self.majority_ratios = {
-            ratio: one for arm, one in self.arms.items() if (ratio := _ratio(arm, ", majority")) is not None
+            ratio: one for arm, one in shown.items() if (ratio := _ratio(arm, ", majority")) is not None
         }
         self.optimal_revisions: list[Outcomes] = []
         self.parallel: Outcomes | None = None
+        self.parallel_shown: Outcomes | None = None
         if self.ratios:
-            own = [arm for arm in study.revisions if _ratio(arm) is not None]
-            revised = records.only(own)
+            own = [arm for arm in shown if _ratio(arm) is not None]
             self.optimal_revisions = [
-                cross_validate(revised, self.oracle, own, name="compute-optimal ratio, oracle bins").outcomes,
-                cross_validate(revised, self.predicted, own, name="compute-optimal ratio, predicted bins").outcomes,
+                cross_validate(records, self.oracle, own, name="compute-optimal ratio, oracle bins").outcomes,
+                cross_validate(records, self.predicted, own, name="compute-optimal ratio, predicted bins").outcomes,
             ]
-            chief = [arm for arm in own if arm in study.headline.arms]
-            self.parallel = _all_parallel({_ratio(arm) or 0.0: of_arm(study.headline, arm) for arm in chief})
+            self.parallel = replace(self.arms[PARALLEL], name=PARALLEL_TITLE)
+            self.parallel_shown = _all_parallel(self.ratios)
+
+    @property
+    def schedulers(self) -> list[Outcomes]:
+        """The schedulers that pay for their probe: over everything, over searches only, and with a given policy."""
+        by_search = [self.paid_search] if self.ratios else []
+        return [self.paid, *by_search, *([self.study.given] if self.study.given else [])]
 
     def agreements(self) -> list[Agreement]:
         """Predicted against oracle difficulty for n = 1, 2, 4, ... and the full pool."""
@@ -74,10 +86,12 @@ class Findings:
 def headline_table(found: Findings) -> Table:
     """Compute-optimal at N against best-of-N at 4 N: the paper's 4 times less."""
     rows = []
-    ours_paid = [found.paid, found.paid_search] if found.ratios else [found.paid]
-    pairs = [(one, found.arms[WEIGHTED]) for one in [*ours_paid, found.study.adaptive_fitted, *found.optimal]]
-    if found.parallel:
-        pairs += [(one, found.parallel) for one in [found.paid, *found.optimal_revisions]]
+    measured = [*found.schedulers, found.study.adaptive_fitted]
+    pairs = [(one, found.arms[WEIGHTED]) for one in measured]
+    pairs += [(one, found.shown[WEIGHTED]) for one in found.optimal]
+    if found.parallel and found.parallel_shown:
+        pairs += [(one, found.parallel) for one in measured]
+        pairs += [(one, found.parallel_shown) for one in found.optimal_revisions]
     for ours, theirs in pairs:
         for budget in ours.budgets:
             if 4 * budget in theirs.budgets and set(ours.questions) == set(theirs.questions):
@@ -103,10 +117,7 @@ def headline_table(found: Findings) -> Table:
 def adaptive_table(found: Findings) -> Table:
     """Strategies that decide while they spend, at what they really spent."""
     rows = []
-    methods = [found.arms[arm] for arm in found.study.adaptive if arm in found.arms]
-    methods += [found.study.adaptive_fitted, found.paid]
-    methods += [found.paid_search] if found.ratios else []
-    methods += [found.arms[WEIGHTED]]
+    methods = [*found.adaptive, found.study.adaptive_fitted, *found.schedulers, found.arms[WEIGHTED]]
     for one in methods:
         for budget in one.budgets:
             cost = one.cost[budget]
@@ -165,6 +176,27 @@ def cost_table(found: Findings) -> Table:
     return Table("Cost per question", header, tuple(rows))
 
 
+def remedies_table(found: Findings) -> Table | None:
+    """What keeps the verifier from being over-optimised, on the deep pool; None without one."""
+    deep = found.study.deep
+    if deep is None:
+        return None
+    budgets = [4**k for k in range(deep.size.bit_length()) if 4**k <= deep.size]
+    ways, spent = remedies(deep, budgets, found.study.deep_second)
+    rows = [(name, *(str(mean_interval(values[:, i])) for i in range(len(budgets)))) for name, values in ways.items()]
+    rows.append(("solutions drawn where the vote stops", *(f"{one:.1f}" for one in spent.mean(axis=0))))
+    if found.study.deep_records is not None:
+        for arm in found.study.deep_records.arms:
+            one = of_arm(found.study.deep_records, arm)
+            rows.append((arm, *(str(one.accuracy(n)) if n in one.budgets else "" for n in budgets)))
+    header = ("way to choose", *(f"N = {n}" for n in budgets))
+    note = (
+        f"{len(deep.questions)} questions with {deep.size} samples each; expected accuracy over subsets. Step searches "
+        "run once at each N."
+    )
+    return Table("Over-optimisation and what reduces it", header, tuple(rows), note)
+
+
 def policy_table(study: Study) -> Table:
     """The policy fitted on all questions, as users get it."""
     policy = study.fitted.final
@@ -184,7 +216,7 @@ def _all_parallel(ratios: dict[float, Outcomes]) -> Outcomes:
     own = {budget: one for budget, one in cells.items() if budget in one.budgets}
     first = next(iter(own.values()))
     return Outcomes(
-        "parallel revisions, weighted best-of-N",
+        PARALLEL_TITLE,
         first.questions,
         {budget: one.correct[budget] for budget, one in own.items()},
         {budget: one.cost[budget] for budget, one in own.items()},

@@ -24,7 +24,7 @@ from ttscale.engine._core import Ended
 from ttscale.evaluation._crew import Crew, LocalCrew
 from ttscale.evaluation._models import ModelSpec, ModelSpecs, check_labels
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems
-from ttscale.evaluation._runner import Failures, Piece, in_blocks, run_pieces
+from ttscale.evaluation._runner import Failures, Piece, Progress, in_blocks, run_pieces
 from ttscale.evaluation._store import Store, check_format, read_store
 from ttscale.evaluation.batch import BatchAllocation
 from ttscale.evaluation.grading import grade
@@ -59,7 +59,7 @@ def sweep(
     share_draws: bool = True,
     executor: Executor = "local",
     workers: int = 2,
-    progress: bool = True,
+    progress: Progress = True,
 ) -> Records:
     """Run every strategy at every budget and seed on every problem.
 
@@ -67,7 +67,8 @@ def sweep(
     of the records; what it holds is not run again. ``share_draws``: draws that several strategies of one question and
     seed have in common are made once (records still say what each costs alone; switch it off to measure seconds).
     ``executor="ray"`` spreads the questions over ``workers`` Ray workers (extra ``ray``), each of which loads the
-    models once; pass models as ids, paths or functions that load them.
+    models once; pass models as ids, paths or functions that load them. ``progress``: a bar where standard error is a
+    terminal, or a function that is called with how many searches are done, of how many.
 
     A question that fails costs the others nothing: it is left out of the tables, named in ``Records.failed`` and in a
     warning, and tried again by the next run. Raises ``ValueError`` for bad arguments and for a file of another sweep.

@@ -1,7 +1,7 @@
 """The compute-optimal scheduler: probe, estimate difficulty, go on with the strategy that pays (paper section 3).
 
 The paper does not charge for estimating difficulty; here the probe comes out of the same N and its solutions compete in
-the final vote.
+the final vote. Where the policy names one strategy for every difficulty there is nothing to find out, and no probe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ttscale.strategies.policy import Policy, default_policy
 class ComputeOptimalScheduler:
     """Spend N where it pays: by a policy over predicted difficulty.
 
-    ``probe`` solutions are drawn and judged first (None: the policy's own number, else a quarter of N and at most 8);
+    ``probe`` solutions are drawn and judged first (None: the policy's own number, else a quarter of N and at most 8,
+    and none where its strategy for this budget does not depend on difficulty: that one then spends all of N);
     difficulty is 1 minus their mean final verifier score, where one that was cut off counts as 0. The ``policy`` (None:
     the paper's findings, see ``default_policy``) names the strategy that spends the rest. The winner is a weighted
     vote over everything.
@@ -57,6 +58,10 @@ class ComputeOptimalScheduler:
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         policy = self.policy or default_policy(frozenset({"generator", "verifier"}), self.aggregate)
+        fixed = policy.whatever_the_difficulty(budget) if self.probe is None else None
+        if fixed is not None:
+            outcome = yield from fixed.search(root, budget)
+            return replace(outcome, note=f"any difficulty -> {fixed!r}")
         wanted = self.probe or policy.probe or max(1, min(8, budget // 4))
         probe_root = Candidate(root.question, root.key.child("probe"))
         probe = yield from draw_whole(probe_root, min(wanted, budget))

@@ -70,6 +70,12 @@ class Policy:
         column = max(0, bisect_right(self.budgets, budget) - 1)
         return self.strategies[self.bin(difficulty)][column]
 
+    def whatever_the_difficulty(self, budget: int) -> Strategy | None:
+        """The strategy that every question gets under this budget; None where it depends on the difficulty."""
+        first = self.lookup(0.0, budget)
+        column = max(0, bisect_right(self.budgets, budget) - 1)
+        return first if all(row[column] == first for row in self.strategies) else None
+
     @property
     def needs(self) -> frozenset[Role]:
         """All roles that any of its strategies asks for."""

@@ -1,0 +1,187 @@
+"""The scheduler's policy: what is fitted, that the scheduler does what was measured, and when it does not probe."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import ttscale
+from evaluation.worlds import Examiner, Pupil, Student, problems
+from ttscale._cost import Cost
+from ttscale.evaluation import Record, Records, cross_validate_scheduler, fit_policy, probed, scheduled, sweep
+from ttscale.evaluation.fitting import PROBED
+from ttscale.strategies import Beam, BestOfN, ComputeOptimalScheduler, MajorityVote, SequentialRevision, WeightedBestOfN
+
+MENU = {"weighted": WeightedBestOfN(), "beam": Beam(2), "revise": SequentialRevision(1.0)}
+
+
+def measured(count: int = 24, cut: float = 0.05) -> Records:
+    return sweep(
+        probed(MENU, 3),
+        [2, 4, 9],
+        problems(count),
+        generator=Student(cut),
+        verifier=Examiner(),
+        reviser=Pupil(),
+        seeds=(0, 1),
+        progress=False,
+    )
+
+
+def test_the_records_of_the_menu_are_those_of_the_scheduler() -> None:
+    """What is read off the arms is what the scheduler with the fitted policy does, question by question, probe paid."""
+    records = measured()
+    found = cross_validate_scheduler(records, MENU, thresholds=3, probe=3)
+    for half in (0, 1):
+        own = [problem for problem in problems(24) if found.folds[problem.id] == half]
+        real = sweep(
+            {"scheduler": ComputeOptimalScheduler(found.policies[1 - half])},
+            [2, 4, 9],
+            own,
+            generator=Student(0.05),
+            verifier=Examiner(),
+            reviser=Pupil(),
+            seeds=(0, 1),
+            progress=False,
+        )
+        for budget, seed, problem in product([2, 4, 9], (0, 1), own):
+            read = scheduled(records, found.policies[1 - half], MENU, budget, seed, problem.id)
+            ran = real.get("scheduler", budget, seed, problem.id)
+            assert (read.answer, read.score, read.cost, read.difficulty) == (
+                ran.answer,
+                ran.score,
+                ran.cost,
+                ran.difficulty,
+            )
+            row, column = list(found.outcomes.questions).index(problem.id), (0, 1).index(seed)
+            assert found.outcomes.correct[budget][row, column] == ran.correct
+
+
+def test_the_scheduler_is_fitted_on_the_other_half_alone() -> None:
+    records = measured()
+    found = cross_validate_scheduler(records, MENU, thresholds=3, probe=3)
+    for half in (0, 1):
+        own = [question for question in records.questions if found.folds[question] == half]
+        assert found.policies[half] == fit_policy(records, MENU, thresholds=3, probe=3, questions=own)
+    assert found.final == fit_policy(records, MENU, thresholds=3, probe=3)
+    assert found.final.probe == 3
+    assert found.final.budgets == (2, 4, 9)
+
+
+def test_a_policy_goes_to_disk_with_its_provenance_and_is_loaded_by_the_scheduler(tmp_path: Path) -> None:
+    provenance = {"models": {"generator": "student"}, "data": "toy"}
+    policy = fit_policy(measured(), MENU, thresholds=3, probe=3, provenance=provenance)
+    policy.save(tmp_path / "policy.json")
+    loaded = ComputeOptimalScheduler.load(tmp_path / "policy.json").policy
+    assert loaded == policy
+    assert loaded is not None
+    assert dict(loaded.provenance) == {
+        "source": "ttscale.evaluation.fit_policy",
+        "questions": 24,
+        "seeds": [0, 1],
+        "menu": {name: repr(strategy) for name, strategy in MENU.items()},
+        "versions": dict(loaded.provenance)["versions"],
+        "models": {"generator": "student"},
+        "data": "toy",
+    }
+    assert set(dict(loaded.provenance)["versions"]) >= {"python", "ttscale", "numpy"}
+    result = ttscale.solve(
+        "0.5 of 3",
+        6,
+        strategy=ComputeOptimalScheduler(loaded),
+        generator=Student(),
+        reviser=Pupil(),
+        verifier=type("Student's", (Examiner,), {})(),
+    )
+    assert result.cost.generations == 6
+
+
+def clear_case(plain: dict[str, float], count: int = 12) -> Records:
+    """Easy questions (difficulty below 1/2): arm a is right; hard ones: arm b. Without a probe an arm is right on the
+    first questions, as many as ``plain`` says."""
+    return Records(
+        Record(
+            first + arm,
+            arm,
+            4,
+            0,
+            f"q{i}",
+            "d",
+            "m",
+            "1",
+            0.5,
+            (arm == "a") == (i < count / 2) if first else i < plain[arm] * count,
+            Cost(),
+            difficulty=(0.2 if i < count / 2 else 0.7) + 0.005 * i if first else None,
+        )
+        for first in ("", PROBED)
+        for arm in ("a", "b")
+        for i in range(count)
+    )
+
+
+CLEAR = {"a": MajorityVote(), "b": BestOfN()}
+
+
+def test_a_scheduler_fitted_to_a_clear_case_chooses_what_pays() -> None:
+    records = clear_case({"a": 0.5, "b": 0.5})
+    policy = fit_policy(records, CLEAR, thresholds=2, probe=4)
+    assert policy.thresholds == pytest.approx((0.4775,))
+    assert policy.strategies == ((MajorityVote(),), (BestOfN(),))
+    assert fit_policy(records, CLEAR, thresholds=(0.4,), probe=4).strategies == policy.strategies
+    records = clear_case({"a": 0.5, "b": 0.5}, 60)
+    assert cross_validate_scheduler(records, CLEAR, thresholds=(0.6,), probe=4).outcomes.accuracy(4).value == 1.0
+
+
+def test_where_a_look_does_not_pay_nobody_looks() -> None:
+    """With a probe everything is right, but without one too: so arm b without a probe, which is as good for less."""
+    records = clear_case({"a": 0.5, "b": 1.0})
+    policy = fit_policy(records, CLEAR, thresholds=2, probe=4)
+    assert policy.strategies == ((BestOfN(),), (BestOfN(),))
+    assert policy.whatever_the_difficulty(4) == BestOfN()
+    assert scheduled(records, policy, CLEAR, 4, 0, "q3") == records.get("b", 4, 0, "q3")
+
+
+def test_one_strategy_for_all_is_searched_with_all_of_the_budget() -> None:
+    policy = ttscale.strategies.Policy((0.5,), (1, 4), ((Beam(2), MajorityVote()), (Beam(2), BestOfN())), probe=2)
+    roles = {"generator": Student(), "verifier": Examiner()}
+    alone = ttscale.solve("0.5 of 3", 3, strategy=Beam(2), **roles)
+    found = ttscale.solve("0.5 of 3", 3, strategy=ComputeOptimalScheduler(policy), **roles)
+    assert (found.candidates, found.scores, found.cost) == (alone.candidates, alone.scores, alone.cost)
+    assert "any difficulty -> Beam" in found.strategy
+    looked = ttscale.solve("0.5 of 3", 4, strategy=ComputeOptimalScheduler(policy), **roles)
+    assert sum(candidate.key.path[2] == "probe" for candidate in looked.candidates) == 2
+    asked_to = ttscale.solve("0.5 of 3", 3, strategy=ComputeOptimalScheduler(policy, probe=1), **roles)
+    assert sum(candidate.key.path[2] == "probe" for candidate in asked_to.candidates) == 1
+
+
+def test_an_arm_may_lack_budgets_that_it_is_not_to_be_chosen_for() -> None:
+    """At N = 16 only one arm was run, without a probe: it is what the policy names there."""
+    kwargs = {"generator": Student(), "verifier": Examiner(), "progress": False}
+    menu = {"weighted": WeightedBestOfN(), "beam": Beam(2)}
+    small = sweep(probed(menu, 2), [4], problems(12), **kwargs)  # type: ignore[arg-type]
+    records = small.joined(sweep({"weighted": WeightedBestOfN()}, [16], problems(12), **kwargs))  # type: ignore[arg-type]
+    policy = fit_policy(records, menu, thresholds=2, probe=2)
+    assert policy.budgets == (4, 16)
+    assert policy.whatever_the_difficulty(16) == WeightedBestOfN()
+    first = {PROBED + "beam": probed(menu, 2)[PROBED + "beam"]}
+    both = records.joined(sweep(first, [8], problems(12), **kwargs))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"no arm without a probe has records at N = 8; sweep all of probed"):
+        fit_policy(both, menu, thresholds=2, probe=2)
+
+
+def test_what_cannot_be_fitted_is_refused() -> None:
+    records = measured(8)
+    with pytest.raises(ValueError, match="difficulty bin 3 of 3 is empty"):
+        fit_policy(records, MENU, thresholds=(0.5, 0.9999), probe=3)
+    with pytest.raises(ValueError, match="no questions to fit"):
+        fit_policy(records, MENU, thresholds=2, probe=3, questions=[])
+    with pytest.raises(ValueError, match="no records of 'probe, then weighted'"):
+        fit_policy(records.only(list(MENU)), MENU, thresholds=2, probe=3)
+    menu = {"majority": MajorityVote()}
+    named = {"majority": MajorityVote(), PROBED + "majority": MajorityVote()}
+    unprobed = sweep(named, [2], problems(4), generator=Student(), progress=False)
+    with pytest.raises(ValueError, match="hold no probe"):
+        fit_policy(unprobed, menu, thresholds=1, probe=3)
