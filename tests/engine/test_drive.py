@@ -459,11 +459,12 @@ def test_solve_raises_on_ctrl_c() -> None:
 
 def test_a_cancelled_run_lets_go_of_its_tasks_and_threads(tmp_path: Any) -> None:
     class Waits:
-        cancelled = 0
+        begun = cancelled = 0
 
         async def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+            self.begun += 1
             try:
-                await asyncio.sleep(3600)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
@@ -475,9 +476,8 @@ def test_a_cancelled_run_lets_go_of_its_tasks_and_threads(tmp_path: Any) -> None
     async def main() -> None:
         work = ttscale.asolve_all(QUESTIONS[:3], 1, generator=generator, observe=events.append, progress=False)
         task = asyncio.ensure_future(work)
-        while len(events) < 3:
+        while generator.begun < 3:
             await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -87,7 +87,7 @@ def test_scores_beyond_it_are_an_error_and_never_clipped(strategy: Any, mark: fl
 @every_strategy
 def test_a_verdict_of_one_score_serves_solutions_of_any_length(strategy: Any) -> None:
     one, each = (
-        solve(strategy, "a\nb\nAnswer: 1", mark) for mark in (Verdict((0.5,)), lambda r: [0.5] * len(r.candidate.steps))
+        solve(strategy, "a\nAnswer: 1", mark) for mark in (Verdict((0.5,)), lambda r: [0.5] * len(r.candidate.steps))
     )
     assert one.answer == each.answer == "1"
     if getattr(strategy, "aggregate", "last") != "prod":
