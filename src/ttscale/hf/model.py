@@ -159,15 +159,16 @@ def _load(
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        module = loader.from_pretrained(
+        module, found = loader.from_pretrained(
             name,
             dtype=default if dtype is None else _dtype(dtype),
             trust_remote_code=trust_remote_code,
             use_safetensors=None if allow_pickle else True,
+            output_loading_info=True,
         )
         if tokenizer is None:
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ValueError(
             f"could not load {name!r}: {error}. Give a local folder or a hub id with safetensors weights "
             "(allow_pickle=True loads older formats, trust_remote_code=True runs the checkpoint's own code)."
@@ -175,6 +176,12 @@ def _load(
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers makes up random ones and goes on
+        raise ValueError(
+            f"{name!r} has no weights for {missing[0]}{' and others' * (len(missing) > 1)}, which a "
+            f"{type(module).__name__} needs: the checkpoint is incomplete, or of another kind"
+        )
     return module.to(device), tokenizer
 
 

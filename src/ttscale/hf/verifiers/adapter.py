@@ -135,6 +135,8 @@ class LinearHead(nn.Module):
 
 HEADS = ("score", "classifier")
 """What transformers' classes call the head of a classifier."""
+PROBE_TOKENS = 8
+"""Tokens of the forward that shows whether a model can be read step by step."""
 
 
 def native_head(model: HFModel, labels: int) -> LinearHead:
@@ -150,7 +152,37 @@ def native_head(model: HFModel, labels: int) -> LinearHead:
         raise ValueError(
             f"the head of {model.name!r} has {head.outputs} labels; a verifier of this family has {labels}"
         )
+    if isinstance(found, nn.Linear) and not _reads_forward(model, head, found):
+        raise ValueError(
+            f"{model.name!r} ({type(model.module).__name__}) is no decoder with a head on its hidden states: its "
+            "scores cannot be read step by step. Wrap it in a ttscale.verifiers.FunctionVerifier instead"
+        )
     return head
+
+
+@torch.inference_mode()
+def _reads_forward(model: HFModel, head: LinearHead, linear: nn.Linear) -> bool:
+    """Whether a few tokens have the same hidden state with and without one after them, and the model's own logits.
+
+    Encoders fail the first; what pools, or changes the hidden states before its head, fails the second.
+    """
+    padding = getattr(model.config, "pad_token_id", None)
+    tokens = [token for token in range(PROBE_TOKENS + 1) if token != padding][:PROBE_TOKENS]
+    ids = torch.tensor([tokens], device=model.device)
+    mask = torch.ones_like(ids)
+    try:
+        whole = model.module.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0].float()
+        begun = model.module.base_model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False)[0].float()
+        own = model.module(input_ids=ids, attention_mask=mask).logits.float()
+    except (TypeError, ValueError):  # encoder-decoders want more than this
+        return False
+    last = whole[0, -1]
+    # In half precision a sum is off by the rounding of its terms, however small it is itself.
+    terms = last.abs() @ linear.weight.float().abs().T
+    close = 1e-3 if model.dtype == torch.float32 else 0.06
+    same_hidden = bool((begun - whole[:, :-1]).abs().max() <= close * whole.abs().max())
+    off = (head.logits(last) - own.reshape(-1, head.outputs)[-1]).abs()
+    return same_hidden and bool((off <= terms * torch.finfo(model.dtype).eps + 1e-4).all())
 
 
 class Headed(nn.Module):

@@ -92,6 +92,23 @@ def family_of(checkpoint: str) -> Family:
     )
 
 
+def family_of_loaded(model: HFModel) -> Family:
+    """The family of a model in memory: its checkpoint's, where that was saved from the same class.
+
+    A classifier that was made here, and not loaded from a classifier's checkpoint, is one of ours.
+    """
+    kind = type(model.module).__name__
+    if isinstance(model.module, Headed) or not any(hasattr(model.module, head) for head in HEADS):
+        return family_of(model.name)
+    if model.name == kind:  # it has no name but that of its class
+        return "ttscale"
+    try:
+        config = _read_json(model.name, "config.json") or {}
+    except ValueError:  # it came from a place that is not there any more
+        return "ttscale"
+    return family_of(model.name) if kind in (config.get("architectures") or ()) else "ttscale"
+
+
 def load(
     checkpoint: str,
     family: Family,

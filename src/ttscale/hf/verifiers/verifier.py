@@ -11,8 +11,8 @@ from torch import dtype as DType
 from ttscale._requests import Score, Verdict
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import HEADS, Adapter
-from ttscale.hf.verifiers.families import Family, adapter_for, family_of, load
+from ttscale.hf.verifiers.adapter import Adapter
+from ttscale.hf.verifiers.families import Family, adapter_for, family_of, family_of_loaded, load
 from ttscale.hf.verifiers.scorer import Scorer
 
 
@@ -41,8 +41,7 @@ class HFVerifier:
         if isinstance(model, HFModel):
             if device is not None or dtype is not None or allow_pickle:
                 raise ValueError("device, dtype and allow_pickle belong to the HFModel when one is given")
-            headed = any(hasattr(model.module, head) for head in HEADS)
-            self.family: Family = family or ("ttscale" if headed else family_of(model.name))
+            self.family: Family = family or family_of_loaded(model)
             self.model = model
             self.adapter = adapter_for(model, self.family, separator)
         else:
