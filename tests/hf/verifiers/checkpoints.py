@@ -139,6 +139,11 @@ def trl(folder: Path, **roles: str) -> None:
     save(folder, qwen_tokenizer(**roles), "qwen2", "AutoModelForTokenClassification", num_labels=2)
 
 
+def own(folder: Path) -> None:
+    trl(folder)
+    (folder / "ttscale_verifier.json").write_text('{"kind": "prm"}')
+
+
 def sequence(folder: Path, **settings: Any) -> None:
     settings = {"pad_token_id": 260, **settings}
     save(folder, qwen_tokenizer(), "qwen2", "AutoModelForSequenceClassification", num_labels=1, **settings)

@@ -1,6 +1,6 @@
 """Process and outcome reward models trained by ttscale: token classification, read at the end of each step.
 
-The input is ``layout.encode_steps``, as in training; the probability is softmax(logits)[1] at the position read for
+The input is ``layout.encode_steps``, as in training, without control tokens in the text; the probability is softmax(logits)[1] at the position read for
 each step (an ORM: of the last one). ``ttscale_verifier.json`` beside the weights says the rest.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ttscale._select import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Encoded, native_head
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, native_head
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 
 
@@ -25,11 +25,14 @@ class Own:
     def __init__(self, model: HFModel, form: VerifierFormat) -> None:
         self._tokenizer: Any = model.tokenizer
         self._form = form
+        self._clean = Cleaner(self._tokenizer).question
         self.head = native_head(model, labels=2)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """One position per step; for an ORM the last one only."""
-        ids, reads = encode_steps(self._tokenizer, self._form, question, steps, attempts)
+        clean = [self._clean(step) for step in steps]
+        earlier = [self._clean(attempt) for attempt in attempts]
+        ids, reads = encode_steps(self._tokenizer, self._form, self._clean(question), clean, earlier)
         return Encoded(ids, reads[-1:] if self._form.kind == "orm" else reads)
 
     def read(self, hidden: Tensor, /) -> Tensor:
