@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from ttscale._types import Candidate, Key, Question, Step
+import ttscale
+from ttscale import Candidate, Completion, Key, Question, RoleError, Step
 from ttscale.cli import main
+from ttscale.testing import FakeGenerator
 
 
 def test_solve_prints_the_answer_the_votes_and_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +53,52 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert shown.err.startswith("ttscale: ")
     assert shown.err.count("\n") == 1
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("budget", ["3.0", "1e3", "True", "", "many"])
+def test_a_budget_that_is_no_integer_is_refused_by_the_parser(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["solve", "Compute 1 + 2", "--budget", budget])
+    assert stopped.value.code == 2
+    assert f"--budget: invalid int value: {budget!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("budget", ["-1", str(2**40)])
+def test_a_budget_out_of_range_is_refused(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Compute 1 + 2", "--budget", budget]) == 2
+    assert f"budget must be an integer from 1 to 65536 (whole solutions); got {budget}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "ttscale: interrupted\n"),
+        (RoleError("the generator broke\nin the middle"), 1, "ttscale: the generator broke in the middle\n"),
+        (ValueError("no such model"), 2, "ttscale: no such model\n"),
+        (OSError(28, "No space left on device"), 2, "ttscale: [Errno 28] No space left on device\n"),
+        (RuntimeError(), 1, "ttscale: RuntimeError\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_whatever_goes_wrong_is_one_line_and_an_exit_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ttscale.cli.solve", fails)
+    assert main(["solve", "Compute 1 + 2"]) == code
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", said)
+
+
+def test_a_question_without_any_answer_is_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = ttscale.solve("?", 2, generator=FakeGenerator(Completion((Step("1"),), "length")))
+    monkeypatch.setattr("ttscale.cli.solve", lambda *_, **__: cut)
+    assert main(["solve", "?"]) == 1
+    assert capsys.readouterr().out.startswith("No finished solution.\n")
 
 
 def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> None:
