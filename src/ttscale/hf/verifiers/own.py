@@ -1,7 +1,8 @@
 """Process and outcome reward models trained by ttscale: token classification, read at the end of each step.
 
-The input is ``layout.encode_steps``, as in training, without control tokens in the text; the probability is softmax(logits)[1] at the position read for
-each step (an ORM: of the last one). ``ttscale_verifier.json`` beside the weights says the rest.
+The input is ``layout.encode_steps``, as in training, with control tokens taken out of the text first; the probability is
+softmax(logits)[1] at the position read for each step (an ORM: of the last one). ``ttscale_verifier.json`` beside the
+weights says the rest.
 """
 
 from __future__ import annotations
