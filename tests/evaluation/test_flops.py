@@ -127,7 +127,7 @@ def test_comparison_by_bin() -> None:
 
 def test_a_multiplier_is_read_as_the_paper_reads_it() -> None:
     """63.4 and 62.8 pay for 64 samples there; 15 do not pay for 16."""
-    small = outcomes("small", dict.fromkeys((4, 16, 64), [1, 0, 1, 0]))
+    small = outcomes("small", {n: [1, 0, 1, 0] for n in (4, 16, 64)})
     large = outcomes("large", {1: [1, 0, 1, 0]})
     bins = Bins(dict.fromkeys(small.questions, 0), 1, ())
     found = [match.budget for match in compare(small, large, bins, [(1, 63.4), (1, 62.8), (1, 15.8), (1, 15.0)])]

@@ -14,6 +14,8 @@ from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
 from ttscale._cost import Cost
 from ttscale._requests import Completion, Sample, Score, Verdict
 from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
+from ttscale.evaluation._problems import Gold
+from ttscale.evaluation._runner import Piece, together
 from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
@@ -150,6 +152,16 @@ def test_processes_do_not_draw_the_same_twice(tmp_path: Path) -> None:
     """Searches of one question share draws, so a question belongs to one process: 12 x 8 draws, whoever makes them."""
     in_other_processes(run_counted, *[(tmp_path / "sweep.jsonl", tmp_path / "tally")] * 3)
     assert len((tmp_path / "tally").read_text()) == 12 * 8
+
+
+def test_few_questions_are_not_all_taken_by_the_first_process() -> None:
+    def at_once(count: int) -> int:
+        own = [Gold(f"q{i}", "?", "1") for i in range(count)]
+        return together(
+            [Piece(f"{gold.id}|{n}", gold, (0, gold.id), MajorityVote(), n) for gold in own for n in (1, 4)]
+        )
+
+    assert [at_once(count) for count in (1, 5, 20, 100, 1500)] == [1, 5, 8, 25, 48]
 
 
 def test_progress_may_be_a_function(tmp_path: Path) -> None:

@@ -47,15 +47,16 @@ OnEnd = Callable[[int, Ended], None]
 
 
 def run(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job | None],
     roles: Mapping[Role, Any],
     on_end: OnEnd,
     record: Record | None = None,
     recall: Recall | None = None,
     window: int = WINDOW,
 ) -> None:
-    """Run every job and call ``on_end(index, ended)`` as each ends.
+    """Run every job and call ``on_end(index, ended)`` as each ends; indices count the jobs in the order they come.
 
+    A ``None`` among the jobs is none: it says that the next one may not start before one in progress has ended.
     Ctrl-C ends what is in progress with the best so far, reports it, and is raised again.
     """
     if any(is_async(role, obj) for role, obj in roles.items()):
@@ -75,7 +76,7 @@ def run(
 
 
 async def arun(
-    jobs: Iterable[Job],
+    jobs: Iterable[Job | None],
     roles: Mapping[Role, Any],
     on_end: OnEnd,
     record: Record | None = None,
@@ -161,9 +162,11 @@ class _Crew:
 class _Floor:
     """Starts jobs while there is room, ends those out of time, reports every end."""
 
-    def __init__(self, engine: Engine, jobs: Iterable[Job], on_end: OnEnd, recall: Recall | None, window: int) -> None:
+    def __init__(
+        self, engine: Engine, jobs: Iterable[Job | None], on_end: OnEnd, recall: Recall | None, window: int
+    ) -> None:
         self._engine = engine
-        self._jobs = enumerate(jobs)
+        self._jobs, self._count = iter(jobs), 0
         self._on_end = on_end
         self._recall = recall
         self._window = window
@@ -176,9 +179,10 @@ class _Floor:
             self._engine.stop(heapq.heappop(self._deadlines)[1], "seconds")
         self._report()
         while self._engine.active < self._window:
-            index, job = next(self._jobs, (-1, None))
+            job = next(self._jobs, None)
             if job is None:
                 break
+            index, self._count = self._count, self._count + 1
             if job.error is not None or job.search is None:
                 self._on_end(index, Ended(error=job.error))
                 continue

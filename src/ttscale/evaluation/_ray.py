@@ -16,7 +16,7 @@ from ttscale._errors import TtscaleError
 from ttscale._roles import Role
 from ttscale.evaluation._crew import LocalCrew
 from ttscale.evaluation._models import ModelSpecs
-from ttscale.evaluation._runner import Claims, Failures, Piece, Turn, Work, in_blocks, run_pieces
+from ttscale.evaluation._runner import Failures, Piece, Turn, Work, run_pieces
 from ttscale.evaluation._store import Store
 
 QUESTIONS = 8
@@ -53,7 +53,7 @@ class Worker:
         """The records of the pieces, and the errors of those that failed."""
         with Store(None, {}, lambda _: None, Stored) as store:
             work = self._crew.work(store, lambda piece, ended: {"key": piece.key, "data": turn(piece, ended)}, share)
-            failures = run_pieces(in_blocks(pieces), store, work, progress=False, unit="search")
+            failures = run_pieces(pieces, store, work, progress=False, unit="search")
             errors = {key: f"{type(error).__name__}: {error}" for key, error in failures.errors.items()}
             return [stored.data for stored in store.records.values()], errors
 
@@ -106,13 +106,8 @@ class RayCrew:
     def _run(
         self, pieces: Sequence[Piece], failures: Failures, bar: Any, store: Store[Any], turn: Turn, share: bool
     ) -> None:
-        claims = Claims(store, pieces)
-        mine = []
-        for piece in pieces:
-            if claims.take(piece):
-                mine.append(piece)
-            else:
-                claims.done(piece)
+        claimed = {owner for owner in dict.fromkeys(piece.owner for piece in pieces) if store.claim(owner)}
+        mine = [piece for piece in pieces if piece.owner in claimed and piece.key not in store.records]
         waiting = deque((batch, 1) for batch in _batches(mine))
         idle = list(self._workers)
         out: dict[Any, tuple[Any, list[Piece], int]] = {}
@@ -139,9 +134,9 @@ class RayCrew:
             for data in records:
                 store.append(data)
             failures.errors.update((key, TtscaleError(message)) for key, message in errors.items())
-            for piece in batch:
-                claims.done(piece)
             bar.update(len(batch))
+        for owner in claimed:
+            store.release(owner)
 
 
 def _batches(pieces: Sequence[Piece]) -> list[list[Piece]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +26,10 @@ from ttscale.evaluation._models import Models
 from ttscale.evaluation._problems import Gold
 from ttscale.evaluation._store import Store
 
-TOGETHER = 48
+MOST_TOGETHER, LEAST_TOGETHER = 48, 8
 """Questions worked on at once: enough to fill a batch, few enough that their shared replies fit in memory."""
+PARTS = 4
+"""No more than one part in so many of all questions, so that other processes find some to work on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,37 +113,44 @@ def run_claimed(
     bar: Any,
     share: bool,
 ) -> None:
-    """Run the pieces of those questions that nobody else is at."""
-    running: dict[int, Piece] = {}
-    shared = _Shared(pieces) if share else None
-    claims = Claims(store, pieces)
+    """Run the pieces of those questions that nobody else is at.
 
-    def jobs() -> Iterator[Job]:
-        for index, piece in enumerate(pieces):
-            running[index] = piece
-            if piece.key in failures.errors or not claims.take(piece):
-                if piece.key in store.records:
-                    bar.update()
-                running.pop(index)
-                claims.done(piece)
-                if shared:
-                    shared.forget(piece)
-                yield SKIP
-                continue
-            yield _job(piece, models)
+    With ``share``, one piece of a question at a time and the largest budget first, so that the next finds its draws.
+    """
+    shared = _Shared(pieces) if share else None
+    desk = _Desk(pieces, store, together(pieces), one_at_a_time=share)
+    running: list[Piece] = []
+
+    def done(piece: Piece) -> None:
+        if shared:
+            shared.forget(piece)
+        bar.update()
+
+    def jobs() -> Iterator[Job | None]:
+        while not desk.empty:
+            piece = desk.next()
+            if piece is None:
+                yield None
+            elif piece.key in failures.errors or piece.key in store.records:
+                desk.ended(piece)
+                done(piece)
+            else:
+                running.append(piece)
+                yield _job(piece, models)
+        for piece in desk.refused:
+            if piece.key in store.records:
+                bar.update()
 
     def on_end(index: int, ended: Ended) -> None:
-        piece = running.pop(index, None)
-        if piece is None or ended.stopped_by == "interrupt":
+        piece = running[index]
+        if ended.stopped_by == "interrupt":
             return
         if ended.error is not None:
             failures.errors[piece.key] = ended.error
         else:
             store.append(turn(piece, ended))
-        claims.done(piece)
-        if shared:
-            shared.forget(piece)
-        bar.update()
+        desk.ended(piece)
+        done(piece)
 
     run(
         jobs(),
@@ -149,52 +158,68 @@ def run_claimed(
         on_end,
         shared.record if shared else None,
         shared.recall if shared else None,
-        # One piece of a question at a time, so that the next finds its draws.
-        window=min(TOGETHER, len({piece.path[:2] for piece in pieces})) if share else TOGETHER,
+        window=together(pieces) if share else MOST_TOGETHER,
     )
 
 
-class Claims:
-    """The questions that this process works on: each from its first piece to the last."""
-
-    def __init__(self, store: Store[Any], pieces: Sequence[Piece]) -> None:
-        self._store = store
-        self._left = Counter(piece.owner for piece in pieces)
-        self._taken: dict[str, bool] = {}
-
-    def take(self, piece: Piece) -> bool:
-        """Whether this process may work on the piece: the question is its own, and the piece is not done yet."""
-        if piece.owner not in self._taken:
-            self._taken[piece.owner] = self._store.claim(piece.owner)
-        return self._taken[piece.owner] and piece.key not in self._store.records
-
-    def done(self, piece: Piece) -> None:
-        """The piece needs no more work here; with the last of its question, the claim is given up."""
-        self._left[piece.owner] -= 1
-        if self._left[piece.owner] == 0 and self._taken.pop(piece.owner, False):
-            self._store.release(piece.owner)
+def together(pieces: Sequence[Piece]) -> int:
+    """How many questions are worked on at once."""
+    questions = len({piece.owner for piece in pieces})
+    return max(1, min(questions, max(LEAST_TOGETHER, min(MOST_TOGETHER, questions // PARTS))))
 
 
-def in_blocks(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces ordered so that those of one question come near each other, but not at the same time.
+class _Desk:
+    """The questions that this process works on: claimed from the first piece to the last, ``size`` at once."""
 
-    Blocks of ``TOGETHER`` questions; inside a block all questions get their first piece, then their second, and so on.
-    The largest budget of a strategy goes first, so that the smaller ones find its draws.
-    """
-    by_question: dict[tuple[str | int, ...], list[Piece]] = {}
-    for piece in pieces:
-        by_question.setdefault(piece.path[:2], []).append(piece)
-    lists = [sorted(own, key=lambda piece: -piece.budget) for own in by_question.values()]
-    ordered = []
-    for begin in range(0, len(lists), TOGETHER):
-        block = lists[begin : begin + TOGETHER]
-        for place in range(max(map(len, block))):
-            ordered += [own[place] for own in block if place < len(own)]
-    return ordered
+    def __init__(self, pieces: Sequence[Piece], store: Store[Any], size: int, one_at_a_time: bool) -> None:
+        self._store, self._size, self._alone = store, size, one_at_a_time
+        self._waiting: dict[str, deque[Piece]] = {}
+        for piece in pieces:
+            self._waiting.setdefault(piece.owner, deque()).append(piece)
+        for owner, own in self._waiting.items():
+            self._waiting[owner] = deque(sorted(own, key=lambda piece: -piece.budget))
+        self._open: dict[str, deque[Piece]] = {}
+        self._running: Counter[str] = Counter()
+        self._ready: deque[str] = deque()
+        self.refused: list[Piece] = []
+        """Pieces of questions that somebody else is at."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether every piece has been handed out or refused."""
+        return not self._waiting and not any(self._open.values())
 
-SKIP = Job(Candidate(Question("", ""), Key(())), iter(()), error=TtscaleError("skipped"))  # type: ignore[arg-type]
-"""Stands for a piece that somebody else is at; ends at once and is never reported."""
+    def next(self) -> Piece | None:
+        """A piece to work on; None when one that is out has to come back first."""
+        while not self._ready:
+            if len(self._open) >= self._size or not self._waiting:
+                return None
+            owner = next(iter(self._waiting))
+            own = self._waiting.pop(owner)
+            if self._store.claim(owner):
+                self._open[owner] = own
+                self._ready.append(owner)
+            else:
+                self.refused += own
+                if self.empty:
+                    return None
+        owner = self._ready.popleft()
+        piece = self._open[owner].popleft()
+        self._running[owner] += 1
+        if self._open[owner] and not self._alone:
+            self._ready.append(owner)
+        return piece
+
+    def ended(self, piece: Piece) -> None:
+        """The piece is done with; with the last of its question, the claim is given up."""
+        owner = piece.owner
+        self._running[owner] -= 1
+        if self._open[owner]:
+            if self._alone:
+                self._ready.append(owner)
+        elif self._running[owner] == 0:
+            del self._open[owner], self._running[owner]
+            self._store.release(owner)
 
 
 def _job(piece: Piece, models: Models) -> Job:

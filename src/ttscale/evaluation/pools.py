@@ -22,7 +22,7 @@ from ttscale.engine._core import Ended
 from ttscale.evaluation._models import ModelSpec, ModelSpecs
 from ttscale.evaluation._pool import Block, Drawn, Kind, Pool, check_digest
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems
-from ttscale.evaluation._runner import Piece, Progress, in_blocks, local_work, run_pieces
+from ttscale.evaluation._runner import Piece, Progress, local_work, run_pieces
 from ttscale.evaluation._store import Store, check_format, read_store
 from ttscale.strategies._waves import draw
 from ttscale.strategies.revision import _chain
@@ -137,7 +137,7 @@ def _missing(
                 strategy = _Draw(header["kind"], begin, drawn, judged, header["temperature"])
                 pieces.append(Piece(f"{gold.id}|{begin}", gold, (header["seed"], gold.id), strategy, drawn))
             begin += count
-    return in_blocks(pieces)
+    return pieces
 
 
 def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:

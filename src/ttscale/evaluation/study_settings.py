@@ -46,6 +46,8 @@ class StudySettings:
     """Solutions the scheduler's difficulty estimate costs."""
     fit_budgets: tuple[int, ...] | None = None
     """Budgets at which every strategy of the menu is run, with a probe and without (None: ``budgets``)."""
+    adaptive_budgets: tuple[int, ...] | None = None
+    """Budgets of the strategies that decide while they spend (None: those of ``fit_budgets`` from 4 on)."""
     pool_seed: int = 1000
     """Not one of ``seeds``: a question's bin must not depend on the samples that it is scored on."""
     aggregate: Aggregate = "last"
@@ -59,7 +61,7 @@ class StudySettings:
     def __post_init__(self) -> None:
         for budget in self.budgets:
             ratio_grid(check_budget(budget))
-        for budget in self.fit_budgets or ():
+        for budget in (*(self.fit_budgets or ()), *(self.adaptive_budgets or ())):
             check_budget(budget)
         if list(self.budgets) != sorted(set(self.budgets)) or len(self.budgets) < 2:
             raise ValueError(f"budgets must be at least two ascending powers of 2; got {self.budgets}")
@@ -89,11 +91,12 @@ class StudySettings:
             ]
         menu = policy_menu(reviser, self.aggregate)
         menu = {name: menu[name] for name in menu if self.menu is None or name in self.menu}
-        everywhere = tuple(sorted({*self.budgets, *self.fitted_at}))
+        everywhere = tuple(sorted({*self.budgets, *self.fitted_at, *(self.adaptive_budgets or ())}))
         chief = [replace(arm, budgets=everywhere) for arm in search if arm.name in CHIEF]
         if reviser:
             chief.append(Arm(PARALLEL, SequentialRevision(0.0, aggregate=self.aggregate), everywhere))
         late = tuple(budget for budget in self.fitted_at if budget >= LEAST_ADAPTIVE) or self.fitted_at[-1:]
+        late = self.adaptive_budgets or late
         adaptive = [replace(arm, budgets=late) for arm in adaptive_arms()]
         return StudyArms(
             menu, search, revisions, adaptive, merged([*chief, *menu_arms(menu, self.probe, self.fitted_at)])

@@ -24,7 +24,7 @@ from ttscale.engine._core import Ended
 from ttscale.evaluation._crew import Crew, LocalCrew
 from ttscale.evaluation._models import ModelSpec, ModelSpecs, check_labels
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems
-from ttscale.evaluation._runner import Failures, Piece, Progress, in_blocks, run_pieces
+from ttscale.evaluation._runner import Failures, Piece, Progress, run_pieces
 from ttscale.evaluation._store import Store, check_format, read_store
 from ttscale.evaluation.batch import BatchAllocation
 from ttscale.evaluation.grading import grade
@@ -96,7 +96,7 @@ def sweep(
                     if piece.key in store.records:
                         _check_record(store.records[piece.key], piece, crew.labels, resume)
                 work = crew.work(store, partial(record_data, labels=crew.labels), share_draws)
-                found = run_pieces(in_blocks(pieces), store, work, progress=progress, unit="search")
+                found = run_pieces(pieces, store, work, progress=progress, unit="search")
                 failures.errors.update(found.errors)
                 wanted_keys += [piece.key for piece in pieces if not piece.probe]
             records = [store.records[key] for key in wanted_keys if key in store.records]

@@ -1,0 +1,274 @@
+"""The paper's findings, one by one, beside what a study measured.
+
+Knows: the paper's findings (sections 3.3 to 3.10 of its text and appendix) and a study's outcomes. Must not know: how
+anything was drawn. Every finding is a difference with a sign; what we measured agrees with it ("same"), contradicts it
+("opposite") or does not show it either way, by the 95% interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ttscale.evaluation.chains import along_the_chain
+from ttscale.evaluation.estimators import curves
+from ttscale.evaluation.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
+from ttscale.evaluation.intervals import Interval, paired_difference
+from ttscale.evaluation.study_tables import WEIGHTED, Findings
+
+Expected = Literal["ahead", "behind", "level"]
+MARGIN = 0.02
+"""What counts as level: within two points."""
+BEAM, LOOKAHEAD = "beam, M = 4", "lookahead k = 3, M = 4"
+
+
+@dataclass(frozen=True)
+class Claim:
+    name: str
+    """Also how the page's prose refers to it."""
+    paper: str
+    measured: str
+    interval: Interval
+    expected: Expected
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval lies on the side that the paper's finding is on."""
+        low, high = self.interval.low, self.interval.high
+        if self.expected == "level":
+            return "same" if low >= -MARGIN else "opposite" if high < -MARGIN else "not shown"
+        if self.expected == "behind":
+            low, high = -high, -low
+        return "same" if low > 0 else "opposite" if high < 0 else "not shown"
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        return (self.name, self.paper, self.measured, str(self.interval), self.verdict)
+
+
+HEADER = ("", "the paper", "measured here", "difference [95%]", "direction")
+
+
+def claims(found: Findings) -> list[Claim]:
+    """All of them that the study has the arms for."""
+    return [*_search(found), *_selection(found), *_revisions(found), *_headline(found), *_flops(found)]
+
+
+def _search(found: Findings) -> Iterator[Claim]:
+    shown, budgets = found.shown, found.study.settings.budgets
+    low, middle, high = budgets[1], budgets[-2], budgets[-1]
+    weighted = shown[WEIGHTED]
+    if BEAM not in shown:
+        return
+    beam = shown[BEAM]
+    yield Claim(
+        "beam, low budget",
+        "beam search is far ahead of best-of-N",
+        f"beam minus weighted best-of-N at N = {low}",
+        beam.gain(low, weighted, low),
+        "ahead",
+    )
+    yield Claim(
+        "beam, high budget",
+        "beam search is level with best-of-N or behind",
+        f"beam minus weighted best-of-N at N = {high}",
+        beam.gain(high, weighted, high),
+        "behind",
+    )
+    easy, medium, hardest = _groups(found)
+    yield Claim(
+        "beam, easy questions",
+        "on bins 1 and 2 beam search gets worse as N grows: the verifier is exploited",
+        f"beam at N = {high} minus beam at N = {low}, easiest bins",
+        beam.gain(high, beam, low, easy),
+        "behind",
+    )
+    for budget in dict.fromkeys((low, middle, high)):
+        yield Claim(
+            f"beam, medium questions, N = {budget}",
+            "on bins 3 and 4 beam search is ahead of best-of-N at every budget",
+            f"beam minus weighted best-of-N at N = {budget}, middle bins",
+            beam.gain(budget, weighted, budget, medium),
+            "ahead",
+        )
+    yield Claim(
+        "hardest questions",
+        "on bin 5 nothing helps",
+        f"weighted best-of-{high} minus one sample, hardest bin",
+        _flipped(weighted.gain(high, weighted, 1, hardest)),
+        "level",
+    )
+    if LOOKAHEAD in shown:
+        yield Claim(
+            "lookahead",
+            "lookahead is the worst at equal budget",
+            f"lookahead k = 3 minus beam at N = {middle}",
+            shown[LOOKAHEAD].gain(middle, beam, middle),
+            "behind",
+        )
+
+
+def _selection(found: Findings) -> Iterator[Claim]:
+    pool = found.study.pool if found.study.deep is None else found.study.deep
+    many = pool.size
+    last = pool.graded("last")
+    best, weighted = (curves(last, [method], [many])[method][:, 0] for method in ("best_of_n", "weighted_best_of_n"))
+    yield Claim(
+        "weighted vote",
+        "weighted best-of-N is ahead of plain best-of-N",
+        f"weighted minus plain best-of-N at N = {many}",
+        paired_difference(weighted, best),
+        "ahead",
+    )
+    few = min(4, many)
+    yield Claim(
+        "over-optimisation",
+        "plain best-of-N by an outcome verifier falls at high N",
+        f"best-of-{many} minus best-of-{few}",
+        paired_difference(best, curves(last, ["best_of_n"], [few])["best_of_n"][:, 0]),
+        "behind",
+    )
+    for how in ("min", "prod"):
+        other = curves(pool.graded(how), ["weighted_best_of_n"], [many])["weighted_best_of_n"][:, 0]
+        yield Claim(
+            f"last step against {how}",
+            "the last step's score is the best aggregate",
+            f"weighted best-of-{many} by the last step minus by {how}",
+            paired_difference(weighted, other),
+            "ahead",
+        )
+
+
+def _revisions(found: Findings) -> Iterator[Claim]:
+    if found.study.chains is None or not found.ratios:
+        return
+    chains = found.study.chains.graded_chains()
+    length = len(along_the_chain(chains))
+    attempts = np.array([[chain.correct for chain in own] for own in chains], dtype=float).mean(axis=1)
+    if length > 4:
+        yield Claim(
+            "longer chains",
+            "pass@1 keeps rising past the four attempts in the context",
+            f"pass@1 at step {length} minus at step 4",
+            paired_difference(attempts[:, -1], attempts[:, 3]),
+            "ahead",
+        )
+    yield Claim(
+        "revising at all",
+        "pass@1 rises along a chain",
+        f"pass@1 at step {length} minus at step 1",
+        paired_difference(attempts[:, -1], attempts[:, 0]),
+        "ahead",
+    )
+    high = found.study.settings.budgets[-1]
+    sequential, parallel = found.ratios.get(float(high)), found.parallel_shown
+    if sequential is None or parallel is None:
+        return
+    easy, _, hardest = _groups(found)
+    yield Claim(
+        "sequential against parallel",
+        "one chain of revisions is ahead of parallel attempts",
+        f"{high}:1 minus 1:{high} at N = {high}",
+        sequential.gain(high, parallel, high),
+        "ahead",
+    )
+    yield Claim(
+        "easy questions revised",
+        "easy questions are best all sequential",
+        f"{high}:1 minus 1:{high} at N = {high}, easiest bins",
+        sequential.gain(high, parallel, high, easy),
+        "ahead",
+    )
+    inside = [ratio for ratio, one in found.ratios.items() if 1 / high < ratio < high and high in one.budgets]
+    if inside:
+        middle = min(inside, key=lambda ratio: abs(np.log(ratio)))
+        yield Claim(
+            "hard questions revised",
+            "hard questions are best at an interior ratio",
+            f"ratio {middle:g} minus {high}:1 at N = {high}, hardest bin",
+            found.ratios[middle].gain(high, sequential, high, hardest),
+            "ahead",
+        )
+
+
+def _headline(found: Findings) -> Iterator[Claim]:
+    budgets = found.study.settings.budgets
+    ours, theirs = budgets[-2], budgets[-1]
+    for one in found.optimal:
+        yield Claim(
+            one.name,
+            "compute-optimal search nearly reaches best-of-N with 4 times less",
+            f"N = {ours}, difficulty not paid for, minus weighted best-of-{theirs}",
+            one.gain(ours, found.shown[WEIGHTED], theirs),
+            "level",
+        )
+    oracle, predicted = found.optimal
+    yield Claim(
+        "predicted difficulty",
+        "predicted bins do about as well as oracle bins",
+        f"predicted minus oracle bins at N = {ours}",
+        predicted.gain(ours, oracle, ours),
+        "level",
+    )
+    for one in [*found.schedulers, found.study.adaptive_fitted]:
+        if ours in one.budgets:
+            yield Claim(
+                f"{one.name}, search",
+                "(the paper does not charge for difficulty)",
+                f"N = {ours} minus weighted best-of-{theirs}",
+                one.gain(ours, found.arms[WEIGHTED], theirs),
+                "level",
+            )
+    if found.parallel is None or found.parallel_shown is None:
+        return
+    for one in found.optimal_revisions:
+        yield Claim(
+            one.name,
+            "compute-optimal revisions beat parallel best-of-N with 4 times less",
+            f"N = {ours}, difficulty not paid for, minus parallel best-of-{theirs} of revisions",
+            one.gain(ours, found.parallel_shown, theirs),
+            "level",
+        )
+    yield Claim(
+        f"{found.paid.name}, revisions",
+        "(the paper does not charge for difficulty)",
+        f"N = {ours} minus parallel best-of-{theirs} of revisions",
+        found.paid.gain(ours, found.parallel, theirs),
+        "level",
+    )
+
+
+def _flops(found: Findings) -> Iterator[Claim]:
+    study = found.study
+    if study.large is None:
+        return
+    scale = PAPER_SCALE if study.ladder is None else study.ladder[1].parameters / study.ladder[0].parameters
+    bins = found.all_oracle
+    for ratio in PAPER_RATIOS[1]:
+        multiplier = matched_multiplier(scale, ratio, 1)
+        for match in compare(found.paid, study.large, bins, [(ratio, multiplier)]):
+            if match.bin in (0, bins.count - 1) and match.gain is not None:
+                easy = match.bin == 0
+                yield Claim(
+                    f"FLOPs-matched, R = {ratio:g}, bin {(match.bin or 0) + 1}",
+                    "test-time compute wins" if easy else "the larger model wins",
+                    f"small at N = {match.budget} minus large, greedy",
+                    match.gain,
+                    "ahead" if easy else "behind",
+                )
+
+
+def _groups(found: Findings) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Questions of the easiest two bins, the next two, and the hardest; of fewer bins by their share of five."""
+    count = found.oracle.count
+    easy = [q for q, bin_ in found.oracle.of.items() if bin_ < max(1, round(0.4 * count))]
+    medium = [q for q, bin_ in found.oracle.of.items() if round(0.4 * count) <= bin_ < count - 1]
+    hardest = [q for q, bin_ in found.oracle.of.items() if bin_ == count - 1]
+    return easy, medium or hardest, hardest
+
+
+def _flipped(interval: Interval) -> Interval:
+    return Interval(-interval.value, -interval.high, -interval.low)
