@@ -47,6 +47,10 @@ class FakeServer:
     retry_after: str | None = None
     code: str | None = None
     """The error code that goes with a status."""
+    elsewhere: str = ""
+    """Where a redirect points."""
+    padding: int = 0
+    """Characters before the key that an error message repeats."""
     usage: bool = True
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     faulty: int = 0
@@ -194,8 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "drop":
             self.close_connection = True
             return
+        if fault.startswith("30"):
+            self.send_response(int(fault))
+            self.send_header("Location", self.fake.elsewhere)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if fault.isdigit():
-            said = f"fault for {self.headers.get('authorization')}"
+            said = "x" * self.fake.padding + f"fault for {self.headers.get('authorization')}"
             self._send(int(fault), {"error": {"message": said, "code": self.fake.code}})
             return
         data = self.fake.reply(self.path, body)

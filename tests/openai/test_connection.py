@@ -299,6 +299,25 @@ def test_no_key_in_errors_logs_or_their_chain(fault: str, caplog: pytest.LogCapt
         assert "header-secret-9" not in text
 
 
+@pytest.mark.parametrize("status", ["301", "302", "307", "308"])
+def test_a_redirect_is_not_followed_with_the_secrets_of_the_first_server(status: str) -> None:
+    """HTTP clients drop ``Authorization`` when the host changes, and send every other header on: gateways' keys."""
+    with (
+        serving() as other,
+        serving(fault=lambda n, body: status, elsewhere=f"{other.url}/completions") as server,
+        pytest.raises(RoleError, match=rf"redirects to {other.url}/completions; give .* as base_url"),
+    ):
+        ask(server.url, headers={"X-Gateway": "header-secret-9"})
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+@pytest.mark.parametrize("padding", range(420, 520, 7))
+def test_no_piece_of_the_key_is_left_where_a_long_message_is_cut(padding: int) -> None:
+    with serving(fault=lambda n, body: "401", padding=padding) as server, pytest.raises(RoleError) as caught:
+        ask(server.url)
+    assert KEY[:4] not in str(caught.value)
+
+
 def test_the_key_is_sent_and_comes_from_the_parameter_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as server:
         ask(server.url)

@@ -77,6 +77,9 @@ def text(content: Any, finish: Any = "stop", usage: Any = USAGE, **more: Any) ->
             False,
             Written("ab", "stop", False, None, (), COST, True),
         ),
+        # The provider took the text away, or all of it was thinking that is not shown: cut off, not broken.
+        (chat(None, "content_filter"), True, Written("", "length", False, None, (), COST, True)),
+        (chat(None, "length"), True, Written("", "length", False, None, (), COST, True)),
         (text("\ud800x"), False, Written("\ufffdx", "stop", False, None, (), COST, True)),
     ],
 )
@@ -101,6 +104,12 @@ def test_what_a_reply_says(data: Any, is_chat: bool, expected: Written) -> None:
 def test_a_broken_reply_is_worth_another_try(data: Any, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         read_written(data, False)
+
+
+def test_a_refusal_is_an_error_in_the_models_words() -> None:
+    message = {"content": None, "refusal": "I will not do sums."}
+    with pytest.raises(RoleError, match=r"refused to answer: I will not do sums\."):
+        read_written(chat(None, message=message), True)
 
 
 def test_what_makes_no_sense_is_an_error() -> None:

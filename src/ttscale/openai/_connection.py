@@ -36,6 +36,8 @@ RESTING = 20
 """Requests that pass by an endpoint after it failed, before it is tried first again."""
 STATUS_ROUNDS = 2
 """Retries of a mere look (``models``) that the server answers with an error."""
+SAID = 500
+"""Characters of a server's own words that go into an error."""
 HOPELESS_STATUS = frozenset({501, 505})
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 
@@ -153,11 +155,11 @@ class Connection:
                 self._looked = True
         return self._models
 
-    def scrub(self, text: str) -> str:
+    def scrub(self, text: str, most: int = 2000) -> str:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
-        for secret in self._secrets:
+        for secret in self._secrets:  # before the cut, which would leave a piece of one
             text = text.replace(secret, "***")
-        return text if len(text) <= 2000 else text[:2000] + " ..."
+        return text if len(text) <= most else text[:most] + " ..."
 
     # Inside.
 
@@ -229,7 +231,7 @@ class Connection:
         finally:
             self._busy[endpoint] -= 1
         # Raised here and not above: the client's own exception holds the request, and with it the key.
-        what = self.scrub(failure.what)
+        what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
         if isinstance(failure, _Hopeless):
             raise _Refused(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
@@ -260,6 +262,8 @@ class Connection:
                     max_retries=0,
                     timeout=openai.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout)),
                     default_headers=self._headers,
+                    # A redirect would take our headers, and a gateway's key among them, to whatever host it names.
+                    http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
                 )
                 for url in self._urls
             ]
@@ -294,6 +298,9 @@ async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenera
 def _judge_status(error: openai.APIStatusError) -> _Failure:
     """What to make of an HTTP error."""
     status, what = error.status_code, f"status {error.status_code}: {_said(error)}"
+    if 300 <= status < 400:
+        where = error.response.headers.get("location", "somewhere else")
+        what = f"status {status}: the server redirects to {where}; give the URL that serves the model as base_url"
     hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
     if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
         return _Hopeless(what, answered=True)
@@ -328,7 +335,7 @@ def _said(error: openai.APIStatusError) -> str:
         text = error.response.text
     except Exception:  # a body that cannot be decoded; the status says enough
         text = ""
-    return " ".join(text.split())[:500] or "(no body)"
+    return " ".join(text.split()) or "(no body)"
 
 
 def _shown(url: str) -> str:

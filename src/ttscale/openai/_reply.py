@@ -24,6 +24,7 @@ ENDINGS: dict[str, Literal["stop", "length"]] = {
     "max_tokens": "length",
     "content_filter": "length",  # cut off by the provider: not a finished solution
 }
+CUT_OFF = frozenset(reason for reason, ending in ENDINGS.items() if ending == "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,13 @@ def read_written(data: Any, chat: bool) -> Written:
     """The single choice of a completion or chat completion."""
     choice = _only(data, "choices")
     text = _message(choice) if chat else choice.get("text")
+    finish = choice.get("finish_reason")
+    if text is None and chat and finish in CUT_OFF:  # before the first word that is shown
+        text = ""
     if not isinstance(text, str):
         raise Malformed(f"the choice holds no text but {type(text).__name__}")
     # A lone surrogate (JSON allows it) could not be sent back as part of a prefix.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    finish = choice.get("finish_reason")
     if not isinstance(finish, str) or finish in ("", "abort", "error"):
         raise Malformed(f"the choice did not finish (finish_reason={finish!r})")
     if finish not in ENDINGS:
@@ -129,6 +132,8 @@ def _message(choice: Mapping[str, Any]) -> Any:
     if message.get("tool_calls"):
         raise RoleError("the server answered with a tool call; no tools were offered")
     content = message.get("content")
+    if content is None and isinstance(message.get("refusal"), str):
+        raise RoleError(f"the model refused to answer: {message['refusal'][:200]}")
     thoughts = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(thoughts, str) and thoughts:
         return f"<think>{thoughts}</think>{content or ''}"

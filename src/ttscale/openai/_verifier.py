@@ -39,18 +39,31 @@ class Layout:
     """How to serve it, for error messages."""
 
 
+CONTROL = (
+    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<s>", "</s>"),
+    *("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>"),
+)
+"""What ends a turn for the models that verifiers are built on; servers read it in any text. Their tokenizers are not at
+hand here, so this is a list: the tokens of Qwen, Llama and Mistral."""
+
+
 def _qwen(question: str, steps: Sequence[str]) -> dict[str, object]:
-    text = "".join(without_marks(step, ["<extra_0>"]).strip() + "<extra_0>" for step in steps)
-    return {"messages": [*chat_turns(QWEN_MATH.prompt, question), {"role": "assistant", "content": text}]}
+    marks = ("<extra_0>", *CONTROL)
+    text = "".join(without_marks(step, marks).strip() + "<extra_0>" for step in steps)
+    turns = chat_turns(QWEN_MATH.prompt, without_marks(question, marks))
+    return {"messages": [*turns, {"role": "assistant", "content": text}]}
 
 
 def _shepherd(question: str, steps: Sequence[str]) -> dict[str, object]:
-    return {"input": question + " " + "".join(without_marks(step, ["ки"]).strip() + " ки\n" for step in steps)}
+    marks = ("ки", *CONTROL)
+    text = "".join(without_marks(step, marks).strip() + " ки\n" for step in steps)
+    return {"input": without_marks(question, marks) + " " + text}
 
 
 def _whole(question: str, steps: Sequence[str]) -> dict[str, object]:
-    solution = "".join(steps).strip()
-    return {"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": solution}]}
+    solution = without_marks("".join(steps), CONTROL).strip()
+    asked = {"role": "user", "content": without_marks(question, CONTROL)}
+    return {"messages": [asked, {"role": "assistant", "content": solution}]}
 
 
 LAYOUTS = {
@@ -73,7 +86,7 @@ class OpenAIVerifier:
 
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
-    ``base_url`` is the one that ends in /v1. Text that would look like a step mark is taken out of the steps.
+    ``base_url`` is the one that ends in /v1. Text that would look like a step mark or a control token is taken out.
     """
 
     def __init__(

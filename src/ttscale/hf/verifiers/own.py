@@ -1,6 +1,6 @@
 """Process and outcome reward models trained by ttscale: token classification, read at the end of each step.
 
-The input is ``layout.encode_steps``, as in training, with control tokens taken out of the text first; the probability is
+The input is ``layout.encode_steps``, as in training, once control tokens are out of the text; the probability is
 softmax(logits)[1] at the position read for each step (an ORM: of the last one). ``ttscale_verifier.json`` beside the
 weights says the rest.
 """
