@@ -7,14 +7,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ttscale
-from ttscale import BestOfN, Candidate, Completion, Key, MajorityVote, Question, Revise, Sample, Score, Verdict
-from ttscale.engine._core import Ended
+from ttscale import BestOfN, Candidate, Completion, Cost, Key, MajorityVote, Question, Revise, Sample, Score, Verdict
+from ttscale.engine._core import Ended, Ticket
 from ttscale.engine._drive import WINDOW, Job, arun, run
+from ttscale.engine._workers import by_question
 from ttscale.testing import (
     FakeGenerator,
     FakeVerifier,
@@ -424,6 +426,25 @@ def test_ctrl_c_returns_what_is_done() -> None:
     check_interrupted(results)
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_ctrl_c_before_some_were_begun_returns_those_empty(resumed: bool, tmp_path: Path) -> None:
+    """More questions than are in progress at once: nobody is left out of the list, or out of a resumed run."""
+    questions = [Question(f"toy-{i}", f"Toy question {i}?") for i in range(WINDOW + 20)]
+    options: Any = {"strategy": OneByOne(), "progress": False, "resume": tmp_path / "trace.jsonl" if resumed else None}
+    generator = FakeGenerator(interrupting(WINDOW + 5, ctrl_c))
+    results = ttscale.solve_all(questions, 3, generator=generator, **options)
+    assert [r.question for r in results] == questions
+    assert {r.stopped_by for r in results[1:]} == {"interrupt"}
+    assert all(r.error is None for r in results)
+    begun = [r.question.id for r in results if r.candidates]
+    assert begun == [question.id for question in questions[:WINDOW]]
+    assert {(r.answer, r.text, r.score, r.cost) for r in results[WINDOW + 1 :]} == {(None, "", None, Cost())}
+    again = FakeGenerator(FINE)
+    whole = ttscale.solve_all(questions, 3, generator=again, **options)
+    assert all((r.stopped_by, r.answer) == (None, "1") for r in whole)
+    assert len(again.requests) == 1 + 3 * (len(questions) - 1) - (WINDOW if resumed else 0)
+
+
 def test_ctrl_c_while_awaited_roles_work_returns_what_is_done() -> None:
     # The signal reaches the event loop between two of its turns.
     generator = as_async(FakeGenerator(interrupting(50, ctrl_c)))
@@ -530,3 +551,17 @@ def test_one_object_may_be_all_three_roles() -> None:
     )
     awaited = as_async(every)
     assert solved(generator=awaited, verifier=awaited, reviser=awaited, strategy=strategy) == one
+
+
+def test_an_awaited_role_gets_a_questions_requests_together_whatever_order_they_wait_in() -> None:
+    """A limit lets requests out bit by bit, so those of other questions may stand between them."""
+    requests = [Sample(Candidate(QUESTIONS[i % 2], Key((0, i % 2))), Key((0, i % 2, i))) for i in range(5)]
+    tickets = [Ticket(i % 2, i // 2, request) for i, request in enumerate(requests)]
+    assert list(by_question(tickets)) == [[tickets[0], tickets[2], tickets[4]], [tickets[1], tickets[3]]]
+
+
+def test_a_strategy_without_words_of_its_own_is_called_by_its_class() -> None:
+    """Python's own repr holds an address, and no two results would be equal."""
+    first, second = (solved(generator=FakeGenerator("Answer: 1"), strategy=OneByOne(), budget=2) for _ in range(2))
+    assert first == second
+    assert {result.strategy for result in first} == {"OneByOne()"}
