@@ -318,6 +318,15 @@ def test_no_piece_of_the_key_is_left_where_a_long_message_is_cut(padding: int) -
     assert KEY[:4] not in str(caught.value)
 
 
+def test_what_makes_no_sense_names_the_request_and_not_the_key() -> None:
+    odd = {"choices": [{"text": "a", "finish_reason": f"asked by {KEY}"}]}
+    with serving(answer=lambda path, body: odd) as server, pytest.raises(RoleError) as caught:
+        ask(server.url)
+    assert len(server.requests) == 1
+    assert "for a test: the server ended with finish_reason='asked by ***'" in str(caught.value)
+    assert server.url in str(caught.value)
+
+
 def test_the_key_is_sent_and_comes_from_the_parameter_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as server:
         ask(server.url)

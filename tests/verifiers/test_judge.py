@@ -78,6 +78,37 @@ def test_votes_are_counted(kind: type[Says]) -> None:
     assert len(judge.asked) == 10
 
 
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("Yes.", 1.0),
+        ("**No**", 0.0),
+        ("\\boxed{Yes}", 1.0),
+        ("Yes, the solution has no mistakes", 1.0),
+        ("Yes. There is no error in it", 1.0),
+        ("Step 1: no error. Step 2: no error. Yes", 1.0),
+        ("Is it correct? No: step 2 says yes to a division by zero", 0.0),
+        ("No, wait. It is. Yes!", 1.0),
+        ("Yes it is right", 1.0),
+        ("No because 8 is wrong", 0.0),
+        ("So the answer is no", 0.0),
+        ("<think>No. No. No.</think>\n\nYes", 1.0),
+        ("No errors were found", None),
+        ("There is no doubt that yes men say so", None),
+        ("no " * 100_000 + "x", None),
+        ("noyes nonono", None),
+    ],
+)
+def test_a_verdict_is_told_from_words_that_only_look_like_one(reply: str, verdict: float | None) -> None:
+    """A naive judge takes the last "no" of "Yes, there is no mistake" for the verdict."""
+    judge = JudgeVerifier(Says(lambda request: reply), votes=1)
+    if verdict is not None:
+        assert score(judge, SOLUTION)[0].step_scores == (verdict,)
+    else:
+        with pytest.raises(RoleError, match="neither Yes nor No"):
+            score(judge, SOLUTION)
+
+
 def test_votes_take_over_where_no_probabilities_are_shown() -> None:
     judge = Odds(None)
     assert score(JudgeVerifier(judge), SOLUTION)[0].step_scores == (1.0,)

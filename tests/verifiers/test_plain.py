@@ -73,6 +73,9 @@ def test_an_object_with_an_async_call_is_awaited() -> None:
         ("0.5", "as a score"),
         ([0.5] * 3, "returned 3 scores for a candidate of 2 steps"),
         ([], "returned 0 scores"),
+        (10**400, "number in"),
+        (1j, "as a score"),
+        (b"\x00\x01", "as a score"),
     ],
 )
 def test_what_is_no_score_is_an_error(result: Any, message: str) -> None:
@@ -136,6 +139,11 @@ def test_a_step_without_text_or_tokens_changes_nothing() -> None:
         ("logprob", Step("a", logprob=-1.0), "carries no logprob"),
         ("certainty", Step("a", (1,), logprob=-1.0), "carries no certainty: use a generator that records it"),
         ("logprob", Step(""), "holds no tokens to judge by"),
+        # NaN compares with nothing: without a look it would pass for certain.
+        ("logprob", Step("a", (1,), logprob=math.nan), "a logprob of nan"),
+        ("logprob", Step("a", (1,), logprob=math.inf), "a logprob of inf"),
+        ("certainty", Step("a", (1,), certainty=math.nan), "a certainty of nan"),
+        ("certainty", Step("a", (1,), certainty=math.inf), "a certainty of inf"),
     ],
 )
 def test_what_was_not_recorded_is_an_error(measure: Any, step: Step, message: str) -> None:
@@ -241,6 +249,16 @@ def test_a_member_that_fails_fails_the_ensemble() -> None:
 
     with pytest.raises(RoleError, match="gave 0 verdicts for 1 requests"):
         score(EnsembleVerifier([Short(0.5)]), solution("a"))
+
+
+@pytest.mark.parametrize("combine", ["mean", "min"])
+@pytest.mark.parametrize("bad", [math.nan, 1.5, -0.5, math.inf])
+def test_a_members_score_that_is_no_probability_does_not_drown_in_the_others(combine: Any, bad: float) -> None:
+    members = [Fixed(0.5, 0.5), Fixed(0.25, bad)]
+    with pytest.raises(RoleError, match=rf"member 2 .*gave the score {bad} .*question 'q1', candidate 0"):
+        score(EnsembleVerifier(members, combine=combine), solution("a", "b"))
+    with pytest.raises(RoleError, match=r"member 1 .*gave no score"):
+        score(EnsembleVerifier([Fixed(), Fixed(0.5)], combine=combine), solution("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Connection:
             if not self._looked:
                 try:
                     self._models = await self._ask("GET", "/models", None, lambda x: x, "/models", 0, STATUS_ROUNDS)
-                except _Refused:
+                except Refused:
                     self._models = None
                 self._looked = True
         return self._models
@@ -195,7 +195,7 @@ class Connection:
             if not owed
             else "is the server up? raise retries or timeout, lower concurrency, or add another base_url"
         )
-        error = _Refused if last.answered else RoleError
+        error = Refused if last.answered else RoleError
         raise error(self.scrub(f"no usable reply for {where} after {tried}; last: {last.what}; {advice}"))
 
     async def _attempt(
@@ -226,6 +226,8 @@ class Connection:
             failure = _Failure(f"the reply is not whole JSON ({error})", answered=True)
         except Malformed as error:
             failure = _Failure(str(error), answered=True)
+        except RoleError as error:
+            failure = _Hopeless(str(error), answered=True)
         except openai.OpenAIError as error:
             failure = _Hopeless(f"{type(error).__name__}: {error}")
         finally:
@@ -234,7 +236,7 @@ class Connection:
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
         if isinstance(failure, _Hopeless):
-            raise _Refused(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
+            raise Refused(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
         self._resting[endpoint] = RESTING
         return replace(failure, what=what)
 
@@ -282,7 +284,7 @@ class _Hopeless(_Failure):
     """One that would be the same the next time."""
 
 
-class _Refused(RoleError):
+class Refused(RoleError):
     """The server answered, and the answer was an error."""
 
 

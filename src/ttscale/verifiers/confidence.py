@@ -54,6 +54,8 @@ class ConfidenceVerifier:
                     f"{where} carries no {self.measure}: use a generator that records it "
                     f"({'OpenAIGenerator(..., logprobs=True) or ' * (self.measure == 'logprob')}HFGenerator)"
                 )
+            if value is not None and not value < math.inf:  # -inf is a token of probability 0
+                raise RoleError(f"{where} carries a {self.measure} of {value}: broken weights?")
             total += value or 0.0
             count += n
             scores.append((total, count))

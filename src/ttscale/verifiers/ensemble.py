@@ -57,10 +57,17 @@ class EnsembleVerifier:
             if len(verdicts) != len(requests):
                 raise RoleError(f"{member!r} of an ensemble gave {len(verdicts)} verdicts for {len(requests)} requests")
             columns.append(verdicts)
-        return [self._join([column[i] for column in columns]) for i in range(len(requests))]
+        return [self._join(request, [column[i] for column in columns]) for i, request in enumerate(requests)]
 
-    def _join(self, verdicts: Sequence[Verdict]) -> Verdict:
+    def _join(self, request: Score, verdicts: Sequence[Verdict]) -> Verdict:
         rows = [verdict.step_scores for verdict in verdicts]
+        for number, row in enumerate(rows, 1):  # here, since a mean or a minimum would hide it
+            wrong = [f"the score {score}" for score in row if not 0 <= score <= 1] or ["no score"] * (not row)
+            if wrong:
+                raise RoleError(
+                    f"member {number} of an ensemble ({self._members[number - 1]!r}) gave {wrong[0]} "
+                    f"(question {request.question.id!r}, candidate {request.candidate.key}); scores are in [0, 1]"
+                )
         if len({len(row) for row in rows}) > 1:
             rows = [(aggregate(row, how),) for row, how in zip(rows, self._hows, strict=True)]
         cost = Cost()

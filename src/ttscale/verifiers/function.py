@@ -42,7 +42,7 @@ class FunctionVerifier:
 
 
 def _verdict(name: str, request: Score, result: Any) -> Verdict:
-    several = isinstance(result, Sequence) and not isinstance(result, str)
+    several = isinstance(result, Sequence) and not isinstance(result, str | bytes)
     values = list(result) if several else [result]
     steps = len(request.candidate.steps)
     if len(values) not in (1, steps):
@@ -50,9 +50,9 @@ def _verdict(name: str, request: Score, result: Any) -> Verdict:
     for value in values:
         try:
             fine = 0 <= float(value) <= 1  # false for NaN
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             fine = False
-        if not fine or isinstance(value, str):
+        if not fine or isinstance(value, str | bytes):
             raise RoleError(
                 f"{name} returned {value!r} as a score ({_where(request)}); return True, False or a number in [0, 1]"
             )

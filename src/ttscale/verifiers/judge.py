@@ -26,7 +26,10 @@ JUDGE_PROMPT = (
     "Question:\n{question}\n\nSolution:\n{solution}\n\n"
     "Is the solution correct, step by step and in its answer? Reply with Yes or No."
 )
-_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\]*—–]))", re.IGNORECASE)
+"""A Yes or No that stands alone: "no error" and "no mistakes" are no verdicts."""
+_OPENING = re.compile(r"\W*(yes|no(?=\s+(?:because|since|as|the|it|this|that)\b))\b", re.IGNORECASE)
+"""A reply that begins with one, for want of a better."""
 
 
 class JudgeVerifier:
@@ -34,7 +37,8 @@ class JudgeVerifier:
 
     The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply, where the generator shows probabilities
     (the Hugging Face backend; servers that return log-probabilities). Where it does not, or with ``votes``, it is the
-    share of Yes among so many replies; the last Yes or No of a reply counts, so a judge may reason first. ``prompt``
+    share of Yes among so many replies; the last Yes or No of a reply that stands alone counts, so a judge may reason
+    first. ``prompt``
     holds ``{question}`` and ``{solution}``. What the judge reads and writes is the verifier's cost. The same candidate
     gets the same votes, whatever else is judged.
     """
@@ -86,7 +90,7 @@ def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict
 
 def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
     texts = ["".join(step.text for step in reply.steps) for reply in replies]
-    said = [found[-1].lower() for found in (_WORD.findall(without_thinking(text)) for text in texts) if found]
+    said = [verdict for verdict in map(_verdict, texts) if verdict]
     if not said:
         raise RoleError(
             f"the judge said neither Yes nor No in {len(texts)} replies ({_where(request)}); the first was "
@@ -96,6 +100,16 @@ def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
     for reply in replies:
         cost += reply.cost
     return Verdict((said.count("yes") / len(said),), _as_verifier(cost))
+
+
+def _verdict(reply: str) -> str | None:
+    """ "yes", "no", or None where the reply is neither."""
+    text = without_thinking(reply)
+    found = _VERDICT.findall(text)
+    if found:
+        return str(found[-1]).lower()
+    opening = _OPENING.match(text)
+    return opening[1].lower() if opening else None
 
 
 def _as_verifier(cost: Cost) -> Cost:
