@@ -14,7 +14,7 @@ from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 from ttscale.prompts import PromptFormat
-from ttscale.reference.build import collect, model, prm, revision, tokenizer, train
+from ttscale.reference.build import collect, grow, model, prm, revision, tokenizer, train
 from ttscale.reference.build.model import Llama, Shape
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
@@ -26,20 +26,11 @@ FORM = VerifierFormat(prompt=PromptFormat.from_json(model.SETTINGS["prompt"]), a
 
 def tiny() -> prm.StepClassifier:
     torch.manual_seed(0)
-    return prm.StepClassifier(prm.deepen(Llama(TINY), 1))
+    return prm.StepClassifier(grow.deepen(Llama(TINY), 1))
 
 
 def steps(text: str) -> list[str]:
     return text.splitlines(keepends=True)
-
-
-def test_blocks_on_top_change_nothing_at_first() -> None:
-    torch.manual_seed(0)
-    base = Llama(TINY)
-    deeper = prm.deepen(base, 2)
-    ids = torch.randint(3, 90, (2, 12))
-    assert len(deeper.blocks) == 4
-    assert torch.equal(base(ids), deeper(ids))
 
 
 def test_a_line_is_read_as_it_was_shown() -> None:

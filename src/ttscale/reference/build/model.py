@@ -1,8 +1,8 @@
 """The reference models' network: Llama, written for fast training on one CPU core, saved in Hugging Face format.
 
 Knows: shapes, weights, the forward pass. Must not know: data, losses, schedules.
-Same arithmetic as ``LlamaForCausalLM`` (a test compares the logits). Trained in bfloat16 with float32 master weights;
-attention is written out, because at these lengths that is faster on a CPU than the fused kernel.
+Same arithmetic as ``LlamaForCausalLM`` (a test compares the logits). Attention is written out, because at these lengths
+that is faster on a CPU than the fused kernel.
 """
 
 from __future__ import annotations

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from ttscale.reference.build.precision import DTYPE
+
 
 def orthogonalise(update: Tensor, rounds: int = 5) -> Tensor:
     """The nearest (semi-)orthogonal matrix, by the quintic Newton-Schulz iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = update.shape[0] > update.shape[1]
-    x = (update.T if tall else update).bfloat16()
+    x = (update.T if tall else update).to(DTYPE)
     x = x / (x.norm() + 1e-7)
     for _ in range(rounds):
         gram = x @ x.T

@@ -5,7 +5,9 @@ are wrong.
 
 A wrong number can only be seen by comparing it with the number that belongs there. The trunk's last layer forms that
 prediction one position *before* the number, so a head on the same trunk comes too late by one layer; blocks on top of
-the trunk, which begin as the identity, give it room to look back and compare. The model card has the numbers.
+the trunk, which begin as the identity, give it room to look back and compare. That they should compare is a thing they
+find slowly from one label per step; a second loss, on the block before the last, has them say of every token how
+unlikely the trunk finds it. The model card has the numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import json
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,38 +29,47 @@ from ttscale.reference.build import implicit
 from ttscale.reference.build import model as model_
 from ttscale.reference.build.collect import Sampled
 from ttscale.reference.build.documents import EOS_ID, IDS, Document, encode
-from ttscale.reference.build.model import Llama
+from ttscale.reference.build.model import Llama, norm
+from ttscale.reference.build.precision import mixed
 from ttscale.reference.build.revision import Own
+from ttscale.reference.build.sampler import token_log_probabilities
 from ttscale.reference.build.train import Batch, Loss, pad
 
 NEWLINE = IDS[DELIMITER]
 _ITEM = re.compile(r"-?\d+|[()]| [-+*] ")
 
 
+UNLIKELY = 8.0
+"""Nats: a token less likely than this is as surprising as one can be."""
+
+
 class StepClassifier(nn.Module):
-    """A trunk and a scalar head: log-odds that a solution with this beginning ends right."""
+    """A trunk and a scalar head: log-odds that a solution with this beginning ends right.
+
+    ``surprise`` reads the block before the last, in training only; it is not saved.
+    """
 
     def __init__(self, trunk: Llama) -> None:
         super().__init__()
         self.trunk = trunk
         self.score = nn.Linear(trunk.shape.width, 1)
-        nn.init.normal_(self.score.weight, std=0.02)
-        nn.init.zeros_(self.score.bias)
+        self.surprise = nn.Linear(trunk.shape.width, 1)
+        for head in (self.score, self.surprise):
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+        self.inner = torch.empty(0)
+        trunk.stack()[-2].register_forward_hook(self._keep)
+
+    def _keep(self, block: nn.Module, given: tuple[Tensor, ...], hidden: Tensor) -> None:
+        self.inner = hidden if self.training else torch.empty(0)
+
+    def surprised(self) -> Tensor:
+        """(rows, length): how unlikely each token of the last forward was found, 0 to 1."""
+        return self.surprise(norm(self.inner, self.trunk.norm)).squeeze(-1).float()  # type: ignore[no-any-return]
 
     def forward(self, ids: Tensor) -> Tensor:
         """(rows, length) ids -> (rows, length) log-odds."""
         return self.score(self.trunk(ids)).squeeze(-1).float()  # type: ignore[no-any-return]
-
-
-def deepen(base: Llama, extra: int) -> Llama:
-    """The same model with ``extra`` blocks on top that change nothing yet."""
-    made = Llama(replace(base.shape, layers=base.shape.layers + extra))
-    state = made.state_dict() | base.state_dict()
-    for layer in range(base.shape.layers, made.shape.layers):
-        for name in ("out", "down"):
-            state[f"blocks.{layer}.{name}.weight"].zero_()
-    made.load_state_dict(state)
-    return made
 
 
 def values(rng: random.Random, row: Sampled, rollouts: int) -> list[list[float]]:
@@ -107,24 +117,36 @@ def layout(question: str, solution: str, attempts: Sequence[str] = ()) -> tuple[
     return ids, [i for i in range(begin, len(ids)) if ids[i] == NEWLINE]
 
 
-def documents(rows: Sequence[Sampled], labels: Sequence[Sequence[Sequence[float]]]) -> list[Document]:
-    """One document per distinct solution. Channels: the label where a score is read, elsewhere -1; the weight."""
-    out = []
-    for row, lines in zip(rows, labels, strict=True):
-        for (text, times, _), values_ in zip(row.solutions, lines, strict=True):
-            out.append(document(row.prompt, text, values_, times**0.5))
-    return out
+def documents(
+    rows: Sequence[Sampled], labels: Sequence[Sequence[Sequence[float]]], teacher: Llama | None = None
+) -> list[Document]:
+    """One document per distinct solution. With a ``teacher``: how unlikely it finds each token, as a third channel."""
+    made = [
+        document(row.prompt, text, values_, times**0.5)
+        for row, lines in zip(rows, labels, strict=True)
+        for (text, times, _), values_ in zip(row.solutions, lines, strict=True)
+    ]
+    if teacher is None:
+        return made
+    heads = [len(encode(prompt(row.prompt))) for row in rows for _ in row.solutions]
+    found = token_log_probabilities(teacher, [one.ids for one in made])
+    for one, head, logprobs in zip(made, heads, found, strict=True):
+        assert one.values is not None
+        for i in range(head, len(one.ids) - 1):  # the newline after the answer is the layout's, not the writer's
+            one.values[i] = (*one.values[i][:2], min(1.0, -float(logprobs[i - 1]) / UNLIKELY))
+    return made
 
 
 def document(
     question: str, solution: str, labels: Sequence[float], weight: float, attempts: Sequence[str] = ()
 ) -> Document:
-    """A solution with a label for each step (-1: none)."""
+    """A solution with a label for each step (-1: none). Channels: the label where a score is read, elsewhere -1; the
+    weight; how unlikely the token is (-1: not said)."""
     ids, reads = layout(question, solution, attempts)
-    channels: list[tuple[float, ...]] = [(-1.0, weight)] * len(ids)
+    channels: list[tuple[float, ...]] = [(-1.0, weight, -1.0)] * len(ids)
     for position, label in zip(reads, labels, strict=True):
-        channels[position] = (label, weight)
-    return Document(ids, [label >= 0 for label, _ in channels], channels)
+        channels[position] = (label, weight, -1.0)
+    return Document(ids, [label >= 0 for label, *_ in channels], channels)
 
 
 def revision_document(rng: random.Random, row: Sampled, chain: Sequence[tuple[str, bool]]) -> Document:
@@ -150,16 +172,23 @@ def calibrate(model: StepClassifier, chains: Sequence[Own]) -> tuple[float, floa
     return implicit.calibrate(rows, [[line] for line in margins(model, texts)])
 
 
-def make_loss(last: float = 1.0) -> Loss:
-    """Soft-label binary cross entropy (paper appendix D) over the positions read; final ones count 1 + ``last``."""
+def make_loss(last: float = 1.0, surprise: float = 0.0) -> Loss:
+    """Soft-label binary cross entropy (paper appendix D) over the positions read, final ones counting 1 + ``last``;
+    plus ``surprise`` times the unexplained share of the variance in how unlikely tokens are."""
 
     def loss(model: StepClassifier, batch: Batch) -> tuple[Tensor, int]:
-        labels, weight = batch.values.unbind(-1)
+        labels, weight, unlikely = batch.values.unbind(-1)
         read = (labels >= 0) & (weight > 0)  # padding has no weight
         final = read & (read.flip(1).cumsum(1).flip(1) == 1)
-        weight = torch.where(read, weight, 0.0) * torch.where(final, 1 + last, 1.0)
+        counted = torch.where(read, weight, 0.0) * torch.where(final, 1 + last, 1.0)
         cost = F.binary_cross_entropy_with_logits(model(batch.ids), labels.clamp(min=0), reduction="none")
-        return (cost * weight).sum() / weight.sum().clamp(min=1e-6), int(read.sum())
+        value = (cost * counted).sum() / counted.sum().clamp(min=1e-6)
+        if surprise:
+            said = (unlikely >= 0) & (weight > 0)
+            known = unlikely[said]
+            error = (model.surprised()[said] - known).square().mean()
+            value = value + surprise * error / known.var().clamp(min=1e-3)
+        return value, int(read.sum())
 
     return loss
 
@@ -184,7 +213,7 @@ def margins(model: StepClassifier, texts: Sequence[tuple[list[int], list[int]]])
     for begin in range(0, len(order), 64):
         part = order[begin : begin + 64]
         batch = pad([Document(texts[i][0], [False] * len(texts[i][0])) for i in part])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed():
             logits = model(batch.ids)
         for i, line in zip(part, logits, strict=True):
             found[i] = line[texts[i][1]].tolist()

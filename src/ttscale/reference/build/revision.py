@@ -23,6 +23,8 @@ from ttscale.reference.build.collect import Sampled, decode
 from ttscale.reference.build.documents import LONGEST, Document, encode, solution_document
 from ttscale.reference.build.sampler import Sampler
 
+LONGEST_CHAIN = 1500
+"""Tokens of a question, four attempts cut off at the sampler's limit, and one more."""
 Own: TypeAlias = tuple[Sampled, list[tuple[str, bool]]]
 """A question with graded solutions, and a chain the reviser wrote for it: each attempt and whether it is right."""
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscale.reference.build.model import Llama, norm
+from ttscale.reference.build.precision import DTYPE, mixed
 
 
 @dataclass
@@ -55,10 +56,10 @@ class Sampler:
         self.longest = longest
         self.blocks = model.stack()
         self.weights = [
-            {name: getattr(block, name).weight.detach().bfloat16() for name in ("qkv", "out", "up", "down")}
+            {name: getattr(block, name).weight.detach().to(DTYPE) for name in ("qkv", "out", "up", "down")}
             for block in model.stack()
         ]
-        self.head = model.embedding.weight.detach().bfloat16()
+        self.head = model.embedding.weight.detach().to(DTYPE)
 
     @torch.no_grad()
     def sample(
@@ -124,8 +125,8 @@ class Sampler:
         shape = (self.capacity, self.shape.heads, self.longest, self.shape.head)
         layers = range(self.shape.layers)
         return Batch(
-            [torch.zeros(shape, dtype=torch.bfloat16) for _ in layers],
-            [torch.zeros(shape, dtype=torch.bfloat16) for _ in layers],
+            [torch.zeros(shape, dtype=DTYPE) for _ in layers],
+            [torch.zeros(shape, dtype=DTYPE) for _ in layers],
             torch.zeros(self.capacity, dtype=torch.long),
             [],
         )
@@ -139,8 +140,8 @@ class Sampler:
             batch.lengths[first + i] = len(row.tokens) - 1
         batch.rows += rows
         length = ids.shape[1]
-        cos, sin = self.model.cos[:length].bfloat16(), self.model.sin[:length].bfloat16()
-        mask = torch.full((length, length), -1e9, dtype=torch.bfloat16).triu(1)
+        cos, sin = self.model.cos[:length].to(DTYPE), self.model.sin[:length].to(DTYPE)
+        mask = torch.full((length, length), -1e9, dtype=DTYPE).triu(1)
         x = F.embedding(ids, self.head)
         for layer, weight in enumerate(self.weights):
             block = self.blocks[layer]
@@ -148,8 +149,8 @@ class Sampler:
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
             batch.keys[layer][first : first + len(rows), :, :length] = k
             batch.values[layer][first : first + len(rows), :, :length] = v
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            x = x + F.linear(mixed.transpose(1, 2).flatten(2), weight["out"])
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            x = x + F.linear(attended.transpose(1, 2).flatten(2), weight["out"])
             x = x + self._feed(norm(x, block.norm2), weight)
 
     def _qkv(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,9 +171,9 @@ class Sampler:
         ids = torch.tensor([row.tokens[-1] for row in batch.rows])
         longest = int(positions.max()) + 1
         blocked = torch.arange(longest)[None] > positions[:, None]
-        mask = torch.where(blocked, -1e9, 0.0).bfloat16()[:, None]  # (rows, 1, longest)
-        cos = self.model.cos[positions].bfloat16()[:, None, None]
-        sin = self.model.sin[positions].bfloat16()[:, None, None]
+        mask = torch.where(blocked, -1e9, 0.0).to(DTYPE)[:, None]  # (rows, 1, longest)
+        cos = self.model.cos[positions].to(DTYPE)[:, None, None]
+        sin = self.model.sin[positions].to(DTYPE)[:, None, None]
         scale = 1 / math.sqrt(self.shape.head)
         x = F.embedding(ids, self.head).unsqueeze(1)
         for layer, weight in enumerate(self.weights):
@@ -183,8 +184,8 @@ class Sampler:
             keys, values = batch.keys[layer][:count, :, :longest], batch.values[layer][:count, :, :longest]
             # A product and a sum: for one query per row the matrix kernels are slower.
             scores = (q * scale * keys).sum(-1) + mask
-            mixed = torch.softmax(scores, -1).unsqueeze(2) @ values
-            x = x + F.linear(mixed.transpose(1, 2).flatten(2), weight["out"])
+            attended = torch.softmax(scores, -1).unsqueeze(2) @ values
+            x = x + F.linear(attended.transpose(1, 2).flatten(2), weight["out"])
             x = x + self._feed(norm(x, self.blocks[layer].norm2), weight)
         batch.lengths[:count] += 1
         return F.linear(norm(x, self.model.norm)[:, 0], self.head).float()
@@ -209,7 +210,7 @@ def token_log_probabilities(model: Llama, rows: Sequence[list[int]], batch_token
         some = order[at : at + size]
         at += len(some)
         ids = pad([Document(rows[i], [True] * len(rows[i])) for i in some]).ids
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with mixed():
             logits = model.logits(model(ids[:, :-1]))
         found = -F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
         for i, line in zip(some, found, strict=True):

@@ -9,50 +9,28 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from ttscale.reference._problems import questions
-from ttscale.reference.build import collect, documents, evaluate, implicit, model, prm, revision, train
+from ttscale.reference.build import collect, documents, evaluate, grow, implicit, model, prm, revision, train
 from ttscale.reference.build.documents import Document, Mix
-from ttscale.reference.build.model import Llama, Shape
+from ttscale.reference.build.kept import (
+    EXTRA,
+    SHAPE,
+    classifier,
+    finish,
+    lots,
+    own_chains,
+    pool,
+    shipped,
+    solved,
+    weights,
+)
+from ttscale.reference.build.model import Llama
 from ttscale.reference.build.sampler import Sampler
 from ttscale.reference.build.train import Plan
-
-SHAPE = Shape(width=160, layers=5, heads=4, hidden=416)
-EXTRA = 3
-"""Blocks on top of the trunk of a discriminative verifier."""
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A larger generator, for the comparison at equal FLOPs: its shape and the steps of its three lessons."""
-
-    shape: Shape
-    solutions: int
-    drills: int
-    student: int
-
-
-LADDER = {
-    "m": Rung(Shape(width=288, layers=6, heads=6, hidden=768), 400, 400, 700),
-    "l": Rung(Shape(width=512, layers=7, heads=8, hidden=1312), 220, 150, 250),
-}
-"""4 and 14 times the parameters of ``SHAPE``. Larger models learn from fewer tokens, so they get fewer."""
-
-
-def weights(folder: Path, shape: Shape = SHAPE) -> Llama:
-    """The model that a stage left in ``folder``, in full precision."""
-    found = Llama(shape)
-    found.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    return found
-
-
-def finish(made: torch.nn.Module, folder: Path) -> None:
-    torch.save(made.state_dict(), folder / "weights.tmp")
-    (folder / "weights.tmp").replace(folder / "weights.pt")
 
 
 def learn(start: Llama, mix: Mix, plan: Plan, folder: Path) -> Llama:
@@ -124,19 +102,6 @@ def verifier(out: Path) -> None:
     finish(made, out / "verifier")
 
 
-def pool(out: Path, split: str, count: int, samples: int, seed: int) -> list[collect.Sampled]:
-    """Samples of the generator on a split, drawn once."""
-    file = out / "pools" / f"{split}-{count}-{samples}-{seed}.jsonl"
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        sampler = Sampler(weights(out / "generator"))
-        part = file.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        collect.write(part, collect.sample(sampler, questions(count, split, seed=seed), samples, seed))
-        part.replace(file)
-    return list(collect.read_rows(file))
-
-
 def calibration(out: Path, name: str = "verifier") -> tuple[float, float]:
     """Scale and bias of a verifier, from outcomes on validation questions."""
     rows = pool(out, "validation", 500, 16, 5)
@@ -146,7 +111,7 @@ def calibration(out: Path, name: str = "verifier") -> tuple[float, float]:
 def margins(out: Path, name: str, rows: list[collect.Sampled]) -> list[list[list[float]]]:
     """What a verifier says of each step of each solution, before calibration."""
     if name == "verifier":
-        return implicit.bent(implicit.scores(weights(out / name), None, rows))
+        return implicit.bent(implicit.scores(shipped(out / name), None, rows))
     return prm.scores(classifier(out / name), rows)
 
 
@@ -163,8 +128,8 @@ def reviser(out: Path) -> None:
             return revision.document(rng, row, again=0.5)
         return revision.mixed_document(rng, row, wrong=0.6, copied=0.35)
 
-    made = weights(out / "generator")
-    plan = Plan(steps=1000, lr=2e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41)
+    made = shipped(out / "generator")
+    plan = Plan(steps=900, lr=2e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41)
     train.train(made, lots("rev", graded), plan, out / "reviser" / "graded")
     for turn in (1, 2):
         chains = own_chains(out / "reviser" / f"chains-{turn}.jsonl", made, 2000, 6, seed=900 + turn)
@@ -175,94 +140,54 @@ def reviser(out: Path) -> None:
             row, chain = chains[int(rng.random() * len(chains))]
             return revision.own_document(rng, row, chain, after_wrong=0.6)
 
-        plan = Plan(steps=500, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41 + turn)
+        plan = Plan(steps=400, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41 + turn)
         train.train(made, lots(f"own-{turn}", own), plan, out / "reviser" / f"own-{turn}")
     finish(made, out / "reviser")
 
 
-def lots(
-    name: str, one: Callable[[random.Random], Document | None], count: int = 1000
-) -> Callable[[int], list[Document]]:
-    """Lots of documents, the i-th a function of its index."""
-
-    def chunk(index: int) -> list[Document]:
-        rng = random.Random(f"{name}/{index}")
-        return [made for made in (one(rng) for _ in range(count)) if made is not None]
-
-    return chunk
-
-
-def own_chains(file: Path, made: Llama, count: int, length: int, seed: int, split: str = "train") -> list[revision.Own]:
-    """Chains of the model on questions of levels 2 to 5 with student solutions beside them; written once."""
-    problems = [problem for level in (2, 3, 4, 5) for problem in questions(count // 4, split, level, seed)]
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        written = revision.chains(Sampler(made, 192, 900), problems, length, seed)
-        file.with_suffix(".part").write_text("".join(json.dumps(chain) + "\n" for chain in written))
-        file.with_suffix(".part").replace(file)
-    chains = [[(text, right) for text, right in json.loads(line)] for line in file.read_text().splitlines()]
-    return list(zip(collect.taught(problems, 16, seed), chains, strict=True))
-
-
-def solved(rows: list[collect.Sampled]) -> list[collect.Sampled]:
-    """The questions that at least one solution answers rightly."""
-    return [row for row in rows if any(right for _, _, right in row.solutions)]
-
-
 def step_verifier(out: Path) -> None:
-    """The discriminative PRM: soft Monte-Carlo values of the steps, three blocks on top of a model that can compute."""
+    """The discriminative PRM: soft Monte-Carlo values of the steps, three blocks on top of the verifier's trunk."""
     torch.manual_seed(0)
-    rows = collect.taught(questions(6000, "train", seed=1001), 16, 1001)
+    base = shipped(out / "verifier")
+    rows = collect.taught(questions(4000, "train", seed=1001), 16, 1001)
     rng = random.Random("prm")
-    lot = prm.documents(rows, [prm.values(rng, row, 16) for row in rows])
-    made = prm.StepClassifier(prm.deepen(weights(out / "verifier"), EXTRA))
+    lot = prm.documents(rows, [prm.values(rng, row, 16) for row in rows], base)
+    made = prm.StepClassifier(grow.deepen(base, EXTRA))
     train.train(
         made,
         lambda index: implicit.shuffled(lot, 1, index, 2000),
-        Plan(steps=1500, lr=2e-3, warmup=30, decay=0.6, batch_tokens=4096, seed=51),
+        Plan(steps=1000, lr=3e-3, warmup=30, decay=0.5, batch_tokens=4096, seed=51, save_every=50),
         out / "prm",
-        prm.make_loss(),
+        prm.make_loss(surprise=0.5),
     )
     finish(made, out / "prm")
-
-
-def classifier(folder: Path) -> prm.StepClassifier:
-    """The step verifier that a stage left in ``folder``."""
-    made = prm.StepClassifier(Llama(replace(SHAPE, layers=SHAPE.layers + EXTRA)))
-    made.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
-    return made
 
 
 def revision_orm(out: Path) -> None:
     """The paper's separate verifier for revisions: the PRM taught by the outcomes of the reviser's own chains, the
     earlier attempts in its context."""
-    chains = own_chains(out / "orm" / "chains.jsonl", weights(out / "reviser"), 2000, 6, seed=1101)
+    chains = own_chains(out / "orm" / "chains.jsonl", shipped(out / "reviser"), 2000, 6, seed=1101)
 
     def one(rng: random.Random) -> Document | None:
         row, chain = chains[int(rng.random() * len(chains))]
         return prm.revision_document(rng, row, chain)
 
     made = classifier(out / "prm")
-    plan = Plan(steps=500, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=61)
+    plan = Plan(steps=300, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=61)
     train.train(made, lots("orm", one), plan, out / "orm", prm.make_loss())
     finish(made, out / "orm")
 
 
 def ladder(out: Path) -> None:
-    """The larger generators, taught as the small one is; they do not ship, their results do."""
-    for name, rung in LADDER.items():
-        torch.manual_seed(0)
-        folder = out / "ladder" / name
-        made = Llama(rung.shape)
-        for lesson, steps, mix in (
-            ("solutions", rung.solutions, Mix(several=0.0, only_correct=True, seed=7, drills=0.3)),
-            ("drills", rung.drills, Mix(several=0.0, only_correct=True, seed=11, drills=0.6)),
-            ("student", rung.student, Mix(several=0.5, seed=21, drills=0.3)),
-        ):
-            plan = Plan(steps=steps, lr=2e-3, warmup=30, decay=0.5, batch_tokens=8192, seed=21, save_every=50)
-            learn(made, mix, plan, folder / lesson)
-        finish(made, folder)
-        model.save(made, out / "models" / f"generator-{name}")
+    """A generator 14 times as large, for the comparison at equal FLOPs: the small one, grown, and taught on.
+
+    The same lessons from nothing would cost 14 times what they cost the small one. It does not ship, its results do.
+    """
+    torch.manual_seed(0)
+    made = grow.deepen(grow.widen(shipped(out / "generator"), 3, noise=0.05), EXTRA)
+    plan = Plan(steps=120, lr=1e-3, warmup=10, decay=0.5, batch_tokens=4096, seed=71, save_every=10)
+    learn(made, Mix(several=0.5, seed=71, drills=0.3), plan, out / "ladder")
+    model.save(made, out / "models" / "large")
 
 
 def measure(out: Path) -> None:
@@ -271,9 +196,10 @@ def measure(out: Path) -> None:
     report: dict[str, object] = {}
     for name in ("verifier", "prm"):
         report[name] = evaluate.search_report(
-            weights(out / "generator"), rows, margins(out, name, rows), *calibration(out, name), 0
+            shipped(out / "generator"), rows, margins(out, name, rows), *calibration(out, name), 0
         )
-    chains = revision.chains(Sampler(weights(out / "reviser"), 192, 900), questions(500, "test", seed=0), 8, 0)
+    sampler = Sampler(shipped(out / "reviser"), 192, revision.LONGEST_CHAIN)
+    chains = revision.chains(sampler, questions(500, "test", seed=0), 8, 0)
     report["revision"] = evaluate.revision_report(chains)
     report["training"] = evaluate.records(out)
     (out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -292,7 +218,7 @@ def export(out: Path) -> None:
 def orm_calibration(out: Path) -> tuple[float, float]:
     """Scale and bias of the revision ORM, from the outcomes of the reviser's chains on validation questions."""
     file = out / "pools" / "validation-chains.jsonl"
-    return prm.calibrate(classifier(out / "orm"), own_chains(file, weights(out / "reviser"), 400, 6, 5, "validation"))
+    return prm.calibrate(classifier(out / "orm"), own_chains(file, shipped(out / "reviser"), 400, 6, 5, "validation"))
 
 
 STAGES: dict[str, Callable[[Path], None]] = {

@@ -1,4 +1,4 @@
-"""The training loop of the reference models: batches by length, Muon, bfloat16, checkpoints, resume, a log.
+"""The training loop of the reference models: batches by length, Muon, mixed precision, checkpoints, resume, a log.
 
 Knows: documents with a loss mask, or any loss function over a batch. Must not know: where documents come from.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ttscale.reference.build.documents import Document
 from ttscale.reference.build.model import Llama
 from ttscale.reference.build.optimizer import Muon
+from ttscale.reference.build.precision import mixed
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def train(
             for optimizer in (muon, adam):
                 for group in optimizer.param_groups:
                     group["lr"] = plan.lr * factor
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with mixed():
                 value, counted = loss(model, batch)
             value.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(others, 1.0)
