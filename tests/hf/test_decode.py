@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from hf.slow import Drawn, slow_draw
-from hf.tiny import VARIANTS, request_tree
+from hf.tiny import VARIANTS
 from ttscale import Candidate, Key, Question
 from ttscale._requests import Completion, Sample
 from ttscale.hf import HFGenerator, HFModel
@@ -127,66 +125,6 @@ def test_a_delimiter_may_be_split_over_tokens(checkpoint: Any) -> None:
     assert completion.steps[0].text == model.tokenizer.decode(tokens)[:ends]
     assert len(completion.steps[0].tokens) <= at + 2
     assert completion.finish == "open"
-
-
-class Scheduled:
-    """Faults by call number: raises out-of-memory in the forwards named."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, model: HFModel, faults: set[int]) -> None:
-        own = fast(model)
-        assert own is not None
-        self.calls = 0
-        self.raised = 0
-        original = own.network.run
-
-        def run(*args: Any) -> torch.Tensor:
-            self.calls += 1
-            if self.calls in faults:
-                self.raised += 1
-                raise torch.OutOfMemoryError("injected")
-            return original(*args)
-
-        monkeypatch.setattr(own.network, "run", run)
-
-
-@pytest.mark.parametrize("variant", ["llama", "qwen2-sliding"])
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
-@given(data=st.data())
-def test_any_schedule_gives_the_same(checkpoint: Any, variant: str, data: st.DataObject) -> None:
-    """Random arrivals, batch limits, KV budgets (down to nothing) and out-of-memory faults change no token."""
-    folder = checkpoint(variant)
-    limit = data.draw(st.sampled_from([1, 3, 64]), "max_batch")
-    budget = data.draw(st.sampled_from([0, 20_000, 1 << 30]), "kv_bytes")
-    model = loaded(folder, max_batch=limit, kv_bytes=budget)
-    fast(model)
-    faults = data.draw(st.sets(st.integers(1, 60), max_size=5), "faults")
-    wanted = truth(folder)
-    requests = [r for r, _ in wanted]
-    order = data.draw(st.permutations(range(len(requests))), "order")
-    pauses = data.draw(st.lists(st.integers(0, 6), min_size=len(order), max_size=len(order)), "pauses")
-    with pytest.MonkeyPatch.context() as patch:
-        Scheduled(patch, model, faults)
-        session = generator(model).session()
-        replies: dict[int, Any] = {}
-        for place, pause in zip(order, pauses, strict=True):
-            session.admit([(place, requests[place])])
-            for _ in range(pause):
-                replies.update(session.step() if session.active else ())
-        while session.active:
-            replies.update(session.step())
-    assert all(same(replies[i], drawn) for i, (_, drawn) in enumerate(wanted))
-    assert_nothing_pinned(model)
-
-
-_TRUTH: dict[str, list[tuple[Sample, Drawn]]] = {}
-
-
-def truth(folder: str) -> list[tuple[Sample, Drawn]]:
-    """A tree of requests, three waves deep, with what the slow loop answers."""
-    if folder not in _TRUTH:
-        model = loaded(folder)
-        _TRUTH[folder] = request_tree(roots(), lambda request: slow(model, request))
-    return _TRUTH[folder]
 
 
 def assert_nothing_pinned(model: HFModel) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,3 +96,24 @@ def test_a_node_stays_the_same_end_when_its_path_is_split() -> None:
     again = tree.insert(tree.root, (1, 2), kv((1, 2)), torch.ones(3))
     assert again is upper
     assert upper.last is not None
+
+
+def test_a_split_that_runs_out_of_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fault in (1, 2):
+        tree = PrefixTree(1 << 30)
+        node = add(tree, (1, 2, 3, 4))
+        calls, original = 0, torch.Tensor.clone
+
+        def clone(tensor: torch.Tensor, fault: int = fault, original: Any = original) -> torch.Tensor:
+            nonlocal calls
+            calls += 1
+            if calls == fault:
+                raise torch.OutOfMemoryError("injected")
+            return cast(torch.Tensor, original(tensor))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "clone", clone)
+            with pytest.raises(torch.OutOfMemoryError):
+                tree.find((1, 2))
+        assert tree.find((1, 2, 3, 4)) is node
+        assert torch.equal(held(tree, node), kv((1, 2, 3, 4)))

@@ -139,7 +139,7 @@ class Level:
         self.members = torch.tensor(sorted(flat), device=device)
         self.scatter = torch.tensor([place[row] for row in sorted(flat)], device=device)
         keys = torch.arange(self.kv.shape[-2], device=device)
-        full = bool((self.lengths == self.kv.shape[-2]).all())
+        full = min(lengths) == self.kv.shape[-2]
         blocked = keys >= self.lengths[:, None]
         self.padding = None if full else additive(blocked, kv.dtype)
         self._keys = keys

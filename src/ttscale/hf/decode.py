@@ -155,7 +155,7 @@ class Decoder:
         """Let go of everything on the device."""
         for row in self._waiting:
             if row.prefix is not None:
-                self._runner.release(row.prefix)
+                self._let_go(row)
         self._waiting.clear()
         self._rows = []
         self._runner.close()
@@ -219,13 +219,15 @@ class Decoder:
 
     def _enter(self) -> None:
         """Move rows with a ready prefix from the queue into the batch."""
-        entering = self._entering = [row for row in self._front() if row.prefix.ready]
+        front = self._front()
+        entering = self._entering = [row for row in front if row.prefix.ready]
         if not entering:
             return
         logits = self._runner.enter([row.prefix for row in entering], [row.trunk for row in entering])
         self._logits = logits if self._logits is None else torch.cat((self._logits, logits))
-        chosen = set(map(id, entering))
-        self._waiting = deque(row for row in self._waiting if id(row) not in chosen)
+        for _ in front:
+            self._waiting.popleft()
+        self._waiting.extendleft(row for row in reversed(front) if not row.prefix.ready)
         self._rows += entering
         self._entering = []
         for row in entering:
@@ -285,9 +287,7 @@ class Decoder:
         over = [row for row in self._rows if row.over]
         if not over:
             return []
-        for i, row in enumerate(self._rows):
-            if row.finish == "open":
-                self._runner.store(i, row.tokens[row.begin :])
+        self._store([i for i, row in enumerate(self._rows) if row.finish == "open"])
         left = len(self._rows) - len(over)
         spare = iter([i for i in range(len(self._rows) - 1, left - 1, -1) if not self._rows[i].over])
         index = [i if not self._rows[i].over else next(spare) for i in range(left)]
@@ -306,14 +306,18 @@ class Decoder:
             if self._since_fault % GROW_AFTER == 0 and self.limit < self._most:
                 self.limit = min(self._most, 2 * self.limit)
 
-    def _requeue(self) -> None:
-        """Put all running rows back in front of the queue, keeping their keys and values if there is room for them."""
+    def _store(self, places: Sequence[int]) -> None:
+        """Keep what these rows have run for those that will continue them, as far as memory allows."""
         try:
-            for i, row in enumerate(self._rows):
-                self._runner.store(i, row.tokens[row.begin :])
+            for i in places:
+                self._runner.store(i, self._rows[i].tokens[self._rows[i].begin :])
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+
+    def _requeue(self) -> None:
+        """Put all running rows back in front of the queue, keeping their keys and values if there is room for them."""
+        self._store(range(len(self._rows)))
         self._runner.keep([])
         self._waiting.extendleft(reversed(self._rows))
         self._rows = []

@@ -136,10 +136,11 @@ class PrefixTree:
         """Put a node for the first ``at`` tokens above ``node``, which keeps the rest and its identity."""
         assert node.kv is not None
         assert node.parent is not None
-        upper = Node(node.parent, node.tokens[:at], node.kv[..., :at, :].clone(), None)
+        above, below = node.kv[..., :at, :].clone(), node.kv[..., at:, :].clone()  # before anything is changed
+        upper = Node(node.parent, node.tokens[:at], above, None)
         upper.used = node.used
         node.parent.children[node.tokens[0]] = upper
-        node.tokens, node.kv, node.parent = node.tokens[at:], node.kv[..., at:, :].clone(), upper
+        node.tokens, node.kv, node.parent = node.tokens[at:], below, upper
         upper.children[node.tokens[0]] = node
         return upper
 

@@ -15,6 +15,7 @@ from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -52,6 +53,10 @@ class _Sequence:
     found: dict[int, float] = field(default_factory=dict)
 
 
+_Runs: TypeAlias = list[tuple[list[_Sequence], int]]
+"""Groups of sequences, each with the number of next tokens that it has in common."""
+
+
 class Scorer:
     """Scores candidates with one model and one adapter."""
 
@@ -77,6 +82,7 @@ class Scorer:
                 work[ids] = _Sequence(ids, missing)
         if work:
             self._run(list(work.values()))
+            self._most = min(FORWARD_TOKENS, 2 * self._most)
         verdicts = []
         for request, (ids, reads) in zip(requests, plans, strict=True):
             done = work.pop(ids, None)
@@ -137,7 +143,7 @@ class Scorer:
                     own.tree.unpin(sequence.node)
             own.tree.trim()
 
-    def _extend(self, own: Fast, runs: list[tuple[list[_Sequence], int]]) -> None:
+    def _extend(self, own: Fast, runs: _Runs) -> None:
         """Run each group's next tokens in one forward, and read the scores that fall into them."""
         began = time.perf_counter()
         items = []
@@ -148,11 +154,12 @@ class Scorer:
         try:
             ends, hidden = extend(own.network, own.tree, own.shape, items)
         except Exception as error:
-            if len(runs) == 1 or not is_out_of_memory(error):
+            halves = _halves(runs)
+            if not halves or not is_out_of_memory(error):
                 raise
             self._most = max(1, self._most // 2)
             own.tree.evict()
-            for half in (runs[: len(runs) // 2], runs[len(runs) // 2 :]):
+            for half in halves:
                 self._extend(own, half)
             return
         total = sum(length for _, length in runs)
@@ -247,6 +254,14 @@ def _shared_runs(work: Sequence[_Sequence]) -> Iterator[tuple[list[_Sequence], i
         else:
             for sequence in group:
                 yield [sequence], sequence.missing[-1] + 1 - sequence.begin
+
+
+def _halves(runs: _Runs) -> list[_Runs]:
+    """Two smaller forwards for one: half of the groups each, or of the only group's tokens; none for one token."""
+    if len(runs) > 1:
+        return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
+    ((group, length),) = runs
+    return [[(group, length // 2)], [(group, length - length // 2)]] if length > 1 else []
 
 
 def _digest(ids: tuple[int, ...], read: int) -> bytes:
