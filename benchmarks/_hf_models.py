@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,19 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama40m": {"hidden_size": 576, "num_hidden_layers": 9, "num_key_value_heads": 8, "intermediate_size": 1536},
     "qwen8m": {"hidden_size": 256, "num_hidden_layers": 6, "num_key_value_heads": 2, "intermediate_size": 832},
 }
+TINY: dict[str, Any] = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96}
 EOS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How often, and how large. ``tiny`` shapes show that the scripts work; their numbers mean nothing."""
+
+    rounds: int = 3
+    tiny: bool = False
+
+    def of(self, full: int, tiny: int) -> int:
+        return tiny if self.tiny else full
 
 
 class Numbers:
@@ -36,7 +49,7 @@ class Numbers:
         return "".join(f"{i} " for i in ids)
 
 
-def network(name: str) -> Any:
+def network(name: str, size: Size) -> Any:
     """The module, with weights from a fixed seed."""
     kind = transformers.Qwen2Config if name.startswith("qwen") else transformers.LlamaConfig
     config = kind(
@@ -45,7 +58,7 @@ def network(name: str) -> Any:
         max_position_embeddings=4096,
         eos_token_id=EOS,
         pad_token_id=0,
-        **SHAPES[name],
+        **{**SHAPES[name], **(TINY if size.tiny else {})},
     )
     torch.manual_seed(0)
     return transformers.AutoModelForCausalLM.from_config(config).eval()
@@ -80,25 +93,34 @@ class AtLength(transformers.StoppingCriteria):  # type: ignore[misc]
     """Ends each row of ``generate`` at its own length, as an end-of-sequence token would."""
 
     def __init__(self, start: int, wanted: list[int]) -> None:
-        self._ends = torch.tensor(wanted) + start
+        self._ends = start + torch.tensor(wanted)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return input_ids.shape[1] >= self._ends
+        return (input_ids.shape[1] >= self._ends).to(input_ids.device)
 
 
-def interleaved(variants: dict[str, Callable[[int], Any]], rounds: int) -> dict[str, dict[str, float]]:
+def interleaved(
+    variants: dict[str, Callable[[int], Any]], rounds: int, warm: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
     """Each variant once per round, in turn, timed in CPU seconds of this process: median time, and ratio to the first.
 
     One torch thread, so CPU time is what the work takes; wall time on a shared machine is what the neighbours leave.
+    ``warm`` names the variants that run once before (default: all): what is set up once per process is not timed.
     """
-    for run in variants.values():
-        run(0)
+    for name, run in variants.items():
+        if warm is None or name in warm:
+            run(0)
     times: dict[str, list[float]] = {name: [] for name in variants}
     for index in range(rounds):
         for name, run in variants.items():
             began = time.process_time()
             run(index)
             times[name].append(time.process_time() - began)
+    return ratios(times)
+
+
+def ratios(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Median seconds of each variant, and the median over rounds of its ratio to the first variant."""
     base = next(iter(times.values()))
     return {
         name: {

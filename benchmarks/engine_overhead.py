@@ -1,20 +1,26 @@
 """What the engine and the strategies cost per request, with a generator that does nothing.
 
-    python benchmarks/engine_overhead.py [--out benchmarks/results/engine_overhead.json]
+    python benchmarks/engine_overhead.py [--repeats 3] [--out benchmarks/results/engine_overhead.json]
+    python benchmarks/engine_overhead.py --quick    # tiny sizes, to see that it works: stored nowhere without --out
 
-Prints microseconds per request (medians of interleaved runs) for 10 to 10,000 concurrent questions, and, where
-treequest is installed (pip install treequest), its MCTS on a tree of as many nodes beside our beam search.
+Prints microseconds of CPU time per request (medians of interleaved runs) for 10 to 10,000 concurrent questions, and per
+node of a tree beside the searches of treequest and its_hub on trees of the same size, where those are installed:
+
+    pip install --target PEERS --no-deps treequest==0.3.3 ulid-py==1.1.0 its_hub==1.2.0
+    PYTHONPATH=PEERS python benchmarks/engine_overhead.py
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from _stored import RESULTS, keep
 
 import ttscale
 from ttscale import Candidate, Completion, Key, Question, Sample, Score, Step, Verdict
@@ -38,8 +44,8 @@ class Nothing:
         return [Verdict((0.5,))] * len(requests)
 
 
-def microseconds(strategy: ttscale.Strategy, questions: int, budget: int) -> float:
-    """Per request, everything included."""
+def microseconds(strategy: ttscale.Strategy, questions: int, budget: int, nodes: int = 0) -> float:
+    """Per request, or per node where their number is given; everything included."""
     nothing = Nothing()
     requests = 0
 
@@ -54,44 +60,152 @@ def microseconds(strategy: ttscale.Strategy, questions: int, budget: int) -> flo
     def ignore(index: int, ended: Ended) -> None:
         assert ended.error is None, ended.error
 
-    began = time.perf_counter()
+    began = time.process_time()
     run(jobs(), {"generator": nothing, "verifier": nothing}, ignore, record, window=questions)
-    return (time.perf_counter() - began) / requests * 1e6
+    return (time.process_time() - began) / (nodes or requests) * 1e6
 
 
-def treequest_microseconds(nodes: int) -> float:
-    """Per node of treequest's standard MCTS, with a generator that returns at once."""
+def engine(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
+    """Engine and strategies, microseconds per request with a generator that does nothing."""
+    cases: dict[str, Callable[[], float]] = {}
+    for questions in (10, 100, 1000, 10_000) if not tiny else (2, 10):
+        cases[f"best of 16, {questions:,} questions"] = lambda q=questions: microseconds(ttscale.BestOfN(), q, 16)
+        cases[f"beam N = 4, {questions:,} questions"] = lambda q=questions: microseconds(ttscale.Beam(), q, 4)
+    return {name: {"us per request": us} for name, us in medians(cases, rounds).items()}
+
+
+def peers(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
+    """One question, microseconds per node (a sample and its score) of searches of 256 and 1,000 nodes."""
+    found: dict[str, dict[str, Any]] = {}
+    missing = {name: why for name in ("treequest", "its_hub") if (why := _missing(name))}
+    for size in (256, 1000) if not tiny else (32,):
+        cases: dict[str, Callable[[], float]] = {
+            f"{size:,} nodes: ttscale, beam M = 4": lambda n=size: microseconds(ttscale.Beam(), 1, n // 8, n),
+            f"{size:,} nodes: ttscale, best of n": lambda n=size: microseconds(ttscale.BestOfN(), 1, n, n),
+        }
+        if "its_hub" not in missing:
+            cases[f"{size:,} nodes: its_hub, beam M = 4"] = lambda n=size: its_hub_beam(n)
+            cases[f"{size:,} nodes: its_hub, best of n"] = lambda n=size: its_hub_best_of_n(n)
+        if "treequest" not in missing:
+            cases[f"{size:,} nodes: treequest, breadth-first, in place"] = lambda n=size: treequest_bfs(n)
+            cases[f"{size:,} nodes: treequest, MCTS, in place"] = lambda n=size: treequest_mcts(n, True)
+            if size < 1000:  # it copies the whole tree for every node: 20 s at 1,000
+                cases[f"{size:,} nodes: treequest, MCTS as it comes"] = lambda n=size: treequest_mcts(n, False)
+        made = medians(cases, rounds)
+        base = made[f"{size:,} nodes: ttscale, beam M = 4"]
+        found |= {name: {"us per node": us, "slower": us / base} for name, us in made.items()}
+    return found | {name: {"us per node": f"not installed: {why}"} for name, why in missing.items()}
+
+
+def _missing(package: str) -> str:
+    """Why a package cannot be used; empty if it can."""
+    try:
+        __import__(package)
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+def treequest_mcts(nodes: int, inplace: bool) -> float:
+    """Per node of treequest's MCTS, with a generator that returns at once."""
     import treequest
 
-    algorithm = treequest.StandardMCTS()
-    tree = algorithm.init_tree()
-    began = time.perf_counter()
+    return _treequest(treequest.StandardMCTS(), nodes, inplace)
+
+
+def treequest_bfs(nodes: int) -> float:
+    """Per node of treequest's breadth-first search, four nodes of four children per level."""
+    import treequest
+
+    return _treequest(treequest.TreeOfThoughtsBFSAlgo(breadth_limit=4, size_limit=4), nodes, True)
+
+
+def _treequest(algorithm: Any, nodes: int, inplace: bool) -> float:
+    state = algorithm.init_tree()
+    began = time.process_time()
     for _ in range(nodes):
-        tree = algorithm.step(tree, {"action": lambda state: ("x", 0.5)})
-    return (time.perf_counter() - began) / nodes * 1e6
+        state = algorithm.step(state, {"action": lambda parent: ("x", 0.5)}, inplace=inplace)
+    return (time.process_time() - began) / nodes * 1e6
+
+
+def its_hub_beam(nodes: int) -> float:
+    """Per node of its_hub's beam search over eight levels, with models that answer at once."""
+    from its_hub.api import AbstractLanguageModel, AbstractProcessRewardModel
+    from its_hub.core.algorithms.beam_search import BeamSearch
+    from its_hub.core.lms.step_generation import StepGeneration
+
+    made = 0
+
+    class Model(AbstractLanguageModel):  # type: ignore[misc]
+        async def agenerate(self, messages: Any, stop: Any = None, **_: Any) -> Any:
+            nonlocal made
+            made += len(messages)
+            return [{"role": "assistant", "content": "x"}] * len(messages)
+
+    class Reward(AbstractProcessRewardModel):  # type: ignore[misc]
+        def score(self, prompt_or_messages: Any, steps: Any) -> Any:
+            return [0.5] * len(steps)
+
+        async def ascore(self, prompt_or_messages: Any, steps: Any) -> Any:
+            return self.score(prompt_or_messages, steps)
+
+    search = BeamSearch(StepGeneration(max_steps=7, step_token="\n"), Reward(), beam_width=4)
+    began = time.process_time()
+    asyncio.run(search.ainfer(Model(), "q", max(4, nodes // 8 // 4 * 4), return_response_only=False))
+    return (time.process_time() - began) / made * 1e6
+
+
+def its_hub_best_of_n(nodes: int) -> float:
+    """Per sample of its_hub's best-of-n, with models that answer at once."""
+    from its_hub.api import AbstractLanguageModel, AbstractOutcomeRewardModel
+    from its_hub.core.algorithms.bon import BestOfN
+
+    made = 0
+
+    class Model(AbstractLanguageModel):  # type: ignore[misc]
+        async def agenerate(self, messages: Any, stop: Any = None, **_: Any) -> Any:
+            raise NotImplementedError
+
+        async def agenerate_single(self, messages: Any, stop: Any = None, **_: Any) -> Any:
+            nonlocal made
+            made += 1
+            return {"role": "assistant", "content": f"x {made}"}
+
+    class Reward(AbstractOutcomeRewardModel):  # type: ignore[misc]
+        def score(self, messages: Any, **_: Any) -> Any:
+            return [0.5] * len(messages)
+
+        async def ascore(self, messages: Any, orchestrator: Any = None, **_: Any) -> Any:
+            return self.score(messages)
+
+    began = time.process_time()
+    asyncio.run(BestOfN(Reward()).ainfer(Model(), "q", nodes, return_response_only=False))
+    return (time.process_time() - began) / nodes * 1e6
+
+
+def medians(cases: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median of each case over rounds in which every case is run once, in turn."""
+    runs: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            runs[name].append(case())
+    return {name: statistics.median(times) for name, times in runs.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: shows that everything runs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    cases: dict[str, Callable[[], float]] = {}
-    for questions in (10, 100, 1000, 10_000):
-        cases[f"best-of-16, {questions} questions"] = lambda q=questions: microseconds(ttscale.BestOfN(), q, 16)
-        cases[f"beam N=16 M=4, {questions} questions"] = lambda q=questions: microseconds(ttscale.Beam(), q, 16)
-    cases["beam N=64 M=4, 1 question"] = lambda: microseconds(ttscale.Beam(), 1, 64)
-    if importlib.util.find_spec("treequest"):
-        cases["treequest MCTS, 256 nodes"] = lambda: treequest_microseconds(256)
-    runs: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(options.repeats):
-        for name, case in cases.items():
-            runs[name].append(case())
-    medians = {name: round(statistics.median(times), 1) for name, times in runs.items()}
-    for name, median in medians.items():
-        print(f"{name:36} {median:8.1f} us per request")
-    if options.out:
-        options.out.write_text(json.dumps(medians, indent=1) + "\n")
+    out = options.out or (None if options.quick else RESULTS / "engine_overhead.json")
+    for part in (engine, peers):
+        found = part(1 if options.quick else options.repeats, options.quick)
+        for name, row in found.items():
+            cells = (f"{key} {cell:.1f}" if isinstance(cell, float) else f"{key} {cell}" for key, cell in row.items())
+            print(f"{name:44}" + "  ".join(cells))
+        if out is not None:
+            keep(out, part.__name__, (part.__doc__ or "").strip(), found, options.quick)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,22 @@
+"""The file that a benchmark keeps its tables in, part by part, so that a part can be run again by itself."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def keep(
+    path: Path, part: str, title: str, rows: Mapping[str, Any], tiny: bool, versions: Mapping[str, str] | None = None
+) -> None:
+    """Put the rows of one part into the file, beside what is there; ``tiny`` marks numbers that mean nothing."""
+    stored = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+    about = {"python": platform.python_version(), "machine": platform.machine(), **(versions or {})}
+    stored["parts"][part] = {"title": title, "tiny": tiny, "versions": about, "rows": dict(rows)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(stored, indent=1) + "\n")
