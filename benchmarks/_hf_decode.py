@@ -106,7 +106,7 @@ def continuous(module: Any, prompt: tuple[int, ...], wanted: list[int]) -> None:
     needed: by default it fills the free memory with zeros first, which takes longer than the rest.
     """
     length = round(sum(wanted) / len(wanted))
-    config = transformers.GenerationConfig(
+    config = transformers.GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
         top_k=0,
         max_new_tokens=length,

@@ -11,6 +11,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,24 +67,31 @@ def measured(
     torch.manual_seed(0)
     with device:
         config = transformers.Qwen2Config(**shape)
-        module: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+        module: Any = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()  # type: ignore[no-untyped-call]
     model = HFModel(module, tokenizer=Numbers())
     model.eos_ids = frozenset()
     prompt = tuple(t % shape["vocab_size"] for t in tokens(prompt_length, 1))
     bandwidth = _bandwidth(device)
     found: Found = {}
+
+    def ours(index: int, n: int) -> None:
+        forget(model)
+        decode(model, [prompt] * n, lengths(n, mean, most, index), len(prompt), index)
+
+    def theirs(index: int, n: int) -> None:
+        generated(module, [prompt], n, lengths(n, mean, most, index))
+
+    def paged(index: int, n: int) -> None:
+        continuous(module, prompt, lengths(n, mean, most, index))
+
     for count in counts:
         draws = [lengths(count, mean, most, index) for index in range(1, rounds + 1)]
         useful = statistics.mean(map(sum, draws))
 
-        def ours(index: int, n: int = count) -> None:
-            forget(model)
-            decode(model, [prompt] * n, lengths(n, mean, most, index), len(prompt), index)
-
         variants: dict[str, Callable[[int], Any]] = {
-            "ttscale": ours,
-            "generate": lambda i, n=count: generated(module, [prompt], n, lengths(n, mean, most, i)),
-            "generate_batch": lambda i, n=count: continuous(module, prompt, lengths(n, mean, most, i)),
+            "ttscale": partial(ours, n=count),
+            "generate": partial(theirs, n=count),
+            "generate_batch": partial(paged, n=count),
         }
         times: dict[str, list[float]] = {}
         for name, run in variants.items():

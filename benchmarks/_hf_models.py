@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ def network(name: str, size: Size) -> Any:
         **{**SHAPES[name], **(TINY if size.tiny else {})},
     )
     torch.manual_seed(0)
-    return transformers.AutoModelForCausalLM.from_config(config).eval()
+    return transformers.AutoModelForCausalLM.from_config(config).eval()  # type: ignore[no-untyped-call]
 
 
 def served(module: Any, **settings: Any) -> HFModel:
@@ -89,7 +89,7 @@ def tokens(count: int, seed: int) -> tuple[int, ...]:
     return tuple(rng.randrange(3, 4096) for _ in range(count))
 
 
-class AtLength(transformers.StoppingCriteria):  # type: ignore[misc]
+class AtLength(transformers.StoppingCriteria):
     """Ends each row of ``generate`` at its own length, as an end-of-sequence token would."""
 
     def __init__(self, start: int, wanted: list[int]) -> None:
@@ -100,7 +100,7 @@ class AtLength(transformers.StoppingCriteria):  # type: ignore[misc]
 
 
 def interleaved(
-    variants: dict[str, Callable[[int], Any]], rounds: int, warm: Sequence[str] | None = None
+    variants: Mapping[str, Callable[[int], Any]], rounds: int, warm: Sequence[str] | None = None
 ) -> dict[str, dict[str, float]]:
     """Each variant once per round, in turn, timed in CPU seconds of this process: median time, and ratio to the first.
 

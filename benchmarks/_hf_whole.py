@@ -41,7 +41,7 @@ class Path:
     score: float = 0.0
 
 
-class AtStepEnd(transformers.StoppingCriteria):  # type: ignore[misc]
+class AtStepEnd(transformers.StoppingCriteria):
     """Ends a row at a delimiter, as a stop string of a server does."""
 
     def __init__(self, delimiter: int) -> None:
@@ -176,7 +176,7 @@ def whole(size: Size) -> Found:
 
 def _ours(problems: list[Any], sampled: dict[str, int], name: str, budget: int, strategy: str, index: int) -> None:
     for role in ("generator", "verifier"):
-        model = reference.load(role).model  # type: ignore[arg-type]
+        model = reference.load(role).model
         if model.fast is not None:
             model.fast.tree.evict()  # nothing is known of the question
         if model.drawn is not None:

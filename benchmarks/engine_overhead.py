@@ -17,6 +17,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def engine(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
     """Engine and strategies, microseconds per request with a generator that does nothing."""
     cases: dict[str, Callable[[], float]] = {}
     for questions in (10, 100, 1000, 10_000) if not tiny else (2, 10):
-        cases[f"best of 16, {questions:,} questions"] = lambda q=questions: microseconds(ttscale.BestOfN(), q, 16)
-        cases[f"beam N = 4, {questions:,} questions"] = lambda q=questions: microseconds(ttscale.Beam(), q, 4)
+        cases[f"best of 16, {questions:,} questions"] = partial(microseconds, ttscale.BestOfN(), questions, 16)
+        cases[f"beam N = 4, {questions:,} questions"] = partial(microseconds, ttscale.Beam(), questions, 4)
     return {name: {"us per request": us} for name, us in medians(cases, rounds).items()}
 
 
@@ -80,17 +81,17 @@ def peers(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
     missing = {name: why for name in ("treequest", "its_hub") if (why := _missing(name))}
     for size in (256, 1000) if not tiny else (32,):
         cases: dict[str, Callable[[], float]] = {
-            f"{size:,} nodes: ttscale, beam M = 4": lambda n=size: microseconds(ttscale.Beam(), 1, n // 8, n),
-            f"{size:,} nodes: ttscale, best of n": lambda n=size: microseconds(ttscale.BestOfN(), 1, n, n),
+            f"{size:,} nodes: ttscale, beam M = 4": partial(microseconds, ttscale.Beam(), 1, size // 8, size),
+            f"{size:,} nodes: ttscale, best of n": partial(microseconds, ttscale.BestOfN(), 1, size, size),
         }
         if "its_hub" not in missing:
-            cases[f"{size:,} nodes: its_hub, beam M = 4"] = lambda n=size: its_hub_beam(n)
-            cases[f"{size:,} nodes: its_hub, best of n"] = lambda n=size: its_hub_best_of_n(n)
+            cases[f"{size:,} nodes: its_hub, beam M = 4"] = partial(its_hub_beam, size)
+            cases[f"{size:,} nodes: its_hub, best of n"] = partial(its_hub_best_of_n, size)
         if "treequest" not in missing:
-            cases[f"{size:,} nodes: treequest, breadth-first, in place"] = lambda n=size: treequest_bfs(n)
-            cases[f"{size:,} nodes: treequest, MCTS, in place"] = lambda n=size: treequest_mcts(n, True)
+            cases[f"{size:,} nodes: treequest, breadth-first, in place"] = partial(treequest_bfs, size)
+            cases[f"{size:,} nodes: treequest, MCTS, in place"] = partial(treequest_mcts, size, True)
             if size < 1000:  # it copies the whole tree for every node: 20 s at 1,000
-                cases[f"{size:,} nodes: treequest, MCTS as it comes"] = lambda n=size: treequest_mcts(n, False)
+                cases[f"{size:,} nodes: treequest, MCTS as it comes"] = partial(treequest_mcts, size, False)
         made = medians(cases, rounds)
         base = made[f"{size:,} nodes: ttscale, beam M = 4"]
         found |= {name: {"us per node": us, "slower": us / base} for name, us in made.items()}
@@ -108,7 +109,7 @@ def _missing(package: str) -> str:
 
 def treequest_mcts(nodes: int, inplace: bool) -> float:
     """Per node of treequest's MCTS, with a generator that returns at once."""
-    import treequest
+    import treequest  # type: ignore[import-not-found]
 
     return _treequest(treequest.StandardMCTS(), nodes, inplace)
 
@@ -130,9 +131,9 @@ def _treequest(algorithm: Any, nodes: int, inplace: bool) -> float:
 
 def its_hub_beam(nodes: int) -> float:
     """Per node of its_hub's beam search over eight levels, with models that answer at once."""
-    from its_hub.api import AbstractLanguageModel, AbstractProcessRewardModel
-    from its_hub.core.algorithms.beam_search import BeamSearch
-    from its_hub.core.lms.step_generation import StepGeneration
+    from its_hub.api import AbstractLanguageModel, AbstractProcessRewardModel  # type: ignore[import-not-found]
+    from its_hub.core.algorithms.beam_search import BeamSearch  # type: ignore[import-not-found]
+    from its_hub.core.lms.step_generation import StepGeneration  # type: ignore[import-not-found]
 
     made = 0
 
@@ -158,7 +159,7 @@ def its_hub_beam(nodes: int) -> float:
 def its_hub_best_of_n(nodes: int) -> float:
     """Per sample of its_hub's best-of-n, with models that answer at once."""
     from its_hub.api import AbstractLanguageModel, AbstractOutcomeRewardModel
-    from its_hub.core.algorithms.bon import BestOfN
+    from its_hub.core.algorithms.bon import BestOfN  # type: ignore[import-not-found]
 
     made = 0
 

@@ -52,7 +52,7 @@ def main() -> None:
     size = Size(1, True) if options.quick else Size(options.rounds)
     out = options.out or (None if options.quick else RESULTS / "hf_backend.json")
     torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     for name in options.part:
         rows = PARTS[name](size)

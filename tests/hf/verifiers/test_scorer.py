@@ -170,6 +170,27 @@ def test_batches_stay_within_a_forward(folder: str, monkeypatch: pytest.MonkeyPa
     assert max(sizes) <= 64
 
 
+def test_a_long_call_keeps_within_the_memory_budget(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no budget, the tree holds what the batch at hand needs, and not every solution of the call."""
+    verifier = HFVerifier(folder)
+    verifier.score([Score(candidate("warm", "up."))])
+    tree = verifier.model.fast.tree
+    tree.max_bytes = 0
+    verifier._scorer._most = 64
+    held: list[int] = []
+    original = scorer_module.extend
+
+    def extend(network: Any, tree: Any, shape: Any, items: Any) -> Any:
+        held.append(tree.tokens())
+        return original(network, tree, shape, items)
+
+    monkeypatch.setattr(scorer_module, "extend", extend)
+    requests = [Score(candidate(f"{i} is another question?", "One.", "Two.")) for i in range(40)]
+    ran = sum(verdict.cost.verifier_tokens for verdict in verifier.score(requests))
+    assert len(held) >= 20
+    assert max(held) < ran / 5
+
+
 def test_scores_of_weights_that_were_changed_are_forgotten(tmp_path: Path) -> None:
     checkpoints.trl(tmp_path)
     verifier = HFVerifier(str(tmp_path))

@@ -175,6 +175,10 @@ class Scorer:
                 own.tree.unpin(sequence.node)
                 sequence.found |= {read: found[read] for read in sequence.missing if read in found}
                 sequence.node, sequence.begin = own.tree.pin(end), sequence.begin + length
+                if sequence.begin > sequence.missing[-1]:  # done: what it holds may go, if memory is short
+                    own.tree.unpin(end)
+                    sequence.node = None
+        own.tree.trim()
 
     def _run_whole(self, work: list[_Sequence]) -> None:
         """Every sequence from its beginning, in batches of similar length."""
