@@ -222,7 +222,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
                 one.gain(ours, found.arms[WEIGHTED], theirs),
                 "level",
             )
-    if found.parallel is None or found.parallel_shown is None:
+    if found.parallel_shown is None:
         return
     for one in found.optimal_revisions:
         yield Claim(
@@ -236,7 +236,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
         f"{found.paid.name}, revisions",
         "(the paper does not charge for difficulty)",
         f"N = {ours} minus parallel best-of-{theirs} of revisions",
-        found.paid.gain(ours, found.parallel, theirs),
+        found.paid.gain(ours, found.parallel_shown, theirs),
         "level",
     )
 

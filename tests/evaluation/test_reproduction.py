@@ -111,7 +111,7 @@ def test_the_plan_counts_shared_draws_once() -> None:
     assert solutions(arms.search[:2]) == 64
     assert solutions([replace(arm, budgets=(1, 4)) for arm in arms.search]) == 4 + 1 + 4
     plan = planned(full(500, 100, 50, 3), 500, 10.0, True)
-    assert plan["pool"] == 500 * 64
+    assert plan["pool"] == 500 * 32
     assert plan["second verifier"] == 50 * 256
     assert all(units > 0 for units in plan.values())
 

@@ -147,7 +147,7 @@ def test_a_revision_document_ends_in_right_attempts_after_wrong_ones() -> None:
         assert not context or context[-1] == "3 + 3\n7\nAnswer: 7"  # nearest in edit distance
         counted = [i for i, counts in zip(made.ids, made.counts, strict=True) if counts]
         assert collect.decode(counted) == target + "<eos>"
-    assert set(lengths) == {1, 2, 3, 4}
+    assert set(lengths) == {0, 1, 2, 3, 4}
 
 
 def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:

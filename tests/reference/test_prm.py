@@ -14,7 +14,7 @@ from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 from ttscale.prompts import PromptFormat
-from ttscale.reference.build import collect, grow, model, prm, revision, tokenizer, train
+from ttscale.reference.build import collect, grow, model, prm, tokenizer, train
 from ttscale.reference.build.model import Llama, Shape
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
@@ -99,19 +99,3 @@ def test_a_saved_verifier_scores_as_it_did_in_training(tmp_path: Path) -> None:
     candidate = Candidate(Question("q", QUESTION), Key((0, "q", 0)), tuple(map(Step, steps(RIGHT))), "stop")
     verdict = HFVerifier(str(tmp_path / "prm")).score([Score(candidate)])[0]
     assert verdict.step_scores == pytest.approx(plain.tolist(), abs=1e-4)
-
-
-def test_windows_of_own_chains_end_in_what_should_have_come_next() -> None:
-    rng = random.Random(0)
-    chain = [(WRONG, False), (RIGHT, True)] + [(WRONG, False)] * 5
-    for _ in range(50):
-        made = revision.own_document(rng, ROW, chain, after_wrong=0.5)
-        assert made is not None
-        *context, target = collect.decode(made.ids).split("<eos>")[:-1]
-        assert 1 <= len(context) <= 4
-        assert target == RIGHT
-        counted = [i for i, counts in zip(made.ids, made.counts, strict=True) if counts]
-        assert collect.decode(counted) == RIGHT + "<eos>"
-    assert (
-        revision.own_document(rng, collect.Sampled(QUESTION, "6", 1, [(WRONG, 1, False)]), [(WRONG, False)], 1) is None
-    )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -18,6 +19,8 @@ from ttscale.reference.build import collect, prm, revision
 from ttscale.reference.build.documents import Document
 from ttscale.reference.build.model import Llama, Shape
 from ttscale.reference.build.sampler import Sampler
+
+T = TypeVar("T")
 
 SHAPE = Shape(width=160, layers=5, heads=4, hidden=416)
 EXTRA = 3
@@ -62,6 +65,11 @@ def pool(out: Path, split: str, count: int, samples: int, seed: int) -> list[col
         collect.write(part, collect.sample(sampler, questions(count, split, seed=seed), samples, seed))
         part.replace(file)
     return list(collect.read_rows(file))
+
+
+def one_of(rng: random.Random, rows: Sequence[T]) -> T:
+    """Any of them."""
+    return rows[int(rng.random() * len(rows))]
 
 
 def lots(

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ttscale.reference.build.model import Llama, norm
-from ttscale.reference.build.precision import DTYPE, mixed
+from ttscale.reference.build.precision import DTYPE, NATIVE, mixed
 
 
 @dataclass
@@ -182,8 +182,9 @@ class Sampler:
             batch.keys[layer][where, :, positions] = k[:, :, 0]
             batch.values[layer][where, :, positions] = v[:, :, 0]
             keys, values = batch.keys[layer][:count, :, :longest], batch.values[layer][:count, :, :longest]
-            # A product and a sum: for one query per row the matrix kernels are slower.
-            scores = (q * scale * keys).sum(-1) + mask
+            # One query per row: in bfloat16 the matrix kernels are slower than a product and a sum.
+            scores = (q * scale * keys).sum(-1) if NATIVE else torch.einsum("rhqd,rhkd->rhk", q * scale, keys)
+            scores = scores + mask
             attended = torch.softmax(scores, -1).unsqueeze(2) @ values
             x = x + F.linear(attended.transpose(1, 2).flatten(2), weight["out"])
             x = x + self._feed(norm(x, self.blocks[layer].norm2), weight)

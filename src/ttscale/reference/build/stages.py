@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from ttscale.reference.build.kept import (
     classifier,
     finish,
     lots,
+    one_of,
     own_chains,
     pool,
     shipped,
@@ -116,32 +117,35 @@ def margins(out: Path, name: str, rows: list[collect.Sampled]) -> list[list[list
 
 
 def reviser(out: Path) -> None:
-    """The paper's 3.8 on graded attempts, half of the contexts mixing right and wrong; then its own chains, twice."""
-    rows = collect.taught(questions(8000, "train", seed=601), 16, 601)
-    usable = solved(rows)
+    """The paper's 3.8 on graded attempts; then contexts that mix right and wrong; then its own right and wrong ones."""
+    rows = solved(collect.taught(questions(3000, "train", seed=601), 12, 601))
+    made = weights(out / "generator")
+    plan = Plan(steps=900, lr=2e-3, warmup=30, decay=0.6, batch_tokens=4096, seed=41)
+    train.train(
+        made,
+        lots("rev", lambda rng: revision.document(rng, one_of(rng, rows), again=0.5)),
+        plan,
+        out / "reviser" / "wrong",
+    )
 
-    def graded(rng: random.Random) -> Document | None:
-        row = usable[int(rng.random() * len(usable))]
-        if rng.random() < 0.2:
-            return revision.first(rng, row)
-        if rng.random() < 0.5:
-            return revision.document(rng, row, again=0.5)
-        return revision.mixed_document(rng, row, wrong=0.6, copied=0.35)
+    more = solved(collect.taught(questions(8000, "train", seed=801), 16, 801))
+    plan = Plan(steps=700, lr=2e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=42)
+    train.train(
+        made,
+        lots("rev2", lambda rng: revision.mixed_document(rng, one_of(rng, more), wrong=0.75, copied=0.3)),
+        plan,
+        out / "reviser" / "mixed",
+    )
 
-    made = shipped(out / "generator")
-    plan = Plan(steps=900, lr=2e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41)
-    train.train(made, lots("rev", graded), plan, out / "reviser" / "graded")
-    for turn in (1, 2):
-        chains = own_chains(out / "reviser" / f"chains-{turn}.jsonl", made, 2000, 6, seed=900 + turn)
+    problems = [problem for level in (2, 3, 4, 5) for problem in questions(600, "train", level, seed=901)]
+    own = collect.sample(Sampler(made), problems, 8, 901)
+    own = solved(own + collect.taught(questions(1500, "train", seed=902), 16, 902))
+    plan = Plan(steps=400, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=42)
 
-        def own(rng: random.Random, chains: Sequence[revision.Own] = chains) -> Document | None:
-            if rng.random() < 0.3:
-                return graded(rng)
-            row, chain = chains[int(rng.random() * len(chains))]
-            return revision.own_document(rng, row, chain, after_wrong=0.6)
+    def sampled(rng: random.Random) -> Document | None:
+        return revision.mixed_document(rng, one_of(rng, own), wrong=0.4, copied=0.45)
 
-        plan = Plan(steps=400, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=41 + turn)
-        train.train(made, lots(f"own-{turn}", own), plan, out / "reviser" / f"own-{turn}")
+    train.train(made, lots("rev2", sampled), plan, out / "reviser" / "own")
     finish(made, out / "reviser")
 
 
@@ -166,14 +170,13 @@ def step_verifier(out: Path) -> None:
 def revision_orm(out: Path) -> None:
     """The paper's separate verifier for revisions: the PRM taught by the outcomes of the reviser's own chains, the
     earlier attempts in its context."""
-    chains = own_chains(out / "orm" / "chains.jsonl", shipped(out / "reviser"), 2000, 6, seed=1101)
+    chains = own_chains(out / "orm" / "chains.jsonl", shipped(out / "reviser"), 600, 6, seed=1101)
 
     def one(rng: random.Random) -> Document | None:
-        row, chain = chains[int(rng.random() * len(chains))]
-        return prm.revision_document(rng, row, chain)
+        return prm.revision_document(rng, *one_of(rng, chains))
 
     made = classifier(out / "prm")
-    plan = Plan(steps=300, lr=1.5e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=61)
+    plan = Plan(steps=150, lr=1.5e-3, warmup=15, decay=0.7, batch_tokens=4096, seed=61, save_every=50)
     train.train(made, lots("orm", one), plan, out / "orm", prm.make_loss())
     finish(made, out / "orm")
 
@@ -185,7 +188,7 @@ def ladder(out: Path) -> None:
     """
     torch.manual_seed(0)
     made = grow.deepen(grow.widen(shipped(out / "generator"), 3, noise=0.05), EXTRA)
-    plan = Plan(steps=120, lr=1e-3, warmup=10, decay=0.5, batch_tokens=4096, seed=71, save_every=10)
+    plan = Plan(steps=40, lr=1e-3, warmup=5, decay=0.7, batch_tokens=4096, seed=71, save_every=10)
     learn(made, Mix(several=0.5, seed=71, drills=0.3), plan, out / "ladder")
     model.save(made, out / "models" / "large")
 
@@ -218,7 +221,7 @@ def export(out: Path) -> None:
 def orm_calibration(out: Path) -> tuple[float, float]:
     """Scale and bias of the revision ORM, from the outcomes of the reviser's chains on validation questions."""
     file = out / "pools" / "validation-chains.jsonl"
-    return prm.calibrate(classifier(out / "orm"), own_chains(file, shipped(out / "reviser"), 400, 6, 5, "validation"))
+    return prm.calibrate(classifier(out / "orm"), own_chains(file, shipped(out / "reviser"), 200, 6, 5, "validation"))
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
