@@ -109,6 +109,51 @@ def test_a_verdict_is_told_from_words_that_only_look_like_one(reply: str, verdic
             score(judge, SOLUTION)
 
 
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("Yes", 1.0),
+        ("**No.** Step 2 is wrong, since", 0.0),
+        ("Yes, because 2 + 2", 1.0),
+        ("Step 1: is 1 + 1 = 2? Yes.\nStep 2: is 2 + 2", None),
+        ("Step 1 is fine. So far the answer is no. But", None),
+        ("<think>Step 1: Yes.\nStep 2", None),
+    ],
+)
+def test_a_reply_that_was_cut_off_counts_only_where_it_began_with_its_verdict(
+    reply: str, verdict: float | None
+) -> None:
+    class CutOff(Says):
+        def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+            return [Completion((Step(reply),), "length", COST) for _ in requests]
+
+    judge = JudgeVerifier(CutOff(lambda request: reply), votes=2)
+    if verdict is not None:
+        assert score(judge, SOLUTION)[0].step_scores == (verdict,)
+    else:
+        with pytest.raises(RoleError, match="neither Yes nor No"):
+            score(judge, SOLUTION)
+
+
+@pytest.mark.parametrize("more", [-8, -1, 1])
+def test_a_generator_that_gives_the_wrong_number_of_replies_has_judged_nothing(more: int) -> None:
+    """Votes would go to the next candidate, or be counted among fewer."""
+
+    class Miscounts(Says):
+        def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+            return super().sample([*requests, *requests])[: len(requests) + more]
+
+    with pytest.raises(RoleError, match=f"gave {8 + more} replies to 8 questions of a judge"):
+        score(JudgeVerifier(Miscounts(lambda request: "Yes"), votes=4), SOLUTION, SOLUTION)
+
+    class Mischooses(Odds):
+        def choose(self, requests: Sequence[Sample], options: Sequence[str]) -> Any:
+            return super().choose([*requests, *requests], options)[: len(requests) + (more > 0) - (more < 0)]
+
+    with pytest.raises(RoleError, match=f"gave {2 + (more > 0) - (more < 0)} replies to 2 questions of a judge"):
+        score(JudgeVerifier(Mischooses((0.5, 0.1))), SOLUTION, SOLUTION)
+
+
 def test_votes_take_over_where_no_probabilities_are_shown() -> None:
     judge = Odds(None)
     assert score(JudgeVerifier(judge), SOLUTION)[0].step_scores == (1.0,)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,18 @@ def test_a_function_scores(result: Any, expected: tuple[float, ...]) -> None:
         assert score(FunctionVerifier(fn), solution("a\n", "Answer: 4")) == [Verdict(expected)]
     assert FunctionVerifier(check).name == "check"
     assert inspect.iscoroutinefunction(FunctionVerifier(acheck).score)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [(np.array([0.5, 0.25]), (0.5, 0.25)), (np.array([True, False]), (1.0, 0.0)), (np.array(0.5), (0.5,))],
+)
+def test_a_function_may_return_an_array(result: Any, expected: tuple[float, ...]) -> None:
+    assert score(FunctionVerifier(lambda candidate: result), solution("a\n", "b"))[0].step_scores == expected
+    with pytest.raises(RoleError, match="returned 3 scores"):
+        score(FunctionVerifier(lambda candidate: np.zeros(3)), solution("a\n", "b"))
+    with pytest.raises(RoleError, match="as a score"):
+        score(FunctionVerifier(lambda candidate: np.zeros((2, 2))), solution("a\n", "b"))
 
 
 class AsyncChecker:
@@ -259,6 +272,14 @@ def test_a_members_score_that_is_no_probability_does_not_drown_in_the_others(com
         score(EnsembleVerifier(members, combine=combine), solution("a", "b"))
     with pytest.raises(RoleError, match=r"member 1 .*gave no score"):
         score(EnsembleVerifier([Fixed(), Fixed(0.5)], combine=combine), solution("a", "b"))
+
+
+@pytest.mark.parametrize("scores", [(0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5)])
+def test_a_member_that_gives_the_wrong_number_of_scores_is_not_aggregated_away(scores: tuple[float, ...]) -> None:
+    """Members of different lengths are each taken together to one score: of which steps would nobody know."""
+    for members in ([Fixed(0.5, 0.5), Fixed(*scores)], [Fixed(0.5), Fixed(*scores)]):
+        with pytest.raises(RoleError, match=rf"member 2 .*gave {len(scores)} scores for 2 steps .*question 'q1'"):
+            score(EnsembleVerifier(members), solution("a", "b"))
 
 
 @pytest.mark.parametrize(

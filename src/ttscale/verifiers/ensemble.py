@@ -61,8 +61,10 @@ class EnsembleVerifier:
 
     def _join(self, request: Score, verdicts: Sequence[Verdict]) -> Verdict:
         rows = [verdict.step_scores for verdict in verdicts]
-        for number, row in enumerate(rows, 1):  # here, since a mean or a minimum would hide it
+        steps = len(request.candidate.steps)
+        for number, row in enumerate(rows, 1):  # here, since a mean, a minimum or an aggregation would hide it
             wrong = [f"the score {score}" for score in row if not 0 <= score <= 1] or ["no score"] * (not row)
+            wrong += [f"{len(row)} scores for {steps} steps"] * (len(row) not in (1, steps))
             if wrong:
                 raise RoleError(
                     f"member {number} of an ensemble ({self._members[number - 1]!r}) gave {wrong[0]} "

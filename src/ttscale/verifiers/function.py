@@ -42,6 +42,7 @@ class FunctionVerifier:
 
 
 def _verdict(name: str, request: Score, result: Any) -> Verdict:
+    result = result.tolist() if hasattr(result, "tolist") else result  # arrays and tensors, without knowing them
     several = isinstance(result, Sequence) and not isinstance(result, str | bytes)
     values = list(result) if several else [result]
     steps = len(request.candidate.steps)

@@ -30,6 +30,8 @@ _VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\
 """A Yes or No that stands alone: "no error" and "no mistakes" are no verdicts."""
 _OPENING = re.compile(r"\W*(yes|no(?=\s+(?:because|since|as|the|it|this|that)\b))\b", re.IGNORECASE)
 """A reply that begins with one, for want of a better."""
+_AROUND = " \n\t*_#>\"'([{$"
+"""What may stand before the first word of a reply."""
 
 
 class JudgeVerifier:
@@ -38,9 +40,9 @@ class JudgeVerifier:
     The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply, where the generator shows probabilities
     (the Hugging Face backend; servers that return log-probabilities). Where it does not, or with ``votes``, it is the
     share of Yes among so many replies; the last Yes or No of a reply that stands alone counts, so a judge may reason
-    first. ``prompt``
-    holds ``{question}`` and ``{solution}``. What the judge reads and writes is the verifier's cost. The same candidate
-    gets the same votes, whatever else is judged.
+    first. A reply that was cut off counts only where it begins with its verdict: what is said on the way is none.
+    ``prompt`` holds ``{question}`` and ``{solution}``. What the judge reads and writes is the verifier's cost. The same
+    candidate gets the same votes, whatever else is judged.
     """
 
     aggregate: Aggregate = "last"
@@ -67,11 +69,17 @@ class JudgeVerifier:
             asked = [self._question(request, 0) for request in requests]
             chosen = yield Call(self._generator.choose, (asked, ("Yes", "No")))
             if chosen is not None:
+                self._check_number(chosen, asked)
                 return [_from_odds(request, *reply) for request, reply in zip(requests, chosen, strict=True)]
         votes = self._votes or VOTES
         asked = [self._question(request, vote) for request in requests for vote in range(votes)]
         replies: Sequence[Completion] = yield Call(self._generator.sample, (asked,))
+        self._check_number(replies, asked)
         return [_from_votes(request, replies[i * votes : (i + 1) * votes]) for i, request in enumerate(requests)]
+
+    def _check_number(self, replies: Sequence[Any], asked: Sequence[Sample]) -> None:
+        if len(replies) != len(asked):
+            raise RoleError(f"{self._generator!r} gave {len(replies)} replies to {len(asked)} questions of a judge")
 
     def _question(self, request: Score, vote: int) -> Sample:
         """What the judge is asked: a question of its own, with noise that belongs to the candidate."""
@@ -89,12 +97,11 @@ def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict
 
 
 def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
-    texts = ["".join(step.text for step in reply.steps) for reply in replies]
-    said = [verdict for verdict in map(_verdict, texts) if verdict]
+    said = [verdict for verdict in map(_verdict, replies) if verdict]
     if not said:
         raise RoleError(
-            f"the judge said neither Yes nor No in {len(texts)} replies ({_where(request)}); the first was "
-            f"{texts[0][:200]!r}; give it room to finish (max_tokens) or another prompt"
+            f"the judge said neither Yes nor No in {len(replies)} replies ({_where(request)}); the first was "
+            f"{_text(replies[0])[:200]!r}; give it room to finish (max_tokens) or another prompt"
         )
     cost = Cost()
     for reply in replies:
@@ -102,14 +109,17 @@ def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
     return Verdict((said.count("yes") / len(said),), _as_verifier(cost))
 
 
-def _verdict(reply: str) -> str | None:
+def _verdict(reply: Completion) -> str | None:
     """ "yes", "no", or None where the reply is neither."""
-    text = without_thinking(reply)
-    found = _VERDICT.findall(text)
-    if found:
+    text = without_thinking(_text(reply))
+    if reply.finish == "stop" and (found := _VERDICT.findall(text)):
         return str(found[-1]).lower()
-    opening = _OPENING.match(text)
+    opening = _OPENING.match(text) or _VERDICT.match(text, len(text) - len(text.lstrip(_AROUND)))
     return opening[1].lower() if opening else None
+
+
+def _text(reply: Completion) -> str:
+    return "".join(step.text for step in reply.steps)
 
 
 def _as_verifier(cost: Cost) -> Cost:
