@@ -327,6 +327,38 @@ def test_what_makes_no_sense_names_the_request_and_not_the_key() -> None:
     assert server.url in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": f"{KEY}\n{KEY}"},
+        {"api_key": f"{KEY}\u00e9"},
+        {"headers": {"X-Gateway": f"{KEY}\n"}},
+        {"headers": {"X-Gateway": f"{KEY}\u2019"}},
+    ],
+)
+def test_what_no_header_can_hold_is_refused_and_not_shown(settings: dict[str, Any]) -> None:
+    """HTTP libraries name an illegal header by its value, spelled so that no search for the key finds it."""
+    with pytest.raises(ValueError, match="must be one line of plain ASCII text") as caught:
+        Connection("http://127.0.0.1:9/v1", **settings)
+    assert KEY not in str(caught.value)
+
+
+def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys come out of files, with the end of their line."""
+    with serving() as server:
+        ask(server.url, api_key=f" {KEY}\n")
+        monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\r\n")
+        ask(server.url, api_key=None)
+    assert [headers["authorization"] for _, _, headers in server.requests] == [f"Bearer {KEY}"] * 2
+
+
+def test_a_key_inside_a_header_is_hidden_without_the_words_around_it() -> None:
+    odd = {"choices": [{"text": "a", "finish_reason": f"no such key: {KEY}"}]}
+    with serving(answer=lambda path, body: odd) as server, pytest.raises(RoleError) as caught:
+        ask(server.url, api_key="another", headers={"Authorization": f"Bearer {KEY}"})
+    assert "no such key: ***" in str(caught.value)
+
+
 def test_the_key_is_sent_and_comes_from_the_parameter_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as server:
         ask(server.url)

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import openai
 
 from ttscale._errors import RoleError
+from ttscale.openai._secrets import Secrets, shown
 
 T = TypeVar("T")
 
@@ -104,15 +105,15 @@ class Connection:
             raise ValueError("base_url is an empty list; give at least one URL")
         for url in urls:
             if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-                raise ValueError(f"base_url must look like http://host:port/v1; got {_shown(url)!r}")
+                raise ValueError(f"base_url must look like http://host:port/v1; got {shown(url)!r}")
             if urlsplit(url).username is not None or urlsplit(url).query:
                 raise ValueError(  # HTTP libraries log URLs
-                    f"base_url {_shown(url)!r} carries a password or a query; pass api_key=... or headers=... instead"
+                    f"base_url {shown(url)!r} carries a password or a query; pass api_key=... or headers=... instead"
                 )
-        key = api_key if api_key is not None else os.environ.get("OPENAI_API_KEY")
+        key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
         if not key and base_url is None and "api.openai.com" in urls[0]:
             raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key=..., or base_url=... for your own server")
-        self.endpoints = tuple(_shown(url) for url in urls)
+        self.endpoints = tuple(shown(url) for url in urls)
         self._urls = tuple(url.rstrip("/") for url in urls)
         self._key = key or "none"
         self._headers = dict(headers or {})
@@ -123,7 +124,7 @@ class Connection:
         self._busy = [0] * len(urls)
         self._resting = [0] * len(urls)
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
-        self._secrets = sorted({*self._headers.values(), key or ""} - {""}, key=len, reverse=True)
+        self._secrets = Secrets(key, self._headers)
 
     def __repr__(self) -> str:
         return f"Connection({', '.join(self.endpoints)})"
@@ -157,9 +158,7 @@ class Connection:
 
     def scrub(self, text: str, most: int = 2000) -> str:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
-        for secret in self._secrets:  # before the cut, which would leave a piece of one
-            text = text.replace(secret, "***")
-        return text if len(text) <= most else text[:most] + " ..."
+        return self._secrets.scrub(text, most)
 
     # Inside.
 
@@ -338,10 +337,3 @@ def _said(error: openai.APIStatusError) -> str:
     except Exception:  # a body that cannot be decoded; the status says enough
         text = ""
     return " ".join(text.split()) or "(no body)"
-
-
-def _shown(url: str) -> str:
-    """A URL fit to be printed: without user, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
