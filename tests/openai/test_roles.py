@@ -13,10 +13,11 @@ import pytest
 from fake_openai import FakeServer, serving, toy_line
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
-from ttscale._requests import Completion, Revise, Sample
+from ttscale._requests import Completion, Revise, Sample, Score
 from ttscale._types import Candidate, Key, Question, Step
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, Server
 from ttscale.prompts import PromptFormat, chat_turns
+from ttscale.verifiers import JudgeVerifier
 
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
 CHAT = PromptFormat(system=None)
@@ -368,6 +369,28 @@ def test_choose_reads_how_likely_each_option_is(chat: bool) -> None:
     assert server.bodies[0]["max_tokens"] == 1
     wanted = {"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}
     assert {name: server.bodies[0][name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("kind", ["vllm", "openai"])
+def test_a_judge_votes_on_a_server_that_refuses_log_probabilities(kind: Any) -> None:
+    """Many say 400 to ``logprobs``, and nothing in what they list says so before."""
+
+    def refuses(n: int, body: dict[str, Any]) -> str | None:
+        return "400" if "logprobs" in body else None
+
+    with serving(kind=kind, fault=refuses, write=lambda text, seed: None if "Yes" in text else "Yes") as server:
+        judge = JudgeVerifier(generator(server), votes=None)
+        (verdict,) = asyncio.run(judge.score([Score(Candidate(QUESTION, Key((0, 1)), (Step("2"),), "stop"))]))
+    assert verdict.step_scores == (1.0,)
+    assert ["logprobs" in body for body in server.bodies] == [True] + [False] * 8
+
+
+def test_a_judge_does_not_vote_instead_because_a_server_is_in_trouble() -> None:
+    """The way a candidate is judged must not depend on the weather."""
+    with serving(kind="vllm", fault=lambda n, body: "500" if "logprobs" in body else None) as server:
+        judge = JudgeVerifier(generator(server))
+        with pytest.raises(RoleError, match="no usable reply"):
+            asyncio.run(judge.score([Score(Candidate(QUESTION, Key((0, 1)), (Step("2"),), "stop"))]))
 
 
 def test_choose_is_none_where_the_server_shows_no_probabilities() -> None:

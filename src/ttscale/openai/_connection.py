@@ -235,7 +235,7 @@ class Connection:
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
         if isinstance(failure, _Hopeless):
-            raise Refused(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
+            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
         self._resting[endpoint] = RESTING
         return replace(failure, what=what)
 
@@ -285,6 +285,10 @@ class _Hopeless(_Failure):
 
 class Refused(RoleError):
     """The server answered, and the answer was an error."""
+
+
+class Rejected(Refused):
+    """And it would be the same the next time."""
 
 
 async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenerator[None, None]:

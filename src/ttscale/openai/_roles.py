@@ -7,6 +7,7 @@ from typing import Any
 
 from ttscale._cost import Cost
 from ttscale._requests import Completion, Revise, Sample
+from ttscale.openai._connection import Rejected
 from ttscale.openai._reply import read_first_token
 from ttscale.openai._writer import Task, Writer, together
 
@@ -27,13 +28,16 @@ class OpenAIGenerator(Writer):
     ) -> list[tuple[tuple[float, ...], Cost]] | None:
         """For each request, how likely the reply is to begin with each of ``options``; they sum to at most 1.
 
-        None where the server returns no log-probabilities. An option is matched by its first token, in any case and
-        with or without a space before it.
+        None where the server returns no log-probabilities, or rejects a request for them. An option is matched by its
+        first token, in any case and with or without a space before it.
         """
         server = await self._server()
         if not server.logprobs:
             return None
-        tables = await together([self._first_token(request) for request in requests])
+        try:
+            tables = await together([self._first_token(request) for request in requests])
+        except Rejected:  # whatever else may be wrong, a plain request will say it too
+            return None
         if any(not table for table, _ in tables):
             return None
         wanted = [option.casefold() for option in options]
