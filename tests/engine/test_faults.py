@@ -243,6 +243,15 @@ def test_replies_that_come_after_their_question_has_failed_do_no_harm() -> None:
     only_37_fails(results, "verifier")
 
 
+@pytest.mark.parametrize("way", [way for name, way in WAYS.items() if name != "awaited"])
+@pytest.mark.parametrize("beside", [None, as_async(FakeVerifier(0.5))])
+def test_a_synchronous_role_whose_own_loop_was_cancelled_costs_one_question(way: Any, beside: Any) -> None:
+    """``CancelledError`` is no ``Exception``, and what a client that runs a loop of its own may raise when hung up."""
+    generator = way(FakeGenerator(fails_at("q37", asyncio.CancelledError("hung up")), name="mine"))
+    roles = {"generator": generator} | ({} if beside is None else {"verifier": beside, "strategy": BestOfN()})
+    only_37_fails(solved(**roles), "generator mine", "CancelledError", "hung up")
+
+
 # Awaited roles.
 
 

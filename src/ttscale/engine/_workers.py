@@ -20,6 +20,10 @@ from ttscale.engine._core import Ticket
 
 Answers = list[tuple[Ticket, Reply | Exception]]
 
+FAULTS = (Exception, asyncio.CancelledError)
+"""What a synchronous role may raise and its question pays for. Nobody can cancel it from outside, so a
+``CancelledError`` comes from a loop of its own, as where a server hangs up on its client."""
+
 
 def is_async(role: Role, obj: Any) -> bool:
     """Whether the role's method must be awaited."""
@@ -48,7 +52,7 @@ def ask(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
     try:
         replies = getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
         return _paired(role, obj, tickets, replies)
-    except Exception as error:
+    except FAULTS as error:
         groups = list(by_question(tickets))
         if len(groups) > 1:
             return [answer for group in groups for answer in ask(role, obj, group)]
@@ -103,7 +107,7 @@ class SyncWorker:
                 raise RoleError("the session answered a ticket twice, or one that it does not hold")
             if numbers != self._out.keys() and not self._session.active:
                 raise RoleError("the session has ended and left requests without a reply")
-        except Exception:
+        except FAULTS:
             return self._start_over()
         answers = [(self._out.pop(number), reply) for number, reply in replied]
         return [
@@ -116,7 +120,7 @@ class SyncWorker:
         owed, self._out = list(self._out.values()), {}
         try:
             self._session = self._obj.session()
-        except Exception:
+        except FAULTS:
             self._session = None
         return ask(self.role, self._obj, owed)
 
