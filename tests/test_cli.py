@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert all(command in shown for command in ("solve", "eval", "sweep", "fit-policy", "report", "train"))
+
+
+def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model writes "≤" where the locale knows ASCII only; what was computed must still be shown."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    generator = FakeGenerator("x \u2264 2\nAnswer: \u221a2")
+    monkeypatch.setattr("ttscale.cli.solve", lambda question, budget, **_: ttscale.solve(question, generator=generator))
+    assert main(["solve", "Which?"]) == 0
+    sys.stdout.flush()
+    assert written.getvalue().startswith(rb"x \u2264 2")
+    assert rb"answer      \u221a2" in written.getvalue()
 
 
 def test_free_text_without_an_answer_is_shown_whole() -> None:
