@@ -108,13 +108,23 @@ def plain_text(form: PromptFormat, question: str, attempts: Sequence[str] = (), 
 
 
 def _recent(form: PromptFormat, attempts: Sequence[str]) -> list[str]:
-    return [attempt.rstrip() for attempt in attempts][-form.max_attempts :] if form.max_attempts else []
+    return (
+        [whole_characters(attempt).rstrip() for attempt in attempts][-form.max_attempts :] if form.max_attempts else []
+    )
 
 
 def fill(template: str, **values: str) -> str:
     """Replace ``{name}`` for the given names only; what is filled in is not searched again."""
     marks = "|".join(re.escape("{" + name + "}") for name in values)
-    return re.sub(marks, lambda found: values[found[0][1:-1]], template)
+    return re.sub(marks, lambda found: whole_characters(values[found[0][1:-1]]), template)
+
+
+def whole_characters(text: str) -> str:
+    """``text`` with "\ufffd" for each lone surrogate, which no tokenizer or server takes.
+
+    Python makes them of bytes that are no UTF-8 (on a command line), JSON of half an escaped pair.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Family(NamedTuple):
@@ -236,7 +246,7 @@ def split_steps(text: str, delimiter: str) -> list[str]:
 
 def without_marks(text: str, marks: Sequence[str]) -> str:
     """``text`` without any of ``marks``, strings that would mean something to a verifier, however they are nested."""
-    left = text
+    left = whole_characters(text)
     while any(mark in left for mark in marks):
         for mark in marks:
             left = left.replace(mark, "")

@@ -97,6 +97,14 @@ def test_revisions_and_implicit_scores_need_neither(model: HFModel) -> None:
         assert fresh.score([Score(candidate)])[0].step_scores == pytest.approx(verdict.step_scores, abs=2e-5)
 
 
+def test_half_a_character_in_a_question_is_replaced_as_no_tokenizer_takes_it(model: HFModel) -> None:
+    """Python makes lone surrogates of bytes that are no UTF-8, as on a command line."""
+    generator = HFGenerator(model, max_new_tokens=5)
+    half, replaced = (ttscale.Question("q1", f"a{mark}b") for mark in ("\udc80", "\ufffd"))
+    first, second = (ttscale.solve(question, 3, generator=generator) for question in (half, replaced))
+    assert [c.tokens for c in first.candidates] == [c.tokens for c in second.candidates]
+
+
 def test_a_prompt_longer_than_the_window_fails_its_question_and_no_other(model: HFModel) -> None:
     generator = HFGenerator(model, delimiter=None, max_new_tokens=3, prompt=PLAIN)
     spare = WINDOW - len(encode(model.tokenizer, PLAIN, ""))

@@ -275,6 +275,15 @@ def test_what_read_rejects_is_asked_again() -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("odd", ["\ud800", float("nan"), object()])
+def test_a_request_that_cannot_be_written_is_not_tried_again(odd: Any) -> None:
+    """It is no fault of the server, and waiting for it would take minutes."""
+    sleeps = Sleeps()
+    with serving() as server, pytest.raises(RoleError, match="the request cannot be written"):
+        ask(server.url, sleeps, {**BODY, "extra": odd})
+    assert (server.requests, sleeps) == ([], [])
+
+
 # Secrets.
 
 

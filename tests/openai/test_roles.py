@@ -345,6 +345,20 @@ def test_usage_that_is_not_reported_is_said_once() -> None:
     assert [completion.cost for completion in completions] == [Cost(), Cost()]
 
 
+@pytest.mark.parametrize("prompt", [PLAIN, CHAT])
+def test_half_a_character_in_a_question_is_replaced_as_no_server_takes_it(prompt: PromptFormat) -> None:
+    """Python makes lone surrogates of bytes that are no UTF-8, JSON of half an escaped pair."""
+    root = Candidate(Question("q1", "a\udc80b"), Key((0,)))
+    attempt = Candidate(root.question, Key((1,)), (Step("c\ud800d"),), "stop")
+    with serving() as server:
+        settings: Any = {"server": "vllm", "prompt": prompt, "delimiter": "\n"}
+        asyncio.run(OpenAIGenerator("toy", server.url, **settings).sample([Sample(root, root.key.child(0))]))
+        asyncio.run(OpenAIReviser("toy", server.url, **settings).revise([Revise((attempt,), root.key.child(1))]))
+    for body in server.bodies:
+        assert "a\ufffdb" in str(body)
+    assert "c\ufffdd" in str(server.bodies[1])
+
+
 # A first token, for judges.
 
 

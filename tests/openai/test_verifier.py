@@ -85,9 +85,10 @@ def test_a_layout_of_ones_own() -> None:
         ("qwen-prm", "<extra_0>", "ab<extra_0>"),
         ("qwen-prm", "<ext<extra_0>ra_0>", "ab<extra_0>"),
         ("math-shepherd", " ки\n", "2 + 2 a \nb ки\n"),
+        ("math-shepherd", "\ud800", "2 + 2 a\ufffdb ки\n"),
     ],
 )
-def test_a_solution_cannot_smuggle_in_step_marks(layout: str, mark: str, sent: str) -> None:
+def test_a_solution_cannot_smuggle_in_step_marks_or_half_characters(layout: str, mark: str, sent: str) -> None:
     candidate = Candidate(SOLUTION.question, SOLUTION.key, (Step(f"a{mark}b"),), "stop")
     with serving(answer=reply([[0.5, 0.5]])) as server:
         score(server.url, candidate, layout=layout)

@@ -212,7 +212,7 @@ class Connection:
         try:
             async with asyncio.timeout(self._timeout):
                 text = await self._send(state.clients[endpoint], method, self._urls[endpoint], path, body)
-            reply = read(json.loads(text))
+            reply = _read(text, read)
             self._resting[endpoint] = 0
             return reply
         except openai.APIStatusError as error:
@@ -221,8 +221,8 @@ class Connection:
             failure = _Failure(f"timeout after {self._timeout:g} s")
         except openai.APIConnectionError as error:
             failure = _Failure(f"connection failed ({error.__cause__ or error})")
-        except (ValueError, RecursionError) as error:
-            failure = _Failure(f"the reply is not whole JSON ({error})", answered=True)
+        except (TypeError, ValueError) as error:
+            failure = _Hopeless(f"the request cannot be written as JSON ({error})")
         except Malformed as error:
             failure = _Failure(str(error), answered=True)
         except RoleError as error:
@@ -243,9 +243,7 @@ class Connection:
     async def _send(client: openai.AsyncOpenAI, method: str, base: str, path: str, body: object) -> str:
         if path.startswith("/.."):
             path = base.removesuffix("/v1") + path[3:]
-        if method == "GET":
-            return await client.get(path, cast_to=str)
-        return await client.post(path, cast_to=str, body=body)
+        return await (client.get(path, cast_to=str) if method == "GET" else client.post(path, cast_to=str, body=body))
 
     def _order(self) -> list[int]:
         """The endpoints, best first: those that have not just failed, the least busy, the first given."""
@@ -298,6 +296,14 @@ async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenera
     finally:
         for client in clients:
             await client.close()
+
+
+def _read(text: str, read: Callable[[Any], T]) -> T:
+    """What ``read`` makes of the JSON in a reply."""
+    try:
+        return read(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"the reply is not whole JSON ({error})") from None
 
 
 def _judge_status(error: openai.APIStatusError) -> _Failure:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeGuard
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale.openai._connection import Malformed
+from ttscale.prompts import whole_characters
 
 ENDINGS: dict[str, Literal["stop", "length"]] = {
     "stop": "stop",
@@ -53,8 +54,7 @@ def read_written(data: Any, chat: bool) -> Written:
         text = ""
     if not isinstance(text, str):
         raise Malformed(f"the choice holds no text but {type(text).__name__}")
-    # A lone surrogate (JSON allows it) could not be sent back as part of a prefix.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = whole_characters(text)  # a lone surrogate could not be sent back as part of a prefix
     if not isinstance(finish, str) or finish in ("", "abort", "error"):
         raise Malformed(f"the choice did not finish (finish_reason={finish!r})")
     if finish not in ENDINGS:

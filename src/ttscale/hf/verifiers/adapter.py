@@ -94,8 +94,6 @@ class Cleaner:
 
     def question(self, text: str) -> str:
         """The question keeps its white space and its newlines."""
-        # No tokenizer takes a lone surrogate, which JSON lets through.
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return without_marks(text, self._marks)
 
 
