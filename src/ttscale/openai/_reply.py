@@ -107,11 +107,15 @@ def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> 
     """For each step the sum of its tokens' log-probabilities and their number.
 
     A token belongs to the step in which it begins; those behind the text (the end of sequence, a stripped stop string)
-    to the last. (None, None) for every step where the tokens do not spell the text, as happens to characters that are
-    split over tokens.
+    to the last. Where characters are split over tokens, which then hold "\ufffd", both are compared without what is not
+    ASCII. (None, None) for every step where the tokens do not spell the text, or none begins in the step.
     """
     text, spelled = "".join(steps), "".join(token for token, _ in tokens)
-    if not tokens or not (spelled.startswith(text) or text.startswith(spelled)):
+    fits = spelled.startswith(text) or text.startswith(spelled)
+    if not fits and "\ufffd" in spelled:
+        steps, tokens = [_ascii(step) for step in steps], [(_ascii(token), logprob) for token, logprob in tokens]
+        fits = _ascii(spelled).startswith(_ascii(text))
+    if not tokens or not fits:
         return [(None, None)] * len(steps)
     sums, counts = [0.0] * len(steps), [0] * len(steps)
     step, end, at = 0, len(steps[0]) if steps else 0, 0
@@ -124,6 +128,10 @@ def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> 
             counts[step] += 1
         at += len(token)
     return [(total, count) if count else (None, None) for total, count in zip(sums, counts, strict=True)]
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "ignore").decode()
 
 
 def _message(choice: Mapping[str, Any]) -> Any:
