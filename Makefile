@@ -20,8 +20,8 @@ export TOKENIZERS_PARALLELISM := false
 demo: $(VENV)/installed
 	$(BIN)/ttscale solve "Compute (17 + 5) * 3 - 48" --budget 16
 	@printf '\nA harder question, first with one solution, then with 64 and a verifier:\n\n'
-	$(BIN)/ttscale solve "Compute 7 * (12 - 5) + 36 - 9 * 4" --budget 1
-	$(BIN)/ttscale solve "Compute 7 * (12 - 5) + 36 - 9 * 4" --budget 64
+	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 1
+	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 64
 	@printf '\nStep by step, with beam search:\n\n'
 	$(BIN)/ttscale solve "Compute (46 - 29) * 3 + 8 * 9 - 55" --budget 16 --strategy beam
 
