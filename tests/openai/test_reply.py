@@ -106,6 +106,28 @@ def test_a_broken_reply_is_worth_another_try(data: Any, message: str) -> None:
         read_written(data, False)
 
 
+@pytest.mark.parametrize("finish", [[], {}, None, 3])
+def test_a_chat_without_text_and_without_an_ending_is_worth_another_try(finish: Any) -> None:
+    with pytest.raises(Malformed, match="no text but NoneType"):
+        read_written({"choices": [{"message": {"content": None}, "finish_reason": finish}]}, True)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 7, "completion_tokens": 0}, True),
+        ({"prompt_tokens": 7}, False),
+        ({"prompt_tokens": 7, "completion_tokens": None}, False),
+        ({"prompt_tokens": 7, "completion_tokens": -1}, False),
+        (None, False),
+    ],
+)
+def test_usage_that_leaves_out_what_was_drawn_counts_as_none(usage: Any, counted: bool) -> None:
+    """A limit on tokens would never be reached, and nobody warned."""
+    data = {"choices": [{"text": "a", "finish_reason": "stop"}], "usage": usage}
+    assert read_written(data, False).counted is counted
+
+
 def test_a_refusal_is_an_error_in_the_models_words() -> None:
     message = {"content": None, "refusal": "I will not do sums."}
     with pytest.raises(RoleError, match=r"refused to answer: I will not do sums\."):

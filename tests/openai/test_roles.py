@@ -458,7 +458,8 @@ def test_a_server_that_is_not_what_it_was_called_is_an_error() -> None:
 
 
 def test_log_probabilities_that_do_not_come_are_an_error() -> None:
-    answer = {"choices": [{"text": "a", "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1}
+    answer = {"choices": [{"text": "a", "finish_reason": "stop"}], "usage": usage}
     with serving(answer=lambda path, body: answer) as server, pytest.raises(RoleError, match="no log-probabilities"):
         sample(generator(server, logprobs=True), whole())
 

@@ -50,7 +50,7 @@ def read_written(data: Any, chat: bool) -> Written:
     choice = _only(data, "choices")
     text = _message(choice) if chat else choice.get("text")
     finish = choice.get("finish_reason")
-    if text is None and chat and finish in CUT_OFF:  # before the first word that is shown
+    if text is None and chat and isinstance(finish, str) and finish in CUT_OFF:  # before the first word that is shown
         text = ""
     if not isinstance(text, str):
         raise Malformed(f"the choice holds no text but {type(text).__name__}")
@@ -159,14 +159,15 @@ def _tokens(logprobs: Any, chat: bool) -> list[tuple[str, float]]:
 
 
 def _usage(data: Any) -> tuple[Cost, bool]:
-    """Tokens as the server counted them; nothing is recounted here."""
+    """Tokens as the server counted them, and whether it counted those it drew; nothing is recounted here."""
     usage = _mapping(_mapping(data).get("usage"))
-    prompt, sampled = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
-    if not _count(prompt) or not _count(sampled):
+    prompt, sampled = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not _count(prompt) or not _count(sampled or 0):
         return Cost(), False
     cached = _mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
     reused = min(cached, prompt) if _count(cached) else 0
-    return Cost(sampled_tokens=sampled, prompt_tokens=prompt - reused, cached_tokens=reused), True
+    cost = Cost(sampled_tokens=sampled or 0, prompt_tokens=prompt - reused, cached_tokens=reused)
+    return cost, sampled is not None
 
 
 def _only(data: Any, name: str) -> Mapping[str, Any]:
