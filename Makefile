@@ -35,8 +35,9 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
+# Not -q: it hides the warnings from --strict as well.
 docs: $(VENV)/installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 ## Build the wheel, look into it, install it where no developer's tool is, and answer a question with it.
 wheel: $(VENV)/installed-dev
