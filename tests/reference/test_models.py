@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ttscale import reference
+from ttscale import Candidate, Key, Question, Score, Step, reference
 from ttscale.reference.build import collect, implicit
 from ttscale.reference.build import model as models
 from ttscale.reference.build.sampler import Sampler
@@ -52,3 +52,18 @@ def test_the_verifier_ranks_right_solutions_over_wrong_ones() -> None:
         pairs += len(good) * len(bad)
     assert pairs > 50
     assert wins / pairs > 0.85
+
+
+def test_the_verifier_is_served_as_it_was_calibrated() -> None:
+    """The closing <eos> once counted in use but neither in training nor in calibration."""
+    problem = reference.questions(1, "validation", level=3, seed=1)[0]
+    (row,) = collect.taught([problem], 16, 3)
+    served = reference.load("verifier")
+    settings = json.loads((reference.path("verifier") / "ttscale_verifier.json").read_text())
+    (margins,) = implicit.bent(implicit.scores(models.load(reference.path("verifier")), None, [row]))
+    root = Candidate(Question("q", row.prompt), Key(()))
+    for i, ((text, _, _), line) in enumerate(zip(row.solutions, margins, strict=True)):
+        steps = tuple(Step(step) for step in text.splitlines(keepends=True))
+        verdict = served.score([Score(root.extend(Key((i,)), steps, "stop"))])[0]
+        expected = torch.sigmoid(settings["scale"] * torch.tensor(line) + settings["bias"])
+        assert verdict.step_scores == pytest.approx(expected.tolist(), abs=2e-3)

@@ -26,10 +26,10 @@ plain prompt and the solution so far, the score of step k is::
     S_k = sum_{t <= end of step k} [log p_verifier(x_t) - w * log p_reference(x_t)]
     score_k = sigmoid(scale * sign(S_k) * log(1 + |S_k|) + bias)
 
-where step k's tokens include its newline (whether the closing <eos> is counted makes no difference beyond 1e-3).
+where step k's tokens include its newline; the closing <eos> does not count, the verifier was not taught with it.
 ``ttscale_verifier.json`` beside the verifier's weights holds ``{"kind": "implicit", "version": 1, "reference":
-"../generator", "reference_weight": w, "scale": float, "bias": float, "curve": "log"}``; ``reference`` is relative to
-that folder. With w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model
+"../generator", "reference_weight": w, "scale": float, "bias": float, "curve": "log", "eos": false}``; ``reference`` is
+relative to that folder. With w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model
 card), the reference need not be loaded or run at all.
 """
 

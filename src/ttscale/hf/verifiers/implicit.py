@@ -5,13 +5,15 @@ Knows: two ``HFModel``s over one tokenizer and the calibration. Must not know: s
 With a model of right solutions and the generator as reference, Bayes gives
 p(step | prefix, right) / p(step | prefix) = V(prefix + step) / V(prefix): the running sum of log-ratios is a process
 reward. The score of a step is ``sigmoid(scale * curve(S) + bias)``, S the sum over the tokens so far of
-[log p - w log p_reference]; the last step of a finished solution includes the end-of-sequence token.
+[log p - w log p_reference]; the last step of a finished solution includes the end-of-sequence token, unless ``"eos"``
+is false because the model was not taught with it.
 
 ``curve`` is "linear" (S itself) or "log" (sign(S) log(1 + |S|)): a token that is out of the question says little more
 than one that is unlikely, so the straight line is too sure of itself. Neither changes which solution ranks higher.
 ``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator", "reference_weight":
-w, "scale": 1.0, "bias": 0.0, "curve": "linear"}``, every field optional; with w = 0 the reference is neither loaded nor
-run. With ``"attempts": true`` the model reads a revision's earlier attempts in its context, else the bare question.
+w, "scale": 1.0, "bias": 0.0, "curve": "linear", "eos": true}``, every field optional; with w = 0 the reference is neither
+loaded nor run. With ``"attempts": true`` the model reads a revision's earlier attempts in its context, else the bare
+question.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ class ImplicitVerifier:
         reference_weight: float | None = None,
         curve: Curve | None = None,
         attempts: bool | None = None,
+        eos: bool | None = None,
         prompt: PromptFormat | None = None,
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
@@ -68,6 +71,7 @@ class ImplicitVerifier:
         if self.curve not in get_args(Curve):
             raise ValueError(f"curve must be one of {', '.join(get_args(Curve))}; got {self.curve!r}")
         self.attempts = bool(own.get("attempts", False) if attempts is None else attempts)
+        self.eos = bool(own.get("eos", True) if eos is None else eos)
         self.reference: HFModel | None = None
         if self.reference_weight:
             self.reference = _reference(self.model, reference, own.get("reference"))
@@ -112,7 +116,7 @@ class ImplicitVerifier:
             begin = len(ids)
             ids += step_ids(tokenizer, step)
             spans.append((begin, len(ids)))
-        if candidate.finish == "stop" and tokenizer.eos_token_id is not None:
+        if self.eos and candidate.finish == "stop" and tokenizer.eos_token_id is not None:
             ids.append(tokenizer.eos_token_id)
             spans[-1] = (spans[-1][0], len(ids))
         if len(ids) > self._limit:

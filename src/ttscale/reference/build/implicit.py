@@ -171,6 +171,7 @@ def save_calibration(folder: Path, scale: float, bias: float, reference_weight: 
         "scale": scale,
         "bias": bias,
         "curve": CURVE,
+        "eos": False,
     }
     (folder / "ttscale_verifier.json").write_text(json.dumps(content, indent=1) + "\n")
 
