@@ -29,8 +29,8 @@ plain prompt and the solution so far, the score of step k is::
 where step k's tokens include its newline; the closing <eos> does not count, the verifier was not taught with it.
 ``ttscale_verifier.json`` beside the verifier's weights holds ``{"kind": "implicit", "version": 1, "reference":
 "../generator", "reference_weight": w, "scale": float, "bias": float, "curve": "log", "eos": false}``; ``reference`` is
-relative to that folder. With w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model
-card), the reference need not be loaded or run at all.
+relative to that folder. With w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see
+the model card), the reference need not be loaded or run at all.
 """
 
 from __future__ import annotations

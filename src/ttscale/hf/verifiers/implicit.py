@@ -10,10 +10,10 @@ is false because the model was not taught with it.
 
 ``curve`` is "linear" (S itself) or "log" (sign(S) log(1 + |S|)): a token that is out of the question says little more
 than one that is unlikely, so the straight line is too sure of itself. Neither changes which solution ranks higher.
-``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator", "reference_weight":
-w, "scale": 1.0, "bias": 0.0, "curve": "linear", "eos": true}``, every field optional; with w = 0 the reference is neither
-loaded nor run. With ``"attempts": true`` the model reads a revision's earlier attempts in its context, else the bare
-question.
+``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator",
+"reference_weight": w, "scale": 1.0, "bias": 0.0, "curve": "linear", "eos": true}``, every field optional; with w = 0
+the reference is neither loaded nor run. With ``"attempts": true`` the model reads a revision's earlier attempts in its
+context, else the bare question.
 """
 
 from __future__ import annotations
