@@ -162,11 +162,12 @@ def _usage(data: Any) -> tuple[Cost, bool]:
     """Tokens as the server counted them, and whether it counted those it drew; nothing is recounted here."""
     usage = _mapping(_mapping(data).get("usage"))
     prompt, sampled = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not _count(prompt) or not _count(sampled or 0):
+    drawn = sampled or 0
+    if not _count(prompt) or not _count(drawn):
         return Cost(), False
     cached = _mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
     reused = min(cached, prompt) if _count(cached) else 0
-    cost = Cost(sampled_tokens=sampled or 0, prompt_tokens=prompt - reused, cached_tokens=reused)
+    cost = Cost(sampled_tokens=drawn, prompt_tokens=prompt - reused, cached_tokens=reused)
     return cost, sampled is not None
 
 
