@@ -108,7 +108,7 @@ def settings_of(options: argparse.Namespace) -> StudySettings:
 def fit_policy(options: argparse.Namespace, settings: StudySettings, log: Log) -> None:
     """The policy that ships: over the searches, fitted on validation questions, which no test question is among."""
     problems = evaluation.from_reference(options.policy_questions, split="validation")
-    models = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
+    models = {role: reference.load(role) for role in ("generator", "verifier")}
     seeds = range(options.policy_seeds)
     records = evaluation.sweep(
         policy_arms(settings),

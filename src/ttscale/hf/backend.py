@@ -118,7 +118,7 @@ def row_limit(model: HFModel) -> int:
     """Rows to decode together: ``max_batch``, or what half of the free memory holds at 512 own tokens per row."""
     if model.max_batch is not None:
         return model.max_batch
-    most = 256 if model.device.type == "cpu" else 1024
+    most = 512 if model.device.type == "cpu" else 1024
     own = fast(model)
     if own is None:
         return min(most, 64)
