@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ import ttscale
 from ttscale import BestOfN, Candidate, Completion, Cost, Key, MajorityVote, Question, Revise, Sample, Score, Verdict
 from ttscale.engine._core import Ended, Ticket
 from ttscale.engine._drive import WINDOW, Job, arun, run
+from ttscale.engine._garbage import BETWEEN, fewer_passes
 from ttscale.engine._workers import by_question
 from ttscale.testing import (
     FakeGenerator,
@@ -565,3 +567,23 @@ def test_a_strategy_without_words_of_its_own_is_called_by_its_class() -> None:
     first, second = (solved(generator=FakeGenerator("Answer: 1"), strategy=OneByOne(), budget=2) for _ in range(2))
     assert first == second
     assert {result.strategy for result in first} == {"OneByOne()"}
+
+
+def test_the_collector_is_left_as_it_was_found() -> None:
+    before = gc.get_threshold()
+    inside: list[int] = []
+
+    def line(_: Sample) -> str:
+        inside.append(gc.get_threshold()[0])
+        return "Answer: 1"
+
+    with fewer_passes():  # another run, which ends later
+        solved(generator=FakeGenerator(line), strategy="majority_vote")
+        assert set(inside) == {BETWEEN}
+    assert gc.get_threshold() == before
+    gc.set_threshold(0, *before[1:])
+    try:
+        with fewer_passes():
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)

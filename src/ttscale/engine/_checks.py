@@ -18,6 +18,7 @@ from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdic
 from ttscale._roles import ROLE_OF, Role
 from ttscale._types import Candidate, Outcome, Step
 
+_NUMBERS = {int, float}
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
 
 
@@ -131,5 +132,5 @@ def _verdict_problem(steps: int, scores: Any) -> str | None:
 
 def _countable(amounts: tuple[Any, ...]) -> bool:
     """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
-    numbers = all(isinstance(amount, (int, float)) for amount in amounts)
+    numbers = set(map(type, amounts)) <= _NUMBERS or all(isinstance(amount, (int, float)) for amount in amounts)
     return numbers and min(amounts) >= 0 and sum(amounts) < math.inf

@@ -22,6 +22,7 @@ from ttscale._requests import Search
 from ttscale._roles import Role
 from ttscale._types import Candidate, Outcome
 from ttscale.engine._core import Ended, Engine, Recall, Record
+from ttscale.engine._garbage import fewer_passes
 from ttscale.engine._workers import Answers, SyncWorker, ask_async, by_question, is_async, worker_of
 
 WINDOW = 256
@@ -66,10 +67,11 @@ def run(
     floor = _Floor(engine, jobs, on_end, recall, window)
     workers = [SyncWorker(role, obj) for role, obj in roles.items()]
     try:
-        while floor.fill():
-            for worker in workers:
-                if not _too_early(worker, workers, engine):
-                    _deliver(engine, worker.turn(engine.take(worker.role), steps=1))
+        with fewer_passes():
+            while floor.fill():
+                for worker in workers:
+                    if not _too_early(worker, workers, engine):
+                        _deliver(engine, worker.turn(engine.take(worker.role), steps=1))
     except BaseException:
         floor.stop("interrupt")
         raise
@@ -95,13 +97,14 @@ async def arun(
             crew.workers.append(SyncWorker(role, obj))
     tasks: dict[asyncio.Future[Answers], _Crew] = {}
     try:
-        while floor.fill():
-            for crew in crews.values():
-                tasks |= dict.fromkeys(crew.begin(engine), crew)
-            await asyncio.wait(tasks, timeout=floor.patience(), return_when=asyncio.FIRST_COMPLETED)
-            for task in [task for task in tasks if task.done()]:
-                tasks.pop(task).running -= 1
-                _deliver(engine, task.result())
+        with fewer_passes():
+            while floor.fill():
+                for crew in crews.values():
+                    tasks |= dict.fromkeys(crew.begin(engine), crew)
+                await asyncio.wait(tasks, timeout=floor.patience(), return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in tasks if task.done()]:
+                    tasks.pop(task).running -= 1
+                    _deliver(engine, task.result())
     except BaseException:
         floor.stop("interrupt")
         raise
