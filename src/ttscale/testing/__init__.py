@@ -6,6 +6,7 @@ Fakes and toys need nothing but ttscale. The suites (``GeneratorTests``, ``Verif
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ttscale.testing._fakes import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
@@ -14,9 +15,12 @@ from ttscale.testing._toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
 from ttscale.testing._twins import as_async, as_session
 
 if TYPE_CHECKING:
-    from ttscale.testing._suites import GeneratorTests, ReviserTests, StrategyTests, VerifierTests
+    from ttscale.testing._role_suites import GeneratorTests, ReviserTests, VerifierTests
+    from ttscale.testing._strategy_suite import StrategyTests
 
-_SUITES = ("GeneratorTests", "ReviserTests", "StrategyTests", "VerifierTests")
+_SUITES = dict.fromkeys(("GeneratorTests", "ReviserTests", "VerifierTests"), "ttscale.testing._role_suites") | {
+    "StrategyTests": "ttscale.testing._strategy_suite"
+}
 
 __all__ = [
     "FakeGenerator",
@@ -51,7 +55,5 @@ def __getattr__(name: str) -> Any:
         raise ImportError(
             f"ttscale.testing.{name} is a pytest class and pytest is not installed; pip install 'ttscale[test]'"
         ) from error
-    pytest.register_assert_rewrite("ttscale.testing._suites")
-    from ttscale.testing import _suites
-
-    return getattr(_suites, name)
+    pytest.register_assert_rewrite(_SUITES[name])
+    return getattr(import_module(_SUITES[name]), name)
