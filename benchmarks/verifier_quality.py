@@ -4,7 +4,8 @@
 
 For every seed of the question generator: 16 samples per question at temperature 1, judged with the calibration that
 ships; accuracy of one, of the majority, of the best and of the weighted vote; pair accuracy within questions and ECE;
-and the gain of the weighted vote over majority and over greedy decoding, with 95% paired bootstrap intervals.
+and the gain of the weighted vote over majority and over greedy decoding, with 95% paired bootstrap intervals. Seeds
+that the file holds already are not measured again.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    report = {}
-    for seed in range(options.seeds):
+    report: dict[str, object] = {}
+    if options.out and options.out.is_file():
+        stored = json.loads(options.out.read_text())
+        report = stored["by seed"] if stored["questions"] == options.questions else {}
+    for seed in (seed for seed in range(options.seeds) if str(seed) not in report):
         report[str(seed)] = measured(reference.questions(options.questions, split="test", seed=seed), seed)
         print(seed, json.dumps(report[str(seed)]), flush=True)
         if options.out:
