@@ -7,19 +7,22 @@ anything was drawn. Every finding is a difference with a sign; what we measured 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from ttscale.evaluation.chains import along_the_chain
+from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.estimators import curves
 from ttscale.evaluation.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
 from ttscale.evaluation.intervals import Interval, paired_difference
+from ttscale.evaluation.outcomes import Outcomes
 from ttscale.evaluation.study_tables import WEIGHTED, Findings
 
 Expected = Literal["ahead", "behind", "level"]
+Group = Literal["all", "easy", "medium", "hardest"]
 MARGIN = 0.02
 """What counts as level: within two points."""
 BEAM, LOOKAHEAD = "beam, M = 4", "lookahead k = 3, M = 4"
@@ -58,55 +61,48 @@ def claims(found: Findings) -> list[Claim]:
 
 
 def _search(found: Findings) -> Iterator[Claim]:
-    shown, budgets = found.shown, found.study.settings.budgets
+    budgets = found.study.settings.budgets
     low, middle, high = budgets[1], budgets[-2], budgets[-1]
-    weighted = shown[WEIGHTED]
-    if BEAM not in shown:
+    if BEAM not in found.shown:
         return
-    beam = shown[BEAM]
-    yield Claim(
-        "beam, low budget",
-        "beam search is far ahead of best-of-N",
-        f"beam minus weighted best-of-N at N = {low}",
-        beam.gain(low, weighted, low),
-        "ahead",
-    )
-    yield Claim(
-        "beam, high budget",
-        "beam search is level with best-of-N or behind",
-        f"beam minus weighted best-of-N at N = {high}",
-        beam.gain(high, weighted, high),
-        "behind",
-    )
-    easy, medium, hardest = _groups(found)
+
+    def against_weighted(budget: int, group: Group = "all") -> tuple[str, Interval]:
+        arms, questions = _measured(found, group, (BEAM, budget), (WEIGHTED, budget))
+        gain = arms[BEAM].gain(budget, arms[WEIGHTED], budget, questions)
+        return f"beam minus weighted best-of-N at N = {budget}{_of(group, questions)}", gain
+
+    yield Claim("beam, low budget", "beam search is far ahead of best-of-N", *against_weighted(low), "ahead")
+    yield Claim("beam, high budget", "beam search is level with best-of-N or behind", *against_weighted(high), "behind")
+    arms, questions = _measured(found, "easy", (BEAM, low), (BEAM, high))
     yield Claim(
         "beam, easy questions",
         "on bins 1 and 2 beam search gets worse as N grows: the verifier is exploited",
-        f"beam at N = {high} minus beam at N = {low}, easiest bins",
-        beam.gain(high, beam, low, easy),
+        f"beam at N = {high} minus beam at N = {low}{_of('easy', questions)}",
+        arms[BEAM].gain(high, arms[BEAM], low, questions),
         "behind",
     )
     for budget in dict.fromkeys((low, middle, high)):
         yield Claim(
             f"beam, medium questions, N = {budget}",
             "on bins 3 and 4 beam search is ahead of best-of-N at every budget",
-            f"beam minus weighted best-of-N at N = {budget}, middle bins",
-            beam.gain(budget, weighted, budget, medium),
+            *against_weighted(budget, "medium"),
             "ahead",
         )
+    arms, questions = _measured(found, "hardest", (WEIGHTED, 1), (WEIGHTED, high))
     yield Claim(
         "hardest questions",
         "on bin 5 nothing helps",
-        f"weighted best-of-{high} minus one sample, hardest bin",
-        _flipped(weighted.gain(high, weighted, 1, hardest)),
+        f"one sample minus weighted best-of-{high}{_of('hardest', questions)}",
+        arms[WEIGHTED].gain(1, arms[WEIGHTED], high, questions),
         "level",
     )
-    if LOOKAHEAD in shown:
+    if LOOKAHEAD in found.shown:
+        arms, questions = _measured(found, "all", (LOOKAHEAD, middle), (BEAM, middle))
         yield Claim(
             "lookahead",
             "lookahead is the worst at equal budget",
-            f"lookahead k = 3 minus beam at N = {middle}",
-            shown[LOOKAHEAD].gain(middle, beam, middle),
+            f"lookahead k = 3 minus beam at N = {middle}{_of('all', questions)}",
+            arms[LOOKAHEAD].gain(middle, arms[BEAM], middle, questions),
             "behind",
         )
 
@@ -167,7 +163,7 @@ def _revisions(found: Findings) -> Iterator[Claim]:
     sequential, parallel = found.ratios.get(float(high)), found.parallel_shown
     if sequential is None or parallel is None:
         return
-    easy, _, hardest = _groups(found)
+    easy, hardest = _group(found.oracle, "easy"), _group(found.oracle, "hardest")
     yield Claim(
         "sequential against parallel",
         "one chain of revisions is ahead of parallel attempts",
@@ -202,7 +198,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
             one.name,
             "compute-optimal search nearly reaches best-of-N with 4 times less",
             f"N = {ours}, difficulty not paid for, minus weighted best-of-{theirs}",
-            one.gain(ours, found.shown[WEIGHTED], theirs),
+            one.gain(ours, found.arms[WEIGHTED], theirs),
             "level",
         )
     oracle, predicted = found.optimal
@@ -261,14 +257,26 @@ def _flops(found: Findings) -> Iterator[Claim]:
                 )
 
 
-def _groups(found: Findings) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Questions of the easiest two bins, the next two, and the hardest; of fewer bins by their share of five."""
-    count = found.oracle.count
-    easy = [q for q, bin_ in found.oracle.of.items() if bin_ < max(1, round(0.4 * count))]
-    medium = [q for q, bin_ in found.oracle.of.items() if round(0.4 * count) <= bin_ < count - 1]
-    hardest = [q for q, bin_ in found.oracle.of.items() if bin_ == count - 1]
-    return easy, medium or hardest, hardest
+def _measured(found: Findings, group: Group, *cells: tuple[str, int]) -> tuple[Mapping[str, Outcomes], list[str]]:
+    """The arms, and the questions of a group: all questions and seeds where these arms were run there at these
+    budgets, else those that the figures have."""
+    wide = all(arm in found.arms and budget in found.arms[arm].budgets for arm, budget in cells)
+    return (found.arms, _group(found.all_oracle, group)) if wide else (found.shown, _group(found.oracle, group))
 
 
-def _flipped(interval: Interval) -> Interval:
-    return Interval(-interval.value, -interval.high, -interval.low)
+def _group(bins: Bins, group: Group) -> list[str]:
+    """The easiest two bins of five, the next two, or the hardest; of fewer bins by their share of five."""
+    count = bins.count
+    easy, hardest = max(1, round(0.4 * count)), count - 1
+    members = {
+        "all": range(count),
+        "easy": range(easy),
+        "medium": range(round(0.4 * count), hardest) or range(hardest, count),
+        "hardest": range(hardest, count),
+    }[group]
+    return [question for question, bin_ in bins.of.items() if bin_ in members]
+
+
+def _of(group: Group, questions: Sequence[str]) -> str:
+    """How the questions are named in a table."""
+    return f", {len(questions)} questions" if group == "all" else f", {len(questions)} {group} questions"

@@ -49,10 +49,11 @@ class Findings:
         self.adaptive = [self.arms[arm.name] for arm in study.arms.adaptive]
         self.paid = study.fitted.outcomes
         self.paid_search = study.by_search.outcomes
-        menu = [arm for arm in SEARCH_MENU if arm in shown]
+        menu = [arm for arm in SEARCH_MENU if arm in self.arms]
+        all_predicted = bins_that_fit(predicted_difficulty(self.pool), settings.bins)
         self.optimal = [
-            cross_validate(records, self.oracle, menu, name="compute-optimal, oracle bins").outcomes,
-            cross_validate(records, self.predicted, menu, name="compute-optimal, predicted bins").outcomes,
+            cross_validate(headline, self.all_oracle, menu, name="compute-optimal, oracle bins").outcomes,
+            cross_validate(headline, all_predicted, menu, name="compute-optimal, predicted bins").outcomes,
         ]
         self.ratios = {ratio: one for arm, one in shown.items() if (ratio := _ratio(arm)) is not None}
         self.majority_ratios = {
@@ -88,7 +89,7 @@ def headline_table(found: Findings) -> Table:
     rows = []
     measured = [*found.schedulers, found.study.adaptive_fitted]
     pairs = [(one, found.arms[WEIGHTED]) for one in measured]
-    pairs += [(one, found.shown[WEIGHTED]) for one in found.optimal]
+    pairs += [(one, found.arms[WEIGHTED]) for one in found.optimal]
     if found.parallel and found.parallel_shown:
         pairs += [(one, found.parallel) for one in measured]
         pairs += [(one, found.parallel_shown) for one in found.optimal_revisions]
