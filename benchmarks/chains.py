@@ -20,7 +20,7 @@ from ttscale import Candidate, Key, Question, reference
 from ttscale._requests import Revise, Sample
 from ttscale.evaluation import ChainStep, along_the_chain
 from ttscale.evaluation._pool import Graded
-from ttscale.hf import HFReviser
+from ttscale.hf import HFGenerator, HFReviser
 
 LENGTH, CONTEXT, SEED = 8, 4, 0
 KINDS = [(first, temperature) for first in ("reviser", "generator") for temperature in (1.0, 0.5)]
@@ -33,9 +33,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     problems = reference.questions(options.questions, split="test", seed=options.seed)
+    generator, model = reference.load("generator"), reference.load("reviser").model
     report: dict[str, Any] = {"questions": options.questions, "seed": options.seed, "chains": []}
     for first, temperature in KINDS:
-        steps = along_the_chain(written(problems, first, temperature))
+        reviser = HFReviser(model, temperature=temperature)
+        steps = along_the_chain(written(problems, generator if first == "generator" else None, reviser))
         row = {"first attempt": first, "temperature": temperature, "steps": [rounded(step) for step in steps]}
         print(json.dumps(row), flush=True)
         report["chains"].append(row)
@@ -43,16 +45,14 @@ def main() -> None:
             options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def written(problems: list[reference.Problem], first: str, temperature: float) -> list[list[Graded]]:
-    """One graded chain for every question."""
-    generator = reference.load("generator")
-    reviser = HFReviser(reference.load("reviser").model, temperature=temperature)
+def written(problems: list[reference.Problem], first: HFGenerator | None, reviser: HFReviser) -> list[list[Graded]]:
+    """One graded chain for every question; the first attempt is the generator's where one is given."""
     roots = [Candidate(Question(p.id, p.prompt), Key((SEED, p.id))) for p in problems]
     chains: list[list[Candidate]] = [[] for _ in problems]
     for at in range(LENGTH):
         keys = [root.key.child("chain", 0, at) for root in roots]
-        if at == 0 and first == "generator":
-            replies = generator.sample([Sample(root, key) for root, key in zip(roots, keys, strict=True)])
+        if at == 0 and first is not None:
+            replies = first.sample([Sample(root, key) for root, key in zip(roots, keys, strict=True)])
         else:
             finished = [tuple(attempt for attempt in chain if attempt.done)[-CONTEXT:] for chain in chains]
             asked = [Revise(own or (root,), key) for own, root, key in zip(finished, roots, keys, strict=True)]
