@@ -6,12 +6,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# Modules are compiled when they are first imported: most of what is installed never is.
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 
 # One thread per process: small models run slower on more, and results are compared bit by bit. No test may reach a hub.
 export OMP_NUM_THREADS := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
+export MYPY_NUM_WORKERS := 2
 
 .NOTPARALLEL:
 .PHONY: demo test lint types docs wheel pytest serve-docs constraints clean
@@ -44,7 +46,7 @@ wheel: $(VENV)/installed-dev
 	$(BIN)/python .ci/check_wheel.py
 
 pytest: $(VENV)/installed-dev
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 serve-docs: $(VENV)/installed-dev
 	$(BIN)/mkdocs serve

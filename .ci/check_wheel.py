@@ -70,7 +70,7 @@ def install(wheel: Path) -> None:
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(CLEAN, ignore_errors=True)
         run(sys.executable, "-m", "venv", str(CLEAN))
-        run(str(python), "-m", "pip", "install", "-q", "-c", "constraints.txt", str(wheel))
+        run(str(python), "-m", "pip", "install", "-q", "--no-compile", "-c", "constraints.txt", str(wheel))
         stamp.write_text(wanted)
     run(str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(wheel))
     run(str(python), "-m", "pip", "check")

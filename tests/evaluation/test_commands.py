@@ -94,7 +94,7 @@ def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ["report", "--reduced", "--budgets", "1,4", "--samples", "4", "--limit", "8", "--out", tmp_path / "r"]
+    arguments = ["report", "--reduced", "--budgets", "1,4", "--samples", "4", "--limit", "4", "--out", tmp_path / "r"]
     found = run(capsys, *arguments)
     assert Path(found["html"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "ttscale.reference/generator" in Path(found["markdown"]).read_text(encoding="utf-8")

@@ -63,6 +63,13 @@ def test_a_killed_study_goes_on_and_reports_the_same(tmp_path: Path) -> None:
     assert study_report(Findings(one)) == study_report(Findings(other))
 
 
+def test_the_whole_reduced_study_of_fifty_questions(tmp_path: Path) -> None:
+    made = study(tmp_path / "s", reduced(), 50)
+    assert made.fitted.outcomes.correct[16].shape == (50, 1)
+    assert made.pool.size == 16
+    assert study_report(Findings(made)).parts
+
+
 def test_arms_for_figures_only_may_have_fewer_seeds(tmp_path: Path) -> None:
     made = study(tmp_path / "s", replace(SETTINGS, seeds=(0, 1), figure_seeds=(0,)))
     assert (made.headline.seeds, made.records.seeds) == ((0, 1), (0,))

@@ -402,7 +402,8 @@ def test_a_judge_votes_on_a_server_that_refuses_log_probabilities(kind: Any) -> 
 def test_a_judge_does_not_vote_instead_because_a_server_is_in_trouble() -> None:
     """The way a candidate is judged must not depend on the weather."""
     with serving(kind="vllm", fault=lambda n, body: "500" if "logprobs" in body else None) as server:
-        judge = JudgeVerifier(generator(server))
+        once = Connection(server.url, retries=0)
+        judge = JudgeVerifier(OpenAIGenerator("toy", connection=once, server="vllm", prompt=PLAIN, delimiter="\n"))
         with pytest.raises(RoleError, match="no usable reply"):
             asyncio.run(judge.score([Score(Candidate(QUESTION, Key((0, 1)), (Step("2"),), "stop"))]))
 
