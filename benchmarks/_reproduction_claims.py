@@ -7,7 +7,7 @@ anything was drawn. Every finding is a difference with a sign; what we measured 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,17 +67,17 @@ def _search(found: Findings) -> Iterator[Claim]:
         return
 
     def against_weighted(budget: int, group: Group = "all") -> tuple[str, Interval]:
-        arms, questions = _measured(found, group, (BEAM, budget), (WEIGHTED, budget))
+        arms, questions, named = _measured(found, group, (BEAM, budget), (WEIGHTED, budget))
         gain = arms[BEAM].gain(budget, arms[WEIGHTED], budget, questions)
-        return f"beam minus weighted best-of-N at N = {budget}{_of(group, questions)}", gain
+        return f"beam minus weighted best-of-N at N = {budget}, {named}", gain
 
     yield Claim("beam, low budget", "beam search is far ahead of best-of-N", *against_weighted(low), "ahead")
     yield Claim("beam, high budget", "beam search is level with best-of-N or behind", *against_weighted(high), "behind")
-    arms, questions = _measured(found, "easy", (BEAM, low), (BEAM, high))
+    arms, questions, named = _measured(found, "easy", (BEAM, low), (BEAM, high))
     yield Claim(
         "beam, easy questions",
         "on bins 1 and 2 beam search gets worse as N grows: the verifier is exploited",
-        f"beam at N = {high} minus beam at N = {low}{_of('easy', questions)}",
+        f"beam at N = {high} minus beam at N = {low}, {named}",
         arms[BEAM].gain(high, arms[BEAM], low, questions),
         "behind",
     )
@@ -88,20 +88,20 @@ def _search(found: Findings) -> Iterator[Claim]:
             *against_weighted(budget, "medium"),
             "ahead",
         )
-    arms, questions = _measured(found, "hardest", (WEIGHTED, 1), (WEIGHTED, high))
+    arms, questions, named = _measured(found, "hardest", (WEIGHTED, 1), (WEIGHTED, high))
     yield Claim(
         "hardest questions",
         "on bin 5 nothing helps",
-        f"one sample minus weighted best-of-{high}{_of('hardest', questions)}",
+        f"one sample minus weighted best-of-{high}, {named}",
         arms[WEIGHTED].gain(1, arms[WEIGHTED], high, questions),
         "level",
     )
     if LOOKAHEAD in found.shown:
-        arms, questions = _measured(found, "all", (LOOKAHEAD, middle), (BEAM, middle))
+        arms, questions, named = _measured(found, "all", (LOOKAHEAD, middle), (BEAM, middle))
         yield Claim(
             "lookahead",
             "lookahead is the worst at equal budget",
-            f"lookahead k = 3 minus beam at N = {middle}{_of('all', questions)}",
+            f"lookahead k = 3 minus beam at N = {middle}, {named}",
             arms[LOOKAHEAD].gain(middle, arms[BEAM], middle, questions),
             "behind",
         )
@@ -218,7 +218,8 @@ def _headline(found: Findings) -> Iterator[Claim]:
                 one.gain(ours, found.arms[WEIGHTED], theirs),
                 "level",
             )
-    if found.parallel_shown is None:
+    parallel = found.parallel
+    if parallel is None or found.parallel_shown is None:
         return
     for one in found.optimal_revisions:
         yield Claim(
@@ -232,7 +233,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
         f"{found.paid.name}, revisions",
         "(the paper does not charge for difficulty)",
         f"N = {ours} minus parallel best-of-{theirs} of revisions",
-        found.paid.gain(ours, found.parallel_shown, theirs),
+        found.paid.gain(ours, parallel, theirs),
         "level",
     )
 
@@ -257,11 +258,13 @@ def _flops(found: Findings) -> Iterator[Claim]:
                 )
 
 
-def _measured(found: Findings, group: Group, *cells: tuple[str, int]) -> tuple[Mapping[str, Outcomes], list[str]]:
-    """The arms, and the questions of a group: all questions and seeds where these arms were run there at these
-    budgets, else those that the figures have."""
+def _measured(found: Findings, group: Group, *cells: tuple[str, int]) -> tuple[Mapping[str, Outcomes], list[str], str]:
+    """The arms, the questions of a group, and how a table names them: all questions and seeds where these arms were
+    run there at these budgets, else those that the figures have."""
     wide = all(arm in found.arms and budget in found.arms[arm].budgets for arm, budget in cells)
-    return (found.arms, _group(found.all_oracle, group)) if wide else (found.shown, _group(found.oracle, group))
+    arms, bins = (found.arms, found.all_oracle) if wide else (found.shown, found.oracle)
+    questions = _group(bins, group)
+    return arms, questions, f"{len(questions)} questions" if group == "all" else f"{len(questions)} {group} questions"
 
 
 def _group(bins: Bins, group: Group) -> list[str]:
@@ -275,8 +278,3 @@ def _group(bins: Bins, group: Group) -> list[str]:
         "hardest": range(hardest, count),
     }[group]
     return [question for question, bin_ in bins.of.items() if bin_ in members]
-
-
-def _of(group: Group, questions: Sequence[str]) -> str:
-    """How the questions are named in a table."""
-    return f", {len(questions)} questions" if group == "all" else f", {len(questions)} {group} questions"
