@@ -40,10 +40,8 @@ class Slab:
         layers, two, _, heads, _, size = self._shape
         if slots > self.slots:
             slots = max(slots, min(2 * self.slots, slots + 64))
-        elif used < self.slots // 2:  # growing in width only: hand back what is not used
+        else:  # growing in width only: hand back what is not used
             slots = max(slots, used)
-        else:
-            slots = self.slots
         old = self.kv
         self.kv = torch.empty((layers, two, slots, heads, width, size), dtype=old.dtype, device=old.device)
         self.kv[:, :, :used, :, : old.shape[4]] = old[:, :, :used]
