@@ -38,10 +38,8 @@ class Slab:
         if slots <= self.slots and width <= self.width:
             return
         layers, two, _, heads, _, size = self._shape
-        if slots > self.slots:
-            slots = max(slots, min(2 * self.slots, slots + 64))
-        else:  # growing in width only: hand back what is not used
-            slots = max(slots, used)
+        # More slots: with room for the next ones. More width only: what is not used is handed back.
+        slots = max(slots, min(2 * self.slots, slots + 64) if slots > self.slots else used)
         old = self.kv
         self.kv = torch.empty((layers, two, slots, heads, width, size), dtype=old.dtype, device=old.device)
         self.kv[:, :, :used, :, : old.shape[4]] = old[:, :, :used]
