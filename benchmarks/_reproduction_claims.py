@@ -218,8 +218,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
                 one.gain(ours, found.arms[WEIGHTED], theirs),
                 "level",
             )
-    parallel = found.parallel
-    if parallel is None or found.parallel_shown is None:
+    if found.parallel_shown is None:
         return
     for one in found.optimal_revisions:
         yield Claim(
@@ -233,7 +232,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
         f"{found.paid.name}, revisions",
         "(the paper does not charge for difficulty)",
         f"N = {ours} minus parallel best-of-{theirs} of revisions",
-        found.paid.gain(ours, parallel, theirs),
+        found.paid.gain(ours, found.parallel_shown, theirs),
         "level",
     )
 
