@@ -169,6 +169,14 @@ def test_what_cannot_play_a_role_is_refused(way: Any, role: str, given: Any) -> 
 
 
 @every_way
+@pytest.mark.parametrize("most", [0, -1, True, 2.5, "7"])
+def test_a_batch_of_no_size_is_refused(way: Any, most: Any) -> None:
+    generator = FakeGenerator("Answer: 1")
+    generator.max_batch = most  # type: ignore[attr-defined]
+    refused(way, ValueError, "max_batch of the generator must be a positive integer", "Why?", generator=generator)
+
+
+@every_way
 @pytest.mark.parametrize("limit", [100, {"tokens": 100}, Limit])
 def test_a_limit_of_another_kind_is_refused(way: Any, limit: Any) -> None:
     refused(way, ValueError, r"limit must be a ttscale\.Limit", "Why?", limit=limit)

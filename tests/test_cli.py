@@ -34,6 +34,14 @@ def test_json_is_one_object_with_everything(capsys: pytest.CaptureFixture[str]) 
     assert sum(vote["count"] for vote in result["votes"]) <= 4
 
 
+def test_a_strategy_may_have_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["solve", "Compute 2 + 3 * 4", "--budget", "4", "--json", "--strategy"]
+    assert main([*arguments, "beam:width=2"]) == 0
+    assert "Beam(width=2" in json.loads(capsys.readouterr().out)["strategy"]
+    assert main([*arguments, "beam:breadth=2"]) == 2
+    assert "no setting of beam" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

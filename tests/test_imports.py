@@ -71,8 +71,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 EXCEPTIONS = {
-    # Names a type in an annotation, and imports nothing at run time.
+    # Name a type in an annotation, and import nothing at run time.
     ("_types", "ttscale.engine._trace"),
+    ("_errors", "ttscale._types"),
     # Asks for the version where the package was not installed but lies on the path.
     ("evaluation", "ttscale"),
 }

@@ -10,6 +10,9 @@ import pytest
 
 from ttscale import reference
 from ttscale._labels import READ, label, warn_other_models
+from ttscale.hf import HFGenerator, HFReviser
+from ttscale.openai import OpenAIGenerator
+from ttscale.prompts import PromptFormat
 from ttscale.strategies import BestOfN, ComputeOptimalScheduler, Policy, WeightedBestOfN
 
 
@@ -45,6 +48,28 @@ def test_bundled_models_are_named_wherever_ttscale_lies() -> None:
     name, _, digest = label(role).partition("@")
     assert name == "implicit(ttscale.reference/generator)"
     assert len(digest) == 8
+
+
+def test_settings_that_are_not_the_models_own_are_part_of_what_it_is_called() -> None:
+    """Pools and sweeps of two temperatures, or of two prompts, must not be mixed."""
+    path = str(reference.path("generator"))
+    usual = label(HFGenerator(path))
+    assert usual == label(HFGenerator(path, temperature=1.0)) == label(reference.load("generator"))
+    assert label(HFGenerator(path, temperature=0.0)) == f"{usual} (temperature=0.0)"
+    assert label(HFReviser(path, top_k=5, max_new_tokens=9)) == f"{usual} (max_new_tokens=9, top_k=5)"
+    one, other = (label(HFGenerator(path, prompt=PromptFormat(template=t))) for t in ("{question}", "Q: {question}"))
+    assert len({usual, one, other}) == 3
+
+
+def test_settings_of_a_remote_model_likewise() -> None:
+    def called(**settings: object) -> str:
+        return label(OpenAIGenerator("m", "http://localhost:1", api_key="key", **settings))  # type: ignore[arg-type]
+
+    assert called() == called(temperature=1.0) == "m"
+    assert called(temperature=0.5, top_p=0.9) == "m (temperature=0.5, top_p=0.9)"
+    secret = called(extra={"password": "hunter2"})
+    assert secret != "m"
+    assert "hunter2" not in secret
 
 
 def scheduler(**provenance: object) -> ComputeOptimalScheduler:

@@ -30,7 +30,8 @@ def solve(
     library. ``strategy`` is an object or a name; by default the compute-optimal scheduler, without a verifier a
     majority vote. The same arguments give the same result. ``observe`` is called with every event of the trace.
 
-    Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed.
+    Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
+    ``result`` has what was found and spent before.
     """
     with Plan([question], budget, generator, verifier, reviser, strategy, seed, limit, observe) as plan:
         plan.run()

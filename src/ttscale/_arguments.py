@@ -102,6 +102,9 @@ def check_role(role: Role, given: Any) -> None:
         raise ValueError(
             f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; got {given!r}"
         )
+    most = getattr(given, "max_batch", None)
+    if most is not None and (_integer(most) is None or most < 1):
+        raise ValueError(f"max_batch of the {role} must be a positive integer or None; got {most!r}")
 
 
 def _integer(value: Any) -> int | None:

@@ -7,9 +7,17 @@ for which question and key, and what to do. Any other exception that escapes fro
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ttscale._types import Result
+
 
 class TtscaleError(Exception):
     """Anything ttscale raises on purpose, other than for a bad argument."""
+
+    result: Result | None = None
+    """What was found before the search failed, where ``solve`` raised this."""
 
 
 class StrategyError(TtscaleError):

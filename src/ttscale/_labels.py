@@ -19,7 +19,8 @@ READ = 1 << 20
 
 
 def label(obj: Any) -> str:
-    """What a role is called in stored results: its name, and a hash of its weights where they are a local folder.
+    """What a role is called in stored results: its name, a hash of its weights where they are a local folder, and the
+    settings it samples with (``sampling``) that are not its model's usual ones.
 
     The folder of the bundled models is named as such, so that stored results do not depend on where ttscale lies.
     """
@@ -33,7 +34,11 @@ def label(obj: Any) -> str:
         hashes.append(_fingerprint(Path(folder)))
         if Path(folder).resolve().parent == home.resolve():
             name = name.replace(folder, f"ttscale.reference/{Path(folder).name}")
-    return "@".join([name, "-".join(hashes)]) if hashes else name
+    name = "@".join([name, "-".join(hashes)]) if hashes else name
+    sampling = getattr(obj, "sampling", None)
+    if not isinstance(sampling, Mapping) or not sampling:
+        return name
+    return f"{name} ({', '.join(f'{key}={_short(value)}' for key, value in sorted(sampling.items()))})"
 
 
 def warn_other_models(strategy: Any, labels: Mapping[str, str]) -> None:
@@ -53,6 +58,13 @@ def warn_other_models(strategy: Any, labels: Mapping[str, str]) -> None:
             + ". Its difficulties and strategies may not fit yours; fit one with `ttscale fit-policy`",
             stacklevel=2,
         )
+
+
+def _short(value: Any) -> str:
+    """The value as text, or a hash of it where that is long or may hold a secret."""
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    return hashlib.blake2b(repr(value).encode(), digest_size=4).hexdigest()
 
 
 def _fingerprint(folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from ttscale._arguments import check_budget, check_questions, check_role, check_seed, choose_strategy
 from ttscale._cost import Limit
+from ttscale._errors import TtscaleError
 from ttscale._labels import label, warn_other_models
 from ttscale._models import BUNDLED, load_roles, roles_at_hand
 from ttscale._requests import Reply, Request
@@ -19,7 +20,6 @@ from ttscale.engine._core import Ended, blame_strategy
 from ttscale.engine._drive import Job, arun, run
 from ttscale.engine._trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.engine._tracefile import TraceFile
-from ttscale.engine._workers import name_of
 
 Observe = Callable[[Event], object]
 
@@ -71,7 +71,7 @@ class Plan:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             if self._resume is not None:
-                names = {str(role): name_of(obj) for role, obj in self._roles.items()}
+                names = {str(role): label(obj) for role, obj in self._roles.items()}
                 self._file = stack.enter_context(TraceFile(self._resume, names))
             if self._progress and len(self._distinct) > 1:
                 from tqdm import tqdm
@@ -108,9 +108,11 @@ class Plan:
         return [self._done[question.id] for question in self._questions]
 
     def only_result(self) -> Result:
-        """The result of the only question; raises its error if it failed."""
+        """The result of the only question; raises its error if it failed, with the result in it."""
         (result,) = self.results()
         if result.error is not None:
+            if isinstance(result.error, TtscaleError):
+                result.error.result = result
             raise result.error
         return result
 
@@ -132,7 +134,7 @@ class Plan:
                 search = self._strategy.search(root, self._budget)
             except Exception as failure:
                 error = error or blame_strategy(failure, question)
-            yield Job(root, search, self._limit, error)
+            yield Job(root, search, self._limit, error, self._budget)
 
     def _start_event(self, question: Question) -> Event:
         return start_event(question, Key((self._seed, question.id)), self._described, self._budget)

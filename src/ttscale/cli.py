@@ -74,9 +74,9 @@ def _add_solve(commands: Any) -> None:
     parser.add_argument(
         "--strategy",
         metavar="NAME",
-        help="majority_vote, best_of_n, weighted_best_of_n, beam, dvts, "
-        "lookahead, sequential_revision or compute_optimal (default: compute_optimal where there is a "
-        "verifier, else majority_vote)",
+        help="majority_vote, best_of_n, weighted_best_of_n, beam, dvts, lookahead, sequential_revision, "
+        "compute_optimal, adaptive_scheduler or adaptive_consistency, with settings as in beam:width=sqrt or "
+        "compute_optimal:policy=FILE (default: compute_optimal where there is a verifier, else majority_vote)",
     )
     for role in ("generator", "verifier", "reviser"):
         parser.add_argument(f"--{role}", metavar="ID", help=f"Hugging Face id or local path of the {role}")
@@ -112,11 +112,20 @@ def _answer(
         generator=options.generator,
         verifier=options.verifier,
         reviser=options.reviser,
-        strategy=options.strategy,
+        strategy=_strategy(options.strategy),
         seed=options.seed,
         limit=limit,
         observe=observe,
     )
+
+
+def _strategy(text: str | None) -> Any:
+    """The name as it is, or the strategy with the settings that follow it."""
+    if text is None or ":" not in text:
+        return text
+    from ttscale.evaluation._strategy_text import strategy_of
+
+    return strategy_of(text)
 
 
 def _ends_a_solution(event: Event) -> int:

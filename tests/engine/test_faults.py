@@ -297,7 +297,7 @@ def test_a_late_reply_to_an_awaited_question_that_has_failed_does_no_harm(tmp_pa
         def search(self, root: Any, budget: int) -> Any:
             begun = root.extend(root.key.child("begun"), completion_of("a\n", 1).steps, "open")
             yield [Sample(root, root.key.child(1)), Score(begun)]
-            for i in range(2, 6):
+            for i in range(2, 4):
                 yield [Sample(root, root.key.child(i))]
             return ttscale.Outcome((begun,) * 3, (None,) * 3, None)
 
@@ -332,6 +332,19 @@ def test_solve_raises_what_solve_all_keeps() -> None:
         asyncio.run(ttscale.asolve(QUESTIONS[37], 3, generator=as_async(generator)))
 
 
+def test_the_error_that_solve_raises_has_what_was_found_before() -> None:
+    with pytest.raises(RoleError, match="oh") as caught:
+        ttscale.solve(
+            QUESTIONS[37],
+            8,
+            generator=FakeGenerator(fails_at("q37", ValueError("oh"))),
+            strategy=ttscale.strategies.AdaptiveConsistency(),
+        )
+    found = caught.value.result
+    assert found is not None
+    assert (found.answer, len(found.candidates), found.cost.generations) == ("1", 1, 1)
+
+
 def test_a_strategy_that_fails_for_one_question_costs_the_others_nothing() -> None:
     class Picky:
         needs = frozenset({"generator"})
@@ -359,3 +372,53 @@ def test_one_question_that_fails_in_a_beam_leaves_the_toy_world_as_it_was() -> N
     broken = ttscale.solve_all(QUESTIONS[:6], 8, generator=Breaks(), **options)
     assert isinstance(broken[3].error, RoleError)
     assert [broken[i] for i in (0, 1, 2, 4, 5)] == [fine[i] for i in (0, 1, 2, 4, 5)]
+
+
+def test_an_exception_in_the_place_of_a_reply_ends_its_question_and_nothing_is_asked_twice() -> None:
+    asked: list[Any] = []
+
+    class Fair:
+        def sample(self, requests: Sequence[Sample]) -> list[Any]:
+            asked.extend(request.key for request in requests)
+            return [ValueError("no") if request.question.id == "q37" else FINE for request in requests]
+
+    only_37_fails(solved(generator=Fair()), "generator Fair", "ValueError: no")
+    assert len(asked) == len(set(asked)) == 300
+
+
+@pytest.mark.parametrize("way", [lambda role: role, as_async], ids=["batch", "awaited verifier"])
+def test_a_role_is_asked_for_as_many_as_it_takes_at_once_and_what_it_said_is_kept(way: Any, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    class Small:
+        max_batch = 7
+
+        def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+            sizes.append(len(requests))
+            if len(sizes) == 4:
+                raise KeyboardInterrupt
+            return [FINE] * len(requests)
+
+    def run() -> list[Result]:
+        judge = way(FakeVerifier(0.5))
+        path = tmp_path / "run.jsonl"
+        return ttscale.solve_all(QUESTIONS[:10], 3, generator=Small(), verifier=judge, resume=path, progress=False)
+
+    assert "interrupt" in [result.stopped_by for result in run()]
+    results = run()
+    assert [result.answer for result in results] == ["1"] * 10
+    assert max(sizes) == 7
+    assert sum(sizes) == 30 + 7  # the call that was interrupted was asked again
+
+
+def test_a_strategy_that_asks_for_more_than_its_budget_is_stopped_before_it_is_drawn() -> None:
+    class Greedy:
+        def search(self, root: Any, budget: int) -> Any:
+            return (yield from MajorityVote().search(root, budget + (root.question.id == "q37")))
+
+    drawn: list[Any] = []
+    generator = FakeGenerator(lambda request: drawn.append(request.question.id) or FINE)
+    results = solved(generator=generator, strategy=Greedy())
+    assert [r.question.id for r in results if r.error] == ["q37"]
+    assert "asked for 4 solutions, its budget is 3 (question 'q37')" in str(results[37].error)
+    assert "q37" not in drawn

@@ -142,7 +142,7 @@ class Endless:
 
 @pytest.mark.parametrize("limit", [Limit(tokens=35), Limit(flops=350.0)])
 def test_a_search_that_never_ends_is_ended_by_a_limit(limit: Limit) -> None:
-    result = ttscale.solve("?", 1, generator=FakeGenerator(STOP), strategy=Endless(), limit=limit)
+    result = ttscale.solve("?", 64, generator=FakeGenerator(STOP), strategy=Endless(), limit=limit)
     assert (result.answer, result.cost.generations, result.error) == ("1", 3, None)
     assert result.stopped_by == ("tokens" if limit.tokens else "flops")
 
@@ -162,12 +162,12 @@ def test_seconds_count_from_a_question_s_own_start(awaited: bool, monkeypatch: p
     monkeypatch.setattr(_drive, "time", SimpleNamespace(monotonic=lambda: clock))
     generator: Any = Takes("Answer: 1")
     result = ttscale.solve(
-        "?", 1, generator=as_async(generator) if awaited else generator, strategy=Endless(), limit=Limit(seconds=5)
+        "?", 64, generator=as_async(generator) if awaited else generator, strategy=Endless(), limit=Limit(seconds=5)
     )
     assert (result.stopped_by, result.cost.generations, result.answer) == ("seconds", 5, "1")
     # The next question has five seconds of its own.
     results = [
-        ttscale.solve(str(i), 1, generator=generator, strategy=Endless(), limit=Limit(seconds=5)) for i in range(3)
+        ttscale.solve(str(i), 64, generator=generator, strategy=Endless(), limit=Limit(seconds=5)) for i in range(3)
     ]
     assert [r.cost.generations for r in results] == [5, 5, 5]
 

@@ -57,6 +57,9 @@ class _Active:
     search: Search[Outcome]
     limit: Limit | None
     recall: Recall | None
+    budget: int | None
+    begun: int = 0
+    """Solutions asked for."""
     wave: Sequence[Request] = ()
     replies: list[Reply | None] = field(default_factory=list)
     missing: int = 0
@@ -88,14 +91,20 @@ class Engine:
     # What goes in.
 
     def start(
-        self, root: Candidate, search: Search[Outcome], limit: Limit | None = None, recall: Recall | None = None
+        self,
+        root: Candidate,
+        search: Search[Outcome],
+        limit: Limit | None = None,
+        recall: Recall | None = None,
+        budget: int | None = None,
     ) -> int:
         """Begin a search; returns the slot under which its end will be reported.
 
-        ``recall`` answers requests from a trace, or returns None for those that need fresh work.
+        ``recall`` answers requests from a trace, or returns None for those that need fresh work. A search that asks for
+        more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn.
         """
         slot, self._slots = self._slots, self._slots + 1
-        self._active[slot] = _Active(root, search, limit, recall)
+        self._active[slot] = _Active(root, search, limit, recall, budget)
         self._advance(slot, None)
         return slot
 
@@ -132,11 +141,11 @@ class Engine:
         """How many requests wait for ``role``."""
         return sum(ticket.slot in self._active for ticket in self._queues[role])
 
-    def take(self, role: Role) -> list[Ticket]:
-        """All requests that wait for ``role``, oldest first."""
-        queue = self._queues[role]
-        tickets = [ticket for ticket in queue if ticket.slot in self._active]
-        queue.clear()
+    def take(self, role: Role, most: int | None = None) -> list[Ticket]:
+        """The requests that wait for ``role``, oldest first, ``most`` at most."""
+        waiting = [ticket for ticket in self._queues[role] if ticket.slot in self._active]
+        tickets = waiting[:most]
+        self._queues[role] = deque(waiting[len(tickets) :])
         return tickets
 
     def ended(self) -> list[tuple[int, Ended]]:
@@ -237,6 +246,9 @@ class Engine:
             if request.key in active.keys:
                 return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
             active.keys.add(request.key)
+            active.begun += _begins(request)
+        if active.budget is not None and active.begun > active.budget:
+            return f"the strategy asked for {active.begun} solutions, its budget is {active.budget}"
         return None
 
     def _end(
@@ -295,8 +307,12 @@ def _count(request: Request, reply: Reply) -> Cost:
     if isinstance(request, Score):
         return reply.cost.counted(verifier_calls=1)
     assert isinstance(reply, Completion)
-    fresh = isinstance(request, Revise) or not request.prefix.steps
-    return reply.cost.counted(generations=int(fresh), steps=len(reply.steps))
+    return reply.cost.counted(generations=int(_begins(request)), steps=len(reply.steps))
+
+
+def _begins(request: Sample | Revise) -> bool:
+    """Whether the request begins a solution, rather than going on with one."""
+    return isinstance(request, Revise) or not request.prefix.steps
 
 
 def _larger(a: Cost, b: Cost) -> Cost:

@@ -42,6 +42,8 @@ class Job:
     search: Search[Outcome] | None
     limit: Limit | None = None
     error: Exception | None = None
+    budget: int | None = None
+    """Solutions that the search may ask for."""
 
 
 OnEnd = Callable[[int, Ended], None]
@@ -71,7 +73,7 @@ def run(
             while floor.fill():
                 for worker in workers:
                     if not _too_early(worker, workers, engine):
-                        _deliver(engine, worker.turn(engine.take(worker.role), steps=1))
+                        _deliver(engine, worker.turn(engine.take(worker.role, worker.most), steps=1))
     except BaseException:
         floor.stop("interrupt")
         raise
@@ -156,7 +158,7 @@ class _Crew:
     def _turn(self, engine: Engine) -> Callable[[], Answers] | None:
         """What the thread should do next: each worker's turn with what waits for it, or None."""
         ready = [w for w in self.workers if not _too_early(w, self.workers, engine)]
-        work = [(w, engine.take(w.role)) for w in ready]
+        work = [(w, engine.take(w.role, w.most)) for w in ready]
         if not any(tickets or worker.rows for worker, tickets in work):
             return None
         return lambda: [answer for worker, tickets in work for answer in worker.turn(tickets, SESSION_STEPS)]
@@ -189,7 +191,7 @@ class _Floor:
             if job.error is not None or job.search is None:
                 self._on_end(index, Ended(error=job.error))
                 continue
-            slot = self._engine.start(job.root, job.search, job.limit, self._recall)
+            slot = self._engine.start(job.root, job.search, job.limit, self._recall, job.budget)
             self._index[slot] = index
             if job.limit and job.limit.seconds is not None:
                 heapq.heappush(self._deadlines, (time.monotonic() + job.limit.seconds, slot))

@@ -1,8 +1,8 @@
 """Asking a role: a batch call, an awaited call, or a session that requests enter and leave at any time.
 
-Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. A batch that fails is
-asked again question by question, and a session that fails is asked again as a batch, so that only the question at
-fault pays for it.
+Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. An exception in the place
+of a reply ends one question. A batch that raises is asked again question by question, and a session that fails is
+asked again as a batch, so that only the question at fault pays for it.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class SyncWorker:
         self.role = role
         self._obj = obj
         self._session = obj.session() if hasattr(obj, "session") else None
+        self.most: int | None = None if self._session else getattr(obj, "max_batch", None)
+        """Requests it takes at once."""
         self._out: dict[int, Ticket] = {}
         self._numbers = 0
 
@@ -109,11 +111,7 @@ class SyncWorker:
                 raise RoleError("the session has ended and left requests without a reply")
         except FAULTS:
             return self._start_over()
-        answers = [(self._out.pop(number), reply) for number, reply in replied]
-        return [
-            (ticket, blame(self.role, self._obj, [ticket], reply) if isinstance(reply, Exception) else reply)
-            for ticket, reply in answers
-        ]
+        return [_blamed(self.role, self._obj, self._out.pop(number), reply) for number, reply in replied]
 
     def _start_over(self) -> Answers:
         """Ask for all that a failed session owes in a batch, and open another session."""
@@ -131,7 +129,11 @@ def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> An
         raise RoleError(
             f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; return a list with one reply per request"
         )
-    return list(zip(tickets, replies, strict=True))
+    return [_blamed(role, obj, ticket, reply) for ticket, reply in zip(tickets, replies, strict=True)]
+
+
+def _blamed(role: Role, obj: Any, ticket: Ticket, reply: Reply | Exception) -> tuple[Ticket, Reply | Exception]:
+    return ticket, blame(role, obj, [ticket], reply) if isinstance(reply, Exception) else reply
 
 
 def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException) -> RoleError:

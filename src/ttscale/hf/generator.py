@@ -6,6 +6,7 @@ Knows: requests and replies, prompts, settings. Must not know: KV, batching (``d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ttscale._cost import Cost
@@ -53,6 +54,15 @@ class Settings:
             raise ValueError(f"max_new_tokens must be positive; got {self.max_new_tokens}")
         self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
         self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
+
+    def unusual(self, model: HFModel) -> dict[str, Any]:
+        """Those that are not the checkpoint's own."""
+        own = Settings(model, UNSET, None, UNSET, UNSET, UNSET, None, None)._named()
+        return {name: value for name, value in self._named().items() if value != own[name]}
+
+    def _named(self) -> dict[str, Any]:
+        names = ("delimiter", "temperature", "max_new_tokens", "prompt")
+        return {name: getattr(self, name) for name in names} | asdict(self.filters)
 
 
 def check_temperature(value: float) -> None:
@@ -250,7 +260,8 @@ class HFGenerator:
     """Samples continuations from a causal LM.
 
     ``delimiter`` ends a step (None: the whole solution is one step); ``temperature`` 0 is greedy; ``prompt`` lays the
-    question out. What is left out comes from the checkpoint's ``ttscale.json``, else from the defaults there.
+    question out. What is left out comes from the checkpoint's ``ttscale.json``, else from the defaults there;
+    ``sampling`` holds the settings that are not those, and is part of what stored results call this generator.
     """
 
     def __init__(
@@ -268,6 +279,7 @@ class HFGenerator:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
         settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
         self._sampler = Sampler(self.model, settings)
+        self.sampling = settings.unusual(self.model)
         self.name = self.model.name
         self.worker = self.model.worker
 

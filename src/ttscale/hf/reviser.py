@@ -34,6 +34,7 @@ class HFReviser:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
         settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
         self._sampler = Sampler(self.model, settings)
+        self.sampling = settings.unusual(self.model)
         self.name = self.model.name
         self.worker = self.model.worker
 

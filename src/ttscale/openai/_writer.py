@@ -83,6 +83,16 @@ class Writer:
         self._given_server = named(server)
         self._temperature, self._top_p, self._max_tokens = temperature, top_p, max_tokens
         self._logprobs, self._extra = logprobs, dict(extra or {})
+        usual = {
+            "temperature": (temperature, 1.0),
+            "top_p": (top_p, None),
+            "max_tokens": (max_tokens, MAX_TOKENS),
+            "delimiter": (self._delimiter, family.delimiter),
+            "prompt": (self._prompt, family.prompt),
+            "extra": (self._extra, {}),
+        }
+        self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
+        """Settings that are not the usual ones: part of what stored results call this role."""
         if logprobs and self._given_server and not self._given_server.logprobs:
             raise ValueError(f"server {self._given_server.name!r} returns no log-probabilities; leave logprobs=False")
         self._warned = False
