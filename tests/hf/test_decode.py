@@ -11,7 +11,7 @@ from hf.slow import Drawn, slow_draw
 from hf.tiny import VARIANTS
 from ttscale import Candidate, Key, Question
 from ttscale._requests import Completion, Sample
-from ttscale.hf import HFGenerator, HFModel, rows
+from ttscale.hf import HFGenerator, HFModel
 from ttscale.hf.backend import fast
 from ttscale.hf.generator import SamplerSession
 from ttscale.hf.prompts import PromptFormat, encode
@@ -243,34 +243,3 @@ def test_kv_grows_with_distinct_tokens(checkpoint: Any) -> None:
         most = max(most, session.kv_bytes)
     assert most <= per_token * (3 * prompt + 64 * 48)
     assert most < per_token * 64 * prompt / 3
-
-
-@pytest.mark.parametrize("variant", ["llama", "qwen2-sliding"])
-def test_fresh_rows_are_not_read_at_the_width_of_an_old_one(
-    checkpoint: Any, variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One row far ahead of eight: what it holds goes to the tree, the slab gets narrow, tokens stay the same."""
-    monkeypatch.setattr(rows, "WORTH", 0)
-    model = loaded(checkpoint(variant))
-    model.eos_ids = frozenset()
-    settings: dict[str, Any] = {"delimiter": None, "max_new_tokens": 60}
-    root = roots()[0]
-    requests = [Sample(root, root.key.child(i)) for i in range(9)]
-    replies: dict[int, Any] = {}
-    session = generator(model, **settings).session()
-    session.admit([(0, requests[0])])
-    for _ in range(41):
-        session.step()
-    held = session._decoder._runner._rows
-    before = held.slab.width
-    session.admit(list(enumerate(requests))[1:])
-    for _ in range(3):
-        session.step()
-    assert held.slab.width < before
-    while session.active:
-        replies.update(session.step())
-    prompt = encode(model.tokenizer, PLAIN, root.question.prompt)
-    for i, request in enumerate(requests):
-        drawn = slow_draw(model.module, model.tokenizer, prompt, request.key.seed, eos_ids=frozenset(), **settings)
-        assert same(replies[i], drawn)
-    assert_nothing_pinned(model)

@@ -19,7 +19,7 @@ from hf.tiny import request_tree
 from ttscale import Candidate
 from ttscale._requests import Sample, Score
 from ttscale._select import Aggregate
-from ttscale.hf import HFModel, rows
+from ttscale.hf import HFModel
 from ttscale.hf.backend import fast
 from ttscale.hf.prompts import encode
 from ttscale.hf.rows import Rows
@@ -82,8 +82,6 @@ def test_any_schedule_of_a_generator(checkpoint: Any, variant: str, data: st.Dat
     events = data.draw(st.lists(st.sampled_from(["", "", "evict", "abandon"]), min_size=len(order)), "events")
     replies: dict[int, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
-        if data.draw(st.booleans(), "even out at once"):
-            patch.setattr(rows, "WORTH", 0)
         Faults(patch, model, faults)
         session = generator(model).session()
         asked: list[int] = []

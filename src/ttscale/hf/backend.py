@@ -106,7 +106,7 @@ def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Ten
     _, hidden_b = extend(network, tree, shape, [(first[0], tokens[cut // 2 : cut])])
     rows = FastRunner(model, network, tree, shape)
     rows.enter([rows.open(tokens[:cut])], [cut // 2])
-    hidden = [rows.hidden([token]) for token in tokens[cut:]]
+    hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
     rows.close()
     got = network.logits(torch.cat((hidden_a[0], hidden_b[0], *hidden)))
     error, scale = (got - wanted).abs().max().item(), wanted.abs().max().item()

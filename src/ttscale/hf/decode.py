@@ -76,6 +76,8 @@ class Row:
     """How often memory ran out for this row alone."""
     prefix: Any = None
     trunk: int = 0
+    begin: int = 0
+    """Own tokens that were in the prefix when the row entered the batch; more than 0 after running out of memory."""
 
     @property
     def over(self) -> bool:
@@ -229,6 +231,7 @@ class Decoder:
         self._rows += entering
         self._entering = []
         for row in entering:
+            row.begin = len(row.tokens)
             row.ran += row.prefix.ran
             row.ran_flops += row.prefix.ran_flops
             if row.cached is None:
@@ -295,7 +298,8 @@ class Decoder:
     def _forward(self) -> None:
         self._logits = None
         if self._rows:
-            self._logits = self._runner.forward([row.tokens[-1] for row in self._rows])
+            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
+            self._logits = self._runner.forward(tokens)
             for row in self._rows:
                 row.forwarded += 1
             self._since_fault += 1
@@ -306,7 +310,7 @@ class Decoder:
         """Keep what these rows have run for those that will continue them, as far as memory allows."""
         try:
             for i in places:
-                self._runner.store(i)
+                self._runner.store(i, self._rows[i].tokens[self._rows[i].begin :])
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

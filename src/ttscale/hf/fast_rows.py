@@ -120,23 +120,22 @@ class FastRunner:
         place = {node: i for i, node in enumerate(distinct)}
         return logits[torch.tensor([place[prefix.node] for prefix in prefixes], device=logits.device)]
 
-    def hidden(self, tokens: Sequence[int]) -> Tensor:
+    def hidden(self, tokens: Tensor) -> Tensor:
         """Run one token per row: hidden states [rows, width]."""
         lengths, positions, levels, longest = self._rows.ready()
         step = Step(self._rows.slab, lengths, positions, levels, longest)
-        ids = torch.tensor(tokens, device=self._model.device)
-        hidden = self._network.run(ids[:, None], positions, step)[:, 0]
-        self._rows.advance(tokens)
+        hidden = self._network.run(tokens[:, None], positions, step)[:, 0]
+        self._rows.advance()
         self._model.forwarded_tokens += len(tokens)
         return hidden
 
-    def forward(self, tokens: Sequence[int]) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """Run one token per row: next-token logits [rows, vocabulary], fp32."""
         return self._network.logits(self.hidden(tokens))
 
-    def store(self, row: int) -> None:
+    def store(self, row: int, tokens: Sequence[int]) -> None:
         """Keep what a row has run, for prefixes that will continue it."""
-        self._rows.store(row)
+        self._rows.store(row, tokens)
 
     def keep(self, index: Sequence[int]) -> None:
         """Only these rows go on, in this order; rows may only move towards the front."""

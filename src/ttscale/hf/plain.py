@@ -138,7 +138,7 @@ class PlainRunner:
             lane.select([0] * len(lane.rows), self._model.device)
         return torch.stack([prefix.logits for prefix in prefixes if prefix.logits is not None])
 
-    def store(self, row: int) -> None:
+    def store(self, row: int, tokens: Sequence[int]) -> None:
         """Rows of a lane have one cache, so nothing is kept: a continuation runs again."""
 
     def keep(self, index: Sequence[int]) -> None:
@@ -152,14 +152,13 @@ class PlainRunner:
                 lane.rows = [lane.rows[i] for i in left]
         self._rows = rows
 
-    def forward(self, tokens: Sequence[int]) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """Run one token per row: next-token logits [rows, vocabulary], fp32."""
-        ids = torch.tensor(tokens, device=self._model.device)
         place = {id(row): i for i, row in enumerate(self._rows)}
         logits: Tensor | None = None
         for lane in {id(row.lane): row.lane for row in self._rows}.values():
             at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
-            last = lane.forward(self._model, ids[at][:, None])
+            last = lane.forward(self._model, tokens[at][:, None])
             if logits is None:
                 logits = torch.empty((len(self._rows), last.shape[-1]), device=self._model.device)
             logits[at] = last

@@ -19,10 +19,6 @@ Span: TypeAlias = tuple[Node, Node]
 """A run of the tree: from (excluded) one node to (included) another further down."""
 
 WIDTHS = sorted({base << i for base in (32, 48) for i in range(16)})
-UNEVEN = 2
-"""All rows are read at the width of the longest; so many times what they hold is too much."""
-WORTH = 8192
-"""Tokens read per step below which rows are left as they are: one more level costs about as much."""
 
 
 class Block:
@@ -92,14 +88,6 @@ class Shared:
         block.take(self._tree, span)
         self._rows.append((block, span))
 
-    def lengthen(self, row: int, end: Node, leaf: Node) -> None:
-        """The row reads on from ``end``, where its span ends now, to ``leaf`` further down."""
-        before = self._rows[row]
-        self.add((end if before is None else before[1][0], leaf))
-        self._rows[row] = self._rows.pop()
-        if before is not None:
-            before[0].drop(before[1])
-
     def keep(self, index: Sequence[int]) -> None:
         """Only these rows go on, in this order."""
         kept = set(index)
@@ -136,7 +124,7 @@ class Shared:
 
 
 class Rows:
-    """Every row in the batch: prefix node, own KV, the tokens it is of."""
+    """Every row in the batch: prefix node, own KV, how many own tokens are in it."""
 
     def __init__(self, tree: PrefixTree, new_slab: Callable[[], Slab], device: torch.device) -> None:
         self._tree = tree
@@ -145,7 +133,7 @@ class Rows:
         self.trunks = Shared(tree, new_slab)
         self.branches = Shared(tree, new_slab)
         self.nodes: list[Node] = []
-        self.own: list[list[int]] = []
+        self.counts: list[int] = []
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -160,15 +148,14 @@ class Rows:
         self.trunks.add((self._tree.root, trunk))
         self.branches.add((trunk, leaf))
         self.nodes.append(self._tree.pin(leaf))
-        self.own.append([])
+        self.counts.append(0)
 
-    def store(self, row: int) -> Node:
-        """Keep a row's own keys and values in the tree; returns where they end."""
-        own = self.own[row]
-        if not own:
-            return self.nodes[row]
-        kv = self.slab.kv[:, :, row, :, : len(own)].clone()
-        return self._tree.insert(self.nodes[row], own, kv, None)
+    def store(self, row: int, tokens: Sequence[int]) -> None:
+        """Keep a row's own keys and values in the tree, as far as they were run."""
+        ran = self.counts[row]
+        if ran:
+            kv = self.slab.kv[:, :, row, :, :ran].clone()
+            self._tree.insert(self.nodes[row], tokens[:ran], kv, None)
 
     def keep(self, index: Sequence[int]) -> None:
         """Only these rows go on; ``index`` must move rows towards the front only."""
@@ -182,39 +169,18 @@ class Rows:
         self.trunks.keep(index)
         self.branches.keep(index)
         self.nodes = [self.nodes[i] for i in index]
-        self.own = [self.own[i] for i in index]
+        self.counts = [self.counts[i] for i in index]
         if not self.nodes:
             self.slab.clear()
 
     def ready(self) -> tuple[Tensor, Tensor, list[Level], int]:
         """Own lengths [rows], positions [rows, 1], levels, and the length of the longest row with its new token."""
-        self._even_out()
-        counts = [len(own) for own in self.own]
-        self.slab.fit(len(counts), max(counts) + 1)
-        lengths = torch.tensor(counts, device=self._device)
-        ends = [node.length + count for node, count in zip(self.nodes, counts, strict=True)]
+        self.slab.reserve(len(self.nodes), len(self.nodes), max(self.counts) + 1)
+        lengths = torch.tensor(self.counts, device=self._device)
+        ends = [node.length + count for node, count in zip(self.nodes, self.counts, strict=True)]
         positions = torch.tensor(ends, device=self._device)[:, None]
         return lengths, positions, self.trunks.levels() + self.branches.levels(), max(ends) + 1
 
-    def advance(self, tokens: Sequence[int]) -> None:
+    def advance(self) -> None:
         """The new token of every row has been run."""
-        for own, token in zip(self.own, tokens, strict=True):
-            own.append(token)
-
-    def _even_out(self) -> None:
-        """Rows far longer than the rest leave what they hold to the tree and go on after it.
-
-        All rows are read at the width of the longest, and where rows of many questions come and go, few long ones
-        would make every row pay for them.
-        """
-        held = sum(map(len, self.own))
-        read = len(self.own) * max(map(len, self.own))
-        if read < max(WORTH, UNEVEN * (held + len(self.own))):
-            return
-        for row, own in enumerate(self.own):
-            if len(own) * len(self.own) > 2 * held:
-                leaf = self.store(row)
-                self.branches.lengthen(row, self.nodes[row], leaf)
-                self._tree.pin(leaf)
-                self._tree.unpin(self.nodes[row])
-                self.nodes[row], self.own[row] = leaf, []
+        self.counts = [count + 1 for count in self.counts]

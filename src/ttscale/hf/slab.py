@@ -46,14 +46,6 @@ class Slab:
         self.kv[:, :, :used, :, old.shape[4] :] = 0
         self.kv[:, :, used:] = 0
 
-    def fit(self, used: int, width: int) -> None:
-        """Room for ``width`` tokens in the slots in use; one that is more than twice as wide gets narrower."""
-        wanted = -(-width // STEP) * STEP
-        if 2 * wanted >= self.width:
-            self.reserve(used, used, width)
-            return
-        self.kv = self.kv[:, :, :used, :, :wanted].clone()
-
     def clear(self) -> None:
         """Give the memory back."""
         self.kv = torch.zeros(self._shape, dtype=self.kv.dtype, device=self.kv.device)
