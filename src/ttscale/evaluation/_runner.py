@@ -230,7 +230,7 @@ def _job(piece: Piece, models: Models) -> Job:
     except ValueError as refusal:
         error = refusal
     root = Candidate(question, Key(piece.path))
-    return Job(root, piece.strategy.search(root, piece.budget), None, error)
+    return Job(root, piece.strategy.search(root, piece.budget), None, error, piece.budget)
 
 
 class _Shared:
