@@ -218,7 +218,7 @@ def _headline(found: Findings) -> Iterator[Claim]:
                 one.gain(ours, found.arms[WEIGHTED], theirs),
                 "level",
             )
-    if found.parallel_shown is None:
+    if found.parallel is None or found.parallel_shown is None:
         return
     for one in found.optimal_revisions:
         yield Claim(
@@ -228,13 +228,15 @@ def _headline(found: Findings) -> Iterator[Claim]:
             one.gain(ours, found.parallel_shown, theirs),
             "level",
         )
-    yield Claim(
-        f"{found.paid.name}, revisions",
-        "(the paper does not charge for difficulty)",
-        f"N = {ours} minus parallel best-of-{theirs} of revisions",
-        found.paid.gain(ours, found.parallel_shown, theirs),
-        "level",
-    )
+    for one in (found.paid, found.study.adaptive_fitted):
+        if ours in one.budgets:
+            yield Claim(
+                f"{one.name}, revisions",
+                "(the paper does not charge for difficulty)",
+                f"N = {ours} minus parallel best-of-{theirs} of revisions",
+                one.gain(ours, found.parallel, theirs),
+                "level",
+            )
 
 
 def _flops(found: Findings) -> Iterator[Claim]:

@@ -17,7 +17,7 @@ from ttscale.evaluation.batch import BatchAllocation
 from ttscale.evaluation.study_settings import StudySettings, menu_arms
 from ttscale.strategies import AdaptiveConsistency, BestOfN, MajorityVote, SequentialRevision, WeightedBestOfN
 
-MENU = ("weighted best-of-N", "beam, M = 4", "revisions all parallel")
+MENU = ("weighted best-of-N", "beam, M = 4", "DVTS, M = 4", "revisions all parallel")
 FIT_BUDGETS = (4, 16)
 REVISION = 2.5
 """What a revision of earlier attempts costs, in solutions of its length: measured 20 to 25 ms against 8.5."""
@@ -97,8 +97,9 @@ def policy_menu(settings: StudySettings) -> dict[str, Strategy]:
 
 
 def policy_arms(settings: StudySettings) -> list[Arm]:
-    """What a policy is fitted on."""
-    return menu_arms(policy_menu(settings), settings.probe, settings.fitted_at)
+    """What the policy that ships is fitted on: unlike the study's, also at the largest budget, the one users try."""
+    budgets = sorted({*settings.fitted_at, settings.budgets[-1]})
+    return menu_arms(policy_menu(settings), settings.probe, budgets)
 
 
 def solutions(arms: Sequence[Arm]) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 STRATEGY_HELP = "a name, with settings as in beam:width=sqrt"
 BUDGETS = "1,4,16,64"
+FAILED = "A question that fails is listed on standard error and left out; the exit code is 1 then."
 
 
 def add_parsers(subparsers: Any) -> None:
@@ -29,10 +30,11 @@ def _add_eval(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "eval",
         help="accuracy and cost of one strategy on a data set",
-        description="Answer every question of a data set with one strategy and compare with the reference answers.",
+        description="Answer every question of a data set with one strategy and compare with the reference answers. "
+        + FAILED,
         epilog="example: ttscale eval --data math.jsonl --generator MODEL --strategy majority_vote --budget 16",
     )
-    _common(parser, resume="the file of results: what it holds is not run again", seeds=False)
+    _common(parser, resume="the file of results: what it holds is not run again")
     parser.add_argument("--strategy", metavar="NAME", help=f"{STRATEGY_HELP} (default: as in ttscale solve)")
     parser.add_argument("--budget", type=int, default=64, metavar="N", help="solutions per question (default: 64)")
     parser.set_defaults(run=partial(_run, "eval"))
@@ -42,10 +44,10 @@ def _add_sweep(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "sweep",
         help="many strategies at many budgets on the same questions",
-        description="Run strategies at budgets on a data set, and compare them with paired intervals.",
+        description=f"Run strategies at budgets on a data set, and compare them with paired intervals. {FAILED}",
         epilog='example: ttscale sweep --strategies "majority_vote beam:width=sqrt" --budgets 4,16 --resume s.jsonl',
     )
-    _common(parser, resume="the file of results: what it holds is not run again", seeds=True)
+    _common(parser, resume="the file of results: what it holds is not run again", seeds="1")
     parser.add_argument(
         "--strategies",
         metavar="LIST",
@@ -66,7 +68,7 @@ def _add_fit_policy(subparsers: Any) -> None:
         "write the policy that ComputeOptimalScheduler.load reads.",
         epilog="example: ttscale fit-policy --data train.jsonl --generator M --verifier V --out policy.json",
     )
-    _common(parser, resume="the file of results: what it holds is not run again", seeds=True)
+    _common(parser, resume="the file of results: what it holds is not run again", seeds="1")
     parser.add_argument("--budgets", default="4,16,64", metavar="N,N,...", help="(default: 4,16,64)")
     parser.add_argument("--probe", type=int, default=4, metavar="n", help="solutions that show difficulty (default: 4)")
     parser.add_argument("--bins", type=int, default=5, help="difficulty bins, of about equal size (default: 5)")
@@ -82,7 +84,11 @@ def _add_report(subparsers: Any) -> None:
         "report.md with tables and figures (extra 'plot').",
         epilog="example: ttscale report --reduced --limit 50 --out report",
     )
-    _common(parser, resume="the folder of an earlier report to go on with; its results are not drawn again", seeds=True)
+    _common(
+        parser,
+        resume="the folder of an earlier report to go on with; its results are not drawn again",
+        seeds="3, with --reduced 1",
+    )
     parser.add_argument("--reduced", action="store_true", help="N up to 16, fewer strategies: minutes, not hours")
     parser.add_argument("--budgets", metavar="N,N,...", help=f"powers of 2 (default: {BUDGETS})")
     parser.add_argument("--samples", type=int, metavar="K", help="samples per question in the pool (default: 64)")
@@ -92,7 +98,8 @@ def _add_report(subparsers: Any) -> None:
     parser.set_defaults(run=partial(_run, "report"))
 
 
-def _common(parser: argparse.ArgumentParser, resume: str, seeds: bool) -> None:
+def _common(parser: argparse.ArgumentParser, resume: str, seeds: str | None = None) -> None:
+    """Flags of all four. ``seeds``: how many by default, in words; None where one run has one seed."""
     parser.add_argument(
         "--data",
         default="reference",
@@ -103,8 +110,8 @@ def _common(parser: argparse.ArgumentParser, resume: str, seeds: bool) -> None:
     for role in ("generator", "verifier", "reviser"):
         parser.add_argument(f"--{role}", metavar="ID", help=f"Hugging Face id or local path of the {role}")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same results (default: 0)")
-    if seeds:
-        parser.add_argument("--seeds", type=int, metavar="S", help="how many seeds, from --seed on (default: 1)")
+    if seeds is not None:
+        parser.add_argument("--seeds", type=int, metavar="S", help=f"how many, from --seed on (default: {seeds})")
     parser.add_argument("--resume", type=Path, metavar="PATH", help=resume)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 

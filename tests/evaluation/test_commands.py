@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ttscale import reference
+from ttscale import Question, reference
 from ttscale.cli import main
 from ttscale.evaluation import load_pool, load_records
 from ttscale.evaluation._strategy_text import arms_of
 from ttscale.evaluation.batch import BatchAllocation
+from ttscale.evaluation.study_settings import StudySettings
 from ttscale.strategies import Beam, ComputeOptimalScheduler, MajorityVote, Policy, SequentialRevision, WeightedBestOfN
 
 
@@ -46,13 +47,25 @@ def test_eval_on_a_file_and_what_the_bundled_models_cannot_answer(
 ) -> None:
     data = tmp_path / "mine.jsonl"
     data.write_text('{"question": "Compute 3+4 * 2", "answer": "11"}\n{"question": "Who was Euler?", "answer": "he"}\n')
-    assert main(["eval", "--data", str(data), "--strategy", "best_of_n", "--budget", "4", "--json"]) == 0
-    shown = capsys.readouterr()
-    assert json.loads(shown.out)["failed"] == 1
-    assert shown.err.startswith("ttscale: 1 searches failed and are left out")
+    id_ = Question.of("Who was Euler?").id
+    for command in (
+        ["eval", "--strategy", "best_of_n", "--budget"],
+        ["sweep", "--strategies", "best_of_n", "--budgets"],
+    ):
+        assert main([*command, "4", "--data", str(data), "--json"]) == 1
+        shown = capsys.readouterr()
+        found = json.loads(shown.out)
+        assert (found["questions"], found["failed"]) == (1, 1)
+        (failure,) = found["failures"]
+        assert (failure["question"], failure["prompt"]) == (id_, "Who was Euler?")
+        assert failure["error"].startswith("OutOfDomainError: ")
+        assert shown.err.startswith("ttscale: 1 searches failed and are left out")
+        assert f"\nfailed: {id_} (Who was Euler?): OutOfDomainError: " in shown.err
     data.write_text('{"question": "Who was Euler?", "answer": "he"}\n')
     assert main(["eval", "--data", str(data), "--strategy", "best_of_n", "--budget", "4"]) == 1
-    assert "every question failed; the first" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert f"failed: {id_} (Who was Euler?)" in shown.err
+    assert "every question failed, all 1; the first" in shown.err
 
 
 def test_sweep_compares_and_resumes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -74,9 +87,9 @@ def test_sweep_compares_and_resumes(capsys: pytest.CaptureFixture[str], tmp_path
 
 def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["fit-policy", "--budgets", "4", "--probe", "2", "--bins", "2", "--limit", "8"]
-    arguments += ["--out", str(tmp_path / "policy.json"), "--resume", str(tmp_path / "s.jsonl")]
+    arguments += ["--out", str(tmp_path / "new" / "policy.json"), "--resume", str(tmp_path / "s.jsonl")]
     found = run(capsys, *arguments)
-    policy = Policy.load(tmp_path / "policy.json")
+    policy = Policy.load(tmp_path / "new" / "policy.json")
     assert found["policy"] == policy.to_json()
     assert (policy.probe, policy.budgets, len(policy.thresholds)) == (2, (4,), 1)
     models = dict(policy.provenance)["models"]
@@ -89,7 +102,9 @@ def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(arguments) == 0
     assert "policy of 2 difficulty bins written to" in capsys.readouterr().out
     # It serves these models without a warning.
-    assert main(["eval", "--strategy", f"compute_optimal:policy={tmp_path / 'policy.json'}", "--limit", "1"]) == 0
+    assert (
+        main(["eval", "--strategy", f"compute_optimal:policy={tmp_path / 'new' / 'policy.json'}", "--limit", "1"]) == 0
+    )
     assert capsys.readouterr().err == ""
 
 
@@ -108,6 +123,44 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "seeds", "pool_seed"),
+    [
+        ([], (0, 1, 2), 1000),
+        (["--reduced"], (0,), 1000),
+        (["--seed", "1000"], (1000, 1001, 1002), 1003),
+        (["--seed", "999", "--seeds", "2", "--reduced"], (999, 1000), 1001),
+    ],
+)
+def test_the_pool_of_a_report_has_a_seed_of_its_own(
+    arguments: list[str],
+    seeds: tuple[int, ...],
+    pool_seed: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[StudySettings] = []
+
+    def stopped(_problems: object, _folder: object, settings: StudySettings, **_: object) -> None:
+        asked.append(settings)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("ttscale.evaluation._commands.run_study", stopped)
+    assert main(["report", "--out", str(tmp_path), "--limit", "1", *arguments]) == 2
+    assert [(settings.seeds, settings.pool_seed) for settings in asked] == [(seeds, pool_seed)]
+
+
+@pytest.mark.parametrize(
+    ("command", "default"), [("sweep", "1)"), ("fit-policy", "1)"), ("report", "3, with --reduced")]
+)
+def test_the_help_states_how_many_seeds(command: str, default: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"how many, from --seed on (default: {default}" in shown
+    assert ("the exit code is 1" in shown) == (command == "sweep")
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["eval", "--data", "nowhere.jsonl"], "no file 'nowhere.jsonl'"),
@@ -120,6 +173,9 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["sweep", "--strategies", "beam", "--against", "dvts"], "--against 'dvts' is none of beam"),
         (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
         (["fit-policy", "--budgets", "2,4"], "--probe must leave something of the largest budget, 4; got 4"),
+        (["fit-policy", "--bins", "0"], "--bins must be at least 1; got 0"),
+        (["fit-policy", "--limit", "1"], "fit-policy needs at least 2 questions"),
+        (["fit-policy", "--out", "."], "--out . is a folder"),
         (["report", "--budgets", "3,5"], "powers of 2"),
         (["report", "--out", "a", "--resume", "b"], "give one"),
     ],
@@ -137,6 +193,7 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert said in shown.err
     assert shown.err.count("\n") == 1
     assert shown.out == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_data_set_in_the_same_file_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

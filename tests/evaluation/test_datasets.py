@@ -90,6 +90,13 @@ GOOD = {"question": "1+1?", "answer": "2"}
             {"question": "2+2?", "answer": "4", "id": id_of("1+1?")},
             "line 2: the id '[0-9a-f]+' stands in .*line 1 already",
         ),
+        ({"question": "2+2? \ud800", "answer": "4"}, r"line 2: the field 'question' is no text: '\\ud800' is half a"),
+        ({"question": "2+2?", "answer": "\udc00"}, "line 2: the field 'answer' is no text"),
+        ({"question": "2+2?", "answer": "4", "id": "\udc00"}, "line 2: the field 'id' is no text"),
+        ({"question": "2+2?", "answer": 10**2000}, "line 2: .* has 2,001 characters"),
+        ('{"question": "2+2?", "answer": 1' + "0" * 5000 + "}", "line 2 is not JSON that can be read: Exceeds"),
+        ('{"question": "2+2?", "answer": ' + "[" * 100_000 + "}", "line 2 is not JSON that can be read: maximum"),
+        ({"question": "2+2?", "answer": "#### "}, "line 2: the reference answer '####' cannot be read: it marks an"),
         ({"question": "2+2?", "answer": "4", "id": [1]}, r"line 2: an id must be a text or an integer, got \[1\]"),
     ],
 )
@@ -105,7 +112,7 @@ def test_a_file_that_is_no_text_or_empty_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b'{"question": "\xff"}\n')
     with pytest.raises(ValueError, match="line 1 is not JSON"):
         from_jsonl(path)
-    with pytest.raises(ValueError, match="there are no problems"):
+    with pytest.raises(ValueError, match=r"there are no problems: .*empty\.jsonl is empty"):
         from_jsonl(written(tmp_path / "empty.jsonl"))
 
 

@@ -42,6 +42,32 @@ def test_difficulties_by_hand() -> None:
     assert predicted_difficulty(pool, 2, first=2) == pytest.approx({"a": 0.8, "b": 0.7})
 
 
+def test_a_question_whose_samples_were_all_cut_off_is_as_hard_as_can_be() -> None:
+    cut = graded("cut", [0] * 4, [math.nan] * 4)
+    pool = [*world(9, 4, noise=0.1), cut]
+    assert predicted_difficulty(pool)["cut"] == 1.0
+    assert predicted_difficulty(pool, 2, first=2)["cut"] == 1.0
+    assert [one.probes for one in probe_agreement(pool, [1, 4], bins=2)] == [1, 4]
+    with pytest.raises(ValueError, match="'cut' has no scores, nor any other"):
+        predicted_difficulty([cut])
+
+
+def test_rounding_makes_no_difference_between_difficulties() -> None:
+    """0.1 + 0.2 is not 0.3: questions with the same scores in another order tie, and no bin is left empty."""
+    low = 0.3
+    above = np.nextafter(low, 1)
+    further = float(np.nextafter(above, 1))
+    for pair in ([low, above], [above, further], [low, further]):
+        with pytest.raises(ValueError, match=r"would leave one empty: 2 of 2 questions have the difficulty 0\.3"):
+            quantile_bins(by_value([float(value) for value in pair]), 2)
+    bins = quantile_bins(by_value([low, float(above), further, 0.9]), 2)
+    assert bins.sizes == (3, 1)
+    exact, rounded = by_value([low] * 6), by_value([low, further, float(above)] * 2)
+    assert quantile_bins(rounded, 3, ties="split").of == quantile_bins(exact, 3, ties="split").of
+    assert rank_correlation([low, further, 0.5], [1, 1, 2]) == pytest.approx(1)
+    assert rank_correlation([low, further, low], [1, 1, 2]) is None
+
+
 def test_the_paper_has_five_bins_of_a_fifth_each() -> None:
     bins = quantile_bins(by_value([i / 500 for i in range(500)]), 5)
     assert bins.sizes == (100, 100, 100, 100, 100)

@@ -78,6 +78,19 @@ def test_every_estimate_is_the_mean_over_all_ordered_draws(method: Method, solut
         assert accuracy(pool, method, n) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("method", ["majority", "best_of_n", "weighted_best_of_n"])
+@given(solutions=SOLUTIONS, scale=st.sampled_from([1e-10, 1e-17, 1e-300]))
+@settings(max_examples=60, deadline=None)
+def test_tiny_scores_are_ranked_like_others(method: Method, solutions: list[Solution], scale: float) -> None:
+    """The product of many step scores is tiny; what it says about which solution is better is the same."""
+    tiny = [(answer, finished, score * scale) for answer, finished, score in solutions]
+    pool = pool_of(tiny)
+    if np.isnan(pool.scores).all():
+        return
+    for n in range(1, len(solutions) + 1):
+        assert accuracy(pool, method, n) == pytest.approx(brute_force(method, tiny, n), abs=1e-9)
+
+
 @pytest.mark.parametrize(("n", "c", "k"), [(5, 2, 1), (5, 2, 3), (6, 0, 2), (6, 6, 2), (7, 3, 5), (4, 1, 4)])
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(n: int, c: int, k: int) -> None:
     subsets = list(itertools.combinations([True] * c + [False] * (n - c), k))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -98,13 +99,16 @@ def test_a_policy_goes_to_disk_with_its_provenance_and_is_loaded_by_the_schedule
     assert result.cost.generations == 6
 
 
+CLEAR = {"a": MajorityVote(), "b": BestOfN()}
+
+
 def clear_case(plain: dict[str, float], count: int = 12) -> Records:
     """Easy questions (difficulty below 1/2): arm a is right; hard ones: arm b. Without a probe an arm is right on the
     first questions, as many as ``plain`` says."""
     return Records(
         Record(
             first + arm,
-            arm,
+            repr(probed(CLEAR, 4)[first + arm]),
             4,
             0,
             f"q{i}",
@@ -120,9 +124,6 @@ def clear_case(plain: dict[str, float], count: int = 12) -> Records:
         for arm in ("a", "b")
         for i in range(count)
     )
-
-
-CLEAR = {"a": MajorityVote(), "b": BestOfN()}
 
 
 def test_a_scheduler_fitted_to_a_clear_case_chooses_what_pays() -> None:
@@ -172,6 +173,23 @@ def test_an_arm_may_lack_budgets_that_it_is_not_to_be_chosen_for() -> None:
         fit_policy(both, menu, thresholds=2, probe=2)
 
 
+def test_records_of_another_menu_or_probe_are_refused() -> None:
+    records = measured(8)
+    own = {"thresholds": 1, "probe": 3}
+    with pytest.raises(ValueError, match=r"records of 'beam' are those of Beam\(width=2.* make it Beam\(width=4"):
+        fit_policy(records, {**MENU, "beam": Beam(4)}, **own)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"records of 'probe, then revise' are those of .*; fit on a sweep of probed"):
+        fit_policy(records, {**MENU, "revise": SequentialRevision(2.0)}, **own)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"records of 'probe, then weighted' are those of .*probe=3.*and probe = 2"):
+        cross_validate_scheduler(records, MENU, thresholds=1, probe=2)
+    blind = Records(replace(record, difficulty=None) for record in clear_case({"a": 0.5, "b": 0.5}))
+    with pytest.raises(ValueError, match="hold no probe"):
+        fit_policy(blind, CLEAR, thresholds=1, probe=4)
+    for probe in (0, True, 1.5):
+        with pytest.raises(ValueError, match="probe must be a positive integer"):
+            fit_policy(records, MENU, thresholds=1, probe=probe)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_fitted_is_refused() -> None:
     records = measured(8)
     with pytest.raises(ValueError, match="difficulty bin 3 of 3 is empty"):
@@ -183,5 +201,5 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     menu = {"majority": MajorityVote()}
     named = {"majority": MajorityVote(), PROBED + "majority": MajorityVote()}
     unprobed = sweep(named, [2], problems(4), generator=Student(), progress=False)
-    with pytest.raises(ValueError, match="hold no probe"):
+    with pytest.raises(ValueError, match=r"records of 'probe, then majority' are those of MajorityVote\(\)"):
         fit_policy(unprobed, menu, thresholds=1, probe=3)

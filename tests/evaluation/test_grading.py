@@ -48,6 +48,11 @@ def test_grades_solutions_by_what_they_state(text: str, right: bool) -> None:
         (r"1}{", "do not match"),
         (r"\begin{pmatrix} 1", "do not match"),
         ("1" * (MAX_ANSWER + 1), "at most 1,000"),
+        ("#### ", "marks an answer and holds none"),
+        ("Answer:", "marks an answer and holds none"),
+        ("A:", "marks an answer and holds none"),
+        ("The answer is ", "marks an answer and holds none"),
+        (r"\boxed{}", "nothing but signs"),
         (18, "must be a text"),
         (None, "must be a text"),
     ],
@@ -59,7 +64,9 @@ def test_references_that_cannot_be_read_are_refused(reference: str, why: str) ->
         grade("5", reference)
 
 
-@pytest.mark.parametrize("reference", ["18", r"\{1, 2\}", "east", r"x \equiv 3 \pmod 7", r"(3,4]", r"\overline{AB}"])
+@pytest.mark.parametrize(
+    "reference", ["18", "answer", r"\{1, 2\}", "east", r"x \equiv 3 \pmod 7", r"(3,4]", r"\overline{AB}"]
+)
 def test_other_references_are_taken(reference: str) -> None:
     assert check_reference(reference) == reference
     assert grade(f" {reference} ", reference)

@@ -43,6 +43,12 @@ def test_the_interval_of_a_constant_is_a_point() -> None:
     assert not paired_difference(np.ones(7), np.ones(7)).excludes_zero
 
 
+@pytest.mark.parametrize("values", [[1 / 3] * 3, [1e-9] * 5, [0.0] * 2 + [1e-8] * 400, [-1 / 3] * 7])
+def test_the_value_lies_in_its_interval(values: list[float]) -> None:
+    found = mean_interval(np.array(values))
+    assert found.low <= found.value <= found.high
+
+
 def test_it_covers_the_truth_about_as_often_as_it_says() -> None:
     """95% intervals of 60 coin flips; of 200 of them 95% +- 3 * 1.5% cover, a little fewer as the bootstrap is."""
     rng = np.random.default_rng(3)

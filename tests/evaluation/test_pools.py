@@ -202,11 +202,17 @@ def test_chains_are_those_of_sequential_revision(tmp_path: Path) -> None:
         ({"kind": "chains", "reviser": Pupil(), "length": 0}, "length must be"),
         ({"kind": "chains", "reviser": Pupil(), "temperature": 1.0}, "a reviser has its own temperature"),
         ({"seed": 0.5}, "seed must be an integer"),
+        ({"temperature": math.nan}, "temperature must be a finite number"),
+        ({"temperature": -1.0}, "temperature must be a finite number"),
+        ({"temperature": "hot"}, "temperature must be a finite number"),
     ],
 )
-def test_bad_arguments(arguments: dict[str, object], said: str) -> None:
+def test_bad_arguments_are_refused_before_there_is_a_file(
+    tmp_path: Path, arguments: dict[str, object], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
-        draw_pool(problems(2), None, **({"generator": Student()} | arguments))  # type: ignore[arg-type]
+        draw_pool(problems(2), tmp_path / "p", **({"generator": Student()} | arguments))  # type: ignore[arg-type]
+    assert not (tmp_path / "p").exists()
 
 
 def test_reading_a_file_that_is_not_there() -> None:

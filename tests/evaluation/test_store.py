@@ -141,6 +141,44 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_lost(tmp_path: Path, monkeyp
     assert read_store(path, "test/1", parse)[1] == [Line("a", 1), Line("b", 2)]
 
 
+def test_a_header_may_say_more_later(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    more = {**HEADER, "more": 1}
+    for _ in range(2):
+        with opened(path) as store:
+            store.append(line("a", 1))
+            store.amend(lambda found: {**found, "more": 1})
+            assert store.header == more
+    with opened(path) as store:
+        assert (store.header, list(store.records)) == (more, ["a"])
+    assert read_store(path, "test/1", parse) == (more, [Line("a", 1)])
+    assert sum('"more"' in text for text in path.read_text().splitlines()) == 1
+    with path.open("a") as file:
+        file.write('{"ttscale":"test/1","seed":1}\n')
+    with pytest.raises(ValueError, match="another seed"):
+        opened(path)
+
+
+def test_lines_that_come_while_others_are_read_are_read_next(tmp_path: Path) -> None:
+    """A writer was killed in the middle of a line; another cuts it off and appends while a third one reads."""
+    path = tmp_path / "s.jsonl"
+    armed = []
+
+    def slow(data: Mapping[str, Any]) -> Line:
+        while armed:
+            armed.pop().append(line("new", 2))
+        return parse(data)
+
+    with opened(path) as writer, Store(path, HEADER, check, slow) as reader:
+        writer.append(line("a", 1))
+        with path.open("ab") as file:
+            file.write(b'{"key":"torn","value":' + b"1" * 10_000)
+        armed.append(writer)
+        reader.refresh()
+        reader.refresh()
+        assert list(reader.records) == ["a", "new"]
+
+
 def write_all(path: Path, writer: int) -> None:
     """Fifty records that every writer wants, and fifty of its own."""
     with opened(path) as store:

@@ -82,6 +82,22 @@ def test_arms_for_figures_only_may_have_fewer_seeds(tmp_path: Path) -> None:
     assert study_report(found).parts
 
 
+def test_a_study_is_extended_to_more_questions_and_seeds(tmp_path: Path) -> None:
+    """The policies of the halves may change with them, and the adaptive scheduler's records do then."""
+    more = replace(SETTINGS, seeds=(0, 1))
+
+    def one(folder: Path, settings: StudySettings, count: int) -> Study:
+        some = problems(24)[:count]
+        return run_study(some, folder, settings, generator=Student(0.05), verifier=Examiner(), progress=False)
+
+    one(tmp_path / "s", SETTINGS, 16)
+    one(tmp_path / "s", SETTINGS, 24)
+    extended, fresh = one(tmp_path / "s", more, 24), one(tmp_path / "f", more, 24)
+    assert extended.fitted.final == fresh.fitted.final
+    assert study_report(Findings(extended)) == study_report(Findings(fresh))
+    assert len(list((tmp_path / "s").glob("adaptive-0-*.jsonl"))) > 1
+
+
 def test_parts_may_have_fewer_questions_and_some_more_samples(tmp_path: Path) -> None:
     settings = replace(SETTINGS, figure_questions=10, deep_questions=6, deep_samples=16)
     told: list[tuple[str, int, int]] = []
@@ -236,6 +252,25 @@ def test_a_study_needs_a_verifier(tmp_path: Path) -> None:
 def test_a_ladder_that_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "ladder.json").write_text(content)
     with pytest.raises(ValueError, match="is no ladder: expected"):
+        read_ladder(tmp_path / "ladder.json")
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value"),
+    [
+        ("small", "inference", 0),
+        ("small", "pretraining", -1e12),
+        ("large", "parameters", "14e6"),
+        ("large", "parameters", True),
+        ("large", "inference", None),
+        ("large", "finetuning", float("nan")),
+        ("small", "finetuning", float("inf")),
+    ],
+)
+def test_a_ladder_of_impossible_numbers(tmp_path: Path, model: str, key: str, value: object) -> None:
+    changed = {**LADDER, model: {**LADDER[model], key: value}}
+    (tmp_path / "ladder.json").write_text(json.dumps(changed))
+    with pytest.raises(ValueError, match=rf"ladder\.json: the {model} model's {key} must be a finite number .*; got "):
         read_ladder(tmp_path / "ladder.json")
 
 

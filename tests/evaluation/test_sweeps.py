@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import ttscale
 from evaluation.killing import in_other_processes, killed, lines
 from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
 from ttscale._cost import Cost
-from ttscale._requests import Completion, Sample, Score, Verdict
+from ttscale._errors import TtscaleError
+from ttscale._requests import Completion, Sample, Score, Search, Verdict
+from ttscale._types import Candidate, Outcome
 from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
 from ttscale.evaluation._problems import Gold
 from ttscale.evaluation._runner import Piece, together
@@ -209,6 +212,43 @@ def test_a_failing_verifier_is_no_wrong_answer() -> None:
     with pytest.warns(UserWarning, match="out of red ink"):
         records = sweep(["best_of_n"], [2], problems(2), generator=Student(), verifier=Broken(), progress=False)
     assert (len(records), records.questions, records.incomplete) == (0, (), ("q0", "q1"))
+    assert list(records.failed_questions) == ["q0", "q1"]
+    cell = records.cells[0]
+    with pytest.raises(TtscaleError, match=r"every question failed, all 2; the first, .*out of red ink"):
+        records.accuracy(*cell)
+    with pytest.raises(TtscaleError, match=r"every question failed, all 2; the first, .*out of red ink"):
+        records.gain(cell, cell)
+
+
+class Plain:
+    """A strategy of one's own that says neither what it needs nor how it prints."""
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        return (yield from WeightedBestOfN().search(root, budget))
+
+
+@dataclass(frozen=True)
+class Printed(Plain):
+    size: int = 1
+
+
+def test_a_strategy_that_does_not_say_what_it_needs_may_ask_everybody() -> None:
+    given = {"generator": Student(), "verifier": Examiner(), "progress": False}
+    mine = sweep({"mine": Plain()}, [4], problems(3), **given)  # type: ignore[arg-type]
+    ours = sweep({"mine": WeightedBestOfN()}, [4], problems(3), **given)  # type: ignore[arg-type]
+    assert [(one.answer, one.score) for one in mine] == [(one.answer, one.score) for one in ours]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [Plain(), ComputeOptimalScheduler(Policy((), (1,), ((Plain(),),)))],
+)
+def test_a_strategy_that_prints_its_address_is_not_stored(tmp_path: Path, strategy: ttscale.Strategy) -> None:
+    given = {"generator": Student(), "verifier": Examiner(), "progress": False, "resume": tmp_path / "s"}
+    with pytest.raises(ValueError, match=r"arm 'mine' prints as <.* make it a frozen dataclass or give it a __repr__"):
+        sweep({"mine": strategy}, [4], problems(1), **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "s").exists()
+    sweep({"mine": Printed()}, [4], problems(1), **given)  # type: ignore[arg-type]
 
 
 def test_another_strategy_under_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -229,17 +269,57 @@ def test_another_strategy_under_the_same_name_is_refused(tmp_path: Path) -> None
         sweep({"mine": Beam(2)}, [2], changed, generator=Student(), verifier=Examiner(), resume=path, progress=False)
 
 
+def test_another_policy_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    def one(strategy: ttscale.Strategy, provenance: dict[str, str]) -> Records:
+        policy = Policy((), (1,), ((strategy,),), provenance=provenance)
+        arms = {"optimal": ComputeOptimalScheduler(policy, probe=1)}
+        given = {"generator": Student(), "verifier": Examiner(), "progress": False}
+        return sweep(arms, [4], problems(2), resume=tmp_path / "s", **given)  # type: ignore[arg-type]
+
+    first = one(Beam(2), {"data": "a"})
+    assert one(Beam(2), {"data": "b"}) == first
+    with pytest.raises(ValueError, match="give the arm another name"):
+        one(Beam(4), {"data": "a"})
+
+
 def test_a_model_that_joined_later_is_told_apart_too(tmp_path: Path) -> None:
-    """The header knows the models of the first run only; every record knows its own."""
+    """Its first run puts it into the header, so that no arm of the file is ever made with another one."""
     path = tmp_path / "sweep.jsonl"
 
-    def one(name: str, reviser: Pupil) -> None:
-        sweep([name], [2], problems(2), generator=Student(), reviser=reviser, resume=path, progress=False)
+    def one(strategy: str | SequentialRevision, reviser: Pupil) -> None:
+        sweep([strategy], [2], problems(2), generator=Student(), reviser=reviser, resume=path, progress=False)
 
     one("majority_vote", Pupil())
     one("sequential_revision", Pupil())
+    before = path.read_bytes()
+    for strategy in (SequentialRevision(), SequentialRevision(2.0)):
+        with pytest.raises(ValueError, match=r"made with the reviser 'pupil', and this run has 'other'"):
+            one(strategy, type("Other", (Pupil,), {"name": "other"})())
+    assert path.read_bytes() == before
+    assert set(load_records(path).arms) == {"majority_vote", "sequential_revision"}
+
+
+def test_records_of_a_file_without_that_header_know_their_models(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+
+    def one(reviser: Pupil) -> None:
+        given = {"generator": Student(), "reviser": reviser, "progress": False}
+        sweep(["sequential_revision"], [2], problems(2), resume=path, **given)  # type: ignore[arg-type]
+
+    one(Pupil())
+    path.write_text(path.read_text().replace('"models":{"reviser":"pupil"}', '"models":{}'))
     with pytest.raises(ValueError, match="that other models made"):
-        one("sequential_revision", type("Other", (Pupil,), {"name": "other"})())
+        one(type("Other", (Pupil,), {"name": "other"})())
+
+
+def test_records_made_among_different_questions_are_not_mixed(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.jsonl"
+    few = run(path, count=4)
+    assert load_records(path).get("batch", 4, 0, "q0") == few.get("batch", 4, 0, "q0")
+    run(path, count=5)
+    with pytest.raises(ValueError, match=r"two records of 'batch' at N = 4, seed 0, question 'q0', made among differ"):
+        load_records(path)
+    assert run(path, count=4) == few
 
 
 def test_more_questions_may_join_later(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ttscale._arguments import choose_strategy
-from ttscale._errors import TtscaleError
 from ttscale.evaluation._models import ModelSpecs
 from ttscale.evaluation._problems import check_problems, problems_digest
 from ttscale.evaluation._strategy_text import arm_of, arms_of
@@ -43,13 +43,15 @@ def eval_command(options: argparse.Namespace) -> int:
         arm = Arm(repr(strategy), strategy)
     else:
         arm = arm_of(options.strategy)
-    records = sweep([arm], [options.budget], _problems(options), **models, seeds=[options.seed], resume=options.resume)
+    problems = _problems(options)
+    records = sweep([arm], [options.budget], problems, **models, seeds=[options.seed], resume=options.resume)
+    failures = _failures(records, problems)
     found = _cell(records, arm.name, options.budget)
     if options.json:
-        print(json.dumps(found | {"questions": len(records.questions), "failed": len(records.incomplete)}, indent=2))
+        print(json.dumps(found | _counts(records, failures), indent=2))
     else:
         _print_table(records, [found])
-    return 0
+    return 1 if failures else 0
 
 
 def sweep_command(options: argparse.Namespace) -> int:
@@ -62,35 +64,43 @@ def sweep_command(options: argparse.Namespace) -> int:
         arms = arms_of(options.strategies)
     if options.against is not None and options.against not in [arm.name for arm in arms]:
         raise ValueError(f"--against {options.against!r} is none of {', '.join(arm.name for arm in arms)}")
+    problems = _problems(options)
     records = sweep(
         arms,
         _integers(options.budgets, "--budgets"),
-        _problems(options),
+        problems,
         **models,
         seeds=_seeds(options, 1),
         resume=options.resume,
         executor=options.executor,
         workers=options.workers,
     )
+    failures = _failures(records, problems)
     cells = [_cell(records, arm, budget, options.against) for arm, budget in records.cells]
     if options.json:
-        shown = {"questions": len(records.questions), "failed": len(records.incomplete), "cells": cells}
-        print(json.dumps(shown, indent=2))
+        print(json.dumps(_counts(records, failures) | {"cells": cells}, indent=2))
     else:
         _print_table(records, cells)
-    return 0
+    return 1 if failures else 0
 
 
 def fit_policy_command(options: argparse.Namespace) -> int:
 
-    specs = ModelSpecs(**_models(options)).check().opened()
-    models = specs.given
     problems = _problems(options)
     budgets = _integers(options.budgets, "--budgets")
-    menu = policy_menu("reviser" in specs.roles)
     seeds = _seeds(options, 1)
     if not 1 <= options.probe < max(budgets):
         raise ValueError(f"--probe must leave something of the largest budget, {max(budgets)}; got {options.probe}")
+    if options.bins < 1:
+        raise ValueError(f"--bins must be at least 1; got {options.bins}")
+    if len(problems) < 2:
+        raise ValueError("fit-policy needs at least 2 questions, to fit on one half and score on the other; there is 1")
+    if options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder; name the file to write the policy to")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    specs = ModelSpecs(**_models(options)).check().opened()
+    models = specs.given
+    menu = policy_menu("reviser" in specs.roles)
     arms = menu_arms(menu, options.probe, budgets)
     records = sweep(arms, budgets, problems, **models, seeds=seeds, resume=options.resume)
     labels = specs.load({"generator", "verifier", "reviser"}).labels
@@ -138,7 +148,10 @@ def report_command(options: argparse.Namespace) -> int:
         raise ValueError(
             f"{folder} holds a report already; go on with it by --resume {folder}, or choose another --out"
         )
-    settings = reduced(_seeds(options, 1)) if options.reduced else StudySettings(seeds=tuple(_seeds(options, 3)))
+    settings = reduced() if options.reduced else StudySettings()
+    seeds = tuple(_seeds(options, len(settings.seeds)))
+    pool_seed = next(seed for seed in count(settings.pool_seed) if seed not in seeds)
+    settings = replace(settings, seeds=seeds, pool_seed=pool_seed)
     if options.budgets is not None:
         budgets = tuple(_integers(options.budgets, "--budgets"))
         # A probe is a quarter of the largest budget at most, as in the scheduler's own default.
@@ -205,10 +218,28 @@ def _integers(text: str, flag: str) -> list[int]:
         raise ValueError(f"{flag} must be integers separated by commas; got {text!r}") from None
 
 
+def _failures(records: Records, problems: Sequence[Problem]) -> list[dict[str, str]]:
+    """The questions that failed, listed on standard error as well."""
+    prompts = {problem.id: problem.prompt for problem in problems}
+    failures = [
+        {"question": id_, "prompt": _beginning(prompts[id_]), "error": f"{type(error).__name__}: {error}"}
+        for id_, error in records.failed_questions.items()
+    ]
+    for one in failures:
+        print(f"failed: {one['question']} ({one['prompt']}): {one['error']}", file=sys.stderr)
+    return failures
+
+
+def _beginning(prompt: str) -> str:
+    line = " ".join(prompt.split())
+    return line if len(line) <= 60 else line[:60] + "..."
+
+
+def _counts(records: Records, failures: Sequence[dict[str, str]]) -> dict[str, Any]:
+    return {"questions": len(records.questions), "failed": len(records.incomplete), "failures": failures}
+
+
 def _cell(records: Records, arm: str, budget: int, against: str | None = None) -> dict[str, Any]:
-    if not records.questions:
-        key, error = next(iter(records.failed.items()))
-        raise TtscaleError(f"every question failed; the first, {key}: {error}")
     cell = {"strategy": arm, "budget": budget, **_interval("accuracy", records.accuracy(arm, budget))}
     if against is not None and against != arm and budget in records.budgets(against):
         cell |= _interval("gain", records.gain((arm, budget), (against, budget))) | {"against": against}

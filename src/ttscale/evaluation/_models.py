@@ -84,7 +84,7 @@ class Models:
 
 
 def check_labels(stored: Mapping[str, Any], now: Mapping[str, str], what: str) -> None:
-    """``ValueError`` unless every role of this run is the one that ``what`` was made with."""
+    """``ValueError`` unless every role of this run is the one that ``what`` was made with, or new to it."""
     for role, name in now.items():
         if stored.get(role, name) != name:
             raise ValueError(

@@ -1,11 +1,11 @@
 """Results on disk: JSON lines that are only ever appended, by any number of processes at once.
 
 Knows lines, bytes and locks. Must not know what a record says. Layout: a header line with the settings, then one line
-per finished piece of work. A process claims a name before it works on what is called so, by a lock on one byte of
-``<file>.claims`` that dies with the process. It appends under a lock on the file itself and first cuts off the torn
-line that a killed writer may have left. So after ``kill -9``, at any moment, whoever opens the file next goes on from
-there. Two processes that work on the same piece all the same (no locks on Windows or on some network disks) write the
-same record twice; the first one counts.
+per finished piece of work; where settings joined, a header line again. A process claims a name before it works on what
+is called so, by a lock on one byte of ``<file>.claims`` that dies with the process. It appends under a lock on the file
+itself and first cuts off the torn line that a killed writer may have left. So after ``kill -9``, at any moment, whoever
+opens the file next goes on from there. Two processes that work on the same piece all the same (no locks on Windows or
+on some network disks) write the same record twice; the first one counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,8 @@ class Store(Generic[T]):
     ) -> None:
         self.path = None if path is None else Path(path)
         self.records: dict[str, T] = {}
+        self.header: Mapping[str, Any] = header
+        """The last header line of the file."""
         self._check_header, self._parse = check_header, parse
         self._read_to = self._lines = 0
         self._file = self._claims = -1
@@ -95,19 +97,9 @@ class Store(Generic[T]):
         """Read what has been appended since, by whichever process."""
         if self.path is None or os.fstat(self._file).st_size <= self._read_to:
             return
-        with open(self._file, "rb", closefd=False) as file:
-            file.seek(self._read_to)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self._lines += 1
-                self._read_to += len(line)
-                data = _read_line(line, f"{self.path}, line {self._lines}")
-                if self._lines == 1:
-                    self._check_header(data)
-                else:
-                    record = _read_record(data, self._parse, f"{self.path}, line {self._lines}")
-                    self.records.setdefault(record.key, record)
+        with self._locked():
+            lines = self._unread()
+        self._take_in(lines)
 
     def append(self, data: Mapping[str, Any]) -> None:
         """Write one record; when this returns, a kill cannot lose it."""
@@ -118,6 +110,18 @@ class Store(Generic[T]):
         with self._locked():
             self._cut_torn_line()
             self._write(data)
+        self.refresh()
+
+    def amend(self, amended: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Have the header say what ``amended`` makes of it, which holds from here on; nothing is written if it does."""
+        if self.path is None:
+            return
+        with self._locked():
+            self._cut_torn_line()
+            self._take_in(self._unread())
+            header = amended(self.header)
+            if header != self.header:
+                self._write(header)
         self.refresh()
 
     def claim(self, key: str, wait: bool = False) -> bool:
@@ -144,6 +148,25 @@ class Store(Generic[T]):
         """Give a claim up."""
         if self.path is not None and sys.platform != "win32":
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _byte(key))
+
+    def _unread(self) -> list[bytes]:
+        """The whole lines that were not read yet. Under the lock nobody cuts or writes between two reads."""
+        with open(self._file, "rb", closefd=False) as file:
+            file.seek(self._read_to)
+            return [line for line in file if line.endswith(b"\n")]
+
+    def _take_in(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._lines += 1
+            self._read_to += len(line)
+            where = f"{self.path}, line {self._lines}"
+            data = _read_line(line, where)
+            if self._lines == 1 or _is_header(data):
+                self._check_header(data)
+                self.header = data
+            else:
+                record = _read_record(data, self._parse, where)
+                self.records.setdefault(record.key, record)
 
     def _write(self, data: Mapping[str, Any]) -> None:
         line = (json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n").encode(
@@ -187,7 +210,7 @@ class Store(Generic[T]):
 
 
 def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Any], list[T]]:
-    """Header and records of a file, without touching it; a torn last line is left out."""
+    """The last header and the records of a file, without touching it; a torn last line is left out."""
     header: dict[str, Any] = {}
     records: dict[str, T] = {}
     with open(path, "rb") as file:
@@ -195,7 +218,7 @@ def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]],
             if not line.endswith(b"\n"):
                 break
             data = _read_line(line, f"{path}, line {number}")
-            if number == 1:
+            if number == 1 or _is_header(data):
                 header = data
                 continue
             check_format(header, kind, path)
@@ -213,6 +236,10 @@ def check_format(header: Mapping[str, Any], expected: str, path: str | Path | No
             f"{path} is not a file of this kind: its first line should say {expected!r}"
             + (f" and says {found!r}" if found else "")
         )
+
+
+def _is_header(data: Mapping[str, Any]) -> bool:
+    return "ttscale" in data
 
 
 def _read_line(line: bytes, where: str) -> dict[str, Any]:

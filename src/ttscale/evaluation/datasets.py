@@ -68,7 +68,7 @@ def from_jsonl(path: str | Path, *, limit: int | None = None) -> list[Problem]:
     of the question. ``ValueError``, with file and line, for what is not JSON, a missing field, a reference that cannot
     be read, and an id or question that comes twice. ``limit`` reads the first so many problems only.
     """
-    return problems(_json_lines(Path(path)), limit=limit)
+    return problems(_json_lines(Path(path)), limit=limit, source=str(path))
 
 
 def from_hub(
@@ -89,7 +89,8 @@ def from_hub(
             f"could not load the data set {hub_id!r} (split {split!r}): {error}. Check its id and the network, or give "
             "a local JSONL file"
         ) from error
-    return problems(((f"{hub_id}, row {number}", row) for number, row in enumerate(rows, start=1)), limit=limit)
+    numbered = ((f"{hub_id}, row {number}", row) for number, row in enumerate(rows, start=1))
+    return problems(numbered, limit=limit, source=hub_id)
 
 
 def from_reference(n: int = 500, *, split: str = "test", level: int | None = None, seed: int = 0) -> list[Problem]:
@@ -99,7 +100,9 @@ def from_reference(n: int = 500, *, split: str = "test", level: int | None = Non
     return [Problem(p.id, p.prompt, p.answer, p.level) for p in reference.questions(n, split, level, seed)]
 
 
-def problems(rows: Iterable[tuple[str, Mapping[str, Any]]], *, limit: int | None = None) -> list[Problem]:
+def problems(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], *, limit: int | None = None, source: str = "the data set"
+) -> list[Problem]:
     """Problems from (place, row) pairs; ``place`` says in errors where the row stands. Fields as in ``from_jsonl``."""
     most = None if limit is None else _checked(limit)
     found: dict[str, Problem] = {}
@@ -116,7 +119,7 @@ def problems(rows: Iterable[tuple[str, Mapping[str, Any]]], *, limit: int | None
         if len(found) == most:
             break
     if not found:
-        raise ValueError("there are no problems: the file or data set is empty")
+        raise ValueError(f"there are no problems: {source} is empty")
     return list(found.values())
 
 
@@ -136,7 +139,7 @@ def _problem(place: str, row: Mapping[str, Any]) -> Problem:
     ids = [row[name] for name in ID_FIELDS if row.get(name) is not None]
     if ids and (isinstance(ids[0], bool) or not isinstance(ids[0], str | int) or ids[0] == ""):
         raise ValueError(f"{place}: an id must be a text or an integer, got {ids[0]!r}")
-    id_ = str(ids[0]) if ids else Question.of(prompt).id
+    id_ = _whole(place, "id", str(ids[0])) if ids else Question.of(prompt).id
     subject = row.get("subject")
     return Problem(id_, prompt, answer, _level(row.get("level")), None if subject is None else str(subject))
 
@@ -149,16 +152,27 @@ def _text(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str)
             f"{place}: {what} is missing; expected a field named {' or '.join(names)}, found {', '.join(row) or 'none'}"
         )
     value = row[present[0]]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
     text = str(value) if number and names is ANSWER_FIELDS else value
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{place}: the field {present[0]!r} must hold {what}, got {_short(repr(value))}")
+    return _whole(place, present[0], text)
+
+
+def _whole(place: str, name: str, text: str) -> str:
+    """``text``, unless it holds half a character (JSON can say "\\ud800"), which cannot be hashed, sent or stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{place}: the field {name!r} is no text: {text[error.start]!r} is half a character"
+        ) from error
     return text
 
 
 def _level(value: object) -> int | None:
     """5 from 5 and from MATH's "Level 5"; None for what gives no number ("Level ?")."""
-    digits = re.search(r"[0-9]+", str(value))
+    digits = re.search(r"[0-9]{1,9}", str(value))
     return int(digits[0]) if digits and not isinstance(value, bool) else None
 
 
@@ -170,8 +184,8 @@ def _json_lines(path: Path) -> Iterable[tuple[str, Mapping[str, Any]]]:
             place = f"{path}, line {number}"
             try:
                 row = json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:  # JSON and UTF-8 errors are both
-                raise ValueError(f"{place} is not JSON: {error}") from error
+            except (ValueError, RecursionError) as error:  # JSON, UTF-8 and numbers too long are all the first
+                raise ValueError(f"{place} is not JSON that can be read: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"{place}: expected an object with a question and an answer, got {_short(repr(row))}")
             yield place, row

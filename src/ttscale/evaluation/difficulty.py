@@ -20,6 +20,8 @@ from ttscale.evaluation._pool import Graded
 from ttscale.evaluation._problems import shuffled
 
 Ties = Literal["together", "split"]
+PLACES = 12
+"""Decimals in which difficulties differ: sums of the same scores in another order differ beyond them."""
 LIU_THRESHOLDS = (0.5, 0.9)
 """Easy, medium, hard as in arXiv 2502.06703: pass@1 above 50%, 10% to 50%, below 10%."""
 
@@ -50,8 +52,11 @@ def oracle_difficulty(pool: Sequence[Graded]) -> dict[str, float]:
 def predicted_difficulty(pool: Sequence[Graded], probes: int | None = None, first: int = 0) -> dict[str, float]:
     """1 - mean final verifier score over ``probes`` samples from ``first`` on (None: all). No labels are looked at.
 
-    A sample that was cut off counts as a score of 0, as in the scheduler.
+    A sample that was cut off counts as a score of 0, as in the scheduler. ``ValueError`` where no question has any
+    score.
     """
+    if pool and all(np.isnan(one.scores).all() for one in pool):
+        raise ValueError(f"question {pool[0].question!r} has no scores, nor any other: predicting needs a verifier's")
     found = {}
     for one in pool:
         end = len(one.scores) if probes is None else first + probes
@@ -59,8 +64,6 @@ def predicted_difficulty(pool: Sequence[Graded], probes: int | None = None, firs
             raise ValueError(
                 f"question {one.question!r} has {len(one.scores)} samples; {probes} probes from {first} on need more"
             )
-        if np.isnan(one.scores).all():
-            raise ValueError(f"question {one.question!r} has no scores: predicted difficulty needs a verifier's")
         found[one.question] = 1 - float(np.nan_to_num(one.scores[first:end]).mean())
     return found
 
@@ -78,7 +81,7 @@ def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ti
     """
     _check(difficulties, count)
     if ties == "split":
-        order = sorted(shuffled(difficulties, seed), key=lambda question: difficulties[question])
+        order = sorted(shuffled(difficulties, seed), key=lambda question: round(difficulties[question], PLACES))
         bins = {question: place * count // len(order) for place, question in enumerate(order)}
         if len(order) < count:
             raise ValueError(f"{len(order)} questions cannot fill {count} bins; use fewer bins or more questions")
@@ -86,9 +89,11 @@ def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ti
     if ties != "together":
         raise ValueError(f'ties must be "together" or "split"; got {ties!r}')
     values = np.sort(np.array(list(difficulties.values())))
-    edges = np.flatnonzero(np.diff(values) > 0) + 1  # places between two different difficulties
+    edges = np.flatnonzero(np.diff(values) > 10**-PLACES) + 1  # places between two different difficulties
     if len(edges) < count - 1:
-        common, many = max(zip(*np.unique(values, return_counts=True), strict=True), key=lambda pair: pair[1])
+        common, many = max(
+            zip(*np.unique(values.round(PLACES), return_counts=True), strict=True), key=lambda pair: pair[1]
+        )
         raise ValueError(
             f"{count} quantile bins would leave one empty: {many} of {len(values)} questions have the difficulty "
             f"{common:.3g}. Use fewer bins, absolute_bins, or ties='split'"
@@ -186,13 +191,15 @@ def probe_agreement(pool: Sequence[Graded], probes: Sequence[int], *, bins: int 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's rank correlation with mean ranks for ties; None where either side does not vary."""
-    if len(set(a)) < 2 or len(set(b)) < 2:
+    ours, theirs = _ranks(a), _ranks(b)
+    if len(set(ours)) < 2 or len(set(theirs)) < 2:
         return None
-    return float(np.asarray(np.corrcoef(_ranks(a), _ranks(b)))[0, 1])
+    return float(np.asarray(np.corrcoef(ours, theirs))[0, 1])
 
 
 def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    _, place, count = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
+    found = np.asarray(values, dtype=np.float64).round(PLACES)
+    _, place, count = np.unique(found, return_inverse=True, return_counts=True)
     ends = np.cumsum(count)
     means: NDArray[np.float64] = ends - (count - 1) / 2
     return means[place]

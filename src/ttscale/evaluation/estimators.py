@@ -42,8 +42,10 @@ def best_of_n(graded: Graded, n: int) -> float:
     """
     total = _check(graded, n)
     finished = ~np.isnan(graded.scores)
-    # Rank of each: by having an answer, then by score. Equal ranks tie.
-    ranking = np.where(finished, np.nan_to_num(graded.scores) + 2.0 * (graded.classes >= 0), -1.0)
+    # Rank of each: by having an answer, then by score. Equal ranks tie; -1 is never chosen.
+    ranking = np.full(total, -1)
+    pairs = np.column_stack([graded.classes >= 0, graded.scores])[finished]
+    ranking[finished] = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
     # free[m]: P(none of the n lies among the K - m others) = C(m, n) / C(K, n)
     free = np.array([math.prod((m - i) / (total - i) for i in range(n)) if m >= n else 0.0 for m in range(total + 1)])
     accuracy, above = 0.0, 0
@@ -79,7 +81,8 @@ def vote_over(subsets: Bools, weights: Floats, voters: Bools, classes: NDArray[n
     totals = subsets @ (member * weights[:, None])  # [S, classes]
     mine = np.where(subsets & voters, totals[:, np.maximum(classes, 0)], -np.inf)  # [S, K]: each one's class total
     # Sums of the same weights in another order differ by rounding; that must not break a tie.
-    leading = mine >= mine.max(axis=1, keepdims=True) - 1e-9
+    most = mine.max(axis=1, keepdims=True)
+    leading = mine >= most - 1e-9 * np.abs(most)
     weight = np.where(leading & np.isfinite(mine), weights, -np.inf)
     chosen = np.isfinite(weight) & (weight == weight.max(axis=1, keepdims=True))
     count = chosen.sum(axis=1)

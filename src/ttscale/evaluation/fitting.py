@@ -96,10 +96,10 @@ def fit_policy(
     ``thresholds`` is a number of quantile bins over the predicted difficulties, or the difficulties that separate the
     bins. At a budget where choosing by difficulty is not ahead of the best strategy for all, under two-fold
     cross-validation among ``questions``, the latter stands in every bin and nothing is probed. ``ValueError`` for a bin
-    that no question falls into.
+    that no question falls into, and where the records are those of another menu or probe.
     """
     names = list(menu)
-    check_arms(records, [*names, *(PROBED + name for name in names)])
+    _check_probed(records, menu, probe)
     chosen = records.questions if questions is None else tuple(questions)
     if not chosen:
         raise ValueError("there are no questions to fit a policy on")
@@ -172,6 +172,21 @@ def versions() -> dict[str, str]:
 
                 found[package] = ttscale.__version__
     return found
+
+
+def _check_probed(records: Records, menu: Mapping[str, Strategy], probe: int) -> None:
+    if not isinstance(probe, int) or isinstance(probe, bool) or probe < 1:
+        raise ValueError(f"probe must be a positive integer, that of the sweep of probed(menu, probe); got {probe!r}")
+    arms = probed(menu, probe)
+    check_arms(records, list(arms))
+    # A strategy that fits itself to the roles at hand may have run as another than stands in the menu.
+    texts = {name: repr(arm) for name, arm in arms.items() if not hasattr(menu.get(name), "for_roles")}
+    for record in records:
+        if record.strategy != texts.get(record.arm, record.strategy):
+            raise ValueError(
+                f"the records of {record.arm!r} are those of {record.strategy}, and the menu and probe = {probe} given "
+                f"make it {texts[record.arm]}; fit on a sweep of probed(menu, probe) with the same menu and probe"
+            )
 
 
 def _best(records: Records, questions: Sequence[str], bin_of: BinOf, arms: Sequence[str]) -> dict[tuple[int, int], str]:

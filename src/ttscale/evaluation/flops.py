@@ -58,15 +58,26 @@ class Rung:
 
 
 def read_ladder(path: str | Path) -> tuple[Rung, Rung]:
-    """What the small and the large model cost, from JSON: {"small": {...}, "large": {...}}, the fields of ``Rung``."""
+    """What the small and the large model cost, from JSON: {"small": {...}, "large": {...}}, the fields of ``Rung``.
+
+    FLOPs and parameters are positive; only ``finetuning`` may be 0.
+    """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-        return Rung(**found["small"]), Rung(**found["large"])
-    except (KeyError, TypeError, ValueError) as error:
+        rungs = {model: Rung(**found[model]) for model in ("small", "large")}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f'{path} is no ladder: expected {{"small": {{...}}, "large": {{...}}}}, each with name, parameters, '
             f"pretraining, finetuning and inference in FLOPs ({type(error).__name__}: {error})"
         ) from error
+    for model, rung in rungs.items():
+        for key in ("parameters", "pretraining", "finetuning", "inference"):
+            value = getattr(rung, key)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 <= value < math.inf or (value == 0 and key != "finetuning"):
+                wanted = "a finite number of at least 0" if key == "finetuning" else "a finite number above 0"
+                raise ValueError(f"{path}: the {model} model's {key} must be {wanted}; got {value!r}")
+    return rungs["small"], rungs["large"]
 
 
 def measured_multiplier(small: Rung, large: Rung, questions: float) -> float:

@@ -39,7 +39,8 @@ def mean_interval(values: Floats, *, resamples: int = RESAMPLES, seed: int = 0) 
     means = _resampled(len(per_question), resamples, seed) @ per_question.astype(np.float32) / len(per_question)
     # Rounded to what single precision, which halves the memory, is good for.
     low, high = np.percentile(means.astype(np.float64), [2.5, 97.5]).round(6)
-    return Interval(float(per_question.mean()), float(low), float(high))
+    value = float(per_question.mean())
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def paired_difference(ours: Floats, theirs: Floats, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:

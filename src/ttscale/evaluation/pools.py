@@ -8,6 +8,7 @@ grows, in blocks; it can be killed at any time, written by several processes, an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -66,6 +67,10 @@ def draw_pool(
         raise ValueError(f"length must be a positive integer; got {length!r}")
     if kind == "chains" and temperature is not None:
         raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
+    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if temperature is not None and not (number and 0 <= temperature < math.inf):
+        raise ValueError(f"temperature must be a finite number of at least 0, or None; got {temperature!r}")
+    check_seed(seed)
     specs = ModelSpecs(generator, verifier, reviser).check()
     drawer: Role = "generator" if kind == "samples" else "reviser"
     if drawer not in specs.roles:

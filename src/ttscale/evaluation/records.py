@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttscale._cost import Cost
+from ttscale._errors import TtscaleError
 from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
 
 Floats = NDArray[np.float64]
@@ -81,7 +82,15 @@ class Records:
         seeds: Sequence[int] = (),
     ) -> None:
         """``questions``, ``cells`` (arm, budget) and ``seeds`` are what was asked for, beyond what records show."""
-        self._by_key = {(one.arm, one.budget, one.seed, one.question): one for one in records}
+        self._by_key: dict[tuple[str, int, int, str], Record] = {}
+        for one in records:
+            known = self._by_key.setdefault((one.arm, one.budget, one.seed, one.question), one)
+            if known.among != one.among:
+                raise ValueError(
+                    f"there are two records of {one.arm!r} at N = {one.budget}, seed {one.seed}, question "
+                    f"{one.question!r}, made among different questions; call sweep(..., resume=FILE) with the "
+                    "questions that are meant: it reads theirs"
+                )
         found = self._by_key.values()
         self.cells = tuple(dict.fromkeys([*cells, *((record.arm, record.budget) for record in found)]))
         self.arms = tuple(dict.fromkeys(arm for arm, _ in self.cells))
@@ -97,6 +106,14 @@ class Records:
         )
         left_out = set(self.incomplete)
         self.questions = tuple(question for question in asked if question not in left_out)
+
+    @property
+    def failed_questions(self) -> dict[str, Exception]:
+        """The questions on which a search failed, with the first error of each."""
+        found: dict[str, Exception] = {}
+        for key, error in self.failed.items():
+            found.setdefault(json.loads(key)[3], error)
+        return found
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -138,12 +155,21 @@ class Records:
         return self.matrix(arm, budget, lambda record: float(record.correct), questions)
 
     def accuracy(self, arm: str, budget: int, questions: Sequence[str] | None = None) -> Interval:
-        """The share of right answers, with its interval over questions."""
+        """The share of right answers, with its interval over questions; ``TtscaleError`` where all of them failed."""
+        self._check_any()
         return mean_interval(self.correct(arm, budget, questions))
 
     def gain(self, ours: tuple[str, int], theirs: tuple[str, int], questions: Sequence[str] | None = None) -> Interval:
         """How much more accurate one (arm, budget) is than another on the same questions and seeds."""
+        self._check_any()
         return paired_difference(self.correct(*ours, questions), self.correct(*theirs, questions))
+
+    def _check_any(self) -> None:
+        if self.failed and not self.questions:
+            key, error = next(iter(self.failed.items()))
+            raise TtscaleError(
+                f"every question failed, all {len(self.incomplete)}; the first, {key}: {type(error).__name__}: {error}"
+            ) from error
 
     def mean_cost(self, arm: str, budget: int) -> dict[str, float]:
         """Mean cost per question of a cell, by field of ``Cost``."""

@@ -6,6 +6,7 @@ appended to as results come, so a study that was killed goes on where it stopped
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -166,7 +167,7 @@ def run_study(
         fitted=fitted,
         by_search=by_search,
         adaptive_fitted=adaptive_fitted,
-        given=None if policy is None else _by_policy(headline, policy, arms.menu),
+        given=None if policy is None else _by_policy(headline, policy, arms.menu, settings.fitted_at),
         deep=deep,
         deep_records=deep_records,
         deep_second=second_pool,
@@ -192,7 +193,7 @@ def fit_as_fine(
     raise AssertionError("unreachable: settings.bins is at least 1")
 
 
-def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy]) -> Outcomes:
+def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy], budgets: Sequence[int]) -> Outcomes:
     """What the scheduler with this policy did, read off the arms of its menu."""
     foreign = {strategy for row in policy.strategies for strategy in row}.difference(menu.values())
     if foreign:
@@ -204,7 +205,7 @@ def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy]) -
             [scheduled(records, policy, menu, budget, seed, question) for seed in records.seeds]
             for question in records.questions
         ]
-        for budget in policy.budgets
+        for budget in budgets
     }
     return of_records(GIVEN, cells)
 
@@ -218,19 +219,23 @@ def _adaptive_by_halves(
     models: Mapping[str, Any],
     progress: bool | Callable[[int, int], None],
 ) -> Outcomes:
-    """The adaptive scheduler on every question, with the policy that was fitted on the other half."""
+    """The adaptive scheduler on every question, with the policy that was fitted on the other half.
+
+    More questions or seeds, or one that had failed, may change that policy: then its records are in another file.
+    """
     found: dict[str, Records] = {}
     name = "adaptive scheduler"
     budgets = arms.adaptive[0].budgets or settings.fitted_at
     for half in (0, 1):
         own = [gold for gold in golds if fitted.folds.get(gold.id) == half]
+        policy = fitted.policies[1 - half]
         records = sweep(
-            [Arm(name, AdaptiveScheduler(fitted.policies[1 - half], settings.probe))],
+            [Arm(name, AdaptiveScheduler(policy, settings.probe))],
             budgets,
             own,
             **models,
             seeds=settings.seeds,
-            resume=place / f"adaptive-{half}.jsonl",
+            resume=place / f"adaptive-{half}-{_hash_of(policy)}.jsonl",
             progress=progress,
         )
         found |= dict.fromkeys(records.questions, records)
@@ -242,6 +247,11 @@ def _adaptive_by_halves(
         for budget in budgets
     }
     return of_records(name, cells)
+
+
+def _hash_of(policy: Policy) -> str:
+    """The same for policies that do the same, wherever they come from."""
+    return hashlib.blake2b(repr(policy).encode(), digest_size=4).hexdigest()
 
 
 def _of(progress: bool | StageProgress, stage: str) -> bool | Callable[[int, int], None]:

@@ -94,8 +94,7 @@ class StudySettings:
         everywhere = tuple(sorted({*self.budgets, *self.fitted_at, *(self.adaptive_budgets or ())}))
         chief = [replace(arm, budgets=everywhere) for arm in search if arm.name in CHIEF]
         if reviser:
-            as_fitted = tuple(budget for budget in everywhere if budget <= max(self.fitted_at))
-            chief.append(Arm(PARALLEL, SequentialRevision(0.0, aggregate=self.aggregate), as_fitted))
+            chief.append(Arm(PARALLEL, SequentialRevision(0.0, aggregate=self.aggregate), everywhere))
         late = tuple(budget for budget in self.fitted_at if budget >= LEAST_ADAPTIVE) or self.fitted_at[-1:]
         late = self.adaptive_budgets or late
         adaptive = [replace(arm, budgets=late) for arm in adaptive_arms()]

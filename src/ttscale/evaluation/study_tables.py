@@ -17,7 +17,7 @@ from ttscale.evaluation.difficulty import (
     probe_agreement,
 )
 from ttscale.evaluation.intervals import mean_interval
-from ttscale.evaluation.menus import PARALLEL
+from ttscale.evaluation.menus import PARALLEL, policy_menu
 from ttscale.evaluation.outcomes import Outcomes, of_arm
 from ttscale.evaluation.overoptimisation import remedies
 from ttscale.evaluation.policies import cross_validate
@@ -26,8 +26,6 @@ from ttscale.evaluation.study import Study
 
 PARALLEL_TITLE = "parallel revisions, weighted best-of-N"
 WEIGHTED, MAJORITY, BEST = "weighted best-of-N", "majority", "best-of-N"
-SEARCH_MENU = (WEIGHTED, "beam, M = 4")
-"""What compute-optimal search chooses from: the camera-ready's menu."""
 
 
 class Findings:
@@ -49,7 +47,7 @@ class Findings:
         self.adaptive = [self.arms[arm.name] for arm in study.arms.adaptive]
         self.paid = study.fitted.outcomes
         self.paid_search = study.by_search.outcomes
-        menu = [arm for arm in SEARCH_MENU if arm in self.arms]
+        menu = [arm for arm in policy_menu(reviser=False) if arm in self.arms]
         all_predicted = bins_that_fit(predicted_difficulty(self.pool), settings.bins)
         self.optimal = [
             cross_validate(headline, self.all_oracle, menu, name="compute-optimal, oracle bins").outcomes,

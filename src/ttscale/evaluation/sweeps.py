@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from ttscale._arguments import check_budget, check_seed, choose_strategy
 from ttscale._labels import warn_other_models
-from ttscale._roles import Role, Strategy
+from ttscale._roles import ROLE_OF, Role, Strategy
 from ttscale.engine._core import Ended
 from ttscale.evaluation._crew import Crew, LocalCrew
 from ttscale.evaluation._models import ModelSpec, ModelSpecs, check_labels
@@ -81,7 +82,11 @@ def sweep(
     if executor not in ("local", "ray"):
         raise ValueError(f'executor must be "local" or "ray"; got {executor!r}')
     arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles))
-    wanted = frozenset(role for arm in arms for role in getattr(arm.strategy, "needs", ()))
+    if resume is not None:
+        for arm in arms:
+            _check_text(arm)
+    # A strategy that does not say what it needs may ask whoever is there.
+    wanted = frozenset(role for arm in arms for role in getattr(arm.strategy, "needs", ROLE_OF.values()))
     with _crew(specs, wanted, executor, workers) as crew:
         if crew.aggregate is not None:
             verifier_at_hand = SimpleNamespace(aggregate=crew.aggregate)
@@ -90,6 +95,7 @@ def sweep(
             warn_other_models(arm.strategy, crew.labels)
         header = {"ttscale": FORMAT, "models": crew.labels}
         with Store(resume, header, lambda found: _check_header(found, crew.labels, resume), Record.from_json) as store:
+            store.amend(lambda found: {**found, "models": {**found.get("models", {}), **crew.labels}})
             failures, wanted_keys = Failures(), list[str]()
             for pieces in _rounds(arms, seeds, golds, store):
                 for piece in pieces:
@@ -201,6 +207,18 @@ def fitted_arms(
             raise ValueError(f"two arms are called {arm.name!r}; their records could not be told apart")
         arms[arm.name] = Arm(arm.name, strategy, own)
     return list(arms.values())
+
+
+def _check_text(arm: Arm) -> None:
+    """``ValueError`` unless the strategy prints the same in every process: it is what its records are known by."""
+    rows = getattr(getattr(arm.strategy, "policy", None), "strategies", ())
+    for one in (arm.strategy, *(one for row in rows for one in row)):
+        if re.search(r"\bat 0x[0-9a-fA-F]+", repr(one)):
+            raise ValueError(
+                f"the strategy of the arm {arm.name!r} prints as {one!r}, another text in every process, so its "
+                "records could not be told from those of other strategies; make it a frozen dataclass or give it a "
+                "__repr__ that shows its settings, or leave resume= out"
+            )
 
 
 def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[str, Any]:

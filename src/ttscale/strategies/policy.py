@@ -5,9 +5,10 @@ A policy is JSON, fitted by ``ttscale.evaluation`` and loaded by users; this fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,9 @@ class Policy:
 
     thresholds: tuple[float, ...]
     budgets: tuple[int, ...]
-    strategies: tuple[tuple[Strategy, ...], ...] = field(repr=False)
+    strategies: tuple[tuple[Strategy, ...], ...]
     probe: int | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if list(self.thresholds) != sorted(set(self.thresholds)) or not all(0 < t < 1 for t in self.thresholds):
@@ -60,6 +61,18 @@ class Policy:
             )
         if self.probe is not None and self.probe < 1:
             raise ValueError(f"policy probe must be a positive integer or None; got {self.probe!r}")
+
+    def __repr__(self) -> str:
+        """What tells policies apart, in a line: a hash stands for the strategies, and provenance is left out."""
+        return (
+            f"Policy(thresholds={self.thresholds!r}, budgets={self.budgets!r}, strategies={self._strategies_hash()}, "
+            f"probe={self.probe!r})"
+        )
+
+    def _strategies_hash(self) -> str:
+        savable = set(STRATEGIES.values())
+        rows = [[spec_of(one) if type(one) in savable else repr(one) for one in row] for row in self.strategies]
+        return hashlib.blake2b(json.dumps(rows, sort_keys=True, default=repr).encode(), digest_size=4).hexdigest()
 
     def bin(self, difficulty: float) -> int:
         """The bin of a difficulty: a difficulty equal to a threshold belongs to the harder side."""
@@ -100,18 +113,23 @@ class Policy:
             raise ValueError('not a ttscale policy: the JSON must be an object with "format": "ttscale-policy"')
         if data.get("schema") != SCHEMA:
             raise ValueError(f"policy schema {data.get('schema')!r}; this version of ttscale reads {SCHEMA}")
-        try:
-            return Policy(
-                tuple(float(t) for t in data["thresholds"]),
-                tuple(int(b) for b in data["budgets"]),
-                tuple(tuple(from_spec(spec) for spec in row) for row in data["strategies"]),
-                data.get("probe"),
-                dict(data.get("provenance") or {}),
+        for name, (fits, wanted) in _FIELDS.items():
+            if name not in data and name not in ("probe", "provenance"):
+                raise ValueError(f"the policy lacks the field {name!r}; write {wanted}")
+            if not fits(data.get(name)):
+                raise ValueError(f"the policy's {name} must be {wanted}; got {data[name]!r:.80}")
+        provenance = dict(data.get("provenance") or {})
+        if not isinstance(provenance.get("models", {}), dict):
+            raise ValueError(
+                f"the policy's provenance.models must be an object of roles and names; got {provenance['models']!r:.80}"
             )
-        except KeyError as error:
-            raise ValueError(f"the policy lacks the field {error}") from error
-        except (TypeError, OverflowError) as error:
-            raise ValueError(f"the policy has a field of the wrong type: {error}") from error
+        return Policy(
+            tuple(float(t) for t in data["thresholds"]),
+            tuple(data["budgets"]),
+            tuple(tuple(from_spec(spec) for spec in row) for row in data["strategies"]),
+            data.get("probe"),
+            provenance,
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the policy as JSON."""
@@ -126,6 +144,28 @@ class Policy:
             raise ValueError(f"{path}: {error}") from error
 
 
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _fraction(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < 1
+
+
+def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "thresholds": (_list_of(_fraction), "a list of ascending numbers between 0 and 1, such as [0.3, 0.7]"),
+    "budgets": (_list_of(_integer), "a list of ascending positive integers, such as [4, 16, 64]"),
+    "strategies": (_list_of(lambda row: isinstance(row, list)), "a list of one list of strategies per difficulty bin"),
+    "probe": (lambda value: value is None or _integer(value), "a positive integer, or null"),
+    "provenance": (lambda value: value is None or isinstance(value, dict), "an object, or null"),
+}
+"""What each field of a policy's JSON must be: a test, and words."""
+
+
 def spec_of(strategy: Strategy) -> dict[str, Any]:
     """A strategy as JSON data: its name and its settings."""
     for name, cls in STRATEGIES.items():
@@ -137,14 +177,20 @@ def spec_of(strategy: Strategy) -> dict[str, Any]:
 
 def from_spec(spec: Any) -> Strategy:
     """The strategy that JSON data describes."""
-    if not isinstance(spec, dict) or spec.get("name") not in STRATEGIES:
-        raise ValueError(f'a strategy is an object with a "name", one of {", ".join(STRATEGIES)}; got {spec!r}')
+    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str) or spec["name"] not in STRATEGIES:
+        raise ValueError(f'a strategy is an object with a "name", one of {", ".join(STRATEGIES)}; got {spec!r:.80}')
     cls = STRATEGIES[spec["name"]]
     settings = {key: value for key, value in spec.items() if key != "name"}
     unknown = set(settings) - {f.name for f in fields(cls)}
     if unknown:
         raise ValueError(f"{spec['name']} has no setting {', '.join(sorted(unknown))}")
-    strategy: Strategy = cls(**settings)
+    try:
+        for key, value in settings.items():
+            if isinstance(value, bool):
+                raise ValueError(f"{key} must be a number or a name; got {value!r}")
+        strategy: Strategy = cls(**settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the settings of {spec['name']} do not fit: {error}") from error
     return strategy
 
 
