@@ -11,6 +11,7 @@ import shlex
 import pytest
 
 from training.toys import TwoStep
+from ttscale import reference
 from ttscale.cli_train import COMMANDS, OVERVIEW, add_train_parser
 from ttscale.training import _commands
 
@@ -107,6 +108,20 @@ def test_revisions(questions, toys, base, tmp_path, capsys):
     flags = ("--goal", "right", "--epochs", 1, "--batch", 32)
     ttscale("implicit", "--base", base, "--data", samples, "--out", tmp_path / "implicit", *flags)
     assert json.loads((tmp_path / "implicit" / "ttscale_verifier.json").read_text())["kind"] == "implicit"
+
+
+def test_bundled_is_a_base_and_a_reference(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("ttscale.training.implicit.train_implicit_prm", lambda base, *_, **rest: seen.update(rest))
+    data = tmp_path / "d.jsonl"
+    data.write_text(json.dumps({"prompt": "p", "steps": ["a"], "values": [1.0], "correct": True}) + "\n")
+    flags = ("--base", "bundled", "--data", data, "--out", tmp_path / "m")
+    ttscale("implicit", *flags)
+    assert seen["reference"] is None
+    ttscale("implicit", *flags, "--reference", "bundled")
+    assert seen["reference"] == str(reference.path("generator"))
+    ttscale("implicit", *flags, "--reference", "mine")
+    assert seen["reference"] == "mine"
 
 
 def test_labels_can_be_filtered_distilled_and_hardened(questions, toys, base, tmp_path, capsys, monkeypatch):

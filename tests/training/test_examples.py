@@ -12,6 +12,7 @@ from ttscale.training.examples import (
     last_step_labels,
     outcome_labels,
     relabel,
+    write_examples,
 )
 
 
@@ -56,6 +57,26 @@ def test_distilled_labels_are_the_teachers_scores():
 )
 def test_consensus_is_agreement_on_the_first_error(labels, opinion, kept):
     assert bool(consensus_filter([example(*labels)], [opinion])) is kept
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
+    path = tmp_path / "e.jsonl"
+    write_examples([example(1.0)], path)
+    before = path.read_bytes()
+
+    def torn():
+        yield example(0.5)
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        write_examples(torn(), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    write_examples([example(0.0)], link)
+    assert link.is_symlink()
+    assert path.read_bytes() != before
 
 
 def test_an_opinion_on_every_step_is_needed():

@@ -7,6 +7,7 @@ import pytest
 from training.conftest import make_tokenizer
 from ttscale.hf.prompts import encode
 from ttscale.hf.verifiers.layout import VerifierFormat
+from ttscale.hf.verifiers.own import StepEncoder
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import (
     need_some,
@@ -29,7 +30,7 @@ def shown(tokenizer, feature):
 
 def test_a_prm_label_stands_on_the_separator_and_nowhere_else(tokenizer):
     form = VerifierFormat(prompt=PromptFormat(chat=False, template="Q: {question}\n"))
-    row = step_row(tokenizer, form, EXAMPLE)
+    row = step_row(StepEncoder(tokenizer, form), EXAMPLE)
     text = "Q: 1+1\n2\nAnswer: 2\n"
     expected = [(character, -100.0) for character in text]
     expected[8] = ("\n", 0.9)  # after "2"; the last step has no label
@@ -39,22 +40,29 @@ def test_a_prm_label_stands_on_the_separator_and_nowhere_else(tokenizer):
 
 def test_a_soft_label_stays_soft(tokenizer):
     for label in (0.9, 1 / 3, 0.0, 1.0):
-        row = step_row(tokenizer, VerifierFormat(), StepExample("q", "1", ("2\n",), (label,)))
+        row = step_row(StepEncoder(tokenizer, VerifierFormat()), StepExample("q", "1", ("2\n",), (label,)))
         assert [value for value in row.feature["labels"] if value != -100.0] == [label]
 
 
 def test_an_orm_label_stands_on_the_last_step_only(tokenizer):
     (example,) = last_step_labels([EXAMPLE])
-    row = step_row(tokenizer, VerifierFormat(kind="orm"), example)
+    row = step_row(StepEncoder(tokenizer, VerifierFormat(kind="orm")), example)
     assert [label for label in row.feature["labels"] if label != -100.0] == [1.0]
     assert row.feature["labels"][-1] == 1.0
 
 
+def test_control_tokens_are_taken_out_of_a_text(tokenizer):
+    """As they are at inference, with the same encoder."""
+    example = StepExample("q", "1<eos>+1", ("2<pad>\n", "\ud800<e<eos>os>"), (0.5, 1.0), attempts=("3<bos>",))
+    row = step_row(StepEncoder(tokenizer, VerifierFormat(attempts=True)), example)
+    assert tokenizer.decode(row.feature["input_ids"]) == "1+1\n3<eos>2\n\ufffd\n"
+
+
 def test_attempts_stand_in_the_context_of_a_revision_orm_only(tokenizer):
     example = StepExample("q", "1+1", ("2\n",), (1.0,), attempts=("3\n", "4"))
-    with_attempts = step_row(tokenizer, VerifierFormat(attempts=True), example)
+    with_attempts = step_row(StepEncoder(tokenizer, VerifierFormat(attempts=True)), example)
     assert tokenizer.decode(with_attempts.feature["input_ids"]) == "1+1\n3<eos>4<eos>2\n"
-    without = step_row(tokenizer, VerifierFormat(), example)
+    without = step_row(StepEncoder(tokenizer, VerifierFormat()), example)
     assert tokenizer.decode(without.feature["input_ids"]) == "1+1\n2\n"
 
 
@@ -91,6 +99,12 @@ def test_an_implicit_prm_reads_the_end_of_each_step_and_eos(tokenizer):
     assert row.feature["outcome"] == 1.0
     assert row.feature["labels"][:4] == [-100] * 4
     assert row.feature["labels"][4:] == row.feature["input_ids"][4:]
+
+
+def test_a_step_without_tokens_has_no_likelihood(tokenizer):
+    example = StepExample("q", "1+1", ("", "2"), (None, None), correct=True)
+    with pytest.raises(ValueError, match=r"question 'q' has no tokens \(''\)"):
+        solution_rows(tokenizer, PromptFormat(), [example], 256)
 
 
 def test_long_and_unlabelled_examples_are_left_out_and_counted_never_cut(tokenizer):

@@ -15,6 +15,8 @@ from training.conftest import make_tokenizer, save_model
 from training.toys import TwoStep
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
+from ttscale.hf.verifiers.own import StepEncoder
+from ttscale.training._features import step_row
 from ttscale.training._run import check_untrained, read_result
 from ttscale.training.examples import StepExample
 from ttscale.training.prm import train_orm, train_prm
@@ -76,6 +78,17 @@ def test_the_checkpoint_is_a_plain_token_classifier(prm, toy):
     assert list(served) == pytest.approx(plain, abs=1e-6)
     assert model.config.attention_dropout == 0.0
     assert not (prm.path / "checkpoints").exists()
+
+
+def test_a_control_token_in_a_text_is_served_as_it_was_trained(prm):
+    example = StepExample("q", "What<eos> is 1?", ("good<pad>\n", "Answer: 7"), (1.0, 1.0))
+    verifier = HFVerifier(str(prm.path))
+    form = VerifierFormat.of_checkpoint(prm.path)
+    row = step_row(StepEncoder(verifier.model.tokenizer, form), example)
+    model = transformers.AutoModelForTokenClassification.from_pretrained(prm.path).eval()
+    with torch.no_grad():
+        plain = model(torch.tensor([row.feature["input_ids"]])).logits[0].softmax(-1)[row.reads, 1].tolist()
+    assert list(verifier_scores(verifier, [example])[0]) == pytest.approx(plain, abs=1e-6)
 
 
 def test_the_record_can_be_read_back_and_guards_against_measuring_on_training_questions(prm, toy):
@@ -162,6 +175,8 @@ def test_refusals(base, toy, tmp_path):
         train_prm(base, toy, out, validation=toy[:1], progress=False)
     with pytest.raises(ValueError, match="training data and in the test data"):
         train_prm(base, toy, out, test=toy[:1], progress=False)
+    with pytest.raises(ValueError, match="validation data and in the test data"):
+        train_prm(base, toy, out, validation=OUTCOMES, test=iter(OUTCOMES[:1]), progress=False)
     with pytest.raises(ValueError, match="1 distinct question"):
         train_prm(base, [e for e in toy if e.id == toy[0].id], out, progress=False)
     with pytest.raises(ValueError, match="does not say whether its answer is right"):
@@ -188,6 +203,28 @@ def test_other_architectures_are_refused(toy, tmp_path):
         train_prm(folder, toy, tmp_path / "out", progress=False)
     with pytest.raises(ValueError, match="Could not load the tokenizer of"):
         train_prm(tmp_path / "nowhere", toy, tmp_path / "out", progress=False)
+
+
+def test_damaged_bases_are_named(toy, tmp_path):
+    folder = Path(save_model(tmp_path / "torn", make_tokenizer()))
+    with (folder / "model.safetensors").open("r+b") as weights:
+        weights.truncate(5000)
+    with pytest.raises(ValueError, match=r"Could not read the weights in '.*torn'.*save it again"):
+        train_prm(folder, toy, tmp_path / "out", progress=False)
+
+    folder = Path(save_model(tmp_path / "grown", make_tokenizer()))
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["good"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"token id 261, .*grown' has embeddings for 261 .*_embeddings\(262\)"):
+        train_prm(folder, toy, tmp_path / "out", progress=False)
+
+    folder = Path(save_model(tmp_path / "settings", make_tokenizer()))
+    for text, message in (("{", "Could not read .*ttscale.json"), ('{"prompt": 5}', "ttscale.json must be")):
+        (folder / "ttscale.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            train_prm(folder, toy, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen2", "gpt_neox"])

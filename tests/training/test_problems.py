@@ -40,6 +40,17 @@ def test_bad_references_are_named_or_left_out():
         as_problems([])
 
 
+def test_numbers_that_are_none_are_no_references():
+    rows = [{"question": "a?", "answer": float("nan")}, {"question": "b?", "answer": float("inf")}]
+    with pytest.raises(ValueError, match=r"2 reference answer\(s\) cannot be read"):
+        as_problems(rows)
+
+
+def test_half_a_character_is_replaced():
+    (problem,) = as_problems([{"id": "\ud800", "question": "\udc00?", "answer": "\ud800"}])
+    assert problem == Problem("\ufffd", "\ufffd?", "\ufffd")
+
+
 def test_a_repeated_question_counts_once_unless_it_contradicts_itself():
     assert len(as_problems([("a?", "4"), ("a?", "4")])) == 1
     with pytest.raises(ValueError, match=r"comes twice \(again in row 2\)"):
@@ -54,6 +65,9 @@ def test_files_are_read_and_their_faults_are_named(tmp_path):
     assert [p.prompt for p in load_problems(path)] == ["a?"]
     path.write_text("{")
     with pytest.raises(ValueError, match=r"q\.jsonl, line 1, is not JSON"):
+        load_problems(path)
+    path.write_bytes(b'{"question": "a?", "answer": "4"}\n{"question": "\xff", "answer": "4"}')
+    with pytest.raises(ValueError, match=r"q\.jsonl, line 2, is not JSON in UTF-8"):
         load_problems(path)
     path.write_text("[1]")
     with pytest.raises(ValueError, match="line 1: expected an object"):

@@ -226,6 +226,8 @@ def test_raw_scores_rank_but_are_not_calibrated(tmp_path):
         ([Judged("q", True, "1", ())], "solution 0 of question 'q' has no score"),
         ([Judged("q", True, "1", (float("nan"),))], "has the score nan"),
         ([Judged("q", True, "1", (0.5, 0.5), (1.0,))], "2 step scores and 1 step labels"),
+        ([Judged("q", True, "1", (0.5, 0.5), (None, float("nan")))], "question 'q' has the step label nan"),
+        ([Judged("q", True, "1", (0.5,), (2.0,))], "question 'q' has the step label 2.0"),
     ],
 )
 def test_bad_input_names_the_solution(rows, message):

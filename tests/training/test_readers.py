@@ -70,7 +70,9 @@ def test_trl_and_back(tmp_path):
     write_trl(examples, tmp_path / "t.jsonl", threshold=0.5)
     assert found(read_trl(tmp_path / "t.jsonl")) == [("p", ("a\n", "b"), (0.0, 0.0))]
     with pytest.raises(ValueError, match="TRL needs all"):
-        write_trl([StepExample("q", "p", ("a",), (None,))], tmp_path / "t.jsonl", threshold=0.0)
+        write_trl([*examples, StepExample("q", "p", ("a",), (None,))], tmp_path / "t.jsonl", threshold=0.0)
+    assert len(read_trl(tmp_path / "t.jsonl").examples) == 1  # what was there stays
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
 
 
 # Math-Shepherd
@@ -193,6 +195,10 @@ def test_rows_that_are_left_out_and_rows_that_are_malformed():
         prm800k([step([{"rating": 1}], 0)]),
         prm800k(["x"]),
         {"question": {"problem": "P?"}},
+        prm800k([step(5, 0)]),
+        prm800k([step({"a": 1}, 0)]),
+        prm800k([step([completion("a", 1), completion("b", -1)], True)]),
+        prm800k([step([completion("a", -1)], None, "")]),
     ]
     read = read_prm800k(rows, neutral="positive")
     assert read.examples == []
@@ -204,7 +210,9 @@ def test_rows_that_are_left_out_and_rows_that_are_malformed():
     }
     assert reasons(read) == {
         "a rating is not -1, 0, 1 or null": 1,
-        "chosen_completion is not the index of a completion": 1,
+        "chosen_completion is not the index of a completion": 2,
+        "completions is not a list": 2,
+        "human_completion is not a text": 1,
         "a step without any completion": 1,
         "no list in 'steps'": 1,
         "no text in 'text'": 1,
@@ -309,23 +317,51 @@ def test_malformed_rows_of_our_own_are_counted(tmp_path):
         row | {"n_rollouts": [2, 3]},
         row | {"n_correct": [3]},
         row | {"correct": "yes"},
+        *(row | {"n_rollouts": counts} for counts in (5, None, "a", [True])),
+        row | {"n_correct": None},
+        *(row | {"attempts": attempts} for attempts in (None, "abc", [1, 2])),
+        row | {"answer": 5},
+        row | {"steps": [""]},
+        row | {"id": ["q"]},
     ]
     path = tmp_path / "own.jsonl"
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows) + '[1]\n{"prompt": "p", "st')
+    lines = "".join(json.dumps(r) + "\n" for r in rows).encode()
+    path.write_bytes(lines + b'{"prompt": "\xff"}\n[1]\n{"prompt": "p", "st')
     read = read_rollouts(path)
     assert found(read) == [("p", ("a",), (0.5,))]
     assert reasons(read) == {
         "no prompt": 1,
-        "steps is not a list of texts": 1,
+        "steps is not a list of texts": 2,
         "values and steps differ in number": 1,
         "a value is not a number in [0, 1]": 2,
-        "n_rollouts is not one count per step": 1,
+        "n_rollouts is not one count per step": 5,
+        "n_correct is not one count per step": 1,
+        "attempts is not a list of texts": 3,
+        "answer is not a text or null": 1,
+        "id is not a text or a number": 1,
         "n_correct exceeds n_rollouts": 1,
         "correct is not true, false or null": 1,
         "not an object": 1,
-        "not JSON": 1,
+        "not JSON": 2,
     }
-    assert read.malformed["not JSON"].first == (11,)
+    assert read.malformed["not JSON"].first == (21, 23)
+
+
+def test_questions_without_an_id_are_told_apart_by_their_text():
+    row = {"steps": ["a"], "values": [0.5]}
+    rows = [row | {"prompt": "p", "id": None}, row | {"prompt": "p"}, row | {"prompt": "q", "id": None}]
+    rows.append(row | {"prompt": "p", "id": 7})
+    first, same, other, named = (example.id for example in read_rollouts(rows).examples)
+    assert (first == same, first == other, named) == (True, False, "7")
+
+
+def test_half_a_character_is_read_as_a_replacement(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"prompt": "\\ud800?", "steps": ["\\udc00", "\\ud83d\\ude00"], "values": [1, 0]}\n')
+    (example,) = read_rollouts(path).examples
+    assert (example.prompt, example.steps) == ("\ufffd?", ("\ufffd", "\U0001f600"))
+    write_examples([StepExample("q", "\ud800?", ("a",), (1.0,))], path)
+    assert read_rollouts(path).examples[0].prompt == "\ufffd?"
 
 
 # all of them
@@ -366,4 +402,7 @@ def test_json_lists_are_read_and_other_json_is_refused(tmp_path):
     assert len(read_trl(tmp_path / "l.json").examples) == 1
     (tmp_path / "o.json").write_text("{}")
     with pytest.raises(ValueError, match="must hold a list of rows"):
+        read_trl(tmp_path / "o.json")
+    (tmp_path / "o.json").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"o\.json is not JSON"):
         read_trl(tmp_path / "o.json")

@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import Trainer
 
+from training.conftest import make_tokenizer, save_model
+from ttscale._errors import TtscaleError
 from ttscale.training import _fit
 from ttscale.training._fit import Evaluation, choose
 from ttscale.training.examples import StepExample
@@ -77,6 +79,29 @@ def test_a_run_killed_before_it_was_saved_trains_no_further(base, whole, tmp_pat
         result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
     assert result.curve == whole.curve
     assert same(weights(tmp_path / "m"), weights(whole.path))
+
+
+def test_part_of_an_epoch_ends_after_its_last_step(base, tmp_path, monkeypatch):
+    recipe = Recipe(learning_rate=1e-3, batch=8, micro_batch=8, epochs=1.5, dropout=0.0, evaluate_every=2, patience=9)
+    with monkeypatch.context() as patch:
+        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
+        patch.undo()
+        patch.setattr(Trainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
+        result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
+    assert [point.step for point in result.curve] == [2, 4, 5]
+
+
+def test_a_run_that_diverges_says_so_and_keeps_what_it_had(base, tmp_path, monkeypatch):
+    def total(self, *arguments, total=_fit._Trainer._total, **keywords):
+        loss, outputs = total(self, *arguments, **keywords)
+        return loss * (float("nan") if self.state.global_step > 2 else 1.0), outputs
+
+    monkeypatch.setattr(_fit._Trainer, "_total", total)
+    with pytest.raises(TtscaleError, match=r"diverged at step 4: .* is nan.*lower learning_rate than 0\.001"):
+        train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+    assert [path.name for path in (tmp_path / "m" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-2"]
 
 
 def test_a_run_may_go_on_with_smaller_micro_batches(base, whole, tmp_path, monkeypatch):
@@ -151,22 +176,30 @@ def test_a_full_disk_keeps_the_last_checkpoint(base, whole, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("error", "full"),
+    ("error", "number"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), True),
-        (OSError(errno.EACCES, "Permission denied"), False),
-        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
-        (RuntimeError("out of memory"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), errno.ENOSPC),
+        (OSError(errno.EFBIG, "File too large"), errno.EFBIG),
+        (OSError(errno.EACCES, "Permission denied"), None),
+        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), errno.ENOSPC),
+        (RuntimeError("Error while serializing: I/O error: File too large (os error 27)"), errno.EFBIG),
+        (RuntimeError("[enforce fail] . unexpected pos 105088 vs 104976"), errno.EFBIG),
+        (RuntimeError("out of memory"), None),
     ],
 )
-def test_a_full_disk_is_known_by_errno_or_by_its_words(error, full, tmp_path):
-    assert _fit.disk_is_full(error, tmp_path) is full
+def test_a_full_disk_or_a_limit_is_known_by_errno_or_by_its_words(error, number, tmp_path):
+    told = _fit.no_room(error, tmp_path, "nothing is lost", "it goes on")
+    assert (told and told.errno) == number
+    assert told is None or ("nothing is lost" in str(told) and str(tmp_path) in str(told))
 
 
 def test_a_full_disk_is_known_by_its_fullness(tmp_path, monkeypatch):
     """torch says only "unexpected pos" when it cannot write."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
-    assert _fit.disk_is_full(RuntimeError("unexpected pos 149888 vs 149780"), tmp_path)
+    told = _fit.no_room(RuntimeError("unexpected pos 149888 vs 149780"), tmp_path, "", "")
+    assert told is not None
+    assert told.errno == errno.ENOSPC
 
 
 def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):
@@ -183,6 +216,19 @@ def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="hidden_size: 32 there, 64 now"):
         train_prm(tmp_path / "other", EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
     assert sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir()) == before
+
+
+def test_another_training_of_the_base_is_not_the_base(tmp_path, monkeypatch):
+    """Same shape, same place, other weights: adapters of the one are none of the other."""
+    mine = save_model(tmp_path / "base", make_tokenizer())
+    recipe = Recipe(batch=16, epochs=1, evaluate_every=1, lora_rank=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train_prm(mine, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
+    save_model(tmp_path / "base", make_tokenizer(), seed=1)
+    with pytest.raises(ValueError, match=r"unfinished run that was begun differently \(weights: "):
+        train_prm(mine, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
 
 
 def curve(*losses):

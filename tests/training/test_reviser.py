@@ -10,6 +10,7 @@ from ttscale._requests import Revise
 from ttscale._types import Candidate, Key, Question, Step
 from ttscale.hf import HFReviser
 from ttscale.prompts import PromptFormat
+from ttscale.training._run import check_untrained
 from ttscale.training.recipe import REVISION_RECIPE, Recipe
 from ttscale.training.reviser import train_reviser
 from ttscale.training.revision_data import RevisionExample
@@ -41,6 +42,14 @@ def test_a_reviser_reads_the_attempt(chat, base, chat_base, tmp_path):
     assert PromptFormat.from_json(saved["prompt"]) == prompt
 
 
+def test_the_questions_of_a_validation_set_are_remembered_too(base, tmp_path):
+    recipe = Recipe(learning_rate=1e-3, batch=16, micro_batch=16, epochs=1, dropout=0.0)
+    train_reviser(base, DATA[8:24], tmp_path / "m", validation=DATA[:2], recipe=recipe, progress=False)
+    check_untrained(tmp_path / "m", DATA[2:4])
+    with pytest.raises(ValueError, match="were in the training data"):
+        check_untrained(tmp_path / "m", DATA[:1])
+
+
 def test_the_papers_numbers_are_the_defaults():
     recipe = REVISION_RECIPE
     assert (recipe.learning_rate, recipe.batch, recipe.dropout) == (1e-5, 128, 0.0)
@@ -52,6 +61,10 @@ def test_refusals(base, tmp_path):
         train_reviser(base, [], tmp_path / "m", progress=False)
     with pytest.raises(ValueError, match="in the test data"):
         train_reviser(base, DATA, tmp_path / "m", test=DATA[:1], progress=False)
+    with pytest.raises(ValueError, match="validation data and in the test data"):
+        train_reviser(base, DATA[2:], tmp_path / "m", validation=DATA[:2], test=DATA[:1], progress=False)
+    with pytest.raises(ValueError, match="The validation set is empty"):
+        train_reviser(base, DATA, tmp_path / "m", validation=[], progress=False)
     with pytest.raises(ValueError, match="in the validation data"):
         train_reviser(base, DATA, tmp_path / "m", validation=DATA[:1], progress=False)
     with pytest.raises(ValueError, match="no chat template"):

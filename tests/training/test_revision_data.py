@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ttscale._types import Question
 from ttscale.training.examples import StepExample
 from ttscale.training.revision_data import (
     RevisionExample,
@@ -104,9 +106,17 @@ def test_refusals(tmp_path):
     data = [RevisionExample("q", "q?", ("a", "b\n"), "c\n")]
     write_revision_data(data, path)
     assert read_revision_data(path) == data
-    path.write_text('{"id": "q", "prompt": "q?"}\n')
-    with pytest.raises(ValueError, match=r"r\.jsonl, line 1: not a revision example"):
-        read_revision_data(path)
+    with pytest.raises(AttributeError):
+        write_revision_data([*data, None], path)
+    assert read_revision_data(path) == data
+    path.write_text('{"prompt": "q?", "attempts": [], "target": "t"}\n')
+    assert read_revision_data(path)[0].id == Question.of("q?").id
+    good = {"id": "q", "prompt": "q?", "attempts": [], "target": "t"}
+    bad = [{"target": None}, {"target": ""}, {"attempts": "abc"}, {"attempts": [1]}, {"prompt": 5}, {"id": []}]
+    for line in [*(json.dumps(good | change).encode() for change in bad), b"[1]", b'{"id": "\xff"}', b"{"]:
+        path.write_bytes(json.dumps(good).encode() + b"\n" + line)
+        with pytest.raises(ValueError, match=r"r\.jsonl, line 2: not a revision example"):
+            read_revision_data(path)
     path.write_text("\n")
     with pytest.raises(ValueError, match="holds no revision examples"):
         read_revision_data(path)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -354,3 +355,18 @@ def test_keys_are_the_address_of_the_draw(tmp_path):
     collect(tmp_path / "r.jsonl", [row], generator, samples=2, rollouts=2, seed=5)
     assert [request.key for request in generator.asked[:2]] == [Key((5, "q", "solution", i)) for i in range(2)]
     assert generator.asked[2].key == Key((5, "q", "solution", 0, "step", 1, "rollout", 0))
+
+
+def test_half_a_character_in_a_question_or_a_solution_ends_nothing(tmp_path):
+    class Broken(TwoStep):
+        def one(self, request):
+            reply = super().one(request)
+            return replace(reply, steps=(Step("\ud800" + reply.steps[0].text, (1,)), *reply.steps[1:]))
+
+    path, questions = tmp_path / "r.jsonl", [("Is \ud800 right?", "7"), ("And this?", "7")]
+    collect(path, questions, Broken(), estimate="outcome")
+    assert {row["prompt"] for row in solutions(path)} == {"Is \ufffd right?", "And this?"}
+    assert all(row["steps"][0].startswith("\ufffd") for row in solutions(path))
+    before = path.read_bytes()
+    collect(path, questions, Broken(), estimate="outcome")
+    assert path.read_bytes() == before

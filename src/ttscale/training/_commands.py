@@ -65,8 +65,8 @@ def orm(settings: Settings) -> None:
 def implicit(settings: Settings) -> None:
     from ttscale.training.implicit import train_implicit_prm
 
-    names = ("reference", "goal", "beta")
-    _train(partial(train_implicit_prm, **{name: settings[name] for name in names}), settings)
+    reference = None if settings["reference"] is None else _base(settings["reference"])
+    _train(partial(train_implicit_prm, reference=reference, goal=settings["goal"], beta=settings["beta"]), settings)
 
 
 def revision_data(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """From examples to token ids and labels, position by position. Long examples are left out and counted, never cut.
 
-Knows tokenizers, and the prompt code that inference uses too (``ttscale.hf.prompts``, ``ttscale.hf.verifiers.layout``).
+Knows tokenizers, and the prompt code that inference uses too (``ttscale.hf.prompts``, ``ttscale.hf.verifiers.own``).
 Must not know models or losses.
 """
 
@@ -12,8 +12,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ttscale.hf.prompts import encode
-from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
-from ttscale.prompts import PromptFormat
+from ttscale.hf.verifiers.layout import VerifierFormat
+from ttscale.hf.verifiers.own import StepEncoder
+from ttscale.prompts import PromptFormat, whole_characters
 from ttscale.training._objectives import IGNORE
 from ttscale.training.examples import StepExample
 from ttscale.training.revision_data import RevisionExample
@@ -31,9 +32,9 @@ class Row(NamedTuple):
     reads: Sequence[int]
 
 
-def step_row(tokenizer: Any, form: VerifierFormat, example: StepExample) -> Row:
+def step_row(encode_steps: StepEncoder, example: StepExample) -> Row:
     """``input_ids`` and float ``labels``: each step's label where its score is read, IGNORE everywhere else."""
-    ids, reads = encode_steps(tokenizer, form, example.prompt, example.steps, example.attempts)
+    ids, reads = encode_steps(example.prompt, example.steps, example.attempts)
     labels = [float(IGNORE)] * len(ids)
     for position, label in zip(reads, example.labels, strict=True):
         if label is not None:
@@ -46,7 +47,7 @@ def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str]) 
 
     ``pieces`` are tokenised apart, as steps are at inference.
     """
-    target = [id for piece in pieces for id in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+    target = [id for piece in pieces for id in _ids(tokenizer, piece)]
     target.append(tokenizer.eos_token_id)
     return {"input_ids": [*context, *target], "labels": [IGNORE] * len(context) + target}
 
@@ -56,8 +57,9 @@ def step_rows(
 ) -> tuple[list[Row], Counter[str]]:
     """Rows for a PRM or ORM, and how many examples were left out, by reason."""
     rows, skipped = [], Counter[str]()
+    encode_steps = StepEncoder(tokenizer, form)
     for example in examples:
-        row = step_row(tokenizer, form, example)
+        row = step_row(encode_steps, example)
         if all(label is None for label in example.labels):
             skipped[NO_LABEL] += 1
         elif len(row.feature["input_ids"]) > limit:
@@ -93,11 +95,20 @@ def solution_rows(
         if len(feature["input_ids"]) > limit:
             skipped[TOO_LONG] += 1
             continue
-        lengths = [len(tokenizer(step, add_special_tokens=False)["input_ids"]) for step in example.steps]
+        lengths = [len(_ids(tokenizer, step)) for step in example.steps]
+        if not all(lengths):
+            raise ValueError(
+                f"A step of an example of question {example.id!r} has no tokens ({example.steps[lengths.index(0)]!r}), "
+                "so it has no likelihood. Join it to its neighbour, or leave the example out."
+            )
         ends = [len(context) + total - 1 for total in accumulate(lengths)]
         ends[-1] += 1  # the last step ends with EOS
         rows.append(Row(example, feature, ends))
     return rows, skipped
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(whole_characters(text), add_special_tokens=False)["input_ids"])
 
 
 def need_some(rows: Sequence[object], skipped: Counter[str], name: str) -> None:

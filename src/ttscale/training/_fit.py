@@ -27,6 +27,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ttscale._errors import TtscaleError
 from ttscale.training._objectives import Collator, Objective
 from ttscale.training.recipe import Recipe
 
@@ -77,16 +78,12 @@ def fit(
     trainer.remove_callback(PrinterCallback)  # without a progress bar, silence
     last = _last_checkpoint(folder)
     try:
-        if last is None or not _over(_curve_in(last), recipe):
+        if last is None or not _ended(last, recipe):
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
     except Exception as error:
-        if disk_is_full(error, folder):
-            raise OSError(
-                errno.ENOSPC,
-                "The disk is full; the last complete checkpoint is safe. Make room and start again with the same "
-                "arguments: it goes on from there",
-                str(folder),
-            ) from error
+        told = no_room(error, folder, "the last complete checkpoint is safe", "it goes on from there")
+        if told is not None:
+            raise told from error
         raise
     newest = _last_checkpoint(folder)
     if newest is None:
@@ -117,7 +114,18 @@ def _curve(state: TrainerState) -> tuple[Evaluation, ...]:
 
 
 def _curve_in(checkpoint: Path) -> tuple[Evaluation, ...]:
-    return _curve(TrainerState.load_from_json(str(checkpoint / "trainer_state.json")))
+    return _curve(_state_in(checkpoint))
+
+
+def _state_in(checkpoint: Path) -> TrainerState:
+    state: TrainerState = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return state
+
+
+def _ended(checkpoint: Path, recipe: Recipe) -> bool:
+    """Whether nothing follows a checkpoint: it was the last step, or the validation loss was over."""
+    state = _state_in(checkpoint)
+    return state.global_step >= state.max_steps or _over(_curve(state), recipe)
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
@@ -133,11 +141,23 @@ def _last_checkpoint(folder: Path) -> Path | None:
     return max(complete)[1] if complete else None
 
 
-def disk_is_full(error: Exception, folder: Path) -> bool:
-    """Whether an error came of a full disk; torch and safetensors say so in words of their own."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "No space left" in str(error) or shutil.disk_usage(folder).free < 1 << 16
+def no_room(error: Exception, folder: Path, safe: str, then: str) -> OSError | None:
+    """What to raise for an error that came of a full disk or of a limit on files; None for any other.
+
+    torch and safetensors say so in words of their own. ``safe``: what is not lost; ``then``: what a new start does.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or _full(folder):
+        number, what, remedy = errno.ENOSPC, "The disk is full", "Make room"
+    elif number == errno.EFBIG or any(words in str(error) for words in ("File too large", "unexpected pos")):
+        number, what, remedy = errno.EFBIG, "A file reached the limit on its size", "Raise it (ulimit -f)"
+    else:
+        return None
+    return OSError(number, f"{what}; {safe}. {remedy} and start again with the same arguments: {then}", str(folder))
+
+
+def _full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < 1 << 16
 
 
 def _arguments(recipe: Recipe, examples: int, folder: Path, progress: bool) -> TrainingArguments:
@@ -248,7 +268,14 @@ class _Trainer(Trainer):  # type: ignore[misc,unused-ignore]
                     total, _ = self._total(model, batch)
                 pair = torch.tensor([[float(total), float(self._objective.count(batch))]], device=self.args.device)
                 sums += self.accelerator.gather(pair).sum(dim=0).double().cpu()
-        metrics = {"eval_loss": float(sums[0] / sums[1])}
+        loss = float(sums[0] / sums[1])
+        if not math.isfinite(loss):
+            raise TtscaleError(
+                f"Training diverged at step {self.state.global_step}: the validation loss is {loss}. Train again with "
+                f"a lower learning_rate than {self.args.learning_rate:g}, in another folder. The checkpoints of "
+                f"earlier steps, if there are any, stay in {self.args.output_dir}."
+            )
+        metrics = {"eval_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

@@ -201,7 +201,7 @@ COMMANDS = (
             BASE,
             *DATA,
             OUT_MODEL,
-            _path("reference", "model to compare with (default: the base model)", False),
+            _path("reference", 'model to compare with, or "bundled" (default: the base model)', False),
             Flag(
                 "goal", str, "ratio", "train the ratio on outcomes, or the likelihood of right ones", ("ratio", "right")
             ),

@@ -6,18 +6,21 @@ is refused here, before anything is spent.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
+from ttscale.hf.prompts import read_settings
 from ttscale.training.recipe import Recipe
 
 Task: TypeAlias = Literal["steps", "text"]
@@ -38,6 +41,8 @@ DROPOUT_FIELDS = (
 """Names under which decoder configs keep their dropout rates."""
 HEADS = ("score.", "classifier.")
 """Heads that a base model does not have and a step classifier starts at random."""
+HASHED_PARTS, HASHED_BYTES = 64, 1 << 16
+"""How many parts of a weights file are hashed, evenly spread, and how long each is."""
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> Any:
@@ -52,6 +57,18 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Any:
             "never learn to stop. Set tokenizer.eos_token and save it again."
         )
     return tokenizer
+
+
+def base_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The base model's ``ttscale.json``, or {} when it has none."""
+    file = Path(path) / "ttscale.json"
+    try:
+        settings = read_settings(Path(path))
+    except ValueError as error:
+        raise ValueError(f"Could not read {file}: {error}. Repair it, or take it away to use the defaults.") from error
+    if not isinstance(settings.get("prompt", {}), dict):
+        raise ValueError(f"prompt in {file} must be a JSON object, got {settings['prompt']!r}.")
+    return settings
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -85,6 +102,10 @@ def _load_base(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
             model, report = loader.from_pretrained(
                 name, config=config, dtype="auto" if keep_dtype else torch.float32, output_loading_info=True
             )
+    except SafetensorError as error:
+        raise ValueError(
+            f"Could not read the weights in {name!r}: {error}. If a file was cut short, download or save it again."
+        ) from error
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         raise ValueError(f"Could not load {name!r} for training: {error}") from error
     missing = [key for key in report["missing_keys"] if not key.startswith(HEADS)]
@@ -132,7 +153,27 @@ def architecture_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a base checkpoint is and how large: enough to notice that another one lies at its path now."""
     config = _config(os.fspath(path))
     sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-    return {"type": config.model_type} | {name: getattr(config, name, None) for name in sizes}
+    shape = {"type": config.model_type} | {name: getattr(config, name, None) for name in sizes}
+    return shape | {"weights": weights_of(path)}
+
+
+def weights_of(path: str | os.PathLike[str]) -> str | None:
+    """A hash of parts from all over the weight files of a local folder, which tells two trainings of one shape apart.
+
+    For a hub id it is the revision's, where that is known.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return getattr(_config(os.fspath(path)), "_commit_hash", None)
+    found = hashlib.blake2b(digest_size=8)
+    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]):
+        size = file.stat().st_size
+        found.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as weights:
+            for part in range(HASHED_PARTS):
+                weights.seek(size * part // HASHED_PARTS)
+                found.update(weights.read(HASHED_BYTES))
+    return found.hexdigest()
 
 
 def saved_dtype(path: str | os.PathLike[str]) -> torch.dtype:
@@ -144,6 +185,18 @@ def saved_dtype(path: str | os.PathLike[str]) -> torch.dtype:
 def device() -> torch.device:
     """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_ids(path: str | os.PathLike[str], texts: Iterable[Sequence[int]]) -> None:
+    """Refuse token ids that the checkpoint's model has no embedding for."""
+    entries = getattr(_config(os.fspath(path)).get_text_config(), "vocab_size", None)
+    highest = max(map(max, texts))
+    if isinstance(entries, int) and highest >= entries:
+        raise ValueError(
+            f"The data have the token id {highest}, and the model in {os.fspath(path)!r} has embeddings for {entries} "
+            f"tokens only. Give it its own tokenizer, or call model.resize_token_embeddings({highest + 1}) and save it "
+            "again."
+        )
 
 
 def context_length(path: str | os.PathLike[str]) -> int:

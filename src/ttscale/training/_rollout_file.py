@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ttscale.training._lines import encoded
+
 FORMAT = "rollouts/1"
 
 
@@ -71,7 +73,7 @@ class RolloutFile:
         self.done[question] = last
 
     def _write(self, records: Sequence[Mapping[str, Any]], what: str) -> None:
-        data = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records).encode()
+        data = b"".join(map(encoded, records))
         written = 0
         try:
             os.lseek(self._file, self._end, os.SEEK_SET)

@@ -6,13 +6,12 @@ while training goes on; when the record ``ttscale_training.json`` is there, the 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,17 @@ from typing import Any
 import torch
 import transformers
 
-from ttscale.training._fit import Evaluation, Feature, Fit, disk_is_full, fit
-from ttscale.training._models import Task, architecture_of, device, load_model, load_trained, pad_id, saved_dtype
+from ttscale.training._fit import Evaluation, Feature, Fit, fit, no_room
+from ttscale.training._models import (
+    Task,
+    architecture_of,
+    check_ids,
+    device,
+    load_model,
+    load_trained,
+    pad_id,
+    saved_dtype,
+)
 from ttscale.training._objectives import Objective
 from ttscale.training.problems import WithQuestion, fingerprints
 from ttscale.training.recipe import Recipe
@@ -69,6 +77,11 @@ class Data:
     skipped: Mapping[str, int]
     questions: Sequence[str]
     """Fingerprints of the training questions and of the held-out ones."""
+
+    def texts(self, pad: int) -> Iterator[Sequence[int]]:
+        """The token ids of everything the model will read."""
+        yield [pad]
+        yield from (feature["input_ids"] for feature in (*self.training, *self.held_out))
 
     def digest(self) -> str:
         """A hash of everything that is trained and validated on. (Not ``reference``, which a model computed.)"""
@@ -118,6 +131,7 @@ def run(
         return done
     checkpoints = folder / "checkpoints"
     _check_unfinished(checkpoints, identity)
+    check_ids(base, data.texts(pad_id(tokenizer)))
     model = load_model(base, task, recipe)
     if processes.is_main_process:
         _write(checkpoints / "run.json", identity)
@@ -143,13 +157,9 @@ def _save(
         trained.to(saved_dtype(base)).save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
     except Exception as error:
-        if disk_is_full(error, folder):
-            raise OSError(
-                errno.ENOSPC,
-                "The disk is full; training is done and its checkpoint is safe. Make room and start again with the "
-                "same arguments: the model is then saved",
-                str(folder),
-            ) from error
+        told = no_room(error, folder, "training is done and its checkpoint is safe", "the model is then saved")
+        if told is not None:
+            raise told from error
         raise
     return measured
 

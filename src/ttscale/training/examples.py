@@ -6,13 +6,13 @@ does). Counts are kept beside labels, so that soft, hard and filtered labels can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ttscale._types import Question
+from ttscale.training._lines import write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ class StepExample:
 
 def write_examples(examples: Iterable[StepExample], path: str | Path) -> None:
     """Write examples as JSONL in our own format."""
-    with open(path, "w", encoding="utf-8") as file:
-        for example in examples:
-            file.write(json.dumps(example.to_row(), ensure_ascii=False, allow_nan=False) + "\n")
+    write_rows((example.to_row() for example in examples), path)
 
 
 def hard_labels(examples: Iterable[StepExample], threshold: float = 0.0) -> list[StepExample]:
@@ -142,9 +140,9 @@ def first_error(right: Sequence[bool]) -> int | None:
 def example_from_row(row: Mapping[str, Any]) -> StepExample:
     """An example from a row of our own format; raises ``ValueError`` saying what is wrong with it."""
     prompt, steps, values = row.get("prompt"), row.get("steps"), row.get("values")
-    if not isinstance(prompt, str) or not prompt:
+    if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError("no prompt")
-    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
+    if not isinstance(steps, list) or not steps or not all(isinstance(step, str) and step for step in steps):
         raise ValueError("steps is not a list of texts")
     if not isinstance(values, list) or len(values) != len(steps):
         raise ValueError("values and steps differ in number")
@@ -153,7 +151,7 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
     counts: list[tuple[int, ...]] = []
     for name in ("n_rollouts", "n_correct"):
         column = row.get(name, [])
-        if column and (len(column) != len(steps) or not all(isinstance(n, int) and n >= 0 for n in column)):
+        if not isinstance(column, list) or (column and len(column) != len(steps)) or not all(map(_is_count, column)):
             raise ValueError(f"{name} is not one count per step")
         counts.append(tuple(column))
     if any(right > all_ for all_, right in zip(*counts, strict=False)):
@@ -161,17 +159,32 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
     correct = row.get("correct")
     if correct is not None and not isinstance(correct, bool):
         raise ValueError("correct is not true, false or null")
+    answer, attempts = row.get("answer"), row.get("attempts", [])
+    if answer is not None and not isinstance(answer, str):
+        raise ValueError("answer is not a text or null")
+    if not isinstance(attempts, list) or not all(isinstance(attempt, str) for attempt in attempts):
+        raise ValueError("attempts is not a list of texts")
     return StepExample(
-        id=str(row.get("id", Question.of(prompt).id)),
+        id=id_in(row, prompt),
         prompt=prompt,
         steps=tuple(steps),
         labels=tuple(None if value is None else float(value) for value in values),
         correct=correct,
-        answer=row.get("answer"),
-        attempts=tuple(row.get("attempts", ())),
+        answer=answer,
+        attempts=tuple(attempts),
         n_rollouts=counts[0],
         n_correct=counts[1],
     )
+
+
+def id_in(row: Mapping[str, Any], prompt: str) -> str:
+    """The question's id in a row; where there is none, a hash of its text."""
+    id = row.get("id")
+    if id is None:
+        return Question.of(prompt).id
+    if not isinstance(id, str | int | float):
+        raise ValueError("id is not a text or a number")
+    return str(id)
 
 
 def _outcome(example: StepExample) -> float:
@@ -184,3 +197,7 @@ def _outcome(example: StepExample) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value) and value >= 0

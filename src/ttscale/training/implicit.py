@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -21,13 +22,13 @@ from torch.nn.functional import cross_entropy
 from ttscale.hf.verifiers.layout import FILE
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
-from ttscale.training._models import context_length, device, load_frozen, load_tokenizer, pad_id
+from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training._run import TrainingResult, run
 from ttscale.training.calibration import Calibration, calibrate, step_weights
 from ttscale.training.examples import StepExample, outcome_labels
-from ttscale.training.prm import data_of, measured, sides
-from ttscale.training.problems import WithQuestion
+from ttscale.training.prm import data_of, measured
+from ttscale.training.problems import WithQuestion, sides
 from ttscale.training.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.reviser import prompt_of, write_settings
 
@@ -59,10 +60,11 @@ def train_implicit_prm(
     """
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}.")
+    if not 0 < beta < inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}.")
     rows = outcome_labels(examples)
-    training, held_out = sides(rows, None if validation is None else outcome_labels(validation), test, recipe)
+    held = None if validation is None else outcome_labels(validation)
+    training, held_out = sides(rows, held, test, recipe.held_out, recipe.seed)
     reference = base if reference is None else reference
     tokenizer = load_tokenizer(base)
     _check_same_tokens(tokenizer, base, reference)
@@ -76,6 +78,7 @@ def train_implicit_prm(
     need_some(validated, also_skipped, "held-out")
     batch = recipe.micro_batch
     compared = [*trained, *validated] if goal == "ratio" else validated
+    check_ids(reference, [[pad_id(tokenizer)], *(row.feature["input_ids"] for row in compared)])
     fixed = _token_logprobs(load_frozen(reference), tokenizer, compared, batch)
     before = fixed[-len(validated) :]
     data = data_of(trained, validated, skipped + also_skipped)
@@ -102,7 +105,8 @@ def train_implicit_prm(
         write_settings(folder, saved)
         return measured(validated, ratios, calibration)
 
-    settings = {"goal": goal, "beta": beta, "reference": os.fspath(reference), "prompt": asdict(form)}
+    compared_with = {"reference": os.fspath(reference), "reference_weights": weights_of(reference)}
+    settings = {"goal": goal, "beta": beta, "prompt": asdict(form)} | compared_with
     objective = implicit_bce(beta) if goal == "ratio" else TOKEN_CE
     return run(base, out, "text", objective, data, tokenizer, recipe, settings, finish, progress)
 

@@ -17,16 +17,15 @@ from typing import Any
 
 import torch
 
-from ttscale.hf.prompts import read_settings
 from ttscale.hf.verifiers.layout import FILE, Kind, VerifierFormat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, step_rows
-from ttscale.training._models import context_length, load_tokenizer, pad_id
+from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
 from ttscale.training._objectives import STEP_BCE, Collator, step_margin
 from ttscale.training._run import Data, TrainingResult, run
 from ttscale.training.calibration import Calibration, calibrate
 from ttscale.training.examples import StepExample, last_step_labels
-from ttscale.training.problems import WithQuestion, check_disjoint, fingerprints, split_questions
+from ttscale.training.problems import WithQuestion, fingerprints, sides
 from ttscale.training.quality import Judged, quality_report
 from ttscale.training.recipe import PRM_RECIPE, Recipe
 
@@ -91,7 +90,7 @@ def _train(
     calibrated: bool,
     progress: bool,
 ) -> TrainingResult:
-    training, held_out = sides(examples, validation, test, recipe)
+    training, held_out = sides(examples, validation, test, recipe.held_out, recipe.seed)
     tokenizer = load_tokenizer(base)
     form = _format(kind, base, examples, separator, prompt)
     limit = min(recipe.max_tokens or 2**31, context_length(base))
@@ -120,26 +119,6 @@ def _train(
         finish,
         progress,
     )
-
-
-def sides(
-    examples: Sequence[StepExample],
-    validation: Iterable[StepExample] | None,
-    test: Iterable[WithQuestion],
-    recipe: Recipe,
-) -> tuple[Sequence[StepExample], Sequence[StepExample]]:
-    """(training, held-out) examples with no question on both sides, nor in ``test``."""
-    if not examples:
-        raise ValueError("There is nothing to train on: the examples are empty.")
-    if validation is None:
-        training, held_out = split_questions(examples, recipe.held_out, recipe.seed)
-    else:
-        training, held_out = list(examples), list(validation)
-        if not held_out:
-            raise ValueError("The validation set is empty. Leave it out to hold out a share of the questions.")
-        check_disjoint(training, held_out, "validation")
-    check_disjoint(examples, test, "test")
-    return training, held_out
 
 
 def data_of(trained: Sequence[Row], validated: Sequence[Row], skipped: Counter[str]) -> Data:
@@ -174,7 +153,7 @@ def _format(
     separator: str | None,
     prompt: PromptFormat | None,
 ) -> VerifierFormat:
-    own = read_settings(Path(base))
+    own = base_settings(base)
     if separator is None:
         separator = own.get("delimiter") or "\n"
     if prompt is None:

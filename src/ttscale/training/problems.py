@@ -8,7 +8,7 @@ spent.
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from ttscale._answers import answer_classes, extract_answer
 from ttscale._types import Question
+from ttscale.prompts import whole_characters
+from ttscale.training._lines import parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +85,14 @@ def as_problems(rows: Iterable[AnyProblem], *, bad_references: Literal["raise", 
 def load_problems(path: str | Path, *, bad_references: Literal["raise", "skip"] = "raise") -> list[Problem]:
     """Problems from a JSONL file, one row per line; see ``as_problems`` for the fields."""
     rows = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}, is not JSON: {error}") from error
+                row = parsed(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}, is not JSON in UTF-8: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"{path}, line {number}: expected an object with a question and an answer.")
             rows.append(row)
@@ -143,7 +145,27 @@ def split_questions(examples: Sequence[E], held_out: float = 0.1, seed: int = 0)
     return training, [e for e in examples if _normal(e.prompt) in chosen]
 
 
-def check_disjoint(training: Iterable[WithQuestion], other: Iterable[WithQuestion], name: str = "test") -> None:
+def sides(
+    examples: Sequence[E], validation: Iterable[E] | None, test: Iterable[WithQuestion], held_out: float, seed: int
+) -> tuple[list[E], list[E]]:
+    """(training, held-out) examples with no question on both sides, nor in ``test``."""
+    if not examples:
+        raise ValueError("There is nothing to train on: the examples are empty.")
+    measured = list(test)
+    check_disjoint(examples, measured)
+    if validation is None:
+        return split_questions(examples, held_out, seed)
+    training, validated = list(examples), list(validation)
+    if not validated:
+        raise ValueError("The validation set is empty. Leave it out to hold out a share of the questions.")
+    check_disjoint(training, validated, "validation")
+    check_disjoint(validated, measured, side="validation")
+    return training, validated
+
+
+def check_disjoint(
+    training: Iterable[WithQuestion], other: Iterable[WithQuestion], name: str = "test", *, side: str = "training"
+) -> None:
     """Refuse a question (by id or by text, white space aside) that is in the training data and in ``other``."""
     ids, texts = set(), set()
     for example in training:
@@ -152,7 +174,7 @@ def check_disjoint(training: Iterable[WithQuestion], other: Iterable[WithQuestio
     shared = sorted({e.id for e in other if e.id in ids or _normal(e.prompt) in texts})
     if shared:
         raise ValueError(
-            f"{len(shared)} question(s) are in the training data and in the {name} data: "
+            f"{len(shared)} question(s) are in the {side} data and in the {name} data: "
             f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}. "
             "Numbers measured on them would mean nothing: take them out of one side."
         )
@@ -179,13 +201,16 @@ def _fields(row: AnyProblem, number: int) -> tuple[str, str, Any]:
         prompt, answer, id = row.prompt, row.answer, row.id
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"Row {number} has no question: give it a text under one of {', '.join(_PROMPT_NAMES)}.")
-    return (Question.of(prompt).id if id is None else str(id)), prompt, answer
+    prompt = whole_characters(prompt)
+    return (Question.of(prompt).id if id is None else whole_characters(str(id))), prompt, answer
 
 
 def _reference(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         return None
-    text = str(answer).strip()
+    if isinstance(answer, float) and not math.isfinite(answer):
+        return None
+    text = whole_characters(str(answer)).strip()
     found = extract_answer(text)
     if found is not None:
         return found
@@ -197,7 +222,7 @@ def _normal(prompt: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _short(text: str) -> str:

@@ -197,6 +197,9 @@ def _check(rows: list[Judged], budgets: Sequence[int], bins: int, probabilities:
                 f"The {where} has {len(row.step_scores)} step scores and {len(row.step_labels)} step labels; "
                 "give one label per score, or none."
             )
+        for label in row.step_labels:
+            if label is not None and not 0.0 <= label <= 1.0:
+                raise ValueError(f"The {where} has the step label {label}; labels are in [0, 1], or None.")
         for score in row.step_scores:
             if not math.isfinite(score):
                 raise ValueError(f"The {where} has the score {score}.")

@@ -13,13 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ttscale.hf.prompts import read_settings, uses_chat
+from ttscale.hf.prompts import uses_chat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import need_some, revision_features
-from ttscale.training._models import context_length, load_tokenizer
+from ttscale.training._models import base_settings, context_length, load_tokenizer
 from ttscale.training._objectives import TOKEN_CE
 from ttscale.training._run import Data, TrainingResult, run
-from ttscale.training.problems import WithQuestion, check_disjoint, fingerprints, split_questions
+from ttscale.training.problems import WithQuestion, fingerprints, sides
 from ttscale.training.recipe import REVISION_RECIPE, Recipe
 from ttscale.training.revision_data import RevisionExample
 
@@ -42,15 +42,7 @@ def train_reviser(
     other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
     off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
     """
-    rows = list(examples)
-    if not rows:
-        raise ValueError("There is nothing to train on: the examples are empty.")
-    if validation is None:
-        training, held_out = split_questions(rows, recipe.held_out, recipe.seed)
-    else:
-        training, held_out = rows, list(validation)
-        check_disjoint(training, held_out, "validation")
-    check_disjoint(rows, test, "test")
+    training, held_out = sides(list(examples), validation, test, recipe.held_out, recipe.seed)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)
     uses_chat(tokenizer, form)  # refuses a chat format without a template
@@ -59,7 +51,7 @@ def train_reviser(
     validated, also_skipped = revision_features(tokenizer, form, held_out, limit)
     need_some(trained, skipped, "training")
     need_some(validated, also_skipped, "held-out")
-    data = Data(trained, validated, dict(skipped + also_skipped), fingerprints(rows))
+    data = Data(trained, validated, dict(skipped + also_skipped), fingerprints([*training, *held_out]))
 
     def finish(model: Any, folder: Path) -> dict[str, Any]:
         write_settings(folder, saved)
@@ -70,7 +62,7 @@ def train_reviser(
 
 def prompt_of(base: str | os.PathLike[str], prompt: PromptFormat | None) -> tuple[PromptFormat, dict[str, Any]]:
     """The prompt format to train with, and the ``ttscale.json`` to save: the base model's, with that format."""
-    own = read_settings(Path(base))
+    own = base_settings(base)
     form = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
     return form, own | {"prompt": asdict(form)}
 

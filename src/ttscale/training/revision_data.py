@@ -7,7 +7,6 @@ question, solution), so a question's data does not depend on the other questions
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from ttscale.training.examples import StepExample
+from ttscale.training._lines import parsed, write_rows
+from ttscale.training.examples import StepExample, id_in
 
 Last: TypeAlias = Literal["nearest", "random"]
 
@@ -87,29 +87,38 @@ def nearest(right: str, wrong: Sequence[str]) -> int:
 
 def write_revision_data(examples: Iterable[RevisionExample], path: str | Path) -> None:
     """Write revision examples as JSONL."""
-    with open(path, "w", encoding="utf-8") as file:
-        for e in examples:
-            row = {"id": e.id, "prompt": e.prompt, "attempts": list(e.attempts), "target": e.target}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    rows = ({"id": e.id, "prompt": e.prompt, "attempts": list(e.attempts), "target": e.target} for e in examples)
+    write_rows(rows, path)
 
 
 def read_revision_data(path: str | Path) -> list[RevisionExample]:
     """Revision examples from JSONL; a malformed line is a ``ValueError`` that names it."""
     examples = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                row: dict[str, Any] = json.loads(line)
-                examples.append(RevisionExample(row["id"], row["prompt"], tuple(row["attempts"]), row["target"]))
-            except (ValueError, KeyError, TypeError) as error:
+                examples.append(_example(parsed(line)))
+            except ValueError as error:
                 raise ValueError(
-                    f"{path}, line {number}: not a revision example (id, prompt, attempts, target): {error!r}"
+                    f"{path}, line {number}: not a revision example (id, prompt, attempts, target): {error}"
                 ) from error
     if not examples:
         raise ValueError(f"{path} holds no revision examples.")
     return examples
+
+
+def _example(row: Any) -> RevisionExample:
+    if not isinstance(row, dict):
+        raise ValueError("it is not an object")
+    for name in ("prompt", "target"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            raise ValueError(f"no text in {name!r}")
+    attempts = row.get("attempts")
+    if not isinstance(attempts, list) or not all(isinstance(attempt, str) for attempt in attempts):
+        raise ValueError("attempts is not a list of texts")
+    return RevisionExample(id_in(row, row["prompt"]), row["prompt"], tuple(attempts), row["target"])
 
 
 def _seed(text: str) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ttscale.training._lines import parsed
 from ttscale.training.examples import StepExample
 
 Source: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
@@ -102,22 +102,25 @@ def _rows(source: Source) -> Iterator[Any]:
         yield from source
         return
     path = Path(source)
-    with path.open(encoding="utf-8") as file:
-        if path.suffix == ".json":
-            content = json.load(file)
-            if not isinstance(content, list):
-                raise ValueError(f"{path} must hold a list of rows; for one row per line name it .jsonl.")
-            yield from content
-            return
+    if path.suffix == ".json":
+        try:
+            content = parsed(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}. For one row per line name it .jsonl.") from error
+        if not isinstance(content, list):
+            raise ValueError(f"{path} must hold a list of rows; for one row per line name it .jsonl.")
+        yield from content
+        return
+    with path.open("rb") as file:
         for line in file:
             if line.strip():
                 yield _parsed(line)
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError:
+        return parsed(line)
+    except ValueError:
         return None
 
 

@@ -70,8 +70,11 @@ def _step(step: Any) -> tuple[Sequence[tuple[str, int | None]], int | None, str 
     """(completions with their ratings, index of the chosen one, the labeler's own text)."""
     if not isinstance(step, Mapping):
         raise Malformed("a step is not an object")
+    given = step.get("completions")
+    if given is not None and not isinstance(given, list | tuple):
+        raise Malformed("completions is not a list")
     completions = []
-    for completion in step.get("completions") or []:
+    for completion in given or ():
         if not isinstance(completion, Mapping):
             raise Malformed("a completion is not an object")
         rating = completion.get("rating")
@@ -79,12 +82,12 @@ def _step(step: Any) -> tuple[Sequence[tuple[str, int | None]], int | None, str 
             raise Malformed("a rating is not -1, 0, 1 or null")
         completions.append((text_of(completion, "text"), None if completion.get("flagged") else rating))
     chosen = step.get("chosen_completion")
-    if chosen is not None and not (isinstance(chosen, int) and 0 <= chosen < len(completions)):
+    if chosen is not None and (type(chosen) is not int or not 0 <= chosen < len(completions)):
         raise Malformed("chosen_completion is not the index of a completion")
     human = step.get("human_completion")
     if isinstance(human, Mapping):
         human = text_of(human, "text")
-    elif human is not None and not isinstance(human, str):
+    elif human is not None and (not isinstance(human, str) or not human.strip()):
         raise Malformed("human_completion is not a text")
     if chosen is None and human is None and not completions:
         raise Malformed("a step without any completion")

@@ -6,13 +6,13 @@ it. Its tokenizer truncated float labels to integers (0.9 became 0); here they s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ttscale._types import Question
+from ttscale.training._lines import write_rows
 from ttscale.training.examples import StepExample
 from ttscale.training.readers._rows import Malformed, Read, Source, list_of, read, text_of, with_separators
 
@@ -31,16 +31,17 @@ def write_trl(examples: Iterable[StepExample], path: str | Path, *, threshold: f
 
     An example with a step without a label cannot be written in this format and is refused.
     """
-    with open(path, "w", encoding="utf-8") as file:
-        for example in examples:
-            if any(label is None for label in example.labels):
-                raise ValueError(f"An example of question {example.id!r} has a step without a label; TRL needs all.")
-            row = {
-                "prompt": example.prompt,
-                "completions": [step.rstrip("\n") for step in example.steps],
-                "labels": [label is not None and label > threshold for label in example.labels],
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    write_rows((_row(example, threshold) for example in examples), path)
+
+
+def _row(example: StepExample, threshold: float) -> dict[str, Any]:
+    if any(label is None for label in example.labels):
+        raise ValueError(f"An example of question {example.id!r} has a step without a label; TRL needs all.")
+    return {
+        "prompt": example.prompt,
+        "completions": [step.rstrip("\n") for step in example.steps],
+        "labels": [label is not None and label > threshold for label in example.labels],
+    }
 
 
 def _convert(row: Mapping[str, Any], separator: str) -> list[StepExample]:

@@ -1,0 +1,25 @@
+"""Numbers that cannot be trained with are refused where they are written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import pytest
+
+from ttscale.training.recipe import Recipe
+
+NUMBERS = [field.name for field in fields(Recipe) if field.name not in ("schedule", "gradient_checkpointing", "seed")]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1])
+def test_what_is_no_number_to_train_with_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must "):
+        Recipe(**{name: value})
+
+
+def test_none_is_a_default_where_there_is_one():
+    assert Recipe(evaluate_every=None, max_tokens=None, lora_rank=None, lora_alpha=None) == Recipe()
+    for name in ("evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):
+        assert getattr(Recipe(**{name: 1}), name) == 1
