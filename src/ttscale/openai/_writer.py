@@ -83,7 +83,7 @@ class Writer:
         self._given_server = named(server)
         self._temperature, self._top_p, self._max_tokens = temperature, top_p, max_tokens
         self._logprobs, self._extra = logprobs, dict(extra or {})
-        usual = {
+        usual: dict[str, tuple[object, object]] = {
             "temperature": (temperature, 1.0),
             "top_p": (top_p, None),
             "max_tokens": (max_tokens, MAX_TOKENS),
