@@ -16,8 +16,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export MYPY_NUM_WORKERS := 2
 
-.NOTPARALLEL:
-.PHONY: demo test lint types docs wheel pytest serve-docs constraints clean
+.PHONY: demo test checks lint types docs wheel pytest serve-docs constraints clean
 
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
@@ -29,7 +28,11 @@ demo: $(VENV)/installed
 	$(BIN)/ttscale solve "Compute (46 - 29) * 3 + 8 * 9 - 55" --budget 16 --strategy beam
 
 ## Everything that CI checks.
-test: lint types docs wheel pytest
+test: $(VENV)/installed-dev
+	$(MAKE) -j2 checks
+	$(MAKE) pytest
+
+checks: lint types docs wheel
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check . .ci

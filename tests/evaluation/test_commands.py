@@ -86,7 +86,7 @@ def test_sweep_compares_and_resumes(capsys: pytest.CaptureFixture[str], tmp_path
 
 
 def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ["fit-policy", "--budgets", "4", "--probe", "2", "--bins", "2", "--limit", "8"]
+    arguments = ["fit-policy", "--budgets", "4", "--probe", "2", "--bins", "2", "--limit", "5"]
     arguments += ["--out", str(tmp_path / "new" / "policy.json"), "--resume", str(tmp_path / "s.jsonl")]
     found = run(capsys, *arguments)
     policy = Policy.load(tmp_path / "new" / "policy.json")

@@ -143,9 +143,12 @@ class Engine:
 
     def take(self, role: Role, most: int | None = None) -> list[Ticket]:
         """The requests that wait for ``role``, oldest first, ``most`` at most."""
-        waiting = [ticket for ticket in self._queues[role] if ticket.slot in self._active]
-        tickets = waiting[:most]
-        self._queues[role] = deque(waiting[len(tickets) :])
+        queue = self._queues[role]
+        tickets: list[Ticket] = []
+        while queue and (most is None or len(tickets) < most):
+            ticket = queue.popleft()
+            if ticket.slot in self._active:
+                tickets.append(ticket)
         return tickets
 
     def ended(self) -> list[tuple[int, Ended]]:
@@ -247,7 +250,7 @@ class Engine:
                 return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
             active.keys.add(request.key)
             active.begun += _begins(request)
-        if active.budget is not None and active.begun > active.budget:
+        if active.stopped_by is None and active.budget is not None and active.begun > active.budget:
             return f"the strategy asked for {active.begun} solutions, its budget is {active.budget}"
         return None
 
