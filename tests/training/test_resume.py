@@ -69,27 +69,26 @@ def test_resumed_training_equals_uninterrupted_training(base, whole, tmp_path, m
     assert same(weights(tmp_path / "m"), weights(whole.path))
 
 
-def test_a_run_killed_before_it_was_saved_trains_no_further(base, whole, tmp_path, monkeypatch):
+def killed_before_it_was_saved(base, folder, recipe, monkeypatch):
+    """What a run ends with that was killed after its last step and started again; training again is a failure."""
     with monkeypatch.context() as patch:
         patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
-            train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+            train_prm(base, EXAMPLES, folder, recipe=recipe, progress=False)
         patch.undo()
         patch.setattr(Trainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
-        result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
+        return train_prm(base, EXAMPLES, folder, recipe=recipe, progress=False)
+
+
+def test_a_run_killed_before_it_was_saved_trains_no_further(base, whole, tmp_path, monkeypatch):
+    result = killed_before_it_was_saved(base, tmp_path / "m", RECIPE, monkeypatch)
     assert result.curve == whole.curve
     assert same(weights(tmp_path / "m"), weights(whole.path))
 
 
 def test_part_of_an_epoch_ends_after_its_last_step(base, tmp_path, monkeypatch):
     recipe = Recipe(learning_rate=1e-3, batch=8, micro_batch=8, epochs=1.5, dropout=0.0, evaluate_every=2, patience=9)
-    with monkeypatch.context() as patch:
-        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
-        patch.undo()
-        patch.setattr(Trainer, "training_step", lambda *_, **__: pytest.fail("trained again"))
-        result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
+    result = killed_before_it_was_saved(base, tmp_path / "m", recipe, monkeypatch)
     assert [point.step for point in result.curve] == [2, 4, 5]
 
 

@@ -8,7 +8,6 @@ questions and answers need no setting; a row that cannot be used is an error tha
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale._types import Question
+from ttscale.evaluation._numbers import is_finite
 from ttscale.evaluation.grading import check_reference, final_answer
 
 QUESTION_FIELDS = ("problem", "question", "prompt")
@@ -152,8 +152,7 @@ def _text(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str)
             f"{place}: {what} is missing; expected a field named {' or '.join(names)}, found {', '.join(row) or 'none'}"
         )
     value = row[present[0]]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
-    text = str(value) if number and names is ANSWER_FIELDS else value
+    text = str(value) if is_finite(value) and names is ANSWER_FIELDS else value
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{place}: the field {present[0]!r} must hold {what}, got {_short(repr(value))}")
     return _whole(place, present[0], text)

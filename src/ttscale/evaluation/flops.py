@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttscale.evaluation._numbers import is_finite
 from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.intervals import Interval
 from ttscale.evaluation.outcomes import Outcomes
@@ -73,8 +74,7 @@ def read_ladder(path: str | Path) -> tuple[Rung, Rung]:
     for model, rung in rungs.items():
         for key in ("parameters", "pretraining", "finetuning", "inference"):
             value = getattr(rung, key)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value < math.inf or (value == 0 and key != "finetuning"):
+            if not is_finite(value) or value < 0 or (value == 0 and key != "finetuning"):
                 wanted = "a finite number of at least 0" if key == "finetuning" else "a finite number above 0"
                 raise ValueError(f"{path}: the {model} model's {key} must be {wanted}; got {value!r}")
     return rungs["small"], rungs["large"]
