@@ -94,6 +94,13 @@ def _add_report(subparsers: Any) -> None:
     parser.add_argument("--samples", type=int, metavar="K", help="samples per question in the pool (default: 64)")
     parser.add_argument("--large", metavar="ID", help="a model about 14 times as large, to compare with greedily")
     parser.add_argument("--ladder", type=Path, metavar="FILE", help="JSON with what both models cost in FLOPs")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="P",
+        help="how many draw at the same time, each with the models (default: 1; with the bundled models one per core, "
+        "4 at most)",
+    )
     parser.add_argument("--out", type=Path, help="the folder (default: ttscale-report, or that of --resume)")
     parser.set_defaults(run=partial(_run, "report"))
 

@@ -110,7 +110,7 @@ def test_fit_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["report", "--reduced", "--budgets", "1,4", "--samples", "4", "--limit", "4", "--out", tmp_path / "r"]
-    found = run(capsys, *arguments)
+    found = run(capsys, *arguments, "--processes", 2)
     assert Path(found["html"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "ttscale.reference/generator" in Path(found["markdown"]).read_text(encoding="utf-8")
     assert Policy.load(found["policy"]).budgets == (1, 4)
@@ -118,7 +118,7 @@ def test_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert found["headline"][0]["ours"] == "compute-optimal, probe paid, N = 1"
     assert main([str(argument) for argument in arguments]) == 2
     assert "holds a report already; go on with it by --resume" in capsys.readouterr().err
-    again = run(capsys, *arguments[:-2], "--resume", tmp_path / "r")
+    again = run(capsys, *arguments[:-2], "--resume", tmp_path / "r", "--processes", 1)
     assert again == found
 
 
@@ -145,7 +145,7 @@ def test_the_pool_of_a_report_has_a_seed_of_its_own(
         raise ValueError("enough")
 
     monkeypatch.setattr("ttscale.evaluation._commands.run_study", stopped)
-    assert main(["report", "--out", str(tmp_path), "--limit", "1", *arguments]) == 2
+    assert main(["report", "--out", str(tmp_path), "--limit", "1", "--processes", "1", *arguments]) == 2
     assert [(settings.seeds, settings.pool_seed) for settings in asked] == [(seeds, pool_seed)]
 
 
@@ -172,6 +172,7 @@ def test_the_help_states_how_many_seeds(command: str, default: str, capsys: pyte
         (["sweep", "--budgets", "4;8"], "--budgets must be integers separated by commas"),
         (["sweep", "--strategies", "beam", "--against", "dvts"], "--against 'dvts' is none of beam"),
         (["sweep", "--seeds", "0"], "--seeds must be at least 1"),
+        (["report", "--processes", "0"], "--processes must be at least 1"),
         (["fit-policy", "--budgets", "2,4"], "--probe must leave something of the largest budget, 4; got 4"),
         (["fit-policy", "--bins", "0"], "--bins must be at least 1; got 0"),
         (["fit-policy", "--limit", "1"], "fit-policy needs at least 2 questions"),

@@ -10,11 +10,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ttscale._arguments import choose_strategy
+from ttscale.evaluation._helpers import MOST, beside, cores
 from ttscale.evaluation._models import ModelSpecs
 from ttscale.evaluation._problems import check_problems, problems_digest
 from ttscale.evaluation._strategy_text import arm_of, arms_of
@@ -24,7 +26,7 @@ from ttscale.evaluation.intervals import Interval, paired_difference
 from ttscale.evaluation.menus import policy_menu, search_arms
 from ttscale.evaluation.records import Records
 from ttscale.evaluation.report import write_report
-from ttscale.evaluation.study import run_study
+from ttscale.evaluation.study import Study, run_study
 from ttscale.evaluation.study_report import study_report
 from ttscale.evaluation.study_settings import StudySettings, menu_arms, reduced
 from ttscale.evaluation.study_tables import Findings, headline_table
@@ -158,15 +160,9 @@ def report_command(options: argparse.Namespace) -> int:
         settings = replace(settings, budgets=budgets, probe=max(1, min(settings.probe, max(budgets) // 4)))
     if options.samples is not None:
         settings = replace(settings, samples=options.samples)
-    study = run_study(
-        _problems(options),
-        folder,
-        settings,
-        **_models(options),
-        large=None if options.large is None else _Greedy(options.large),
-        ladder=options.ladder,
-        data=options.data,
-    )
+    draw = partial(_study, options, _problems(options), folder, settings)
+    with beside(partial(draw, progress=False), _processes(options)):
+        study = draw(progress=True)
     study.fitted.final.save(folder / "policy.json")
     findings = Findings(study)
     page, text = write_report(study_report(findings, command=" ".join(["ttscale", *sys.argv[1:]])), folder)
@@ -181,6 +177,30 @@ def report_command(options: argparse.Namespace) -> int:
         print(f"{row[0]}: {row[1]}; against {row[2]}: {row[3]}; gain {row[4]} ({row[5]})")
     print(f"\n{page}\n{text}\n{folder / 'policy.json'}")
     return 0
+
+
+def _study(
+    options: argparse.Namespace, problems: Sequence[Problem], folder: Path, settings: StudySettings, *, progress: bool
+) -> Study:
+    return run_study(
+        problems,
+        folder,
+        settings,
+        **_models(options),
+        large=None if options.large is None else _Greedy(options.large),
+        ladder=options.ladder,
+        data=options.data,
+        progress=progress,
+    )
+
+
+def _processes(options: argparse.Namespace) -> int:
+    """As many as asked for; else one per core for the bundled models, which gain nothing from a second core."""
+    if options.processes is None:
+        return min(MOST, cores()) if ModelSpecs(**_models(options)).bundled else 1
+    if options.processes < 1:
+        raise ValueError(f"--processes must be at least 1; got {options.processes}")
+    return int(options.processes)
 
 
 class _Greedy:

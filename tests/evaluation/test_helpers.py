@@ -1,0 +1,51 @@
+"""Processes of this machine that work on the same files."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from ttscale.evaluation._helpers import beside
+
+
+def note(folder: Path, fail: bool) -> None:
+    (folder / f"{torch.get_num_threads()} threads").touch()
+    if fail:
+        raise OSError("no room left")
+
+
+def appeared(folder: Path, name: str) -> bool:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if (folder / name).exists():
+            return True
+    return False
+
+
+def test_another_process_does_the_work_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttscale.evaluation._helpers.cores", lambda: 6)
+    before = torch.get_num_threads()
+    with beside(partial(note, tmp_path, False), 2):
+        assert torch.get_num_threads() == 3
+        assert appeared(tmp_path, "3 threads")
+    assert torch.get_num_threads() == before
+
+
+def test_its_failure_is_told_and_stops_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with beside(partial(note, tmp_path, True), 2):
+        assert appeared(tmp_path, f"{torch.get_num_threads()} threads")
+        said = ""
+        until = time.monotonic() + 60
+        while "no room left" not in said and time.monotonic() < until:
+            said += capfd.readouterr().err
+    assert "a process beside this one ended: OSError: no room left" in said
+
+
+def test_one_process_starts_no_other(tmp_path: Path) -> None:
+    with beside(partial(note, tmp_path, False), 1):
+        pass
+    assert not list(tmp_path.iterdir())
