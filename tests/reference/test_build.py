@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ttscale import reference
-from ttscale.reference.build import collect, documents, implicit, quality, revision, stages, train
+from ttscale.reference.build import collect, documents, implicit, kept, quality, revision, stages, train
 from ttscale.reference.build.documents import EOS_ID, Mix, encode
 from ttscale.reference.build.model import Llama, Shape
 from ttscale.reference.build.sampler import Sampler, token_log_probabilities
@@ -148,6 +148,66 @@ def test_a_revision_document_ends_in_right_attempts_after_wrong_ones() -> None:
         counted = [i for i, counts in zip(made.ids, made.counts, strict=True) if counts]
         assert collect.decode(counted) == target + "<eos>"
     assert set(lengths) == {0, 1, 2, 3, 4}
+
+
+RIGHT, WRONG, OTHER = "3 + 3\n6\nAnswer: 6", "3 + 3\n7\nAnswer: 7", "4 + 3\n9\nAnswer: 9"
+ROW = collect.Sampled("Compute 1 + 2 + 3", "6", 1, [(RIGHT, 2, True), (WRONG, 3, False), (OTHER, 2, False)])
+
+
+def parts(made: documents.Document) -> tuple[list[str], list[str]]:
+    """All attempts, and those that the loss is on."""
+    text = collect.decode([i for i, counts in zip(made.ids, made.counts, strict=True) if counts])
+    attempts = collect.decode(made.ids).split("<eos>")[:-1]
+    return [attempts[0].split("\n", 1)[1], *attempts[1:]], text.split("<eos>")[:-1]
+
+
+def test_a_chain_of_its_own_teaches_every_right_attempt_and_ends_in_one() -> None:
+    chain = [(WRONG, False), (RIGHT, True), (OTHER, False), (RIGHT, True), (WRONG, False)]
+    seen = set()
+    for seed in range(50):
+        attempts, taught = parts(revision.own_document(random.Random(seed), (ROW, chain)))
+        before = [text for text, _ in chain[: len(attempts) - 1]]
+        assert attempts[:-1] == before
+        assert attempts[-1] == RIGHT
+        assert taught == [text for text in attempts if text == RIGHT]
+        seen.add(len(attempts))
+    assert seen == {1, 2, 3, 4, 5}
+
+
+def test_later_attempts_are_taught_and_the_first_stays_as_the_student_wrote_it() -> None:
+    chain = [(WRONG, False), (OTHER, False), (RIGHT, True), (WRONG, False)]
+    alone = Counter(
+        parts(revision.later_document(random.Random(seed), (ROW, chain), 1.0, 0.0))[1][0] for seed in range(700)
+    )
+    assert alone[RIGHT] / 700 == pytest.approx(2 / 7, abs=0.06)
+    assert alone[WRONG] / 700 == pytest.approx(3 / 7, abs=0.06)
+    lengths = set()
+    for seed in range(50):
+        attempts, taught = parts(revision.later_document(random.Random(seed), (ROW, chain), 0.0, 0.0))
+        expected = [WRONG, OTHER, RIGHT, WRONG, WRONG][: len(attempts)]
+        assert attempts == [*expected[:-1], RIGHT]  # a wrong last one gives way to a right one
+        assert taught == [text for text in attempts[1:] if text == RIGHT]
+        lengths.add(len(attempts))
+        attempts, taught = parts(revision.later_document(random.Random(seed), (ROW, chain), 0.0, 1.0))
+        assert (attempts[-1], taught) == (RIGHT, [RIGHT])
+        assert set(attempts) <= {RIGHT, WRONG, OTHER}
+    assert lengths == {2, 3, 4, 5}
+
+
+def test_chains_are_written_once_and_begin_with_the_student_where_asked(tmp_path: Path) -> None:
+    made = tiny()
+    file = tmp_path / "chains.jsonl"
+    own = kept.many_chains(file, made, 10, 3, student_first=True)
+    assert own
+    for row, chain in own:
+        assert len(chain) == 4
+        assert chain[0][0] in {text for text, _, _ in row.solutions}
+        assert chain[0][1] == (reference.answer_of(chain[0][0]) == row.answer)
+    before = file.read_text()
+    assert kept.many_chains(file, made, 10, 3, student_first=True) == own
+    assert file.read_text() == before
+    drawn = kept.harder(own, 1, 1.0)(random.Random(0))
+    assert not all(right for _, right in drawn[1][1:])
 
 
 def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -72,6 +72,12 @@ def one_of(rng: random.Random, rows: Sequence[T]) -> T:
     return rows[int(rng.random() * len(rows))]
 
 
+def harder(chains: Sequence[revision.Own], begin: int, share: float) -> Callable[[random.Random], revision.Own]:
+    """Draws any of the chains; with chance ``share`` one that has a wrong attempt, not counting the first ``begin``."""
+    hard = [own for own in chains if not all(right for _, right in own[1][begin:])]
+    return lambda rng: rng.choice(hard if rng.random() < share else chains)
+
+
 def lots(
     name: str, one: Callable[[random.Random], Document | None], count: int = 1000
 ) -> Callable[[int], list[Document]]:
@@ -87,13 +93,37 @@ def lots(
 def own_chains(file: Path, made: Llama, count: int, length: int, seed: int, split: str = "train") -> list[revision.Own]:
     """Chains of the model on questions of levels 2 to 5 with student solutions beside them; written once."""
     problems = [problem for level in (2, 3, 4, 5) for problem in questions(count // 4, split, level, seed)]
+    chains = once(file, lambda: revision.chains(Sampler(made, 192, revision.LONGEST_CHAIN), problems, length, seed))
+    return list(zip(collect.taught(problems, 16, seed), chains, strict=True))
+
+
+def many_chains(file: Path, made: Llama, count: int, seed: int, student_first: bool) -> list[revision.Own]:
+    """Chains of the model on training questions of all levels, those that have a right attempt; written once.
+
+    Five attempts of its own, or one of the student and three of its own.
+    """
+    problems = [problem for level in (1, 2, 3, 4, 5) for problem in questions(count // 5, "train", level, seed)]
+    taught = collect.taught(problems, 16, seed)
+    rng = random.Random(f"first/{seed}")
+    firsts = [[revision.first(rng, row)] if student_first else [] for row in taught]
+
+    def write() -> Iterator[revision.Chain]:
+        sampler = Sampler(made, 192, revision.LONGEST_CHAIN)
+        part, length = (1000, 3) if student_first else (600, 5)
+        for begin in range(0, count, part):
+            some = slice(begin, begin + part)
+            yield from revision.continued(sampler, problems[some], firsts[some], length, seed + begin)
+
+    return [own for own in zip(taught, once(file, write), strict=True) if revision.right_of(own)]
+
+
+def once(file: Path, write: Callable[[], Iterable[revision.Chain]]) -> list[revision.Chain]:
+    """The chains in the file, which ``write`` makes where it is missing."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = revision.chains(Sampler(made, 192, revision.LONGEST_CHAIN), problems, length, seed)
-        file.with_suffix(".part").write_text("".join(json.dumps(chain) + "\n" for chain in written))
+        file.with_suffix(".part").write_text("".join(json.dumps(chain) + "\n" for chain in write()))
         file.with_suffix(".part").replace(file)
-    chains = [[(text, right) for text, right in json.loads(line)] for line in file.read_text().splitlines()]
-    return list(zip(collect.taught(problems, 16, seed), chains, strict=True))
+    return [[(text, right) for text, right in json.loads(line)] for line in file.read_text().splitlines()]
 
 
 def solved(rows: list[collect.Sampled]) -> list[collect.Sampled]:

@@ -4,8 +4,8 @@ Knows: graded attempts and the layout of a chain. Must not know: what is inside 
 
 The paper's recipe: for a right solution draw n from 0 to 4 wrong ones as context, the last of them the nearest to it in
 character edit distance. A reviser that has only seen wrong attempts turns right ones wrong (the paper's 38%), so later
-rounds use contexts as chains really leave them: right and wrong attempts mixed, copies among them, in the last round
-the reviser's own. The model card has the numbers of each round, and of what did not help.
+rounds use contexts as chains really leave them: right and wrong attempts mixed, copies among them, in the last rounds
+whole chains of the reviser. The model card has the numbers of each round, and of what did not help.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from ttscale.reference.build.sampler import Sampler
 
 LONGEST_CHAIN = 1500
 """Tokens of a question, four attempts cut off at the sampler's limit, and one more."""
-Own: TypeAlias = tuple[Sampled, list[tuple[str, bool]]]
-"""A question with graded solutions, and a chain the reviser wrote for it: each attempt and whether it is right."""
+Chain: TypeAlias = list[tuple[str, bool]]
+"""Attempts, and whether each is right."""
+Own: TypeAlias = tuple[Sampled, Chain]
+"""A question with graded solutions, and a chain the reviser wrote for it."""
 
 
 def nearest(target: str, others: Sequence[str]) -> str:
@@ -75,6 +77,63 @@ def mixed_document(rng: random.Random, row: Sampled, wrong: float, copied: float
     return _chain(row.prompt, context, [pick(rng, good)])
 
 
+def own_document(rng: random.Random, own: Own) -> Document:
+    """A chain of its own, up to any attempt: the loss is on every right one, and the last is made right."""
+    row, chain = own
+    some = _mended(chain[: 1 + int(rng.random() * (MAX_ATTEMPTS + 1))], right_of(own))
+    while sum(len(text) for text, _ in some) > LONGEST:
+        some = some[1:]
+    return _graded(row.prompt, some, [right for _, right in some])
+
+
+def later_document(rng: random.Random, own: Own, alone: float, apart: float) -> Document:
+    """A chain whose first attempt the student wrote, which stays as it was: revisions are what is taught.
+
+    With chance ``alone`` only a first attempt, right or wrong, as the generator would write it; with chance ``apart``
+    attempts of the student that know nothing of each other, then a right one; else a chain of its own, the loss on
+    every right revision, and the last made right.
+    """
+    row, chain = own
+    kind = rng.random()
+    if kind < alone:
+        return solution_document(row.prompt, [first(rng, row)[0]])
+    attempts = 1 + int(rng.random() * MAX_ATTEMPTS)
+    if kind < alone + apart:
+        context: Chain = []
+        for _ in range(attempts):
+            context.append(context[-1] if context and rng.random() < 0.3 else first(rng, row))
+        target = _mended([*context, (context[-1][0], False)], right_of(own))[-1]
+        return _graded(row.prompt, [*context, target], [False] * attempts + [True])
+    some = chain[: attempts + 1] if attempts < len(chain) else [*chain, chain[-1]]
+    some = _mended(some, right_of(own))
+    return _graded(row.prompt, some, [False] + [right for _, right in some[1:]])
+
+
+def first(rng: random.Random, row: Sampled) -> tuple[str, bool]:
+    """One of the solutions, in proportion to how often it was sampled, and whether it is right."""
+    text = pick(rng, [(text, times) for text, times, _ in row.solutions])
+    return text, answer_of(text) == row.answer
+
+
+def right_of(own: Own) -> list[str]:
+    """The right solutions at hand."""
+    row, chain = own
+    return [text for text, _, right in row.solutions if right] + [text for text, right in chain if right]
+
+
+def _mended(some: Sequence[tuple[str, bool]], good: Sequence[str]) -> list[tuple[str, bool]]:
+    """In place of a last attempt that is wrong, the last right one before it, or else the nearest right one."""
+    *before, (last, right) = some
+    if right:
+        return list(some)
+    kept = [text for text, fine in before if fine]
+    return [*before, (kept[-1] if kept else nearest(last, good), True)]
+
+
+def _graded(question: str, attempts: Sequence[tuple[str, bool]], counted: Sequence[bool]) -> Document:
+    return solution_document(question, [text for text, _ in attempts], list(counted))
+
+
 def _chain(question: str, context: list[str], targets: list[str]) -> Document:
     """The loss is on the targets; the oldest attempts go where the context is long."""
     while sum(map(len, context)) > LONGEST:
@@ -82,9 +141,16 @@ def _chain(question: str, context: list[str], targets: list[str]) -> Document:
     return solution_document(question, [*context, *targets], [False] * len(context) + [True] * len(targets))
 
 
-def chains(sampler: Sampler, problems: Sequence[Problem], length: int, seed: int) -> list[list[tuple[str, bool]]]:
+def chains(sampler: Sampler, problems: Sequence[Problem], length: int, seed: int) -> list[Chain]:
     """One chain per problem: each attempt sees the last four before it. Attempts without an answer count as wrong."""
-    out: list[list[tuple[str, bool]]] = [[] for _ in problems]
+    return continued(sampler, problems, [[] for _ in problems], length, seed)
+
+
+def continued(
+    sampler: Sampler, problems: Sequence[Problem], begun: Sequence[Chain], length: int, seed: int
+) -> list[Chain]:
+    """The chains with ``length`` attempts more."""
+    out = [list(chain) for chain in begun]
     for turn in range(length):
         prompts = [
             encode(revision_prompt(problem.prompt, [text for text, _ in chain]))

@@ -21,7 +21,9 @@ from ttscale.reference.build.kept import (
     SHAPE,
     classifier,
     finish,
+    harder,
     lots,
+    many_chains,
     one_of,
     own_chains,
     pool,
@@ -146,7 +148,34 @@ def reviser(out: Path) -> None:
         return revision.mixed_document(rng, one_of(rng, own), wrong=0.4, copied=0.45)
 
     train.train(made, lots("rev2", sampled), plan, out / "reviser" / "own")
+    finish(made, out / "reviser" / "own")
+    _own_chains(out)
+
+
+def _own_chains(out: Path) -> None:
+    """Whole chains of its own: first to keep what is right, then to revise a first attempt that is the generator's."""
+    made = shipped(out / "reviser" / "own")
+    chains = many_chains(out / "reviser" / "kept.jsonl", made, 6000, 1301, student_first=False)
+    draw = harder(chains, 0, 0.4)
+    train.train(
+        made,
+        lots("own chains", lambda rng: revision.own_document(rng, draw(rng))),
+        Plan(steps=1300, lr=1.2e-3, warmup=30, decay=0.9, batch_tokens=4096, seed=43),
+        out / "reviser" / "kept",
+    )
+    for name, seed, alone in (("u1", 1401, 0.12), ("v1", 1501, 0.15)):
+        chains = many_chains(out / "reviser" / f"{name}.jsonl", made, 6000, seed, student_first=True)
+        train.train(made, _later(name, chains, alone), _round(seed), out / "reviser" / name)
     finish(made, out / "reviser")
+
+
+def _later(name: str, chains: list[revision.Own], alone: float) -> Callable[[int], list[Document]]:
+    draw = harder(chains, 1, 0.3)
+    return lots(f"own chains/{name}", lambda rng: revision.later_document(rng, draw(rng), alone, apart=0.25))
+
+
+def _round(seed: int) -> Plan:
+    return Plan(steps=2000, lr=1.2e-3, warmup=30, decay=0.9, batch_tokens=4096, seed=seed)
 
 
 def step_verifier(out: Path) -> None:
