@@ -40,7 +40,7 @@ def main() -> None:
             "parameters": training["generator"]["parameters"],
             "pretraining": pretraining,
             "finetuning": sum(
-                record["flops"] for name, record in training.items() if name.startswith(("verifier", "reviser"))
+                record["flops"] for name, record in training.items() if name.startswith(("verifier/", "reviser/"))
             ),
             "inference": per_question(problems, strategy="best_of_n"),
         },

@@ -141,13 +141,20 @@ def _chain(question: str, context: list[str], targets: list[str]) -> Document:
     return solution_document(question, [*context, *targets], [False] * len(context) + [True] * len(targets))
 
 
-def chains(sampler: Sampler, problems: Sequence[Problem], length: int, seed: int) -> list[Chain]:
+def chains(
+    sampler: Sampler, problems: Sequence[Problem], length: int, seed: int, temperature: float = 1.0
+) -> list[Chain]:
     """One chain per problem: each attempt sees the last four before it. Attempts without an answer count as wrong."""
-    return continued(sampler, problems, [[] for _ in problems], length, seed)
+    return continued(sampler, problems, [[] for _ in problems], length, seed, temperature)
 
 
 def continued(
-    sampler: Sampler, problems: Sequence[Problem], begun: Sequence[Chain], length: int, seed: int
+    sampler: Sampler,
+    problems: Sequence[Problem],
+    begun: Sequence[Chain],
+    length: int,
+    seed: int,
+    temperature: float = 1.0,
 ) -> list[Chain]:
     """The chains with ``length`` attempts more."""
     out = [list(chain) for chain in begun]
@@ -156,7 +163,7 @@ def continued(
             encode(revision_prompt(problem.prompt, [text for text, _ in chain]))
             for problem, chain in zip(problems, out, strict=True)
         ]
-        counters = sampler.sample(prompts, 1, seed * 1000 + turn)
+        counters = sampler.sample(prompts, 1, seed * 1000 + turn, temperature)
         for problem, chain, counter in zip(problems, out, counters, strict=True):
             text = decode(next(iter(counter), ()))
             chain.append((text, answer_of(text) == problem.answer))
