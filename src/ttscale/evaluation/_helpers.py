@@ -25,7 +25,7 @@ def cores() -> int:
 
 @contextmanager
 def beside(work: Callable[[], Any], processes: int) -> Iterator[None]:
-    """Meanwhile run ``work`` in ``processes - 1`` others; they end with the block, finished or not.
+    """Meanwhile run ``work`` in ``processes - 1`` others, and wait for them; where the block fails, they are ended.
 
     One that fails says so on standard error and costs nothing but its share: what it had not stored is done here.
     """
@@ -42,9 +42,12 @@ def beside(work: Callable[[], Any], processes: int) -> Iterator[None]:
         helper.start()
     try:
         yield
-    finally:
+    except BaseException:
         for helper in helpers:
             helper.terminate()
+        raise
+    finally:
+        for helper in helpers:
             helper.join()
         torch.set_num_threads(before)
 
@@ -55,5 +58,7 @@ def _help(work: Callable[[], Any], threads: int) -> None:
     torch.set_num_threads(threads)
     try:
         work()
+    except KeyboardInterrupt:
+        return  # the process that was asked to stop says so
     except Exception as error:
         print(f"ttscale: a process beside this one ended: {type(error).__name__}: {error}", file=sys.stderr)
