@@ -54,8 +54,9 @@ def test_the_verifier_ranks_right_solutions_over_wrong_ones() -> None:
     assert wins / pairs > 0.85
 
 
-def test_the_verifier_is_served_as_it_was_calibrated() -> None:
+def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The closing <eos> once counted in use but neither in training nor in calibration."""
+    monkeypatch.setattr("ttscale.reference.build.precision.NATIVE", False)  # rounding differs between CPUs
     problem = reference.questions(1, "validation", level=3, seed=1)[0]
     (row,) = collect.taught([problem], 16, 3)
     served = reference.load("verifier")
@@ -66,4 +67,4 @@ def test_the_verifier_is_served_as_it_was_calibrated() -> None:
         steps = tuple(Step(step) for step in text.splitlines(keepends=True))
         verdict = served.score([Score(root.extend(Key((i,)), steps, "stop"))])[0]
         expected = torch.sigmoid(settings["scale"] * torch.tensor(line) + settings["bias"])
-        assert verdict.step_scores == pytest.approx(expected.tolist(), abs=2e-3)
+        assert verdict.step_scores == pytest.approx(expected.tolist(), abs=1e-4)
