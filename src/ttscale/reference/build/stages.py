@@ -173,8 +173,8 @@ def long_reviser(out: Path) -> None:
         train.train(made, _later(name, chains, alone), plan, out / "reviser-chains" / name)
         finish(made, out / "reviser-chains" / name)
     report = {}
-    for name in ("kept", "u1", "v1"):
-        sampler = Sampler(shipped(out / "reviser-chains" / name), 192, revision.LONGEST_CHAIN)
+    for name, folder in (("bundled", "reviser"), *((name, f"reviser-chains/{name}") for name in ("kept", "u1", "v1"))):
+        sampler = Sampler(shipped(out / folder), 192, revision.LONGEST_CHAIN)
         for temperature in (1.0, 0.5):
             written = revision.chains(sampler, questions(300, "validation", seed=78), 8, 9, temperature)
             report[f"{name}, temperature {temperature}"] = evaluate.revision_report(written)
