@@ -3,8 +3,8 @@
 Knows: the modules of ``LlamaModel``, ``MistralModel`` and ``Qwen2Model``. Must not know: KV, rows. In small models most
 of a decode step is norms, rotations and module calls, and the matrix products of a few rows spend most of their time
 on laying out the weights; here they are laid out once, which saves up to 40% of most products at 8 to 64 rows.
-That costs a copy of the matrices, so it is done where memory allows. The result is compared with the model's own
-forward before it is used (``backend.py``); any other model goes through its own modules.
+That costs one or two copies of the matrices, so it is done where memory allows. The result is compared with the
+model's own forward before it is used (``backend.py``); any other model goes through its own modules.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from ttscale.hf.model import HFModel, free_bytes
 
 Linear: TypeAlias = Callable[[Tensor], Tensor]
 
+ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
+AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 WIDE = 2048
-"""Above so many outputs for oneDNN: at 1,408 the transpose was as fast, at 4,096 up to twice as slow."""
+"""Above so many outputs for oneDNN: with AVX2 the transpose was as fast at 1,408 and up to twice as slow at 4,096."""
+FEW = 4
+"""With AVX-512 the transpose is for fewer rows than this, whatever the outputs: for 256 by 768 on an AMD CPU it took
+half as long as oneDNN for one row and twice as long from 4 rows on."""
 
 _BASES = {"LlamaModel", "MistralModel", "Qwen2Model"}
 _PARTS = {
@@ -40,7 +45,7 @@ def fits(model: HFModel) -> bool:
     if model.dtype != torch.float32 or model.device.type != "cpu" or type(base).__name__ not in _BASES:
         return False
     return (
-        4 * model.matmul_parameters < free_bytes(model.device) // 4
+        8 * model.matmul_parameters < free_bytes(model.device) // 4
         and _children(base) == _PARTS[""]
         and all(_layer_fits(layer) for layer in base.layers)
     )
@@ -123,21 +128,22 @@ def _layer(layer: Any, scale: float, window: int | None) -> _Layer:
 
 
 def _packed(*linears: nn.Linear) -> Linear:
-    """Several matrices over the same input as one, laid out as their transpose, or for oneDNN where that is better."""
+    """Several matrices over the same input as one, laid out as their transpose, and for oneDNN where that is better."""
     weight = torch.cat([linear.weight.detach() for linear in linears])
     biases = [linear.bias for linear in linears]
     bias = None
     if any(b is not None for b in biases):
         bias = torch.cat([torch.zeros(m.out_features) if m.bias is None else m.bias.detach() for m in linears])
-    if len(weight) <= WIDE or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        transposed = weight.t().contiguous()
-        return lambda x: torch.mm(x, transposed) if bias is None else torch.addmm(bias, x, transposed)
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, 64)
-    product = torch.ops.mkldnn._linear_pointwise
+    wide = len(weight) > WIDE
+    transposed = None if wide and ONEDNN else weight.t().contiguous()
+    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if ONEDNN and (wide or AVX512) else None
 
     def run(x: Tensor) -> Tensor:
-        out: Tensor = product(x, laid_out, bias, "none", [], "")
-        return out
+        if laid_out is not None and (transposed is None or len(x) >= FEW):
+            out: Tensor = torch.ops.mkldnn._linear_pointwise(x, laid_out, bias, "none", [], "")
+            return out
+        assert transposed is not None
+        return torch.mm(x, transposed) if bias is None else torch.addmm(bias, x, transposed)
 
     return run
 
