@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscale.hf.attention import Level, add_levels, additive, dense, with_context
+from ttscale.hf.attention import Level, add_levels, additive, by_product, dense, with_context
 from ttscale.hf.lean import Lean
 from ttscale.hf.model import HFModel
 from ttscale.hf.slab import Slab
@@ -97,13 +97,9 @@ class Step:
         mask, masks = self._mask(window, heads, queries, q.dtype)
         keys = own[0, :batch].view(batch * heads, -1, size)
         values = own[1, :batch].view(batch * heads, -1, size)
-        scores = torch.baddbmm(mask, q.reshape(batch * heads, queries, size), keys.transpose(1, 2), alpha=scale)
-        weights = scores.softmax(-1, dtype=torch.float32)
-        out = torch.bmm(weights.to(values.dtype), values).view(batch, 1, heads, queries, size)
-        if not self._levels:
-            return out
-        lse = (scores.amax(-1).float() - weights.amax(-1).log()).view(batch, 1, heads, queries)
-        return add_levels((out, lse), self._levels, layer, q, scale, masks)
+        out, lse = by_product(q.reshape(batch * heads, queries, size), keys, values, scale, mask)
+        own_part = (out.view(batch, 1, heads, queries, size), lse.view(batch, 1, heads, queries))
+        return add_levels(own_part, self._levels, layer, q, scale, masks)
 
     def _mask(
         self, window: int | None, heads: int, queries: int, dtype: torch.dtype
