@@ -18,6 +18,7 @@ from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.estimators import curves
 from ttscale.evaluation.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
 from ttscale.evaluation.intervals import Interval, paired_difference
+from ttscale.evaluation.menus import MIXED, PARALLEL
 from ttscale.evaluation.outcomes import Outcomes
 from ttscale.evaluation.study_tables import WEIGHTED, Findings
 
@@ -26,6 +27,7 @@ Group = Literal["all", "easy", "medium", "hardest"]
 MARGIN = 0.02
 """What counts as level: within two points."""
 BEAM, LOOKAHEAD = "beam, M = 4", "lookahead k = 3, M = 4"
+SEQUENTIAL = "revisions all sequential"
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ def _revisions(found: Findings) -> Iterator[Claim]:
         paired_difference(attempts[:, -1], attempts[:, 0]),
         "ahead",
     )
+    yield from _mixed(found)
     high = found.study.settings.budgets[-1]
     sequential, parallel = found.ratios.get(float(high)), found.parallel_shown
     if sequential is None or parallel is None:
@@ -186,6 +189,36 @@ def _revisions(found: Findings) -> Iterator[Claim]:
             "hard questions are best at an interior ratio",
             f"ratio {middle:g} minus {high}:1 at N = {high}, hardest bin",
             found.ratios[middle].gain(high, sequential, high, hardest),
+            "ahead",
+        )
+
+
+def _mixed(found: Findings) -> Iterator[Claim]:
+    """Ways to split a budget between revising and sampling anew, where all questions and seeds had them."""
+    budget = found.study.settings.budgets[-2]
+    cells = (MIXED, SEQUENTIAL, PARALLEL)
+    if any(arm not in found.arms or budget not in found.arms[arm].budgets for arm in cells):
+        return
+    rows: list[tuple[str, str, str, str, Group]] = [
+        (
+            "sequential against parallel",
+            "one chain of revisions is ahead of parallel attempts",
+            SEQUENTIAL,
+            PARALLEL,
+            "all",
+        ),
+        ("easy questions revised", "easy questions are best all sequential", SEQUENTIAL, PARALLEL, "easy"),
+        ("a mix of both", "an interior ratio is the best overall", MIXED, PARALLEL, "all"),
+        ("a mix against one chain", "an interior ratio is the best overall", MIXED, SEQUENTIAL, "all"),
+        ("hard questions revised", "hard questions are best at an interior ratio", MIXED, SEQUENTIAL, "hardest"),
+    ]
+    for name, paper, one, other, group in rows:
+        arms, questions, named = _measured(found, group, (one, budget), (other, budget))
+        yield Claim(
+            f"{name}, N = {budget}",
+            paper,
+            f"{one} minus {other.removeprefix('revisions ')} at N = {budget}, {named}",
+            arms[one].gain(budget, arms[other], budget, questions),
             "ahead",
         )
 

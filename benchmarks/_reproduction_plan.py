@@ -17,7 +17,14 @@ from ttscale.evaluation.batch import BatchAllocation
 from ttscale.evaluation.study_settings import StudySettings, menu_arms
 from ttscale.strategies import AdaptiveConsistency, BestOfN, MajorityVote, SequentialRevision, WeightedBestOfN
 
-MENU = ("weighted best-of-N", "beam, M = 4", "DVTS, M = 4", "revisions all parallel")
+MENU = (
+    "weighted best-of-N",
+    "beam, M = 4",
+    "DVTS, M = 4",
+    "revisions all parallel",
+    "revisions 1:1",
+    "revisions all sequential",
+)
 FIT_BUDGETS = (4, 16)
 REVISION = 2.5
 """What a revision of earlier attempts costs, in solutions of its length: measured 20 to 25 ms against 8.5."""
@@ -73,7 +80,7 @@ def planned(settings: StudySettings, questions: int, large: float = 0.0, second:
     return {
         "headline": questions * seeds * (solutions(arms.headline) + sum(late)),
         "pool": float(questions * settings.samples),
-        "chains": few * chain,
+        "chains": questions * chain,
         "figures": few * figure_seeds * solutions([*arms.search, *arms.revisions]),
         "deep pool": float(deep * max(0, settings.deep_samples - settings.samples)),
         "deep searches": deep * solutions(steps),

@@ -97,6 +97,8 @@ def test_every_finding_of_the_paper_is_there_and_is_what_was_measured(found: Fin
     assert low == found.shown["beam, M = 4"].gain(4, found.shown["weighted best-of-N"], 4)
     sequential = made["sequential against parallel"].interval
     assert sequential == found.ratios[16.0].gain(16, found.ratios[1 / 16], 16)
+    mixed = made["a mix of both, N = 4"].interval
+    assert mixed == found.arms["revisions 1:1"].gain(4, found.arms["revisions all parallel"], 4)
     assert {"longer chains", "lookahead", "over-optimisation", "last step against prod", "predicted difficulty"} <= set(
         made
     )

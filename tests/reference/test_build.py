@@ -210,6 +210,13 @@ def test_chains_are_written_once_and_begin_with_the_student_where_asked(tmp_path
     assert not all(right for _, right in drawn[1][1:])
 
 
+def test_the_mean_of_models_has_the_mean_of_every_weight() -> None:
+    made = [tiny(seed) for seed in (1, 2)]
+    mean = dict(kept.mean_of(made).named_parameters())
+    for name, weight in made[0].named_parameters():
+        torch.testing.assert_close(mean[name], (weight + dict(made[1].named_parameters())[name]) / 2)
+
+
 def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:
     good, bad, same = quality.Draw("6", True, 0.9), quality.Draw("7", False, 0.2), quality.Draw("7", False, 0.9)
     assert quality.pair_accuracy([[good, bad], [good, same], [good]]) == 0.75

@@ -114,7 +114,7 @@ def run_study(
     chains = None
     if reviser_there:
         chains = draw(
-            few,
+            golds,
             place / "chains.jsonl",
             settings.chains,
             kind="chains",

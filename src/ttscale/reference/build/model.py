@@ -147,7 +147,7 @@ SETTINGS = {
 """How ``ttscale.hf`` lays out a question for these models, as ``prompt`` and ``revision_prompt`` do."""
 
 
-def save(model: Llama, folder: Path) -> None:
+def save(model: Llama, folder: Path, temperature: float = 1.0) -> None:
     """config.json, generation_config.json, model.safetensors (bfloat16), the tokenizer and ttscale.json."""
     from safetensors.torch import save_file
     from transformers import GenerationConfig, LlamaConfig
@@ -178,7 +178,7 @@ def save(model: Llama, folder: Path) -> None:
     generation.save_pretrained(str(folder))
     save_file(to_hugging_face(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokenizer.save(folder)
-    (folder / "ttscale.json").write_text(json.dumps(SETTINGS, indent=1) + "\n")
+    (folder / "ttscale.json").write_text(json.dumps(SETTINGS | {"temperature": temperature}, indent=1) + "\n")
     (folder / "model.safetensors").chmod(0o644)
 
 
