@@ -8,6 +8,7 @@ from _hf_models import Size, interleaved, network, served, tokens
 
 from ttscale.hf.backend import fast
 from ttscale.hf.decode import Decoder
+from ttscale.hf.lean import _packed
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling import Filters, draw
 from ttscale.hf.steps import StepText
@@ -58,11 +59,16 @@ def roofline(size: Size) -> Found:
         torch.randn(size.of(64, 1) << 20),
         torch.empty(size.of(64, 1) << 20),
     )  # 256 MiB each, far beyond any cache
+    linear = _packed(torch.nn.Linear(1024, 1024, bias=False))
     machine = interleaved(
-        {"matmul": lambda i: torch.mm(square, square), "copy": lambda i: target.copy_(block)},
+        {
+            "matmul": lambda i: torch.mm(square, square),
+            "linear": torch.inference_mode()(lambda i: linear(square)),
+            "copy": lambda i: target.copy_(block),
+        },
         size.of(max(5, size.rounds), 1),
     )
-    flops = 2 * 1024**3 / machine["matmul"]["seconds"]
+    flops = 2 * 1024**3 / min(machine[name]["seconds"] for name in ("matmul", "linear"))
     copied = 2 * 4 * len(block) / machine["copy"]["seconds"]
     found: Found = {"the machine: matmul, copy": {"GFLOP/s": flops / 1e9, "GB/s": copied / 1e9}}
     for count in (64, 8, 1) if not size.tiny else (2,):

@@ -98,7 +98,7 @@ def planned_policy(settings: StudySettings, questions: int, seeds: int) -> float
 def policy_menu(settings: StudySettings) -> dict[str, Strategy]:
     """What the policy that ships chooses from: the study's searches.
 
-    The bundled reviser's first attempts are better than the generator's; a policy over both would only say so.
+    The bundled reviser is ahead of the generator at every difficulty; a policy over both would only say so.
     """
     return {n: one for n, one in settings.arms(True).menu.items() if not isinstance(one, SequentialRevision)}
 

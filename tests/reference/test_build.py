@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from ttscale import reference
-from ttscale.reference.build import collect, documents, implicit, kept, quality, revision, stages, train
+from ttscale.reference.build import collect, documents, grow, implicit, kept, quality, revision, stages, train
 from ttscale.reference.build.documents import EOS_ID, Mix, encode
 from ttscale.reference.build.model import Llama, Shape
 from ttscale.reference.build.sampler import Sampler, token_log_probabilities
@@ -212,7 +212,7 @@ def test_chains_are_written_once_and_begin_with_the_student_where_asked(tmp_path
 
 def test_the_mean_of_models_has_the_mean_of_every_weight() -> None:
     made = [tiny(seed) for seed in (1, 2)]
-    mean = dict(kept.mean_of(made).named_parameters())
+    mean = dict(grow.mean_of(made).named_parameters())
     for name, weight in made[0].named_parameters():
         torch.testing.assert_close(mean[name], (weight + dict(made[1].named_parameters())[name]) / 2)
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ttscale import Candidate, Key, Question, Score, Step, reference
-from ttscale.reference.build import collect, implicit
+from ttscale.reference.build import collect, implicit, stages
 from ttscale.reference.build import model as models
 from ttscale.reference.build.sampler import Sampler
 
@@ -68,3 +68,7 @@ def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyP
         verdict = served.score([Score(root.extend(Key((i,)), steps, "stop"))])[0]
         expected = torch.sigmoid(settings["scale"] * torch.tensor(line) + settings["bias"])
         assert verdict.step_scores == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_the_reviser_samples_as_the_build_measured_it() -> None:
+    assert reference.load("reviser").settings.temperature == stages.REVISER_TEMPERATURE

@@ -24,11 +24,14 @@ Linear: TypeAlias = Callable[[Tensor], Tensor]
 
 ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+COPIES = 2 if ONEDNN and AVX512 else 1
+"""Of most matrices, one per layout."""
 WIDE = 2048
-"""Above so many outputs for oneDNN: with AVX2 the transpose was as fast at 1,408 and up to twice as slow at 4,096."""
-FEW = 4
-"""With AVX-512 the transpose is for fewer rows than this, whatever the outputs: for 256 by 768 on an AMD CPU it took
-half as long as oneDNN for one row and twice as long from 4 rows on."""
+"""Above so many outputs always for oneDNN: with AVX2 the transpose was as fast at 1,408 and up to twice as slow at
+4,096."""
+WORK = 1 << 19
+"""With AVX-512 (measured on an AMD CPU) oneDNN also serves narrower products of so many multiplications: below, the
+transpose is up to three times as fast, from twice as many on it is half as fast."""
 
 _BASES = {"LlamaModel", "MistralModel", "Qwen2Model"}
 _PARTS = {
@@ -40,12 +43,12 @@ _PARTS = {
 
 
 def fits(model: HFModel) -> bool:
-    """Whether the model is made of exactly the parts that ``Lean`` calls, and its copy fits into memory."""
+    """Whether the model is made of exactly the parts that ``Lean`` calls, and its copies fit into memory."""
     base = model.module.base_model
     if model.dtype != torch.float32 or model.device.type != "cpu" or type(base).__name__ not in _BASES:
         return False
     return (
-        8 * model.matmul_parameters < free_bytes(model.device) // 4
+        COPIES * 4 * model.matmul_parameters < free_bytes(model.device) // 4
         and _children(base) == _PARTS[""]
         and all(_layer_fits(layer) for layer in base.layers)
     )
@@ -139,7 +142,7 @@ def _packed(*linears: nn.Linear) -> Linear:
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if ONEDNN and (wide or AVX512) else None
 
     def run(x: Tensor) -> Tensor:
-        if laid_out is not None and (transposed is None or len(x) >= FEW):
+        if laid_out is not None and (transposed is None or len(x) * weight.numel() >= WORK):
             out: Tensor = torch.ops.mkldnn._linear_pointwise(x, laid_out, bias, "none", [], "")
             return out
         assert transposed is not None

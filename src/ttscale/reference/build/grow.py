@@ -1,10 +1,11 @@
-"""Larger models that begin as what a smaller one has learned (Net2Net, arXiv 1511.05641).
+"""Models made of trained ones: larger ones that begin as a smaller one (Net2Net, arXiv 1511.05641), and means.
 
 Knows: the network's weights. Must not know: what is learned with the room.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -45,4 +46,12 @@ def widen(base: Llama, times: int, noise: float = 0.0) -> Llama:
         for name in ("norm1", "norm2"):
             state[f"blocks.{i}.{name}"] = getattr(block, name).repeat(times)
     made.load_state_dict(state)
+    return made
+
+
+def mean_of(models: Sequence[Llama]) -> Llama:
+    """The model whose weights are the mean of the others'."""
+    states = [one.state_dict() for one in models]
+    made = Llama(models[0].shape)
+    made.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
     return made

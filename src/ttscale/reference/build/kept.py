@@ -42,14 +42,6 @@ def shipped(folder: Path) -> Llama:
     return found
 
 
-def mean_of(models: Sequence[Llama]) -> Llama:
-    """The model whose weights are the mean of the others'."""
-    states = [one.state_dict() for one in models]
-    made = Llama(models[0].shape)
-    made.load_state_dict({name: sum(state[name] for state in states) / len(states) for name in states[0]})
-    return made
-
-
 def classifier(folder: Path) -> prm.StepClassifier:
     """The step verifier that a stage left in ``folder``."""
     made = prm.StepClassifier(Llama(replace(SHAPE, layers=SHAPE.layers + EXTRA)))

@@ -24,7 +24,6 @@ from ttscale.reference.build.kept import (
     harder,
     lots,
     many_chains,
-    mean_of,
     one_of,
     own_chains,
     pool,
@@ -126,7 +125,8 @@ def reviser(out: Path) -> None:
 
     How the rounds compare on validation questions goes to ``reviser/results.json``.
     """
-    _on_attempts(out / "reviser")
+    if not (out / "reviser" / "own" / "weights.pt").exists():
+        _on_attempts(out / "reviser")
     _on_chains(out / "reviser")
     rounds = ("own", "kept", "u1", "v1", "")
     report = {name or "mean": _by_temperature(shipped(out / "reviser" / name)) for name in rounds}
@@ -166,7 +166,7 @@ def _on_attempts(folder: Path) -> None:
 def _on_chains(folder: Path) -> None:
     """First to keep what is right; then, in two rounds, to revise a first attempt that stays the student's.
 
-    Each round leaves noise of its own; the mean of the last two turns a right attempt wrong half as often as either.
+    Each round leaves noise of its own; the mean of the last two turns a right attempt wrong less often than either.
     """
     made = shipped(folder / "own")
     chains = many_chains(folder / "kept.jsonl", made, 6000, 1301, student_first=False)
@@ -183,7 +183,7 @@ def _on_chains(folder: Path) -> None:
         plan = Plan(steps=2000, lr=1.2e-3, warmup=30, decay=0.9, batch_tokens=4096, seed=seed)
         train.train(made, _later(name, chains, alone), plan, folder / name)
         finish(made, folder / name)
-    finish(mean_of([weights(folder / name) for name in ("u1", "v1")]), folder)
+    finish(grow.mean_of([weights(folder / name) for name in ("u1", "v1")]), folder)
 
 
 def _by_temperature(made: Llama) -> dict[str, object]:
@@ -221,7 +221,7 @@ def step_verifier(out: Path) -> None:
 
 def revision_orm(out: Path) -> None:
     """The paper's separate verifier for revisions: the PRM taught by the outcomes of the reviser's own chains, the
-    earlier attempts in its context."""
+    earlier attempts in its context. The chains are drawn at temperature 1, where more attempts are wrong."""
     chains = own_chains(out / "orm" / "chains.jsonl", shipped(out / "reviser"), 600, 6, seed=1101)
 
     def one(rng: random.Random) -> Document | None:
