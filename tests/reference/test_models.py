@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -71,4 +72,5 @@ def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyP
 
 
 def test_the_reviser_samples_as_the_build_measured_it() -> None:
-    assert reference.load("reviser").settings.temperature == stages.REVISER_TEMPERATURE
+    own = json.loads((Path(reference.path("reviser")) / "ttscale.json").read_text())
+    assert own == models.SETTINGS | {"temperature": stages.REVISER_TEMPERATURE}
