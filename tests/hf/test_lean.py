@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -51,3 +53,12 @@ def test_large_products_go_through_onednn_where_that_is_faster(monkeypatch: pyte
         seen.clear()
     _packed(nn.Linear(8, WIDE + 8, bias=False))(torch.randn(1, 8))
     assert seen == [1]
+
+
+@pytest.mark.skipif(not lean.ONEDNN, reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize(("avx512", "copies"), [(False, 1), (True, 2)])
+def test_a_matrix_is_held_once_per_layout(avx512: bool, copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``fits`` asks the memory for is what is kept."""
+    monkeypatch.setattr(lean, "AVX512", avx512)
+    held = inspect.getclosurevars(_packed(nn.Linear(64, 128, bias=False))).nonlocals.values()
+    assert sum(isinstance(one, torch.Tensor) for one in held) == copies

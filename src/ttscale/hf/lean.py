@@ -140,9 +140,10 @@ def _packed(*linears: nn.Linear) -> Linear:
     wide = len(weight) > WIDE
     transposed = None if wide and ONEDNN else weight.t().contiguous()
     laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, 64) if ONEDNN and (wide or AVX512) else None
+    many = 0 if transposed is None else -(-WORK // weight.numel())
 
     def run(x: Tensor) -> Tensor:
-        if laid_out is not None and (transposed is None or len(x) * weight.numel() >= WORK):
+        if laid_out is not None and len(x) >= many:
             out: Tensor = torch.ops.mkldnn._linear_pointwise(x, laid_out, bias, "none", [], "")
             return out
         assert transposed is not None
