@@ -21,7 +21,7 @@ SEARCH = {"_types", "_requests", "_roles", "_select", "_answers"}
 BACKEND = {*DATA, "_errors", "_select", "prompts"}
 """``_select`` for the names of aggregations, ``prompts`` for layouts of text that local and remote models share."""
 COMPOSED = {*BACKEND, "_roles", "_relay", "_answers"}
-CORE = {*DATA, "_roles", "_errors", "_select", "engine._checks"}
+CORE = {*DATA, "_roles", "_errors", "_select", "engine._active", "engine._checks"}
 """``_select`` for the best so far, when a limit cuts a search short."""
 EVERYTHING = {"*"}
 
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_select": {"_types", "_answers"},
     # Who decides, who runs it, who answers.
     "strategies": SEARCH,
+    "engine._active": DATA,
     "engine._checks": {*DATA, "_roles"},
     "engine._core": CORE,
     "engine._workers": {"_errors", "_requests", "_roles", "engine._core"},
@@ -85,6 +86,7 @@ NEVER: dict[str, set[str]] = {
     # Policies are read from and written to files here, which is no part of a search.
     "strategies": (WORLD | HEAVY) - {"json", "pathlib"},
     "engine._core": WORLD | HEAVY,
+    "engine._active": WORLD | HEAVY,
     "engine._checks": WORLD | HEAVY,
     "_select": WORLD | HEAVY,
     "_requests": WORLD | HEAVY,

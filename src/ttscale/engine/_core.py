@@ -1,6 +1,6 @@
 """The engine without the waiting: searches in, requests out, replies in, outcomes out (sans-I/O).
 
-It knows queues, tickets and the ledger. It does not know models, batches, threads, files or the clock: drivers
+It knows queues and tickets. It does not know models, batches, threads, files or the clock: drivers
 (``_drive.py``) ask for requests with ``take``, answer with ``give`` or ``fail``, and collect ``ended``. An exception
 from a strategy or a role ends its own question only. Any that escapes from a method here is a bug in ttscale.
 """
@@ -10,24 +10,22 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ttscale._cost import Cost, Limit
 from ttscale._errors import RoleError, StrategyError
-from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search
+from ttscale._requests import Reply, Request, Score, Search
 from ttscale._roles import METHOD_OF, ROLE_OF, Role
 from ttscale._select import best_so_far
-from ttscale._types import Candidate, Key, Outcome, Question
+from ttscale._types import Candidate, Outcome, Question
+from ttscale.engine._active import CUT, Active, begins, may_go, settle
+from ttscale.engine._active import Recall as Recall
 from ttscale.engine._checks import outcome_problem, reply_problem, request_problem
 
 CUT_WAVES = 1000
 """Waves a strategy may go on asking after its token limit before it is ended with the best so far."""
 
-CUT = Completion((), "length")
-"""The reply to draws past the token cap, which are never made; told apart from others by identity."""
-
-Recall = Callable[[Request], Reply | None]
 Record = Callable[[Question, Request, Reply], None]
 
 
@@ -49,34 +47,6 @@ class Ended:
     stopped_by: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Active:
-    """One search in progress."""
-
-    root: Candidate
-    search: Search[Outcome]
-    limit: Limit | None
-    recall: Recall | None
-    budget: int | None
-    begun: int = 0
-    """Solutions asked for."""
-    wave: Sequence[Request] = ()
-    replies: list[Reply | None] = field(default_factory=list)
-    missing: int = 0
-    """Requests of the wave without a reply."""
-    let_out: int = 0
-    """Requests of the wave, from the first on, that the limit has let out."""
-    settled: int = 0
-    """Replies of the wave, from the first on, that are in the ledger."""
-    keys: set[Key] = field(default_factory=set)
-    cost: Cost = Cost()
-    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: Cost(), False: Cost()})
-    """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
-    finished: dict[Key, tuple[Candidate, float | None]] = field(default_factory=dict)
-    stopped_by: str | None = None
-    cut_waves: int = 0
-
-
 class Engine:
     """Many searches at once, none waiting for another."""
 
@@ -84,7 +54,7 @@ class Engine:
         self._roles = frozenset(roles)
         self._record = record
         self._queues: dict[Role, deque[Ticket]] = {role: deque() for role in METHOD_OF}
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, Active] = {}
         self._ended: deque[tuple[int, Ended]] = deque()
         self._slots = 0
 
@@ -104,7 +74,7 @@ class Engine:
         more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn.
         """
         slot, self._slots = self._slots, self._slots + 1
-        self._active[slot] = _Active(root, search, limit, recall, budget)
+        self._active[slot] = Active(root, search, limit, recall, budget)
         self._advance(slot, None)
         return slot
 
@@ -201,24 +171,24 @@ class Engine:
                 return
             replies = _whole(active.replies)
 
-    def _release(self, slot: int, active: _Active) -> None:
+    def _release(self, slot: int, active: Active) -> None:
         """Let out as many requests as the limit allows, settle what has come in, and again.
 
         Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
         up to, depends on the replies alone (law 2).
         """
         while True:
-            if active.let_out < len(active.wave) and _may_go(active):
+            if active.let_out < len(active.wave) and may_go(active):
                 self._let_out(slot, active)
             elif active.settled < active.let_out and active.replies[active.settled] is not None:
-                _settle(active, active.settled)
+                settle(active, active.settled)
                 active.settled += 1
             else:
                 break
         if active.stopped_by == "flops" and active.settled == active.let_out < len(active.wave):
             self._end(slot, None, stopped_by="flops")
 
-    def _let_out(self, slot: int, active: _Active) -> None:
+    def _let_out(self, slot: int, active: Active) -> None:
         """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
         place = active.let_out
         request = active.wave[place]
@@ -236,7 +206,7 @@ class Engine:
         active.replies[place] = reply
         active.missing -= 1
 
-    def _wave_problem(self, active: _Active, wave: Sequence[Request]) -> str | None:
+    def _wave_problem(self, active: Active, wave: Sequence[Request]) -> str | None:
         """What is wrong with a wave, or None. Remembers its keys."""
         if not isinstance(wave, Sequence) or not wave:
             return "the strategy yielded an empty wave or something that is no sequence of requests"
@@ -249,7 +219,7 @@ class Engine:
             if request.key in active.keys:
                 return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
             active.keys.add(request.key)
-            active.begun += _begins(request)
+            active.begun += begins(request)
         if active.stopped_by is None and active.budget is not None and active.begun > active.budget:
             return f"the strategy asked for {active.begun} solutions, its budget is {active.budget}"
         return None
@@ -262,72 +232,10 @@ class Engine:
             active.search.close()
         for place in range(active.settled, len(active.replies)):
             if active.replies[place] is not None:
-                _settle(active, place)
+                settle(active, place)
         if outcome is None:
             outcome = Outcome(*best_so_far(list(active.finished.values())))
         self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))
-
-
-def _may_go(active: _Active) -> bool:
-    """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
-    limit, out = active.limit, active.let_out - active.settled
-    if limit is None:
-        return True
-    if active.stopped_by == "flops":
-        return False
-    drawing = not isinstance(active.wave[active.let_out], Score)
-    if active.stopped_by == "tokens" and drawing:
-        return True
-    dearest = active.dearest[drawing]
-    reached = limit.reached(active.cost, Cost() if out else dearest, drawing)
-    if reached:
-        active.stopped_by = reached
-        return reached == "tokens"
-    return out < limit.affordable(active.cost, dearest, drawing)
-
-
-def _settle(active: _Active, place: int) -> None:
-    """Put the reply at this place of the wave in the ledger."""
-    request, reply = active.wave[place], active.replies[place]
-    assert reply is not None
-    if reply is CUT:
-        return
-    cost = _count(request, reply)
-    active.cost += cost
-    if active.limit:
-        drawing = not isinstance(request, Score)
-        active.dearest[drawing] = _larger(active.dearest[drawing], cost)
-    if isinstance(reply, Completion):
-        candidate = _candidate(request, reply)
-        if candidate.done and candidate.steps:
-            active.finished.setdefault(candidate.key, (candidate, None))
-    elif request.key in active.finished:
-        active.finished[request.key] = (active.finished[request.key][0], reply.step_scores[-1])
-
-
-def _count(request: Request, reply: Reply) -> Cost:
-    """The reply's own cost, with what can be counted from outside counted here (law 5)."""
-    if isinstance(request, Score):
-        return reply.cost.counted(verifier_calls=1)
-    assert isinstance(reply, Completion)
-    return reply.cost.counted(generations=int(_begins(request)), steps=len(reply.steps))
-
-
-def _begins(request: Sample | Revise) -> bool:
-    """Whether the request begins a solution, rather than going on with one."""
-    return isinstance(request, Revise) or not request.prefix.steps
-
-
-def _larger(a: Cost, b: Cost) -> Cost:
-    return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
-
-
-def _candidate(request: Request, reply: Completion) -> Candidate:
-    if isinstance(request, Sample):
-        return request.prefix.extend(request.key, reply.steps, reply.finish)
-    assert isinstance(request, Revise)
-    seen = tuple(attempt for attempt in request.attempts if attempt.steps)
-    return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)
 
 
 def _whole(replies: Sequence[Reply | None]) -> list[Reply]:

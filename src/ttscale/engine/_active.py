@@ -1,0 +1,108 @@
+"""One search in progress and its ledger: what it asked for, what came back, what that cost, what its limit allows.
+
+It knows waves, replies and limits. It does not know queues, tickets or other searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ttscale._cost import Cost, Limit
+from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search
+from ttscale._types import Candidate, Key, Outcome
+
+CUT = Completion((), "length")
+"""The reply to draws past the token cap, which are never made; told apart from others by identity."""
+
+Recall = Callable[[Request], Reply | None]
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """One search in progress."""
+
+    root: Candidate
+    search: Search[Outcome]
+    limit: Limit | None
+    recall: Recall | None
+    budget: int | None
+    begun: int = 0
+    """Solutions asked for."""
+    wave: Sequence[Request] = ()
+    replies: list[Reply | None] = field(default_factory=list)
+    missing: int = 0
+    """Requests of the wave without a reply."""
+    let_out: int = 0
+    """Requests of the wave, from the first on, that the limit has let out."""
+    settled: int = 0
+    """Replies of the wave, from the first on, that are in the ledger."""
+    keys: set[Key] = field(default_factory=set)
+    cost: Cost = Cost()
+    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: Cost(), False: Cost()})
+    """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
+    finished: dict[Key, tuple[Candidate, float | None]] = field(default_factory=dict)
+    stopped_by: str | None = None
+    cut_waves: int = 0
+
+
+def may_go(active: Active) -> bool:
+    """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
+    limit, out = active.limit, active.let_out - active.settled
+    if limit is None:
+        return True
+    if active.stopped_by == "flops":
+        return False
+    drawing = not isinstance(active.wave[active.let_out], Score)
+    if active.stopped_by == "tokens" and drawing:
+        return True
+    dearest = active.dearest[drawing]
+    reached = limit.reached(active.cost, Cost() if out else dearest, drawing)
+    if reached:
+        active.stopped_by = reached
+        return reached == "tokens"
+    return out < limit.affordable(active.cost, dearest, drawing)
+
+
+def settle(active: Active, place: int) -> None:
+    """Put the reply at this place of the wave in the ledger."""
+    request, reply = active.wave[place], active.replies[place]
+    assert reply is not None
+    if reply is CUT:
+        return
+    cost = _count(request, reply)
+    active.cost += cost
+    if active.limit:
+        drawing = not isinstance(request, Score)
+        active.dearest[drawing] = _larger(active.dearest[drawing], cost)
+    if isinstance(reply, Completion):
+        candidate = _candidate(request, reply)
+        if candidate.done and candidate.steps:
+            active.finished.setdefault(candidate.key, (candidate, None))
+    elif request.key in active.finished:
+        active.finished[request.key] = (active.finished[request.key][0], reply.step_scores[-1])
+
+
+def _count(request: Request, reply: Reply) -> Cost:
+    """The reply's own cost, with what can be counted from outside counted here (law 5)."""
+    if isinstance(request, Score):
+        return reply.cost.counted(verifier_calls=1)
+    assert isinstance(reply, Completion)
+    return reply.cost.counted(generations=int(begins(request)), steps=len(reply.steps))
+
+
+def begins(request: Sample | Revise) -> bool:
+    """Whether the request begins a solution, rather than going on with one."""
+    return isinstance(request, Revise) or not request.prefix.steps
+
+
+def _larger(a: Cost, b: Cost) -> Cost:
+    return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
+
+
+def _candidate(request: Request, reply: Completion) -> Candidate:
+    if isinstance(request, Sample):
+        return request.prefix.extend(request.key, reply.steps, reply.finish)
+    assert isinstance(request, Revise)
+    seen = tuple(attempt for attempt in request.attempts if attempt.steps)
+    return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)
