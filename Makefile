@@ -21,9 +21,12 @@ export MYPY_NUM_WORKERS := 2
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
 	$(BIN)/ttscale solve "Compute (17 + 5) * 3 - 48" --budget 16
-	@printf '\nA harder question, first with one solution, then with 64 and a verifier:\n\n'
-	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 1
-	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 64
+	@printf '\nA harder question (69 is right), first with one solution, then with 64 and a verifier:\n\n'
+	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 1 --strategy majority_vote
+	$(BIN)/ttscale solve "Compute 6 * (12 - 5) + 36 - 9" --budget 64 --strategy weighted_best_of_n
+	@printf '\nOne where that is not enough (124 is right), and what the default makes of it, with revisions:\n\n'
+	$(BIN)/ttscale solve "Compute 9 * (14 - 6) + 7 * (3 + 8) - 25" --budget 64 --strategy weighted_best_of_n
+	$(BIN)/ttscale solve "Compute 9 * (14 - 6) + 7 * (3 + 8) - 25" --budget 4
 	@printf '\nStep by step, with beam search:\n\n'
 	$(BIN)/ttscale solve "Compute (46 - 29) * 3 + 8 * 9 - 55" --budget 16 --strategy beam
 

@@ -18,7 +18,7 @@ from ttscale.evaluation.difficulty import Bins
 from ttscale.evaluation.estimators import curves
 from ttscale.evaluation.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
 from ttscale.evaluation.intervals import Interval, paired_difference
-from ttscale.evaluation.menus import PARALLEL
+from ttscale.evaluation.menus import MIXED, PARALLEL
 from ttscale.evaluation.outcomes import Outcomes
 from ttscale.evaluation.study_tables import WEIGHTED, Findings
 
@@ -27,7 +27,7 @@ Group = Literal["all", "easy", "medium", "hardest"]
 MARGIN = 0.02
 """What counts as level: within two points."""
 BEAM, LOOKAHEAD = "beam, M = 4", "lookahead k = 3, M = 4"
-MIXED, SEQUENTIAL = "revisions 1:1", "revisions all sequential"
+SEQUENTIAL = "revisions all sequential"
 
 
 @dataclass(frozen=True)

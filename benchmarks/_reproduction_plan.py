@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ttscale._roles import Strategy
 from ttscale.evaluation import Arm
 from ttscale.evaluation.batch import BatchAllocation
 from ttscale.evaluation.study_settings import StudySettings, menu_arms
@@ -95,18 +94,10 @@ def planned_policy(settings: StudySettings, questions: int, seeds: int) -> float
     return questions * seeds * solutions(policy_arms(settings))
 
 
-def policy_menu(settings: StudySettings) -> dict[str, Strategy]:
-    """What the policy that ships chooses from: the study's searches.
-
-    The bundled reviser is ahead of the generator at every difficulty; a policy over both would only say so.
-    """
-    return {n: one for n, one in settings.arms(True).menu.items() if not isinstance(one, SequentialRevision)}
-
-
 def policy_arms(settings: StudySettings) -> list[Arm]:
     """What the policy that ships is fitted on: unlike the study's, also at the largest budget, the one users try."""
     budgets = sorted({*settings.fitted_at, settings.budgets[-1]})
-    return menu_arms(policy_menu(settings), settings.probe, budgets)
+    return menu_arms(settings.arms(True).menu, settings.probe, budgets)
 
 
 def solutions(arms: Sequence[Arm]) -> float:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from _reproduction_claims import HEADER, claims
 from _reproduction_page import draw_figures, stored, write_page
-from _reproduction_plan import Log, full, planned, planned_policy, policy_arms, policy_menu, quick
+from _reproduction_plan import Log, full, planned, planned_policy, policy_arms, quick
 
 from ttscale import evaluation, reference
 from ttscale.evaluation._models import ModelSpecs
@@ -80,7 +80,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--figure-questions", type=int, default=60, help="of them for what only figures show")
     parser.add_argument("--deep-questions", type=int, default=48, help="of them with N up to 256")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--policy-questions", type=int, default=100, help="validation questions for the policy")
+    parser.add_argument("--policy-questions", type=int, default=300, help="validation questions for the policy")
     parser.add_argument("--policy-seeds", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2, help="how many draw at the same time, on one core each")
     parser.add_argument("--large", metavar="PATH", help="a generator about 14 times as large, as a Hugging Face folder")
@@ -106,9 +106,9 @@ def settings_of(options: argparse.Namespace) -> StudySettings:
 
 
 def fit_policy(options: argparse.Namespace, settings: StudySettings, log: Log) -> None:
-    """The policy that ships: over the searches, fitted on validation questions, which no test question is among."""
+    """The policy that ships: over the study's menu, fitted on validation questions, which no test question is among."""
     problems = evaluation.from_reference(options.policy_questions, split="validation")
-    models = {role: reference.load(role) for role in ("generator", "verifier")}
+    models = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
     seeds = range(options.policy_seeds)
     records = evaluation.sweep(
         policy_arms(settings),
@@ -125,7 +125,7 @@ def fit_policy(options: argparse.Namespace, settings: StudySettings, log: Log) -
         "problems": problems_digest(check_problems(problems)),
         "command": f"python benchmarks/reproduction.py policy --policy-questions {options.policy_questions}",
     }
-    fitted = fit_as_fine(records, policy_menu(settings), settings, provenance, "")
+    fitted = fit_as_fine(records, settings.arms(True).menu, settings, provenance, "")
     if not options.worker:
         fitted.final.save(options.policy_out)
         log.say(f"policy of {len(fitted.final.thresholds) + 1} bins written to {options.policy_out}")

@@ -3,6 +3,7 @@
 import ttscale
 from ttscale import reference
 
+open("run.jsonl", "w").close()  # forget an earlier run of this example
 questions = [problem.prompt for problem in reference.questions(6)]
 
 

@@ -28,6 +28,8 @@ from ttscale import (
     reference,
 )
 from ttscale._arguments import check_budget, choose_strategy, strategy_named
+from ttscale.strategies import AdaptiveScheduler
+from ttscale.strategies.policy import default_policy
 from ttscale.testing import FakeGenerator, FakeReviser, FakeVerifier, ToyVerifier
 
 
@@ -53,6 +55,18 @@ def test_a_strategy_that_is_named_takes_over_the_aggregation_that_suits_the_veri
         assert choose_strategy(made, roles, False) == made
     # So is one under a verifier that says nothing.
     assert choose_strategy("best_of_n", {**roles, "verifier": ToyVerifier()}, False) == BestOfN()
+
+
+def test_a_scheduler_without_a_policy_has_the_fitted_one_with_the_bundled_models_and_the_papers_with_others() -> None:
+    roles: dict[Any, Any] = {"generator": FakeGenerator("1"), "verifier": ToyVerifier(), "reviser": FakeReviser("1")}
+    fitted = reference.scheduler().policy
+    own = Policy((), (1,), ((BestOfN(),),))
+    for one in (None, "compute_optimal", "adaptive_scheduler", ComputeOptimalScheduler(probe=2), AdaptiveScheduler()):
+        with_bundled: Any = choose_strategy(one, roles, True)
+        with_others: Any = choose_strategy(one, roles, False)
+        assert with_bundled.policy == fitted
+        assert with_others.policy == default_policy(frozenset(roles)) != fitted
+    assert choose_strategy(ComputeOptimalScheduler(own), roles, True) == ComputeOptimalScheduler(own)
 
 
 # What is refused: before a model is loaded or a token is spent, and the same by every entry point.

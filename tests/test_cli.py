@@ -21,7 +21,15 @@ def test_solve_prints_the_answer_the_votes_and_the_cost(capsys: pytest.CaptureFi
     assert "answer      18\n" in shown.out
     assert "confidence  " in shown.out
     assert "16 generations" in shown.out
+    assert "strategy    ComputeOptimalScheduler(policy=..., probe=None, aggregate='last'): " in shown.out
     assert shown.err == ""
+
+
+def test_one_solution_alone_is_not_called_unanimous(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Compute 2 + 3 * 4", "--budget", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "answer      14\n" in shown
+    assert "confidence" not in shown
 
 
 def test_json_is_one_object_with_everything(capsys: pytest.CaptureFixture[str]) -> None:

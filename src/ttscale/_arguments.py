@@ -74,16 +74,20 @@ def strategy_named(name: str) -> Strategy:
 
 def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bundled: bool) -> Strategy:
     """The strategy to run with the roles at hand, or an error that says which role it lacks."""
-    at_hand = frozenset(roles)
-    if given is None or isinstance(given, str):
-        strategy = _default_strategy(at_hand, bundled) if given is None else strategy_named(given)
-        preferred = getattr(roles.get("verifier"), "aggregate", None)
-        if preferred is not None:
-            strategy = _aggregating(strategy, preferred)
+    at_hand, named = frozenset(roles), given is None or isinstance(given, str)
+    if isinstance(given, str):
+        strategy = strategy_named(given)
+    elif given is None:
+        strategy = _default_strategy(at_hand)
     elif hasattr(given, "search") and not isinstance(given, type):
         strategy = given
     else:
         raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}")
+    if bundled:
+        strategy = _with_fitted_policy(strategy)
+    preferred = getattr(roles.get("verifier"), "aggregate", None)
+    if named and preferred is not None:
+        strategy = _aggregating(strategy, preferred)
     if hasattr(strategy, "for_roles"):
         strategy = strategy.for_roles(at_hand)
     for role in sorted(getattr(strategy, "needs", frozenset()) - at_hand):
@@ -124,15 +128,18 @@ def _aggregating(strategy: Any, how: Aggregate) -> Any:
     return replace(strategy, **changes) if changes else strategy
 
 
-def _default_strategy(roles: frozenset[Role], bundled: bool) -> Strategy:
+def _with_fitted_policy(strategy: Strategy) -> Strategy:
+    """A scheduler without a policy of its own with the one that was fitted for the bundled models."""
+    if not isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) or strategy.policy is not None:
+        return strategy
+    from ttscale import reference
+
+    return replace(strategy, policy=reference.scheduler().policy)
+
+
+def _default_strategy(roles: frozenset[Role]) -> Strategy:
     if "generator" not in roles:
         if "reviser" in roles:
             return strategy_named("sequential_revision")
         raise MissingRoleError("nothing to draw solutions from; pass generator=... or reviser=...")
-    if "verifier" not in roles:
-        return strategy_named("majority_vote")
-    if bundled:
-        from ttscale import reference
-
-        return reference.scheduler()
-    return ComputeOptimalScheduler()
+    return strategy_named("compute_optimal" if "verifier" in roles else "majority_vote")

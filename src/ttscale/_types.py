@@ -6,6 +6,7 @@ Everything here is frozen and compares with ``==``. This file knows nothing of m
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ttscale.engine._trace import Trace
 
 Finish = Literal["open", "stop", "length"]
+_HASH = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,13 @@ class Question:
     def of(prompt: str) -> Question:
         """A question whose id is a hash of its text, so that asking it alone or among others draws the same."""
         return Question(hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
+
+    @property
+    def label(self) -> str:
+        """How messages name it: by its id, with the beginning of its text where the id is a hash that says nothing."""
+        if not _HASH.fullmatch(self.id):
+            return repr(self.id)
+        return f"{self.id!r} ({self.prompt if len(self.prompt) <= 60 else self.prompt[:57] + '...'!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from ttscale._version import __version__
 from ttscale.engine._trace import Event
 
 VOTES_SHOWN = 5
+_POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
+"""What tells one policy from another, which nobody wants to read."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,7 +143,7 @@ def as_text(result: Result) -> str:
         lines = [result.text.rstrip() or "No finished solution."]
     else:
         lines = [result.text.rstrip(), "", f"answer      {result.answer}"]
-    if votes:
+    if len(result.candidates) > 1 and votes:
         top = "votes" if all(score is None for score in result.scores) else "weighted votes"
         lines.append(
             f"confidence  {votes[0].share:.0%} of the {top}, {votes[0].count} of {len(result.candidates)} solutions"
@@ -148,7 +151,7 @@ def as_text(result: Result) -> str:
         lines += [f"            {vote.answer:>8}  {vote.share:4.0%}  {vote.count}" for vote in votes[:VOTES_SHOWN]]
         if len(votes) > VOTES_SHOWN:
             lines.append(f"            and {len(votes) - VOTES_SHOWN} more answers")
-    lines.append(f"strategy    {result.strategy}")
+    lines.append(f"strategy    {_POLICY.sub('policy=...', result.strategy)}")
     lines.append(
         f"cost        {cost.generations} generations, {cost.steps} steps, {cost.sampled_tokens} tokens sampled, "
         f"{cost.verifier_calls} verifier calls ({cost.verifier_tokens} tokens), {cost.flops:.2g} FLOPs, "

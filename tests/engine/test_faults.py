@@ -360,6 +360,15 @@ def test_a_strategy_that_fails_for_one_question_costs_the_others_nothing() -> No
     assert "ZeroDivisionError: no such luck (question 'q37')" in str(results[37].error)
 
 
+def test_a_question_that_was_given_as_text_is_named_by_its_text_in_errors() -> None:
+    """Its id is a hash, which nobody has seen before."""
+    texts = ["What is 1 + 1?", "What is " + " + ".join(map(str, range(50))) + "?"]
+    results = ttscale.solve_all(texts, 2, generator=FakeGenerator(ValueError("oh")), progress=False)
+    for text, result in zip(texts, results, strict=True):
+        assert f"question {result.question.id!r} ({text[:57]!r}"[:-1] in str(result.error)
+        assert len(str(result.error)) < 200
+
+
 def test_one_question_that_fails_in_a_beam_leaves_the_toy_world_as_it_was() -> None:
     class Breaks(ToyLM):
         def sample(self, requests: Sequence[Sample], /) -> list[Completion]:

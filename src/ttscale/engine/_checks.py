@@ -35,7 +35,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
     if isinstance(request, Revise) and not request.attempts:
         return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
     if request.question.id != root.question.id:
-        return f"the strategy asked about another question, {request.question.id!r}; keep the id of the root's question"
+        return f"the strategy asked about another question, {request.question.label}; keep the root's id"
     if isinstance(request, Score):
         return None
     if request.key.path[: len(root.key.path)] != root.key.path:

@@ -141,7 +141,7 @@ class Engine:
         if not hasattr(active.search, "send"):
             error = StrategyError(
                 f"search() returned {type(active.search).__name__}, not a generator; write it with yield "
-                f"(question {question.id!r})"
+                f"(question {question.label})"
             )
             self._end(slot, None, error=error)
             return
@@ -150,7 +150,7 @@ class Engine:
                 wave = next(active.search) if replies is None else active.search.send(replies)
             except StopIteration as stop:
                 problem = _caught(outcome_problem, stop.value)
-                error = StrategyError(f"{problem} (question {question.id!r})")
+                error = StrategyError(f"{problem} (question {question.label})")
                 self._end(slot, None if problem else stop.value, error if problem else None, active.stopped_by)
                 return
             except Exception as error:
@@ -158,7 +158,7 @@ class Engine:
                 return
             problem = _caught(self._wave_problem, active, wave)
             if problem:
-                self._end(slot, None, StrategyError(f"{problem} (question {question.id!r})"))
+                self._end(slot, None, StrategyError(f"{problem} (question {question.label})"))
                 return
             active.cut_waves += active.stopped_by is not None
             if active.cut_waves > CUT_WAVES:
@@ -243,7 +243,7 @@ def _whole(replies: Sequence[Reply | None]) -> list[Reply]:
 
 
 def _where(request: Request) -> str:
-    return f"question {request.question.id!r}, key {request.key}"
+    return f"question {request.question.label}, key {request.key}"
 
 
 def _caught(check: Callable[..., str | None], *arguments: object) -> str | None:
@@ -258,6 +258,6 @@ def blame_strategy(error: Exception, question: Question) -> Exception:
     """What a strategy raised as a ``StrategyError`` that says for which question; the original is its cause."""
     if isinstance(error, StrategyError):
         return error
-    blamed = StrategyError(f"the strategy raised {type(error).__name__}: {error} (question {question.id!r})")
+    blamed = StrategyError(f"the strategy raised {type(error).__name__}: {error} (question {question.label})")
     blamed.__cause__ = error
     return blamed

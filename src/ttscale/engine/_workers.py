@@ -142,7 +142,7 @@ def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException)
     more = f" and {len(tickets) - 1} more" if len(tickets) > 1 else ""
     blamed = RoleError(
         f"the {role} {name_of(obj)} raised {type(error).__name__}: {error} "
-        f"(question {first.question.id!r}, key {first.key}{more})"
+        f"(question {first.question.label}, key {first.key}{more})"
     )
     blamed.__cause__ = error
     return blamed

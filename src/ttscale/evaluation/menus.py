@@ -26,6 +26,8 @@ from ttscale.strategies.revision import Selection
 
 PARALLEL = "revisions all parallel"
 """The arm that spends all of N on first attempts of the reviser: best-of-N for revisions."""
+MIXED = "revisions 1:1"
+"""The arm with as many chains as there are attempts in each."""
 ONE_CHAIN = 256.0
 """A ratio that makes one chain of every budget up to 256, the paper's largest; unlike infinity it is valid JSON."""
 

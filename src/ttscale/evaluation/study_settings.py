@@ -12,7 +12,7 @@ from ttscale._arguments import check_budget, check_seed
 from ttscale._roles import Strategy
 from ttscale._select import Aggregate
 from ttscale.evaluation.fitting import PROBED, probed
-from ttscale.evaluation.menus import PARALLEL, adaptive_arms, policy_menu, ratio_grid, revision_arms, search_arms
+from ttscale.evaluation.menus import MIXED, PARALLEL, adaptive_arms, policy_menu, ratio_grid, revision_arms, search_arms
 from ttscale.evaluation.sweeps import Arm
 from ttscale.strategies import SequentialRevision
 
@@ -95,6 +95,7 @@ class StudySettings:
         chief = [replace(arm, budgets=everywhere) for arm in search if arm.name in CHIEF]
         if reviser:
             chief.append(Arm(PARALLEL, SequentialRevision(0.0, aggregate=self.aggregate), everywhere))
+        chief += [Arm(MIXED, menu[MIXED], everywhere)] if MIXED in menu else []
         late = tuple(budget for budget in self.fitted_at if budget >= LEAST_ADAPTIVE) or self.fitted_at[-1:]
         late = self.adaptive_budgets or late
         adaptive = [replace(arm, budgets=late) for arm in adaptive_arms()]

@@ -81,7 +81,7 @@ def sweep(
     specs = ModelSpecs(generator, verifier, reviser).check()
     if executor not in ("local", "ray"):
         raise ValueError(f'executor must be "local" or "ray"; got {executor!r}')
-    arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles))
+    arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled)
     if resume is not None:
         for arm in arms:
             _check_text(arm)
@@ -89,8 +89,8 @@ def sweep(
     wanted = frozenset(role for arm in arms for role in getattr(arm.strategy, "needs", ROLE_OF.values()))
     with _crew(specs, wanted, executor, workers) as crew:
         if crew.aggregate is not None:
-            verifier_at_hand = SimpleNamespace(aggregate=crew.aggregate)
-            arms = fitted_arms(strategies, budgets, {**dict.fromkeys(specs.roles), "verifier": verifier_at_hand})
+            roles = {**dict.fromkeys(specs.roles), "verifier": SimpleNamespace(aggregate=crew.aggregate)}
+            arms = fitted_arms(strategies, budgets, roles, specs.bundled)
         for arm in arms:
             warn_other_models(arm.strategy, crew.labels)
         header = {"ttscale": FORMAT, "models": crew.labels}
@@ -186,6 +186,7 @@ def fitted_arms(
     strategies: Mapping[str, AnyStrategy] | Sequence[Arm | AnyStrategy],
     budgets: Sequence[int],
     roles: Mapping[Role, Any],
+    bundled: bool,
 ) -> list[Arm]:
     """The arms with strategies fitted to the roles and budgets filled in; ``ValueError`` says what is wrong."""
     if isinstance(strategies, str) or not strategies:
@@ -197,9 +198,9 @@ def fitted_arms(
         arm = one if isinstance(one, Arm) else Arm(one if isinstance(one, str) else repr(one), one)
         strategy = arm.strategy
         if isinstance(strategy, BatchAllocation):
-            choose_strategy(strategy.strategy, roles, False)  # raises where a role is missing
+            choose_strategy(strategy.strategy, roles, bundled)  # raises where a role is missing
         else:
-            strategy = choose_strategy(strategy, roles, False)
+            strategy = choose_strategy(strategy, roles, bundled)
         own = grid if arm.budgets is None else tuple(sorted({check_budget(budget) for budget in arm.budgets}))
         if not own:
             raise ValueError(f"the arm {arm.name!r} has no budget to run at; give budgets=")

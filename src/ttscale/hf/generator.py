@@ -90,7 +90,7 @@ class Sampler:
             prompt, max_steps, temperature = len(context), None, None
         limit = self.model.context_length
         room = limit - len(context)
-        label = f"question {request.question.id} (key {request.key})"
+        label = f"question {request.question.label} (key {request.key})"
         if room < 1 or not context:
             what = f"is {len(context)} tokens long, the model reads at most {limit}" if context else "is empty"
             raise RoleError(

@@ -84,4 +84,4 @@ def _revision(request: Revise) -> Task:
 
 
 def _where(request: Sample | Revise) -> str:
-    return f"question {request.question.id!r}, key {request.key}"
+    return f"question {request.question.label}, key {request.key}"

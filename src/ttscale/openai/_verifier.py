@@ -118,7 +118,7 @@ class OpenAIVerifier:
 
     async def _score(self, request: Score) -> Verdict:
         candidate, layout = request.candidate, self._layout
-        where = f"question {candidate.question.id!r}, candidate {candidate.key}"
+        where = f"question {candidate.question.label}, candidate {candidate.key}"
         if not candidate.steps:
             raise RoleError(f"cannot score a candidate without steps ({where})")
         steps = [step.text for step in candidate.steps]

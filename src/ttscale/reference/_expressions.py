@@ -64,7 +64,7 @@ def read(prompt: str) -> Expression:
         raise OutOfDomainError(f"Unexpected {items[end]!r} in the expression.")
     operations = _check(tree)
     if not MIN_OPERATIONS <= operations <= MAX_OPERATIONS:
-        raise OutOfDomainError(f"The expression has {operations} operations.")
+        raise OutOfDomainError(f"The expression has {operations} operation{'s' if operations != 1 else ''}.")
     return flatten(tree)
 
 

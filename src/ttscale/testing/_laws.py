@@ -73,7 +73,7 @@ def check_laws(
 
     def same(how: str, got: Iterable[Seen]) -> None:
         for question, first, other in zip(asked, wanted, got, strict=True):
-            assert other == first, f"{how}: {strategy!r} gave another result for {question.id!r}\n{other}\n{first}"
+            assert other == first, f"{how}: {strategy!r} gave another result for {question.label}\n{other}\n{first}"
 
     def alone(question: Question, **changed: Any) -> Seen:
         # solve would raise the error of a question that fails.

@@ -46,7 +46,7 @@ class ConfidenceVerifier:
         total, count = 0.0, 0
         scores = []
         for number, step in enumerate(request.candidate.steps, 1):
-            where = f"step {number} of candidate {request.key}, question {request.question.id!r}"
+            where = f"step {number} of candidate {request.key}, question {request.question.label}"
             n = len(step.tokens) or step.drawn or 0
             value = self._sum(step, n)
             if value is None and (n or step.text):
@@ -60,7 +60,7 @@ class ConfidenceVerifier:
             count += n
             scores.append((total, count))
         if not count:
-            raise RoleError(f"candidate {request.key} of question {request.question.id!r} holds no tokens to judge by")
+            raise RoleError(f"candidate {request.key} of question {request.question.label} holds no tokens to judge by")
         return Verdict(tuple(self._map(t / n) if n else self._map(0.0) for t, n in scores))
 
     def _sum(self, step: Step, n: int) -> float | None:

@@ -68,7 +68,7 @@ class EnsembleVerifier:
             if wrong:
                 raise RoleError(
                     f"member {number} of an ensemble ({self._members[number - 1]!r}) gave {wrong[0]} "
-                    f"(question {request.question.id!r}, candidate {request.candidate.key}); scores are in [0, 1]"
+                    f"(question {request.question.label}, candidate {request.candidate.key}); scores are in [0, 1]"
                 )
         if len({len(row) for row in rows}) > 1:
             rows = [(aggregate(row, how),) for row, how in zip(rows, self._hows, strict=True)]

@@ -61,4 +61,4 @@ def _verdict(name: str, request: Score, result: Any) -> Verdict:
 
 
 def _where(request: Score) -> str:
-    return f"question {request.question.id!r}, candidate {request.key}"
+    return f"question {request.question.label}, candidate {request.key}"

@@ -128,4 +128,4 @@ def _as_verifier(cost: Cost) -> Cost:
 
 
 def _where(request: Score) -> str:
-    return f"question {request.question.id!r}, candidate {request.key}"
+    return f"question {request.question.label}, candidate {request.key}"

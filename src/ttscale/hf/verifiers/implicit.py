@@ -104,7 +104,7 @@ class ImplicitVerifier:
     def _encode(self, request: Score) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
         """The question's and the solution's tokens, and where each step begins and ends in them."""
         candidate, tokenizer = request.candidate, self.model.tokenizer
-        where = f"candidate {candidate.key} of question {candidate.question.id}"
+        where = f"candidate {candidate.key} of question {candidate.question.label}"
         if not candidate.steps:
             raise RoleError(f"cannot score a candidate without steps: {where}")
         attempts = [attempt.text for attempt in candidate.attempts if attempt.steps] if self.attempts else []
@@ -129,7 +129,7 @@ class ImplicitVerifier:
             total += step
             if not math.isfinite(total):
                 raise RoleError(
-                    f"the log-likelihood of candidate {request.key} of question {request.question.id} is {total}: "
+                    f"the log-likelihood of candidate {request.key} of question {request.question.label} is {total}: "
                     "broken weights, or tokens the verifier gives no probability"
                 )
             x = self.bias + self.scale * bend(total, self.curve)

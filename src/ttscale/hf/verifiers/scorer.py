@@ -274,4 +274,4 @@ def _digest(ids: tuple[int, ...], read: int) -> bytes:
 
 
 def _where(request: Score) -> str:
-    return f"question {request.question.id!r}, candidate {request.key}"
+    return f"question {request.question.label}, candidate {request.key}"
