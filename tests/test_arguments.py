@@ -47,12 +47,12 @@ def test_a_strategy_that_is_named_takes_over_the_aggregation_that_suits_the_veri
     for scheduler in (None, "compute_optimal", "adaptive_scheduler"):
         chosen: Any = choose_strategy(scheduler, roles, False)
         assert {one.aggregate for row in chosen.policy.strategies for one in row} == {chosen.aggregate} == {"prod"}
-    bundled: Any = choose_strategy(None, roles, True)
+    bundled: Any = choose_strategy(None, {**roles, "reviser": FakeReviser("1")}, True)
     assert {one.aggregate for row in bundled.policy.strategies for one in row} == {bundled.aggregate} == {"prod"}
     # A strategy that was made by hand is left as it was made.
     policy = Policy((), (1,), ((Beam(aggregate="min"),),))
     for made in (BestOfN(), Beam(aggregate="min"), ComputeOptimalScheduler(policy), reference.scheduler()):
-        assert choose_strategy(made, roles, False) == made
+        assert choose_strategy(made, {**roles, "reviser": FakeReviser("1")}, False) == made
     # So is one under a verifier that says nothing.
     assert choose_strategy("best_of_n", {**roles, "verifier": ToyVerifier()}, False) == BestOfN()
 
@@ -212,3 +212,12 @@ def test_any_budget_is_taken_or_refused(budget: Any) -> None:
         assert not fine
     else:
         assert fine
+
+
+def test_a_path_is_as_good_as_its_text() -> None:
+    folder = reference.path("generator")
+    found, same = (
+        ttscale.solve("Compute 3 + 4 * 5", 2, generator=one, strategy="majority_vote") for one in (folder, str(folder))
+    )
+    assert found == same
+    assert found.error is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +17,8 @@ from ttscale.hf import HFGenerator, HFReviser
 from ttscale.openai import OpenAIGenerator
 from ttscale.prompts import PromptFormat
 from ttscale.strategies import BestOfN, ComputeOptimalScheduler, Policy, WeightedBestOfN
+from ttscale.testing import FakeGenerator, FakeVerifier
+from ttscale.verifiers import EnsembleVerifier, FunctionVerifier, JudgeVerifier
 
 
 def checkpoint(folder: Path, weights: bytes) -> SimpleNamespace:
@@ -87,3 +92,47 @@ def test_a_policy_for_other_models_is_said_and_any_other_is_not() -> None:
         warn_other_models(scheduler(source="the paper"), labels)
         warn_other_models(ComputeOptimalScheduler(), labels)
         warn_other_models(BestOfN(), labels)
+
+
+def test_what_verifiers_are_made_of_is_part_of_what_they_are_called(tmp_path: Path) -> None:
+    """A resumed file must not hold the scores of another prompt, other weights, another function or checkpoint."""
+    one, other = FakeVerifier(0.5, name="a"), FakeVerifier(0.5, name="b")
+    model = FakeGenerator("Yes", name="m")
+    bound = [FunctionVerifier(lambda candidate, least=least: len(candidate.text) > least) for least in (1, 2)]
+    made = [
+        JudgeVerifier(model),
+        JudgeVerifier(model, votes=3),
+        JudgeVerifier(model, prompt="LIKE {question}{solution}"),
+        EnsembleVerifier([one, other]),
+        EnsembleVerifier([one, other], weights=[1, 0]),
+        EnsembleVerifier([one, other], weights=[0, 1]),
+        FunctionVerifier(lambda candidate: candidate.answer == "1"),
+        FunctionVerifier(lambda candidate: candidate.answer == "2"),
+        *bound,
+    ]
+    assert len({label(verifier) for verifier in made}) == len(made)
+    before, after = (
+        label(JudgeVerifier(SimpleNamespace(sample=print, **vars(checkpoint(tmp_path / "m", weights)))))
+        for weights in (b"before", b"after")
+    )
+    assert before != after
+
+
+def test_a_function_is_called_the_same_in_another_process() -> None:
+    program = (
+        "from ttscale._labels import label; from ttscale.verifiers import FunctionVerifier\n"
+        "def near(wanted):\n    return lambda candidate: candidate.answer in {'1', '2', '3'} and wanted > 0\n"
+        "print(label(FunctionVerifier(near(3))))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+    assert "code=" in found.pop()

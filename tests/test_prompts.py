@@ -70,7 +70,7 @@ def test_braces_and_names_in_what_is_filled_in_are_left_alone() -> None:
 def test_a_prompt_that_cannot_work_is_refused() -> None:
     with pytest.raises(ValueError, match=r"user must contain '\{question\}'"):
         PromptFormat(user="hello")
-    with pytest.raises(ValueError, match="empty string"):
+    with pytest.raises(ValueError, match="strings that are not empty"):
         PromptFormat(stop=("",))
     with pytest.raises(ValueError, match="unknown prompt setting 'sytem'"):
         PromptFormat.from_json({"sytem": "x"})
@@ -87,11 +87,17 @@ def test_a_prompt_that_cannot_work_is_refused() -> None:
         ({"examples": 3}, "examples must be a list of pairs"),
         ({"examples": [["q"]]}, "examples must be a list of pairs"),
         ({"stop": "x"}, "stop must be a list of strings"),
+        ({"stop": ["x", ""]}, "stop must be a list of strings that are not empty"),
     ],
 )
 def test_a_setting_of_the_wrong_type_is_named(data: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         PromptFormat.from_json(data)
+
+
+def test_a_text_is_no_list_of_stop_strings() -> None:
+    with pytest.raises(ValueError, match="stop must be a list of strings that are not empty; got '##'"):
+        PromptFormat(stop="##")  # type: ignore[arg-type]
 
 
 def test_a_prompt_comes_back_from_json() -> None:

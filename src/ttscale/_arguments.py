@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,8 @@ def check_questions(questions: Iterable[str | Question]) -> list[Question]:
         question = Question.of(given) if isinstance(given, str) else given
         if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
             raise ValueError(f"question {i} must be a non-empty string or a ttscale.Question; got {given!r}")
+        if not isinstance(question.id, str):
+            raise ValueError(f"the id of question {i} must be a string; got {question.id!r}")
         if prompts.setdefault(question.id, question.prompt) != question.prompt:
             raise ValueError(f"two different questions have the id {question.id!r}; ids must be unique")
         checked.append(question)
@@ -100,7 +103,7 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
 def check_role(role: Role, given: Any) -> None:
     """``ValueError`` unless ``given`` is None, a path or Hugging Face id, or an object with the role's method."""
     method = METHOD_OF[role]
-    if given is None or (isinstance(given, str) and given.strip()):
+    if given is None or isinstance(given, os.PathLike) or (isinstance(given, str) and given.strip()):
         return
     if isinstance(given, (str, type)) or not callable(getattr(given, method, None)):
         raise ValueError(

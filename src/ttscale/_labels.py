@@ -19,8 +19,8 @@ READ = 1 << 20
 
 
 def label(obj: Any) -> str:
-    """What a role is called in stored results: its name, a hash of its weights where they are a local folder, and the
-    settings it samples with (``sampling``) that are not its model's usual ones.
+    """What a role is called in stored results: its name, a hash of its weights where they are a local folder, the
+    labels of its ``members``, and the settings (``sampling``) that are not its usual ones.
 
     The folder of the bundled models is named as such, so that stored results do not depend on where ttscale lies.
     """
@@ -35,6 +35,9 @@ def label(obj: Any) -> str:
         if Path(folder).resolve().parent == home.resolve():
             name = name.replace(folder, f"ttscale.reference/{Path(folder).name}")
     name = "@".join([name, "-".join(hashes)]) if hashes else name
+    members = getattr(obj, "members", None) or ()
+    if (labels := [label(one) for one in members]) != [name_of(one) for one in members]:
+        name = f"{name} of {', '.join(labels)}"
     sampling = getattr(obj, "sampling", None)
     if not isinstance(sampling, Mapping) or not sampling:
         return name

@@ -5,6 +5,7 @@ Backends load here, on first use, and only for roles that will be asked.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ BUNDLED = "bundled"
 def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any]:
     """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps."""
     given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
+    given = {role: os.fspath(obj) if isinstance(obj, os.PathLike) else obj for role, obj in given.items()}
     if generator is None and reviser is None:
         return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
     return {role: obj for role, obj in given.items() if obj is not None}

@@ -60,8 +60,9 @@ class PromptFormat:
         for name, mark in (("user", "{question}"), ("template", "{question}"), ("attempt_template", "{attempt}")):
             if mark not in getattr(self, name):
                 raise ValueError(f"prompt setting {name} must contain {mark!r}; got {getattr(self, name)!r}")
-        if "" in self.stop:
-            raise ValueError("prompt setting stop must not hold an empty string")
+        stop: Any = self.stop
+        if isinstance(stop, str) or not all(isinstance(one, str) and one for one in stop):
+            raise ValueError(f"prompt setting stop must be a list of strings that are not empty; got {self.stop!r}")
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> PromptFormat:

@@ -140,7 +140,7 @@ WRONG_STRATEGIES: dict[str, tuple[Callable[[], Any], str]] = {
     "key twice in a wave": (yields([sample(0), sample(0)]), "key 0/q/0 twice"),
     "key twice over two waves": (yields([sample(0)], [sample(0, max_steps=1)]), "key 0/q/0 twice"),
     "key twice over two roles": (yields([sample(0), Revise((ROOT,), ROOT.key.child(0))]), "key 0/q/0 twice"),
-    "key that cannot be hashed": (yields([UNHASHABLE]), "unhashable"),
+    "key of a list": (yields([UNHASHABLE]), "must be made of text and Python integers alone"),
     "key outside of the tree": (yields([Sample(ROOT, Key((1, "q", 0)))]), "key 1/q/0 .* not below .* 0/q"),
     "another question": (yields([Sample(STRANGER, ROOT.key.child(0))]), "another question, 'other'"),
     "no attempts": (yields([Revise((), ROOT.key.child(0))]), "Revise without attempts"),

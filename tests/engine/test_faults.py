@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ttscale
@@ -431,3 +433,83 @@ def test_a_strategy_that_asks_for_more_than_its_budget_is_stopped_before_it_is_d
     assert [r.question.id for r in results if r.error] == ["q37"]
     assert "asked for 4 solutions, its budget is 3 (question 'q37')" in str(results[37].error)
     assert "q37" not in drawn
+
+
+class Yields:
+    """A strategy that draws one solution and returns what ``bend`` makes of it."""
+
+    needs = frozenset({"generator"})
+
+    def __init__(self, bend: Callable[[Any, Any], Any]) -> None:
+        self._bend = bend
+
+    def search(self, root: Any, budget: int) -> Any:
+        return self._bend(root, root.key.child(0))
+
+
+def _outcome(score: Any) -> Callable[[Any, Any], Any]:
+    def search(root: Any, key: Any) -> Any:
+        (reply,) = yield [Sample(root, key)]
+        return ttscale.Outcome((root.extend(key, reply.steps, reply.finish),), (score,), 0)
+
+    return search
+
+
+def _asks(part: Any = 1, **settings: Any) -> Callable[[Any, Any], Any]:
+    def search(root: Any, key: Any) -> Any:
+        yield [Sample(root, key.child(part), **settings)]
+
+    return search
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize(
+    ("bend", "words"),
+    [
+        (_outcome(float("nan")), "score nan"),
+        (_outcome(np.float32(0.5)), "score np.float32"),
+        (_outcome("high"), "score 'high'"),
+        (_asks(np.int64(3)), "text and Python integers"),
+        (_asks(1.5), "text and Python integers"),
+        (_asks(temperature=np.float32(0.5)), "temperature must be"),
+    ],
+)
+def test_what_no_trace_can_hold_is_the_strategys_error(bend: Any, words: str, resumed: bool, tmp_path: Path) -> None:
+    trace = tmp_path / "run.jsonl" if resumed else None
+    for _ in range(2):
+        (result,) = ttscale.solve_all(
+            ["a"], 4, generator=FakeGenerator("Answer: 1"), strategy=Yields(bend), resume=trace, progress=False
+        )
+        assert isinstance(result.error, ttscale.StrategyError)
+        assert words in str(result.error)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"logprob": -math.inf},
+        {"certainty": math.inf},
+        {"logprob": True},
+        {"drawn": True},
+    ],
+)
+def test_what_the_engine_takes_a_resumed_run_reads(step: dict[str, Any], tmp_path: Path) -> None:
+    said = Completion((ttscale.Step("Answer: 1", (), **step),), "stop", ttscale.Cost(sampled_tokens=True))
+    kwargs: Any = {"strategy": "best_of_n", "resume": tmp_path / "run.jsonl", "progress": False}
+    first = ttscale.solve_all(["a"], 3, generator=FakeGenerator(said), verifier=FakeVerifier(True), **kwargs)
+    again = ttscale.solve_all(
+        ["a"], 3, generator=FakeGenerator(KeyError()), verifier=FakeVerifier(KeyError()), **kwargs
+    )
+    assert first == again
+    assert again[0].answer == "1"
+
+
+def test_a_log_probability_that_is_no_number_is_refused_as_it_comes() -> None:
+    said = Completion((ttscale.Step("Answer: 1", (), math.nan),), "stop")
+    with pytest.raises(RoleError, match="logprob is nan"):
+        ttscale.solve("a", 1, generator=FakeGenerator(said))
+
+
+def test_an_id_that_is_no_text_is_refused_before_anything_is_spent() -> None:
+    with pytest.raises(ValueError, match="id of question 1 must be a string; got 5"):
+        ttscale.solve_all([Question("a", "x"), Question(5, "y")], generator=FakeGenerator("1"))  # type: ignore[arg-type]

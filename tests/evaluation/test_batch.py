@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,3 +116,18 @@ def test_no_question_gets_more_than_the_cap() -> None:
 def test_bad_settings(call: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()  # type: ignore[operator]
+
+
+def test_models_are_loaded_once_for_all_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ttscale import _models
+
+    loaded = []
+
+    def load(role: str, obj: Any, models: Any) -> Any:
+        loaded.append(obj if isinstance(obj, str) else "")
+        return {"generator": Student(), "verifier": Examiner()}[role] if isinstance(obj, str) else obj
+
+    monkeypatch.setattr(_models, "_load", load)
+    results = solve_batch(questions(12), 8, generator="a model", verifier="a verifier", progress=False)
+    assert len({result.cost.generations for result in results}) > 1
+    assert sorted(filter(None, loaded)) == ["a model", "a verifier"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from evaluation.killing import killed
 from evaluation.worlds import Examiner, Pupil, Student, problems
+from ttscale._requests import Sample
 from ttscale.evaluation import of_arm, ratio_grid, revision_arms, search_arms, sweep
 from ttscale.evaluation.figure import Figure
 from ttscale.evaluation.fitting import PROBED
@@ -301,3 +304,20 @@ def test_the_papers_menus() -> None:
         ("revisions 16:1, majority", (16,)),
     ]
     assert len({arm.name for arm in search_arms()}) == 9
+
+
+def test_a_question_that_cannot_be_answered_is_left_out_of_a_study(tmp_path: Path) -> None:
+    """It fails again at every start: a study that insisted on it would never end."""
+
+    class Stuck(Student):
+        def sample(self, requests: Sequence[Sample]) -> Any:
+            if any(request.question.id == problems(16)[3].id for request in requests):
+                raise ValueError("this one is too long")
+            return super().sample(requests)
+
+    with pytest.warns(UserWarning, match="failed"):
+        made = run_study(
+            problems(16), tmp_path / "s", SETTINGS, generator=Stuck(0.05), verifier=Examiner(), progress=False
+        )
+    assert len(made.headline.questions) == len(made.pool.questions) == 15
+    assert study_report(Findings(made)).parts

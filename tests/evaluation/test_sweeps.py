@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -423,3 +424,29 @@ def test_questions_without_all_records_are_left_out_of_every_table() -> None:
     records = Records(holed, [f"q{i}" for i in range(5)])
     assert records.incomplete == ("q1",)
     assert records.correct("majority", 2).shape == (4, 2)
+
+
+def test_a_strategy_that_fails_before_its_first_wave_costs_its_question_only() -> None:
+    @dataclass(frozen=True)
+    class Eager:
+        needs = frozenset({"generator"})
+
+        def search(self, root: Candidate, budget: int) -> Search[Outcome]:
+            if root.question.id == golds[1].id:
+                raise ZeroDivisionError("no")
+            return MajorityVote().search(root, budget)
+
+    golds = problems(3)
+    with pytest.warns(UserWarning, match="1 "):
+        records = sweep({"eager": Eager()}, [2], golds, generator=Student(), progress=False)
+    assert list(records.questions) == [golds[0].id, golds[2].id]
+    assert "ZeroDivisionError" in str(next(iter(records.failed.values())))
+
+
+def test_another_strategy_under_the_same_name_is_refused_at_another_budget_too(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    options: Any = {"generator": Student(), "verifier": Examiner(), "resume": path, "progress": False}
+    sweep({"a": Beam(4)}, [1], problems(2), **options)
+    with pytest.raises(ValueError, match="give the arm another name"):
+        sweep({"a": Beam(2)}, [4], problems(2), **options)
+    assert [record.budget for record in load_records(path)] == [1, 1]

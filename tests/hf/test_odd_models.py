@@ -170,3 +170,19 @@ def test_ctrl_c_in_the_middle_of_decoding_returns_what_is_done(bare: str, resume
     assert [result for result in wanted if result in done] == done
     if resumed:
         assert ran < fresh.forwarded_tokens * 8 / 12
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_no_numbers_are_the_models_fault(model: HFModel, temperature: float) -> None:
+    with torch.no_grad():
+        model.module.lm_head.weight.fill_(torch.nan)
+    results = ttscale.solve_all(
+        QUESTIONS,
+        2,
+        generator=HFGenerator(model, temperature=temperature, prompt=PLAIN),
+        strategy="majority_vote",
+        progress=False,
+    )
+    for result in results:
+        assert isinstance(result.error, ttscale.RoleError)
+        assert "logits that are no numbers (NaN)" in str(result.error)

@@ -129,3 +129,13 @@ def test_certainty_is_the_divergence_from_uniform() -> None:
 def test_bad_filters(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         Filters(**bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+def test_logits_that_are_no_numbers_give_a_log_probability_that_is_none(temperature: float) -> None:
+    """The decoder refuses it: never a crash in a kernel, never a token 0 that looks like any other."""
+    logits = torch.zeros(2, 1000)
+    logits[1, 7] = torch.nan
+    tokens, logprobs, _ = draw(logits, torch.full((2,), 0.5), [temperature] * 2, Filters())
+    assert ((tokens >= 0) & (tokens < 1000)).all()
+    assert logprobs.isnan().tolist() == [False, True]

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     Beam,
+    ComputeOptimalScheduler,
     MajorityVote,
     Policy,
     SequentialRevision,
@@ -207,3 +209,18 @@ def test_bad_settings(call: object, said: str) -> None:
 
 def policy_of(strategy: ttscale.Strategy) -> Policy:
     return Policy((), (1,), ((strategy,),))
+
+
+@pytest.mark.parametrize(("a", "b"), [(51, 50), (300, 290), (30_000, 29_000), (29_000, 30_000), (60_000, 1)])
+def test_many_votes_are_counted_by_the_continued_fraction(a: int, b: int) -> None:
+    assert chance_to_lead(a, b) == pytest.approx(1 - betainc(a + 1, b + 1, 0.5), abs=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "first"), [(AdaptiveScheduler, "first"), (ComputeOptimalScheduler, "probe")])
+def test_what_a_vote_finds_is_judged_before_it_competes(kind: Any, first: str) -> None:
+    """Shares of a vote are no scores: nine that the verifier takes for wrong lose against one that it believes."""
+    policy = Policy((), (1,), ((MajorityVote(),),))
+    script = Scripted("1111111119", [0.02] * 9 + [0.9])
+    result = ask(kind(policy, **{first: 2}), 20, script)
+    assert result.answer == "9"
+    assert set(result.scores) == {0.02, 0.9}

@@ -326,7 +326,8 @@ def test_malformed_rows_of_our_own_are_counted(tmp_path):
     ]
     path = tmp_path / "own.jsonl"
     lines = "".join(json.dumps(r) + "\n" for r in rows).encode()
-    path.write_bytes(lines + b'{"prompt": "\xff"}\n[1]\n{"prompt": "p", "st')
+    deep = b"[" * 100_000 + b"]" * 100_000 + b"\n"
+    path.write_bytes(lines + deep + b'{"prompt": "\xff"}\n[1]\n{"prompt": "p", "st')
     read = read_rollouts(path)
     assert found(read) == [("p", ("a",), (0.5,))]
     assert reasons(read) == {
@@ -342,9 +343,9 @@ def test_malformed_rows_of_our_own_are_counted(tmp_path):
         "n_correct exceeds n_rollouts": 1,
         "correct is not true, false or null": 1,
         "not an object": 1,
-        "not JSON": 2,
+        "not JSON": 3,
     }
-    assert read.malformed["not JSON"].first == (21, 23)
+    assert read.malformed["not JSON"].first == (21, 22, 24)
 
 
 def test_questions_without_an_id_are_told_apart_by_their_text():

@@ -294,6 +294,13 @@ def test_too_few_replies_are_the_generators_fault(tmp_path):
         collect(tmp_path / "r.jsonl", generator=Short())
 
 
+@pytest.mark.parametrize(("name", "value"), [("temperature", -1), ("temperature", math.nan), ("seed", 1.5)])
+def test_settings_that_no_draw_could_have_are_refused_before_the_file_is_made(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        collect(tmp_path / "r.jsonl", **{name: value})
+    assert not (tmp_path / "r.jsonl").exists()
+
+
 def test_other_settings_or_questions_are_refused(tmp_path):
     path = tmp_path / "r.jsonl"
     collect(path)

@@ -275,3 +275,17 @@ def test_the_generators_session_serves_revisions() -> None:
 def test_bad_revisers_are_refused(generator: Any, settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PromptedReviser(generator, **settings)
+
+
+def test_a_judge_passes_on_what_its_generator_says_of_one_request() -> None:
+    class Partly:
+        def sample(self, requests: Sequence[Sample]) -> list[Any]:
+            return [
+                ValueError("too long") if i < 2 else Completion((Step("Yes"),), "stop") for i in range(len(requests))
+            ]
+
+    question = Question("q", "?")
+    requests = [Score(Candidate(question, Key((0, i)), (Step("Answer: 1"),), "stop")) for i in range(2)]
+    refused, verdict = JudgeVerifier(Partly(), votes=2).score(requests)
+    assert isinstance(refused, ValueError)
+    assert verdict.step_scores == (1.0,)

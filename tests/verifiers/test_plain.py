@@ -306,3 +306,28 @@ def test_an_ensemble_never_leaves_the_range_of_its_members(rows: list[list[float
     scores = score(ensemble, solution("a", "b", "c"))[0].step_scores
     for got, column in zip(scores, zip(*rows, strict=True), strict=True):
         assert min(column) <= got <= max(column)
+
+
+class Partly:
+    """Answers the first request with an exception, as a role may."""
+
+    def score(self, requests: Sequence[Score]) -> list[Any]:
+        return [ValueError("cannot judge this") if i == 0 else Verdict((0.5,)) for i in range(len(requests))]
+
+
+def test_a_member_may_answer_one_request_with_an_exception() -> None:
+    fine = FunctionVerifier(lambda _: 0.7)
+    one = Question("q", "?")
+    requests = [Score(Candidate(one, Key((0, i)), (Step("Answer: 1"),), "stop")) for i in range(2)]
+    refused, verdict = EnsembleVerifier([fine, Partly()]).score(requests)
+    assert isinstance(refused, ValueError)
+    assert verdict.step_scores == pytest.approx((0.6,))
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"), [(None, "returned NoneType instead of a Verdict"), (Verdict((None,)), "None")]
+)  # type: ignore[arg-type]
+def test_a_member_that_breaks_the_protocol_is_named(reply: Any, words: str) -> None:
+    broken = type("Broken", (), {"score": lambda self, requests: [reply for _ in requests]})()
+    with pytest.raises(RoleError, match=words):
+        EnsembleVerifier([broken]).score([Score(Candidate(Question("q", "?"), Key((0,)), (Step("x"),), "stop"))])

@@ -19,6 +19,7 @@ from ttscale._roles import ROLE_OF, Role
 from ttscale._types import Candidate, Outcome, Step
 
 _NUMBERS = {int, float}
+_KEY_PARTS = {int, str}
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
 
 
@@ -40,13 +41,15 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         return None
     if request.key.path[: len(root.key.path)] != root.key.path:
         return f"key {request.key} is not below the root's key {root.key}; make keys with child()"
+    if not _KEY_PARTS.issuperset(map(type, request.key.path)):
+        return f"the key {request.key.path!r} must be made of text and Python integers alone, which a trace can hold"
     if isinstance(request, Sample):
         if request.prefix.finish != "open":
             return f"the strategy asked to continue {request.prefix.key}, a candidate that has ended"
         most, temperature = request.max_steps, request.temperature
         if most is not None and (not isinstance(most, int) or most < 1):
             return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
-        if temperature is not None and not 0 <= temperature < math.inf:
+        if temperature is not None and not (isinstance(temperature, (int, float)) and 0 <= temperature < math.inf):
             return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
     return None
 
@@ -77,6 +80,9 @@ def outcome_problem(outcome: Any) -> str | None:
     strangers = [type(candidate).__name__ for candidate in outcome.candidates if not isinstance(candidate, Candidate)]
     if strangers:
         return f"the outcome holds {strangers[0]} as a candidate"
+    for score in outcome.scores:
+        if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score)):
+            return f"the outcome holds the score {score!r}; scores are finite Python numbers or None"
     chosen: Any = outcome.chosen
     if chosen is None:
         return None
@@ -111,10 +117,12 @@ def _step_problem(step: Any) -> str | None:
         return f"a step whose text is {text!r}"
     if not isinstance(tokens, tuple) or not set(map(type, tokens)) <= {int}:
         return f"a step whose tokens are no tuple of ints: {text!r}"
-    for name in ("logprob", "certainty", "drawn"):
-        value = getattr(step, name)
-        if value is not None and not isinstance(value, (int, float)):
+    for name, value in (("logprob", step.logprob), ("certainty", step.certainty)):
+        if value is not None and (not isinstance(value, (int, float)) or value != value):
             return f"a step whose {name} is {value!r}; give a Python number or None"
+    drawn: Any = step.drawn
+    if drawn is not None and not isinstance(drawn, int):
+        return f"a step whose drawn is {drawn!r}; give a Python int or None"
     return None
 
 

@@ -21,12 +21,17 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _any_number(value: Any) -> bool:
+    """A number or true or false, which Python counts among them; infinite and NaN as well."""
+    return isinstance(value, (int, float))
+
+
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int)
 
 
 def _optional(check: Check) -> Check:
@@ -43,7 +48,7 @@ def _path(value: Any) -> bool:
 
 def _step(value: Any) -> bool:
     """[text, tokens, log-probability, certainty, tokens drawn]; older files leave out the last ones."""
-    records: list[Check] = [_text, _listed(_whole), _optional(_number), _optional(_number), _optional(_whole)]
+    records: list[Check] = [_text, _listed(_whole), _optional(_any_number), _optional(_any_number), _optional(_whole)]
     if not isinstance(value, list) or not 2 <= len(value) <= len(records):
         return False
     return all(check(one) for check, one in zip(records, value, strict=False))

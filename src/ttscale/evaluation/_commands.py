@@ -97,6 +97,12 @@ def fit_policy_command(options: argparse.Namespace) -> int:
         raise ValueError(f"--bins must be at least 1; got {options.bins}")
     if len(problems) < 2:
         raise ValueError("fit-policy needs at least 2 questions, to fit on one half and score on the other; there is 1")
+    most = len(problems) // 2 * len(seeds)
+    if most < options.bins:
+        raise ValueError(
+            f"{len(problems)} questions are too few for --bins {options.bins}: the policy is fitted on each half of "
+            f"them, with at least one per bin; use --bins {most} or more questions"
+        )
     if options.out.is_dir():
         raise ValueError(f"--out {options.out} is a folder; name the file to write the policy to")
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,9 @@ class Gold:
     @property
     def digest(self) -> str:
         """A hash of prompt and answer: tells a question from another one that has its id."""
-        return hashlib.blake2b(f"{self.prompt}\x00{self.answer}".encode(), digest_size=6).hexdigest()
+        return hashlib.blake2b(
+            f"{self.prompt}\x00{self.answer}".encode("utf-8", "surrogatepass"), digest_size=6
+        ).hexdigest()
 
 
 AnyProblem = ProblemLike | tuple[str, str]

@@ -19,7 +19,7 @@ from ttscale._errors import TtscaleError
 from ttscale._requests import Reply, Request
 from ttscale._roles import Strategy
 from ttscale._types import Candidate, Key, Question
-from ttscale.engine._core import Ended
+from ttscale.engine._core import Ended, blame_strategy
 from ttscale.engine._drive import Job, run
 from ttscale.engine._trace import Address, address
 from ttscale.evaluation._models import Models
@@ -230,7 +230,12 @@ def _job(piece: Piece, models: Models) -> Job:
     except ValueError as refusal:
         error = refusal
     root = Candidate(question, Key(piece.path))
-    return Job(root, piece.strategy.search(root, piece.budget), None, error, piece.budget)
+    search = None
+    try:
+        search = piece.strategy.search(root, piece.budget)
+    except Exception as failure:
+        error = error or blame_strategy(failure, question)
+    return Job(root, search, None, error, piece.budget)
 
 
 class _Shared:

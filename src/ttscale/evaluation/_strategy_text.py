@@ -31,7 +31,10 @@ def arm_of(text: str) -> Arm:
                 f"{', '.join(sorted(known)) or 'no settings'}"
             )
         settings[key] = Policy.load(value) if key == "policy" else _value(value)
-    return Arm(text, type(made)(**settings) if settings else made)
+    try:
+        return Arm(text, type(made)(**settings) if settings else made)
+    except TypeError as error:
+        raise ValueError(f"{text!r}: the settings do not fit, {error}") from error
 
 
 def arms_of(texts: str) -> list[Arm]:

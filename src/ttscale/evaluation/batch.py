@@ -17,6 +17,7 @@ from ttscale._api import solve_all
 from ttscale._arguments import check_budget, check_questions
 from ttscale._roles import AnyGenerator, AnyVerifier, Role
 from ttscale._types import Question, Result
+from ttscale.evaluation._models import ModelSpecs
 from ttscale.strategies import BestOfN, WeightedBestOfN
 from ttscale.strategies.adaptive import marginal_budgets
 
@@ -66,8 +67,8 @@ def solve_batch(
     budget: int = 16,
     *,
     allocation: BatchAllocation = BatchAllocation(),
-    generator: AnyGenerator | str | None = None,
-    verifier: AnyVerifier | str | None = None,
+    generator: AnyGenerator | str | Path | None = None,
+    verifier: AnyVerifier | str | Path | None = None,
     seed: int = 0,
     resume: str | Path | None = None,
     progress: bool = True,
@@ -84,12 +85,15 @@ def solve_batch(
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "probe.jsonl" if resume is None else Path(resume)
 
+        # Loaded once, not once per number of solutions that is allotted.
+        models = ModelSpecs(generator, verifier, None).check().opened().given
+
         def solved(some: list[Question], n: int) -> dict[str, Result]:
             found = solve_all(
                 some,
                 n,
-                generator=generator,
-                verifier=verifier,
+                generator=models["generator"],
+                verifier=models["verifier"],
                 strategy=allocation.strategy,
                 seed=seed,
                 progress=progress,

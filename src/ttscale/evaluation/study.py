@@ -94,7 +94,6 @@ def run_study(
     models = specs.opened().given
     reviser_there = "reviser" in specs.roles
     arms = settings.arms(reviser_there)
-    few = golds[: settings.figure_questions]
 
     def swept(stage: str, some: Sequence[Arm], seeds: Sequence[int], asked: Sequence[Gold]) -> Records:
         return sweep(
@@ -108,6 +107,8 @@ def run_study(
         )
 
     headline = swept("headline", [*arms.headline, *arms.adaptive], settings.seeds, golds)
+    golds = [gold for gold in golds if gold.id in headline.questions]  # the sweep has warned of those that failed
+    few = golds[: settings.figure_questions]
     draw = partial(draw_pool, seed=settings.pool_seed)
     solo = {role: models[role] for role in ("generator", "verifier")}
     pool = draw(golds, place / "pool.jsonl", settings.samples, **solo, progress=_of(progress, "pool"))

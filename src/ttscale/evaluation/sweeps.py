@@ -96,6 +96,7 @@ def sweep(
         header = {"ttscale": FORMAT, "models": crew.labels}
         with Store(resume, header, lambda found: _check_header(found, crew.labels, resume), Record.from_json) as store:
             store.amend(lambda found: {**found, "models": {**found.get("models", {}), **crew.labels}})
+            _check_arms(store.records.values(), arms, resume)
             failures, wanted_keys = Failures(), list[str]()
             for pieces in _rounds(arms, seeds, golds, store):
                 for piece in pieces:
@@ -246,13 +247,19 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
     ).to_json()
 
 
+def _check_arms(records: Iterable[Record], arms: Sequence[Arm], path: str | Path | None) -> None:
+    """``ValueError`` where stored records of an arm, at whatever budget, are of another strategy than now."""
+    specs = {arm.name: repr(arm.strategy) for arm in arms}
+    for record in records:
+        if record.strategy != specs.get(record.arm, record.strategy):
+            raise ValueError(
+                f"{path} has records of the arm {record.arm!r} with the strategy {record.strategy}, and this sweep has "
+                f"{specs[record.arm]}; give the arm another name, or write to another file"
+            )
+
+
 def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path: str | Path | None) -> None:
     """``ValueError`` unless a stored record is one of this sweep's."""
-    if record.strategy != piece.spec:
-        raise ValueError(
-            f"{path} has records of the arm {record.arm!r} with the strategy {record.strategy}, and this sweep has "
-            f"{piece.spec}; give the arm another name, or write to another file"
-        )
     if record.models != _models_digest(piece.strategy, labels):
         raise ValueError(
             f"{path} has records of the arm {record.arm!r} that other models made ({dict(labels)} now); go on with the "

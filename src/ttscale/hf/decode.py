@@ -258,6 +258,12 @@ class Decoder:
     def _take(self, row: Row, token: int, logprob: float, certainty: float) -> None:
         """Add a token to its row and see whether a step or the row ends with it."""
         row.sampled += 1
+        if logprob != logprob:
+            row.error = RoleError(
+                f"{self._model.name} gave logits that are no numbers (NaN) for {row.draw.label}; its weights are "
+                "damaged, or overflow in this dtype"
+            )
+            return
         if token in self._model.eos_ids:
             row.finish = "stop"
             row.eos = (token, logprob)

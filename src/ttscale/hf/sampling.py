@@ -103,7 +103,8 @@ def _first_above(weights: Tensor, uniform: Tensor, target: Tensor | None) -> Ten
         target = uniform * total
     # Between 0 and strictly below the total, so that rounding cannot end the search on a token without weight.
     target = torch.minimum(target.clamp(min=0.0), total * (1 - 2.0**-23))
-    return torch.searchsorted(mass, target[:, None], right=True)[:, 0]
+    found = torch.searchsorted(mass, target[:, None], right=True)[:, 0]
+    return found.clamp(max=mass.shape[-1] - 1)  # among NaN there is none: the draw's log-probability says so
 
 
 def _filtered(weights: Tensor, filters: Filters) -> Tensor:

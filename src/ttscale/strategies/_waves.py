@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from ttscale._requests import Completion, Reply, Request, Sample, Score, Search, Verdict
+from ttscale._roles import Strategy
 from ttscale._select import Aggregate, aggregate
-from ttscale._types import Candidate, Key
+from ttscale._types import Candidate, Key, Outcome
 
 T = TypeVar("T")
 
@@ -42,6 +43,13 @@ def judge(candidates: Sequence[Candidate], how: Aggregate) -> Search[list[float 
         for i, verdict in zip(asked, verdicts, strict=True):
             scores[i] = aggregate(verdict.step_scores, how)
     return scores
+
+
+def verifier_scores(strategy: Strategy, outcome: Outcome, how: Aggregate) -> Search[tuple[float | None, ...]]:
+    """The verifier's scores of what a strategy found, where its own are shares of a vote that asked no verifier."""
+    if "verifier" in getattr(strategy, "needs", ("verifier",)):
+        return outcome.scores
+    return tuple((yield from judge(outcome.candidates, how)))
 
 
 def lockstep(searches: Sequence[Search[T]]) -> Search[list[T]]:

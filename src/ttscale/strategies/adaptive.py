@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,11 @@ from ttscale._requests import Search
 from ttscale._roles import Role
 from ttscale._select import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
 from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import draw, draw_whole, judge
+from ttscale.strategies._waves import draw, draw_whole, judge, verifier_scores
 from ttscale.strategies.policy import Policy, default_policy
+
+FEW = 100
+"""Votes up to which the chance to lead is a finite sum, exact but slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,14 @@ class AdaptiveConsistency:
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates: list[Candidate] = []
+        answers: Counter[str | None] = Counter()
         while len(candidates) < budget:
             begin, end = len(candidates), min(budget, len(candidates) + self.wave)
             keys = [root.key.child(i) for i in range(begin, end)]
             candidates += yield from draw([root] * len(keys), keys)
-            leading, second = leaders(candidates, [1.0] * len(candidates))
+            answers.update(c.answer for c in candidates[begin:] if c.done)
+            given = list(answers)
+            leading, second = heaviest(given, [float(answers[answer]) for answer in given])
             if chance_to_lead(leading, second) >= self.confidence:
                 break
         votes = vote_weights(candidates, [1.0] * len(candidates))
@@ -114,15 +121,21 @@ class AdaptiveScheduler:
             start = Candidate(root.question, root.key.child("round", len(course)))
             outcome = yield from strategy.search(start, more)
             candidates += outcome.candidates
-            scores += outcome.scores
+            scores += yield from verifier_scores(strategy, outcome, self.aggregate)
             spent += more
         note = "; ".join([*course, f"spent {spent} of {budget}"])
         return Outcome(tuple(candidates), tuple(scores), weighted_vote(candidates, scores), note)
 
 
 def leaders(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> tuple[float, float]:
-    """The total weights of the heaviest and the second heaviest answer; 0 where there is none."""
-    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    """The total weights of the heaviest and the second heaviest answer of candidates; 0 where there is none."""
+    return heaviest(
+        [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)], weights
+    )
+
+
+def heaviest(answers: Sequence[str | None], weights: Sequence[float | None]) -> tuple[float, float]:
+    """The same of answers, equivalent ones together."""
     totals: dict[int, float] = {}
     for answer_class, weight in zip(answer_classes(answers), weights, strict=True):
         if answer_class is not None and weight is not None:
@@ -134,10 +147,10 @@ def leaders(candidates: Sequence[Candidate], weights: Sequence[float | None]) ->
 def chance_to_lead(a: float, b: float) -> float:
     """P(X > 1/2) for X ~ Beta(a + 1, b + 1): how sure it is that the answer with weight ``a`` is ahead of ``b``.
 
-    For whole numbers a finite sum, sum_{k<=a} C(a+b+1, k) / 2^(a+b+1); for other weights the continued fraction of the
-    incomplete beta function.
+    For few whole votes a finite sum, sum_{k<=a} C(a+b+1, k) / 2^(a+b+1); else the continued fraction of the incomplete
+    beta function.
     """
-    if float(a).is_integer() and float(b).is_integer():
+    if float(a).is_integer() and float(b).is_integer() and a + b <= FEW:
         n = int(a + b) + 1
         return float(sum(math.comb(n, k) for k in range(int(a) + 1)) / 2**n)
     return 1 - _below_half(a + 1, b + 1)
@@ -193,5 +206,5 @@ def marginal_budgets(chances: Sequence[float], total: int, *, least: int = 1, mo
 
 
 def _check_confidence(confidence: float) -> None:
-    if not 0.5 < confidence < 1:
+    if not isinstance(confidence, (int, float)) or not 0.5 < confidence < 1:
         raise ValueError(f"confidence must lie between 0.5 and 1; got {confidence!r}")

@@ -13,7 +13,7 @@ from ttscale._requests import Search
 from ttscale._roles import Role
 from ttscale._select import Aggregate, check_aggregate, weighted_vote
 from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import draw_whole, judge
+from ttscale.strategies._waves import draw_whole, judge, verifier_scores
 from ttscale.strategies.policy import Policy, default_policy
 
 
@@ -71,6 +71,7 @@ class ComputeOptimalScheduler:
         candidates, scores = tuple(probe), tuple(probe_scores)
         if budget > len(probe):
             rest = yield from strategy.search(Candidate(root.question, root.key.child("main")), budget - len(probe))
-            candidates, scores = candidates + rest.candidates, scores + rest.scores
+            scores += yield from verifier_scores(strategy, rest, self.aggregate)
+            candidates += rest.candidates
         note = f"difficulty {difficulty:.2f} -> {strategy!r}"
         return Outcome(candidates, scores, weighted_vote(candidates, scores), note)

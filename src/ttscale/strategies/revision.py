@@ -36,7 +36,7 @@ class SequentialRevision:
 
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
-        if not self.ratio >= 0:
+        if not isinstance(self.ratio, (int, float)) or not self.ratio >= 0:
             raise ValueError(f"ratio must be a number of at least 0 (sequential : parallel); got {self.ratio!r}")
         if not isinstance(self.context, int) or self.context < 0:
             raise ValueError(f"context must be an integer of at least 0; got {self.context!r}")

@@ -17,9 +17,12 @@ from ttscale.prompts import whole_characters
 
 def parsed(line: bytes) -> Any:
     """What a line (or a whole file) says; a ``ValueError`` where it is not UTF-8 or not JSON."""
-    value = json.loads(line.decode("utf-8"))
-    if b"\\ud" in line.lower():  # an escaped surrogate, alone or not
-        value = json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
+    try:
+        value = json.loads(line.decode("utf-8"))
+        if b"\\ud" in line.lower():  # an escaped surrogate, alone or not
+            value = json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep to be read") from error
     return value
 
 

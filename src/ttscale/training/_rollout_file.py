@@ -121,7 +121,7 @@ class RolloutFile:
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}, line {number}, is damaged ({error}) but is not the last line, so it was not torn by a kill. "
             "Nothing was changed: repair or remove that line by hand."

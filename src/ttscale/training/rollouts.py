@@ -7,6 +7,7 @@ count how often the answer is right. The keys give the seeds, so the file is the
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Generator as PyGenerator
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,10 +48,16 @@ class RolloutSettings:
     policy: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
+            raise ValueError(f"seed must be a Python integer, got {self.seed!r}.")
         for name in ("samples", "rollouts"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if self.temperature is not None and not (
+            isinstance(self.temperature, (int, float)) and 0 <= self.temperature < math.inf
+        ):
+            raise ValueError(f"temperature must be a finite number of at least 0, or None; got {self.temperature!r}.")
         choices = {"estimate": Estimate, "unparsable": Unparsable, "unparsable_rollouts": Unparsable}
         for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):

@@ -36,7 +36,8 @@ class EnsembleVerifier:
             raise ValueError('weights need one number per member and combine="mean"')
         if weights is not None and not (all(w >= 0 for w in weights) and 0 < sum(weights) < math.inf):
             raise ValueError(f"weights must be at least 0 and not all 0; got {list(weights)!r}")
-        self._members = list(members)
+        self.members = tuple(members)
+        self.sampling = {"weights": list(weights)} if weights else {}
         self._weights = [w / sum(weights) for w in weights] if weights else [1 / len(members)] * len(members)
         self._combine = combine
         self.name = f"{combine}({', '.join(getattr(m, 'name', type(m).__name__) for m in members)})"
@@ -48,26 +49,33 @@ class EnsembleVerifier:
         self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, is_async(*[m.score for m in members]))
 
     def __repr__(self) -> str:
-        return f"EnsembleVerifier({self._members!r}, combine={self._combine!r})"
+        return f"EnsembleVerifier({list(self.members)!r}, combine={self._combine!r})"
 
-    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict]]:
-        columns: list[Sequence[Verdict]] = []
-        for member in self._members:
+    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
+        columns: list[Sequence[Verdict | Exception]] = []
+        for member in self.members:
             verdicts = yield Call(member.score, (requests,))
             if len(verdicts) != len(requests):
                 raise RoleError(f"{member!r} of an ensemble gave {len(verdicts)} verdicts for {len(requests)} requests")
             columns.append(verdicts)
         return [self._join(request, [column[i] for column in columns]) for i, request in enumerate(requests)]
 
-    def _join(self, request: Score, verdicts: Sequence[Verdict]) -> Verdict:
+    def _join(self, request: Score, replies: Sequence[Verdict | Exception]) -> Verdict | Exception:
+        verdicts: list[Verdict] = []
+        for number, reply in enumerate(replies, 1):
+            if isinstance(reply, Exception):
+                return reply
+            if not isinstance(reply, Verdict):
+                raise RoleError(f"member {number} of an ensemble returned {type(reply).__name__} instead of a Verdict")
+            verdicts.append(reply)
         rows = [verdict.step_scores for verdict in verdicts]
         steps = len(request.candidate.steps)
         for number, row in enumerate(rows, 1):  # here, since a mean, a minimum or an aggregation would hide it
-            wrong = [f"the score {score}" for score in row if not 0 <= score <= 1] or ["no score"] * (not row)
+            wrong = [f"the score {score}" for score in row if not _fine(score)] or ["no score"] * (not row)
             wrong += [f"{len(row)} scores for {steps} steps"] * (len(row) not in (1, steps))
             if wrong:
                 raise RoleError(
-                    f"member {number} of an ensemble ({self._members[number - 1]!r}) gave {wrong[0]} "
+                    f"member {number} of an ensemble ({self.members[number - 1]!r}) gave {wrong[0]} "
                     f"(question {request.question.label}, candidate {request.candidate.key}); scores are in [0, 1]"
                 )
         if len({len(row) for row in rows}) > 1:
@@ -82,3 +90,7 @@ class EnsembleVerifier:
             return min(scores)
         mean = math.fsum(w * s for w, s in zip(self._weights, scores, strict=True))
         return min(max(mean, min(scores)), max(scores))  # rounding must not leave [0, 1]
+
+
+def _fine(score: Any) -> bool:
+    return isinstance(score, (int, float)) and 0 <= score <= 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from types import CodeType
 from typing import Any
 
 from ttscale._errors import RoleError
@@ -26,6 +28,8 @@ class FunctionVerifier:
             raise ValueError(f"FunctionVerifier needs a function of a candidate; got {fn!r}")
         self._fn = fn
         self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
+        code = getattr(fn, "__code__", None)
+        self.sampling = {"code": [*code_of(code), *plain_values(fn)]} if code else {}
         awaited = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
         self.score: Callable[[Sequence[Score]], Any] = self._ascore if awaited else self._score
 
@@ -39,6 +43,29 @@ class FunctionVerifier:
         work: list[Awaitable[Any]] = [self._fn(request.candidate) for request in requests]
         results = await asyncio.gather(*work)
         return [_verdict(self.name, request, result) for request, result in zip(requests, results, strict=True)]
+
+
+def plain_values(fn: Any) -> list[str]:
+    """The text and numbers that a function closes over or has as defaults."""
+    found: list[Any] = []
+    for cell in getattr(fn, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # a name that has no value yet
+            found.append(cell.cell_contents)
+    found += [*(getattr(fn, "__defaults__", None) or ()), *(getattr(fn, "__kwdefaults__", None) or {}).values()]
+    return [repr(value) for value in found if isinstance(value, str | bytes | int | float)]
+
+
+def code_of(code: CodeType) -> list[str]:
+    """What a function does, the same in every process: its bytecode and its constants."""
+    found = [code.co_code.hex(), repr(code.co_names)]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found += code_of(constant)
+        elif isinstance(constant, frozenset):  # in no order of its own
+            found += sorted(map(repr, constant))
+        else:
+            found.append(repr(constant))
+    return found
 
 
 def _verdict(name: str, request: Score, result: Any) -> Verdict:

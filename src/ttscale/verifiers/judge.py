@@ -55,6 +55,9 @@ class JudgeVerifier:
         if "{solution}" not in prompt or "{question}" not in prompt:
             raise ValueError("the prompt of a judge must contain {question} and {solution}")
         self._generator, self._votes, self._prompt = generator, votes, prompt
+        self.members = (generator,)
+        self.sampling: dict[str, Any] = {"votes": votes} if votes else {}
+        self.sampling |= {"prompt": prompt} if prompt != JUDGE_PROMPT else {}
         self.name = f"judge({getattr(generator, 'name', type(generator).__name__)})"
         if hasattr(generator, "worker"):
             self.worker = generator.worker
@@ -64,7 +67,7 @@ class JudgeVerifier:
     def __repr__(self) -> str:
         return f"JudgeVerifier({self._generator!r})"
 
-    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict]]:
+    def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
         if self._votes is None and hasattr(self._generator, "choose"):
             asked = [self._question(request, 0) for request in requests]
             chosen = yield Call(self._generator.choose, (asked, ("Yes", "No")))
@@ -96,15 +99,22 @@ def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict
     return Verdict((yes / (yes + no),), _as_verifier(cost))
 
 
-def _from_votes(request: Score, replies: Sequence[Completion]) -> Verdict:
-    said = [verdict for verdict in map(_verdict, replies) if verdict]
+def _from_votes(request: Score, replies: Sequence[Completion | Exception]) -> Verdict | Exception:
+    given: list[Completion] = []
+    for reply in replies:
+        if isinstance(reply, Exception):
+            return reply
+        if not isinstance(reply, Completion):
+            raise RoleError(f"the judge's generator returned {type(reply).__name__} ({_where(request)})")
+        given.append(reply)
+    said = [verdict for verdict in map(_verdict, given) if verdict]
     if not said:
         raise RoleError(
             f"the judge said neither Yes nor No in {len(replies)} replies ({_where(request)}); the first was "
-            f"{_text(replies[0])[:200]!r}; give it room to finish (max_tokens) or another prompt"
+            f"{_text(given[0])[:200]!r}; give it room to finish (max_tokens) or another prompt"
         )
     cost = Cost()
-    for reply in replies:
+    for reply in given:
         cost += reply.cost
     return Verdict((said.count("yes") / len(said),), _as_verifier(cost))
 
