@@ -16,6 +16,7 @@ from ttscale._labels import READ, label, warn_other_models
 from ttscale.hf import HFGenerator, HFReviser
 from ttscale.openai import OpenAIGenerator
 from ttscale.prompts import PromptFormat
+from ttscale.revisers import PromptedReviser
 from ttscale.strategies import BestOfN, ComputeOptimalScheduler, Policy, WeightedBestOfN
 from ttscale.testing import FakeGenerator, FakeVerifier
 from ttscale.verifiers import EnsembleVerifier, FunctionVerifier, JudgeVerifier
@@ -94,7 +95,7 @@ def test_a_policy_for_other_models_is_said_and_any_other_is_not() -> None:
         warn_other_models(BestOfN(), labels)
 
 
-def test_what_verifiers_are_made_of_is_part_of_what_they_are_called(tmp_path: Path) -> None:
+def test_what_a_role_is_made_of_is_part_of_what_they_are_called(tmp_path: Path) -> None:
     """A resumed file must not hold the scores of another prompt, other weights, another function or checkpoint."""
     one, other = FakeVerifier(0.5, name="a"), FakeVerifier(0.5, name="b")
     model = FakeGenerator("Yes", name="m")
@@ -109,6 +110,9 @@ def test_what_verifiers_are_made_of_is_part_of_what_they_are_called(tmp_path: Pa
         FunctionVerifier(lambda candidate: candidate.answer == "1"),
         FunctionVerifier(lambda candidate: candidate.answer == "2"),
         *bound,
+        PromptedReviser(model),
+        PromptedReviser(model, context=2),
+        PromptedReviser(model, prompt="{question} {attempts}"),
     ]
     assert len({label(verifier) for verifier in made}) == len(made)
     before, after = (

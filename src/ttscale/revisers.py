@@ -21,6 +21,8 @@ REVISE_PROMPT = (
     "Find out where they go wrong, then write a new, complete solution that does not repeat their mistakes."
 )
 ATTEMPT = "Attempt {number}:\n{attempt}"
+CONTEXT = 4
+"""Attempts shown, as in the paper (3.8)."""
 
 
 class PromptedReviser:
@@ -31,7 +33,7 @@ class PromptedReviser:
     continuous batching.
     """
 
-    def __init__(self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = 4) -> None:
+    def __init__(self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = CONTEXT) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
         if "{attempts}" not in prompt or "{question}" not in prompt:
@@ -39,6 +41,9 @@ class PromptedReviser:
         if not isinstance(context, int) or isinstance(context, bool) or context < 1:
             raise ValueError(f"context must be a positive integer; got {context!r}")
         self._generator, self._prompt, self._context = generator, prompt, context
+        self.members = (generator,)
+        self.sampling: dict[str, Any] = {"prompt": prompt} if prompt != REVISE_PROMPT else {}
+        self.sampling |= {"context": context} if context != CONTEXT else {}
         self.name = f"revise({getattr(generator, 'name', type(generator).__name__)})"
         if hasattr(generator, "worker"):
             self.worker = generator.worker

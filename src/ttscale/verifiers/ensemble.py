@@ -28,6 +28,7 @@ class EnsembleVerifier:
     def __init__(
         self, members: Sequence[Any], *, weights: Sequence[float] | None = None, combine: Combine = "mean"
     ) -> None:
+        weights = None if weights is None else [float(weight) for weight in weights]
         if not members or not all(hasattr(member, "score") for member in members):
             raise ValueError(f"an ensemble needs verifiers, objects with score(); got {list(members)!r}")
         if combine not in ("mean", "min"):
@@ -35,9 +36,9 @@ class EnsembleVerifier:
         if weights is not None and (combine == "min" or len(weights) != len(members)):
             raise ValueError('weights need one number per member and combine="mean"')
         if weights is not None and not (all(w >= 0 for w in weights) and 0 < sum(weights) < math.inf):
-            raise ValueError(f"weights must be at least 0 and not all 0; got {list(weights)!r}")
+            raise ValueError(f"weights must be at least 0 and not all 0; got {weights!r}")
         self.members = tuple(members)
-        self.sampling = {"weights": list(weights)} if weights else {}
+        self.sampling = {"weights": weights} if weights else {}
         self._weights = [w / sum(weights) for w in weights] if weights else [1 / len(members)] * len(members)
         self._combine = combine
         self.name = f"{combine}({', '.join(getattr(m, 'name', type(m).__name__) for m in members)})"
