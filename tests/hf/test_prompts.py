@@ -85,3 +85,6 @@ def test_settings_beside_a_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "ttscale.json").write_text("[1]")
     with pytest.raises(ValueError, match="JSON object"):
         read_settings(tmp_path)
+    (tmp_path / "ttscale.json").write_text('{"delimiter": ')
+    with pytest.raises(ValueError, match=r"ttscale\.json is not JSON"):
+        read_settings(tmp_path)

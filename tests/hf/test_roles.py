@@ -137,6 +137,33 @@ def test_settings_of_the_checkpoint(checkpoint: Any, tmp_path: Path) -> None:
     assert HFGenerator(model, max_new_tokens=2).sample([Sample(ROOT, Key((1,)))])[0].cost.sampled_tokens <= 2
 
 
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [
+        ({"max_tokens": 4}, "unknown setting 'max_tokens'; known: prompt, delimiter"),
+        ({"delimiter": 5}, "delimiter must be a string or None; got 5"),
+        ({"temperature": "warm"}, "temperature must be a finite number >= 0; got 'warm'"),
+        ({"max_new_tokens": 1.5}, "max_new_tokens must be a positive integer; got 1.5"),
+        ({"top_p": "x"}, "top_p must be in"),
+        ({"top_k": "x"}, "top_k must be a positive integer"),
+    ],
+)
+def test_settings_of_a_checkpoint_that_mean_nothing_are_named(
+    model: HFModel, saved: Any, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "settings", saved)
+    with pytest.raises(ValueError, match=words):
+        HFGenerator(model)
+
+
+def test_a_setting_of_null_is_the_usual_one(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "settings", {"temperature": None, "max_new_tokens": None, "top_k": None})
+    (plain,) = HFGenerator(model, delimiter=None, prompt=PLAIN).sample([Sample(ROOT, Key((1,)))])
+    monkeypatch.setattr(model, "settings", {})
+    (same,) = HFGenerator(model, delimiter=None, prompt=PLAIN).sample([Sample(ROOT, Key((1,)))])
+    assert plain.steps == same.steps
+
+
 def test_the_reviser_sees_the_attempts(model: HFModel) -> None:
     """The context is the one that training lays out; a root candidate stands for no attempt."""
     attempts = tuple(Candidate(QUESTION, Key((i,)), (Step(f"try {i}\n"),), "stop") for i in range(6))

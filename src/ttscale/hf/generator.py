@@ -21,6 +21,8 @@ from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
 
 MAX_NEW_TOKENS = 2048
+SETTINGS = ("prompt", "delimiter", "temperature", "max_new_tokens", "top_k", "top_p", "min_p")
+"""What a checkpoint's ``ttscale.json`` may hold."""
 UNSET: Any = object()
 
 
@@ -39,19 +41,24 @@ class Settings:
         prompt: PromptFormat | None,
     ) -> None:
         own = model.settings
-        self.delimiter: str | None = own.get("delimiter", "\n") if delimiter is UNSET else delimiter
-        self.temperature = float(own.get("temperature", 1.0) if temperature is None else temperature)
-        check_temperature(self.temperature)
+        if unknown := sorted(set(own) - set(SETTINGS)):
+            raise ValueError(
+                f"the ttscale.json of {model.name} has an unknown setting {unknown[0]!r}; known: {', '.join(SETTINGS)}"
+            )
+        self.delimiter: Any = own.get("delimiter", "\n") if delimiter is UNSET else delimiter
+        if self.delimiter is not None and not isinstance(self.delimiter, str):
+            raise ValueError(f"delimiter must be a string or None; got {self.delimiter!r}")
+        heat = _first(temperature, own.get("temperature"), 1.0)
+        check_temperature(heat)
+        self.temperature = float(heat)
         self.filters = Filters(
             own.get("top_k") if top_k is UNSET else top_k,
             own.get("top_p") if top_p is UNSET else top_p,
             own.get("min_p") if min_p is UNSET else min_p,
         )
-        self.max_new_tokens = int(
-            own.get("max_new_tokens", MAX_NEW_TOKENS) if max_new_tokens is None else max_new_tokens
-        )
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be positive; got {self.max_new_tokens}")
+        self.max_new_tokens = _first(max_new_tokens, own.get("max_new_tokens"), MAX_NEW_TOKENS)
+        if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be a positive integer; got {self.max_new_tokens!r}")
         self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
         self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
 
@@ -65,9 +72,14 @@ class Settings:
         return {name: getattr(self, name) for name in names} | asdict(self.filters)
 
 
-def check_temperature(value: float) -> None:
+def _first(*values: Any) -> Any:
+    """The first value that is not None."""
+    return next(value for value in values if value is not None)
+
+
+def check_temperature(value: Any) -> None:
     """Raise ``ValueError`` unless this is a temperature: finite and not negative."""
-    if not 0 <= value < float("inf"):
+    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise ValueError(f"temperature must be a finite number >= 0; got {value!r}")
 
 
