@@ -196,7 +196,7 @@ def test_a_limit_of_another_kind_is_refused(way: Any, limit: Any) -> None:
     refused(way, ValueError, r"limit must be a ttscale\.Limit", "Why?", limit=limit)
 
 
-@pytest.mark.parametrize("value", [0, -1, True, math.nan, "many"])
+@pytest.mark.parametrize("value", [0, -1, True, math.nan, math.inf, "many"])
 @pytest.mark.parametrize("name", ["tokens", "flops", "seconds"])
 def test_a_cap_that_caps_nothing_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"Limit\({name}=\.\.\.\) must be positive"):
@@ -221,3 +221,9 @@ def test_a_path_is_as_good_as_its_text() -> None:
     )
     assert found == same
     assert found.error is None
+
+
+def test_a_cap_may_be_a_number_of_numpys() -> None:
+    result = ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=np.int64(25)))  # type: ignore[arg-type]
+    assert result.stopped_by == "tokens"
+    assert result == ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=25))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,9 @@ class Limit:
     def __post_init__(self) -> None:
         for name in ("tokens", "flops", "seconds"):
             value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and value > 0):
-                raise ValueError(f"Limit({name}=...) must be positive, or None for no cap; got {value!r}")
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if value is not None and not (number and 0 < value < math.inf):
+                raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
 
     def reached(self, spent: Cost, next_one: Cost, drawing: bool) -> str | None:
         """Which cap is used up or cannot pay for ``next_one``; None while there is room.

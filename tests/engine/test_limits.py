@@ -200,5 +200,7 @@ def test_limits_hold_for_each_question() -> None:
 @pytest.mark.parametrize("name", ["tokens", "flops", "seconds"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, "5", True, [1]])
 def test_a_limit_that_is_none_is_refused(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"Limit\({name}=\.\.\.\) must be positive, or None for no cap; got"):
+    with pytest.raises(
+        ValueError, match=rf"Limit\({name}=\.\.\.\) must be positive and finite, or None for no cap; got"
+    ):
         Limit(**{name: value})

@@ -365,6 +365,8 @@ def test_a_policy_for_other_models_warns() -> None:
         ({"budgets": []}, "has no budget"),
         ({"budgets": [0]}, "budget must be an integer from 1"),
         ({"seeds": ()}, "seeds must be distinct"),
+        ({"seeds": 3}, "seeds must be a list of integers; got 3"),
+        ({"budgets": 4}, "budgets must be a list of integers; got 4"),
         ({"seeds": (1, 1)}, "seeds must be distinct"),
         ({"executor": "dask"}, 'executor must be "local" or "ray"'),
         ({"problems": []}, "there are no problems"),

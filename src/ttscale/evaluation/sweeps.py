@@ -75,7 +75,7 @@ def sweep(
     warning, and tried again by the next run. Raises ``ValueError`` for bad arguments and for a file of another sweep.
     """
     golds = check_problems(problems)
-    seeds = [check_seed(seed) for seed in seeds]
+    seeds = [check_seed(seed) for seed in _listed("seeds", seeds)]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct integers, at least one; got {list(seeds)}")
     specs = ModelSpecs(generator, verifier, reviser).check()
@@ -193,7 +193,7 @@ def fitted_arms(
     if isinstance(strategies, str) or not strategies:
         raise ValueError(f"strategies must be a mapping of names to strategies or a list; got {strategies!r}")
     given = [Arm(name, own) for name, own in strategies.items()] if isinstance(strategies, Mapping) else strategies
-    grid = tuple(sorted({check_budget(budget) for budget in budgets}))
+    grid = tuple(sorted({check_budget(budget) for budget in _listed("budgets", budgets)}))
     arms: dict[str, Arm] = {}
     for one in given:
         arm = one if isinstance(one, Arm) else Arm(one if isinstance(one, str) else repr(one), one)
@@ -202,7 +202,11 @@ def fitted_arms(
             choose_strategy(strategy.strategy, roles, bundled)  # raises where a role is missing
         else:
             strategy = choose_strategy(strategy, roles, bundled)
-        own = grid if arm.budgets is None else tuple(sorted({check_budget(budget) for budget in arm.budgets}))
+        own = (
+            grid
+            if arm.budgets is None
+            else tuple(sorted({check_budget(budget) for budget in _listed("budgets", arm.budgets)}))
+        )
         if not own:
             raise ValueError(f"the arm {arm.name!r} has no budget to run at; give budgets=")
         if arm.name in arms:
@@ -245,6 +249,12 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         note=outcome.note,
         among=among[0] if among else "",
     ).to_json()
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} must be a list of integers; got {values!r}")
+    return list(values)
 
 
 def _check_arms(records: Iterable[Record], arms: Sequence[Arm], path: str | Path | None) -> None:
