@@ -193,7 +193,7 @@ def fitted_arms(
     if isinstance(strategies, str) or not strategies:
         raise ValueError(f"strategies must be a mapping of names to strategies or a list; got {strategies!r}")
     given = [Arm(name, own) for name, own in strategies.items()] if isinstance(strategies, Mapping) else strategies
-    grid = tuple(sorted({check_budget(budget) for budget in _listed("budgets", budgets)}))
+    grid = _grid(budgets)
     arms: dict[str, Arm] = {}
     for one in given:
         arm = one if isinstance(one, Arm) else Arm(one if isinstance(one, str) else repr(one), one)
@@ -202,11 +202,7 @@ def fitted_arms(
             choose_strategy(strategy.strategy, roles, bundled)  # raises where a role is missing
         else:
             strategy = choose_strategy(strategy, roles, bundled)
-        own = (
-            grid
-            if arm.budgets is None
-            else tuple(sorted({check_budget(budget) for budget in _listed("budgets", arm.budgets)}))
-        )
+        own = grid if arm.budgets is None else _grid(arm.budgets)
         if not own:
             raise ValueError(f"the arm {arm.name!r} has no budget to run at; give budgets=")
         if arm.name in arms:
@@ -249,6 +245,10 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         note=outcome.note,
         among=among[0] if among else "",
     ).to_json()
+
+
+def _grid(budgets: Any) -> tuple[int, ...]:
+    return tuple(sorted({check_budget(budget) for budget in _listed("budgets", budgets)}))
 
 
 def _listed(name: str, values: Any) -> list[Any]:

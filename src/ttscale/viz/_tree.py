@@ -58,7 +58,7 @@ class Tree:
     stopped_by: str | None
     error: str | None
     cost: Cost
-    """The sum over the events, equal to ``Result.cost``."""
+    """The sum over the events: ``Result.cost``, where the trace is of one strategy."""
     nodes: tuple[Node, ...]
 
     def children(self) -> list[list[int]]:
@@ -74,7 +74,8 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
     """The tree of one question's trace.
 
     ``trace`` is ``Result.trace`` or an iterable of events. In a file that several runs of the question were written
-    to, the last start and end count, and at each key the last reply. A search that has not ended gives the tree so far.
+    to, the last start and end count, and at each key the last reply; draws that another strategy left in it are shown
+    and counted as well, so give each strategy a file of its own. A search that has not ended gives the tree so far.
     Raises ``ValueError`` when there is no start event, or when the events belong to more than one question.
     """
     events = list(trace.events() if isinstance(trace, Trace) else trace)
