@@ -156,6 +156,11 @@ def test_settings_of_a_checkpoint_that_mean_nothing_are_named(
         HFGenerator(model)
 
 
+def test_a_dtype_that_is_none_is_not_taken_for_a_broken_checkpoint(checkpoint: Any) -> None:
+    with pytest.raises(ValueError, match=r"^dtype must be one of .*; got 'bf16'$"):
+        HFModel(checkpoint("llama"), device="cpu", dtype="bf16")
+
+
 def test_a_setting_of_null_is_the_usual_one(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "settings", {"temperature": None, "max_new_tokens": None, "top_k": None})
     (plain,) = HFGenerator(model, delimiter=None, prompt=PLAIN).sample([Sample(ROOT, Key((1,)))])

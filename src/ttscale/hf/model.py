@@ -155,13 +155,14 @@ def _load(
     auto_class: str,
 ) -> tuple[Any, Any]:
     default: Any = torch.float32 if device.type == "cpu" else "auto"
+    wanted = default if dtype is None else _dtype(dtype)
     loader = getattr(transformers, auto_class)
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         module, found = loader.from_pretrained(
             name,
-            dtype=default if dtype is None else _dtype(dtype),
+            dtype=wanted,
             trust_remote_code=trust_remote_code,
             use_safetensors=None if allow_pickle else True,
             output_loading_info=True,
