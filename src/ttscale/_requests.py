@@ -6,10 +6,11 @@ is a cache and a checkpoint. A reply depends on its request and the model, never
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator as PyGenerator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ttscale._cost import Cost
 from ttscale._types import Candidate, Finish, Key, Question, Step
@@ -30,6 +31,12 @@ class Sample:
     @property
     def question(self) -> Question:
         return self.prefix.question
+
+
+def check_temperature(value: Any) -> None:
+    """``ValueError`` unless this is a temperature, a finite number of at least 0, or None for the model's own."""
+    if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+        raise ValueError(f"temperature must be a finite number of at least 0, or None; got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def test_settings_of_the_checkpoint(checkpoint: Any, tmp_path: Path) -> None:
     [
         ({"max_tokens": 4}, "unknown setting 'max_tokens'; known: prompt, delimiter"),
         ({"delimiter": 5}, "delimiter must be a string or None; got 5"),
-        ({"temperature": "warm"}, "temperature must be a finite number >= 0; got 'warm'"),
+        ({"temperature": "warm"}, "temperature must be a finite number of at least 0, or None; got 'warm'"),
         ({"max_new_tokens": 1.5}, "max_new_tokens must be a positive integer; got 1.5"),
         ({"top_p": "x"}, "top_p must be in"),
         ({"top_k": "x"}, "top_k must be a positive integer"),

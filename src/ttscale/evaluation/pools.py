@@ -15,12 +15,11 @@ from typing import Any, cast
 
 from ttscale._arguments import check_seed
 from ttscale._cost import Cost
-from ttscale._requests import Score, Search, Verdict
+from ttscale._requests import Score, Search, Verdict, check_temperature
 from ttscale._roles import METHOD_OF, Role
 from ttscale._types import Candidate, Outcome
 from ttscale.engine._core import Ended
 from ttscale.evaluation._models import ModelSpec, ModelSpecs
-from ttscale.evaluation._numbers import is_finite
 from ttscale.evaluation._pool import Block, Drawn, Kind, Pool, check_digest
 from ttscale.evaluation._problems import AnyProblem, Gold, check_problems
 from ttscale.evaluation._runner import Piece, Progress, local_work, run_pieces
@@ -67,8 +66,7 @@ def draw_pool(
         raise ValueError(f"length must be a positive integer; got {length!r}")
     if kind == "chains" and temperature is not None:
         raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
-    if temperature is not None and not (is_finite(temperature) and temperature >= 0):
-        raise ValueError(f"temperature must be a finite number of at least 0, or None; got {temperature!r}")
+    check_temperature(temperature)
     check_seed(seed)
     specs = ModelSpecs(generator, verifier, reviser).check()
     drawer: Role = "generator" if kind == "samples" else "reviser"

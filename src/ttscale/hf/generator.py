@@ -11,7 +11,7 @@ from typing import Any
 
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
-from ttscale._requests import Completion, Revise, Sample
+from ttscale._requests import Completion, Revise, Sample, check_temperature
 from ttscale._types import Candidate, Step
 from ttscale.hf.choose import Odds, first_token_odds
 from ttscale.hf.decode import Decoder, Draw, Row, before_step
@@ -75,12 +75,6 @@ class Settings:
 def _first(*values: Any) -> Any:
     """The first value that is not None."""
     return next(value for value in values if value is not None)
-
-
-def check_temperature(value: Any) -> None:
-    """Raise ``ValueError`` unless this is a temperature: finite and not negative."""
-    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"temperature must be a finite number >= 0; got {value!r}")
 
 
 class Sampler:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
-from ttscale._requests import Completion
+from ttscale._requests import Completion, check_temperature
 from ttscale._types import Finish, Key, Step
 from ttscale.openai._connection import Connection
 from ttscale.openai._reply import Written, read_owner, read_written, step_logprobs
@@ -66,8 +66,7 @@ class Writer:
             raise ValueError(f'api must be "chat" or "completions"; got {api!r}')
         if api == "chat" and template is not None:
             raise ValueError('template lays a chat out as plain text and needs api="completions"')
-        if temperature is not None and not 0 <= temperature < float("inf"):
-            raise ValueError(f"temperature must be a finite number >= 0; got {temperature!r}")
+        check_temperature(temperature)
         if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
             raise ValueError(f"max_tokens must be a positive integer or None; got {max_tokens!r}")
         if delimiter == "":

@@ -7,7 +7,6 @@ count how often the answer is right. The keys give the seeds, so the file is the
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Generator as PyGenerator
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import get_args
 
 from ttscale._cost import Cost
-from ttscale._requests import Completion, Request, Sample
+from ttscale._requests import Completion, Request, Sample, check_temperature
 from ttscale._roles import AnyGenerator
 from ttscale._types import Candidate
 from ttscale.training._fill import Filled, Row, Written, fill
@@ -54,10 +53,7 @@ class RolloutSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if self.temperature is not None and not (
-            isinstance(self.temperature, (int, float)) and 0 <= self.temperature < math.inf
-        ):
-            raise ValueError(f"temperature must be a finite number of at least 0, or None; got {self.temperature!r}.")
+        check_temperature(self.temperature)
         choices = {"estimate": Estimate, "unparsable": Unparsable, "unparsable_rollouts": Unparsable}
         for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):
