@@ -20,7 +20,6 @@ BUNDLED = "bundled"
 def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any]:
     """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps."""
     given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
-    given = {role: os.fspath(obj) if isinstance(obj, os.PathLike) else obj for role, obj in given.items()}
     if generator is None and reviser is None:
         return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
     return {role: obj for role, obj in given.items() if obj is not None}
@@ -33,6 +32,8 @@ def load_roles(roles: Mapping[Role, Any], wanted: Iterable[Role]) -> dict[Role, 
 
 
 def _load(role: Role, obj: Any, models: dict[str, HFModel]) -> Any:
+    if isinstance(obj, os.PathLike):
+        obj = os.fspath(obj)
     if not isinstance(obj, str):
         return obj
     if obj == BUNDLED:

@@ -33,9 +33,14 @@ class Sample:
         return self.prefix.question
 
 
+def is_temperature(value: Any) -> bool:
+    """Whether this is a finite number of at least 0, or None for the model's own."""
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf)
+
+
 def check_temperature(value: Any) -> None:
-    """``ValueError`` unless this is a temperature, a finite number of at least 0, or None for the model's own."""
-    if value is not None and not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+    """``ValueError`` unless this is a temperature."""
+    if not is_temperature(value):
         raise ValueError(f"temperature must be a finite number of at least 0, or None; got {value!r}")
 
 

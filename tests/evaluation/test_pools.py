@@ -205,6 +205,7 @@ def test_chains_are_those_of_sequential_revision(tmp_path: Path) -> None:
         ({"temperature": math.nan}, "temperature must be a finite number"),
         ({"temperature": -1.0}, "temperature must be a finite number"),
         ({"temperature": "hot"}, "temperature must be a finite number"),
+        ({"temperature": True}, "temperature must be a finite number"),
     ],
 )
 def test_bad_arguments_are_refused_before_there_is_a_file(

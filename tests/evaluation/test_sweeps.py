@@ -452,3 +452,14 @@ def test_another_strategy_under_the_same_name_is_refused_at_another_budget_too(t
     with pytest.raises(ValueError, match="give the arm another name"):
         sweep({"a": Beam(2)}, [4], problems(2), **options)
     assert [record.budget for record in load_records(path)] == [1, 1]
+
+
+def test_probes_of_another_strategy_are_refused_before_anything_is_allotted(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    options: Any = {"generator": Student(), "verifier": Examiner(), "resume": path, "progress": False}
+    sweep({"a": BatchAllocation()}, [8], problems(2), **options)
+    kept = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line).get("arm") != "a"]
+    path.write_text("".join(kept))  # as after a kill between the probes and the rest
+    assert {record.arm for record in load_records(path)} == {"a: probe"}
+    with pytest.raises(ValueError, match="the arm 'a: probe' with the strategy"):
+        sweep({"a": BatchAllocation(strategy=BestOfN())}, [8], problems(2), **options)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -159,6 +160,16 @@ def test_settings_of_a_checkpoint_that_mean_nothing_are_named(
 def test_a_dtype_that_is_none_is_not_taken_for_a_broken_checkpoint(checkpoint: Any) -> None:
     with pytest.raises(ValueError, match=r"^dtype must be one of .*; got 'bf16'$"):
         HFModel(checkpoint("llama"), device="cpu", dtype="bf16")
+
+
+def test_settings_may_be_numbers_of_numpys(model: HFModel) -> None:
+    numpys: Any = {"temperature": np.float32(0.5), "max_new_tokens": np.int64(5), "top_k": np.int64(9)}
+    plain: Any = {"temperature": 0.5, "max_new_tokens": 5, "top_k": 9}
+    found, same = (
+        HFGenerator(model, delimiter=None, prompt=PLAIN, **own).sample([Sample(ROOT, Key((1,)))])[0].steps
+        for own in (numpys, plain)
+    )
+    assert found == same
 
 
 def test_a_setting_of_null_is_the_usual_one(model: HFModel, monkeypatch: pytest.MonkeyPatch) -> None:

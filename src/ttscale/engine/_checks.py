@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from ttscale._cost import Cost
-from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict
+from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict, is_temperature
 from ttscale._roles import ROLE_OF, Role
 from ttscale._types import Candidate, Outcome, Step
 
@@ -49,7 +49,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         most, temperature = request.max_steps, request.temperature
         if most is not None and (not isinstance(most, int) or most < 1):
             return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
-        if temperature is not None and not (isinstance(temperature, (int, float)) and 0 <= temperature < math.inf):
+        if not is_temperature(temperature):
             return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
     return None
 

@@ -62,8 +62,8 @@ class ModelSpecs:
 
     def opened(self) -> ModelSpecs:
         """The same with ids, paths and functions replaced by the models, so that they are loaded once for many uses."""
-        roles = self.load().roles
-        return ModelSpecs(**{str(r): roles[r] for r in roles if getattr(self, r) is not None})
+        roles = self.load([role for role in METHOD_OF if getattr(self, role) is not None]).roles
+        return ModelSpecs(**{str(role): obj for role, obj in roles.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,15 +261,20 @@ def _check_arms(records: Iterable[Record], arms: Sequence[Arm], path: str | Path
     """``ValueError`` where stored records of an arm, at whatever budget, are of another strategy than now."""
     specs = {arm.name: repr(arm.strategy) for arm in arms}
     for record in records:
-        if record.strategy != specs.get(record.arm, record.strategy):
-            raise ValueError(
-                f"{path} has records of the arm {record.arm!r} with the strategy {record.strategy}, and this sweep has "
-                f"{specs[record.arm]}; give the arm another name, or write to another file"
-            )
+        _check_strategy(record, specs.get(record.arm, record.strategy), path)
+
+
+def _check_strategy(record: Record, spec: str, path: str | Path | None) -> None:
+    if record.strategy != spec:
+        raise ValueError(
+            f"{path} has records of the arm {record.arm!r} with the strategy {record.strategy}, and this sweep has "
+            f"{spec}; give the arm another name, or write to another file"
+        )
 
 
 def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path: str | Path | None) -> None:
     """``ValueError`` unless a stored record is one of this sweep's."""
+    _check_strategy(record, piece.spec, path)
     if record.models != _models_digest(piece.strategy, labels):
         raise ValueError(
             f"{path} has records of the arm {record.arm!r} that other models made ({dict(labels)} now); go on with the "

@@ -6,7 +6,8 @@ Knows: requests and replies, prompts, settings. Must not know: KV, batching (``d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from numbers import Integral, Real
 from typing import Any
 
 from ttscale._cost import Cost
@@ -21,7 +22,8 @@ from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
 
 MAX_NEW_TOKENS = 2048
-SETTINGS = ("prompt", "delimiter", "temperature", "max_new_tokens", "top_k", "top_p", "min_p")
+OWN = ("prompt", "delimiter", "temperature", "max_new_tokens")
+SETTINGS = (*OWN, *(field.name for field in fields(Filters)))
 """What a checkpoint's ``ttscale.json`` may hold."""
 UNSET: Any = object()
 
@@ -45,20 +47,22 @@ class Settings:
             raise ValueError(
                 f"the ttscale.json of {model.name} has an unknown setting {unknown[0]!r}; known: {', '.join(SETTINGS)}"
             )
-        self.delimiter: Any = own.get("delimiter", "\n") if delimiter is UNSET else delimiter
-        if self.delimiter is not None and not isinstance(self.delimiter, str):
-            raise ValueError(f"delimiter must be a string or None; got {self.delimiter!r}")
+        mark: Any = own.get("delimiter", "\n") if delimiter is UNSET else delimiter
+        if mark is not None and not isinstance(mark, str):
+            raise ValueError(f"delimiter must be a string or None; got {mark!r}")
+        self.delimiter: str | None = mark
         heat = _first(temperature, own.get("temperature"), 1.0)
-        check_temperature(heat)
-        self.temperature = float(heat)
+        self.temperature = float(heat) if isinstance(heat, Real) else heat
+        check_temperature(self.temperature)
         self.filters = Filters(
             own.get("top_k") if top_k is UNSET else top_k,
             own.get("top_p") if top_p is UNSET else top_p,
             own.get("min_p") if min_p is UNSET else min_p,
         )
-        self.max_new_tokens = _first(max_new_tokens, own.get("max_new_tokens"), MAX_NEW_TOKENS)
-        if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be a positive integer; got {self.max_new_tokens!r}")
+        most = _first(max_new_tokens, own.get("max_new_tokens"), MAX_NEW_TOKENS)
+        if not isinstance(most, Integral) or most < 1:
+            raise ValueError(f"max_new_tokens must be a positive integer; got {most!r}")
+        self.max_new_tokens = int(most)
         self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
         self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
 
@@ -68,8 +72,7 @@ class Settings:
         return {name: value for name, value in self._named().items() if value != own[name]}
 
     def _named(self) -> dict[str, Any]:
-        names = ("delimiter", "temperature", "max_new_tokens", "prompt")
-        return {name: getattr(self, name) for name in names} | asdict(self.filters)
+        return {name: getattr(self, name) for name in OWN} | asdict(self.filters)
 
 
 def _first(*values: Any) -> Any:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +31,14 @@ class Filters:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        k: object = self.top_k
-        if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
+        k: Any = self.top_k
+        number = isinstance(k, Real) and not isinstance(k, bool)
+        if k is not None and not (number and int(k) == k and k >= 1):
             raise ValueError(f"top_k must be a positive integer or None; got {k!r}")
-        for name, value in (("top_p", self.top_p), ("min_p", self.min_p)):
-            if value is not None and not (isinstance(value, (int, float)) and 0 < value <= 1):
+        for name in ("top_p", "min_p"):
+            value: Any = getattr(self, name)
+            number = isinstance(value, Real)
+            if value is not None and not (number and 0 < value <= 1):
                 raise ValueError(f"{name} must be in (0, 1] or None; got {value!r}")
 
 

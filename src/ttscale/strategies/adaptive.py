@@ -52,8 +52,7 @@ class AdaptiveConsistency:
             keys = [root.key.child(i) for i in range(begin, end)]
             candidates += yield from draw([root] * len(keys), keys)
             answers.update(c.answer for c in candidates[begin:] if c.done)
-            given = list(answers)
-            leading, second = heaviest(given, [float(answers[answer]) for answer in given])
+            leading, second = heaviest(list(answers), list(answers.values()))
             if chance_to_lead(leading, second) >= self.confidence:
                 break
         votes = vote_weights(candidates, [1.0] * len(candidates))

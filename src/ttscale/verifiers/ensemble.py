@@ -11,6 +11,7 @@ from ttscale._errors import RoleError
 from ttscale._relay import Call, Plan, common_worker, is_async, relay
 from ttscale._requests import Score, Verdict
 from ttscale._select import Aggregate, aggregate
+from ttscale.verifiers._replies import received
 
 Combine = Literal["mean", "min"]
 
@@ -62,13 +63,9 @@ class EnsembleVerifier:
         return [self._join(request, [column[i] for column in columns]) for i, request in enumerate(requests)]
 
     def _join(self, request: Score, replies: Sequence[Verdict | Exception]) -> Verdict | Exception:
-        verdicts: list[Verdict] = []
-        for number, reply in enumerate(replies, 1):
-            if isinstance(reply, Exception):
-                return reply
-            if not isinstance(reply, Verdict):
-                raise RoleError(f"member {number} of an ensemble returned {type(reply).__name__} instead of a Verdict")
-            verdicts.append(reply)
+        verdicts = received(replies, Verdict, f"a member of {self!r}")
+        if isinstance(verdicts, Exception):
+            return verdicts
         rows = [verdict.step_scores for verdict in verdicts]
         steps = len(request.candidate.steps)
         for number, row in enumerate(rows, 1):  # here, since a mean, a minimum or an aggregation would hide it

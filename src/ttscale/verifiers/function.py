@@ -29,7 +29,7 @@ class FunctionVerifier:
         self._fn = fn
         self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
         code = getattr(fn, "__code__", None)
-        self.sampling = {"code": [*code_of(code), *plain_values(fn)]} if code else {}
+        self.sampling = {"code": [*_code_of(code), *_plain_values(fn)]} if code else {}
         awaited = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
         self.score: Callable[[Sequence[Score]], Any] = self._ascore if awaited else self._score
 
@@ -45,7 +45,7 @@ class FunctionVerifier:
         return [_verdict(self.name, request, result) for request, result in zip(requests, results, strict=True)]
 
 
-def plain_values(fn: Any) -> list[str]:
+def _plain_values(fn: Any) -> list[str]:
     """The text and numbers that a function closes over or has as defaults."""
     found: list[Any] = []
     for cell in getattr(fn, "__closure__", None) or ():
@@ -55,12 +55,12 @@ def plain_values(fn: Any) -> list[str]:
     return [repr(value) for value in found if isinstance(value, str | bytes | int | float)]
 
 
-def code_of(code: CodeType) -> list[str]:
+def _code_of(code: CodeType) -> list[str]:
     """What a function does, the same in every process: its bytecode and its constants."""
     found = [code.co_code.hex(), repr(code.co_names)]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found += code_of(constant)
+            found += _code_of(constant)
         elif isinstance(constant, frozenset):  # in no order of its own
             found += sorted(map(repr, constant))
         else:

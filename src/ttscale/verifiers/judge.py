@@ -17,6 +17,7 @@ from ttscale._requests import Completion, Sample, Score, Verdict
 from ttscale._select import Aggregate
 from ttscale._types import Candidate, Question
 from ttscale.prompts import fill
+from ttscale.verifiers._replies import received
 
 VOTES = 8
 """Votes where the generator shows no probabilities: they tell apart what differs by about a third."""
@@ -100,13 +101,9 @@ def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict
 
 
 def _from_votes(request: Score, replies: Sequence[Completion | Exception]) -> Verdict | Exception:
-    given: list[Completion] = []
-    for reply in replies:
-        if isinstance(reply, Exception):
-            return reply
-        if not isinstance(reply, Completion):
-            raise RoleError(f"the judge's generator returned {type(reply).__name__} ({_where(request)})")
-        given.append(reply)
+    given = received(replies, Completion, "the judge's generator")
+    if isinstance(given, Exception):
+        return given
     said = [verdict for verdict in map(_verdict, given) if verdict]
     if not said:
         raise RoleError(
