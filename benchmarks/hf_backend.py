@@ -53,7 +53,11 @@ def main() -> None:
     out = options.out or (None if options.quick else RESULTS / "hf_backend.json")
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    versions = {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
     for name in options.part:
         rows = PARTS[name](size)
         title = (PARTS[name].__doc__ or name).splitlines()[0]

@@ -14,7 +14,7 @@ from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 from ttscale.prompts import PromptFormat
-from ttscale.reference.build import collect, grow, model, prm, tokenizer, train
+from ttscale.reference.build import collect, evaluate, grow, model, prm, tokenizer, train
 from ttscale.reference.build.model import Llama, Shape
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
@@ -99,3 +99,26 @@ def test_a_saved_verifier_scores_as_it_did_in_training(tmp_path: Path) -> None:
     candidate = Candidate(Question("q", QUESTION), Key((0, "q", 0)), tuple(map(Step, steps(RIGHT))), "stop")
     verdict = HFVerifier(str(tmp_path / "prm")).score([Score(candidate)])[0]
     assert verdict.step_scores == pytest.approx(plain.tolist(), abs=1e-4)
+
+
+def test_the_outcome_is_the_label_of_the_last_step_only() -> None:
+    assert prm.outcomes(ROW) == [[-1.0, -1.0, 1.0], [-1.0, -1.0, 0.0]]
+
+
+def test_an_attempt_of_a_chain_is_scored_after_those_that_it_saw() -> None:
+    made = tiny().eval()
+    chain = [(WRONG, False), (RIGHT, True), (WRONG, False)]
+    (found,) = prm.chain_scores(made, [(ROW, chain)])
+    texts = [text for text, _ in chain]
+    for i, text in enumerate(texts):
+        ids, reads = prm.layout(QUESTION, text, texts[:i])
+        assert found[i] == pytest.approx(prm.margins(made, [(ids, reads)])[0][-1:], abs=0.02)  # bfloat16, other batches
+    assert prm.attempts([(ROW, chain)])[0].solutions == [(WRONG, 1, False), (RIGHT, 1, True), (WRONG, 1, False)]
+
+
+def test_a_report_on_chains_ranks_within_a_chain() -> None:
+    other = [(RIGHT, True), (WRONG, False), (RIGHT, True)]
+    rows = prm.attempts([(ROW, [(WRONG, False), (RIGHT, True), (RIGHT, True)]), (ROW, other)])
+    report = evaluate.chain_report(rows, [[[-2.0], [1.0], [0.0]], [[5.0], [6.0], [7.0]]], 1.0, 0.0)
+    assert report["pair accuracy"] == pytest.approx((1.0 + 0.5) / 2)
+    assert report["selection"] == {"3": {"majority": 1.0, "weighted": 1.0, "best": 1.0, "oracle": 1.0}}

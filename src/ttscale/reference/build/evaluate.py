@@ -102,6 +102,19 @@ def revision_report(made: Sequence[Sequence[tuple[str, bool]]]) -> dict[str, obj
     }
 
 
+def chain_report(
+    rows: Sequence[Sampled], margins: Sequence[Sequence[Sequence[float]]], scale: float, bias: float
+) -> dict[str, object]:
+    """A verifier on chains of attempts: does it rank a right attempt above a wrong one of the same chain?"""
+    groups = graded(rows, margins, scale, bias, 0)
+    return {
+        "chains": len(groups),
+        "pair accuracy": quality.pair_accuracy(groups),
+        "ECE": quality.calibration_error(groups),
+        "selection": quality.selection(groups, [max(map(len, groups))]),
+    }
+
+
 def records(out: Path) -> dict[str, object]:
     """What each training used: parameters, tokens, floating-point operations, seconds."""
     found: dict[str, object] = {}

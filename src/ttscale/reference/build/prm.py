@@ -16,6 +16,7 @@ import json
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,7 +26,6 @@ from torch import Tensor, nn
 from ttscale.reference import _student
 from ttscale.reference._expressions import Expression
 from ttscale.reference._format import DELIMITER, MAX_ATTEMPTS, prompt
-from ttscale.reference.build import implicit
 from ttscale.reference.build import model as model_
 from ttscale.reference.build.collect import Sampled
 from ttscale.reference.build.documents import EOS_ID, IDS, Document, encode
@@ -91,6 +91,11 @@ def values(rng: random.Random, row: Sampled, rollouts: int) -> list[list[float]]
             found.append(known[line])
         out.append([*found, float(right)])
     return out
+
+
+def outcomes(row: Sampled) -> list[list[float]]:
+    """For each distinct solution the label of its last step, its outcome; none for the steps before."""
+    return [[-1.0] * text.count(DELIMITER) + [float(right)] for text, _, right in row.solutions]
 
 
 def parse(line: str) -> Expression:
@@ -164,12 +169,16 @@ def _revision(row: Sampled, chain: Sequence[tuple[str, bool]], place: int) -> Do
     return document(row.prompt, text, labels, 1.0, [text for text, _ in chain[max(0, place - MAX_ATTEMPTS) : place]])
 
 
-def calibrate(model: StepClassifier, chains: Sequence[Own]) -> tuple[float, float]:
-    """Scale and bias for the outcomes of all attempts of some chains."""
-    made = [(_revision(row, chain, i), right) for row, chain in chains for i, (_, right) in enumerate(chain)]
-    texts = [(one.ids, [len(one.ids) - 1]) for one, _ in made]
-    rows = [Sampled("", "", 0, [("", 1, right)]) for _, right in made]
-    return implicit.calibrate(rows, [[line] for line in margins(model, texts)])
+def attempts(chains: Sequence[Own]) -> list[Sampled]:
+    """Each chain's attempts as solutions of its question."""
+    return [replace(row, solutions=[(text, 1, right) for text, right in chain]) for row, chain in chains]
+
+
+def chain_scores(model: StepClassifier, chains: Sequence[Own]) -> list[list[list[float]]]:
+    """For each attempt of each chain the log-odds after its last step, the attempts before it in the context."""
+    made = [_revision(row, chain, i).ids for row, chain in chains for i in range(len(chain))]
+    flat = iter(margins(model, [(ids, [len(ids) - 1]) for ids in made]))
+    return [[next(flat) for _ in chain] for _, chain in chains]
 
 
 def make_loss(last: float = 1.0, surprise: float = 0.0) -> Loss:

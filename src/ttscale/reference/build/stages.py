@@ -202,17 +202,23 @@ def _later(name: str, chains: list[revision.Own], alone: float) -> Callable[[int
 
 
 def step_verifier(out: Path) -> None:
-    """The discriminative PRM: soft Monte-Carlo values of the steps, three blocks on top of the verifier's trunk."""
+    """The discriminative PRM: soft Monte-Carlo values of the steps, three blocks on top of the verifier's trunk.
+
+    Outcomes of the generator's own samples join them: it slips in ways that the student, whose solutions have the
+    values, does not.
+    """
     torch.manual_seed(0)
     base = shipped(out / "verifier")
-    rows = collect.taught(questions(4000, "train", seed=1001), 16, 1001)
+    rows = collect.taught(questions(8000, "train", seed=1001), 16, 1001)
     rng = random.Random("prm")
     lot = prm.documents(rows, [prm.values(rng, row, 16) for row in rows], base)
+    rows = pool(out, "train", 3000, 16, 1002)
+    lot += prm.documents(rows, [prm.outcomes(row) for row in rows], base)
     made = prm.StepClassifier(grow.deepen(base, EXTRA))
     train.train(
         made,
         lambda index: implicit.shuffled(lot, 1, index, 2000),
-        Plan(steps=1000, lr=3e-3, warmup=30, decay=0.5, batch_tokens=4096, seed=51, save_every=50),
+        Plan(steps=2500, lr=3e-3, warmup=30, decay=0.3, batch_tokens=4096, seed=51, save_every=50),
         out / "prm",
         prm.make_loss(surprise=0.5),
     )
@@ -256,6 +262,7 @@ def measure(out: Path) -> None:
     sampler = Sampler(shipped(out / "reviser"), 192, revision.LONGEST_CHAIN)
     chains = revision.chains(sampler, questions(500, "test", seed=0), 8, 0, REVISER_TEMPERATURE)
     report["revision"] = evaluate.revision_report(chains)
+    report["chains"] = on_chains(out)
     report["training"] = evaluate.records(out)
     (out / "results.json").write_text(json.dumps(report, indent=1) + "\n")
 
@@ -272,8 +279,26 @@ def export(out: Path) -> None:
 
 def orm_calibration(out: Path) -> tuple[float, float]:
     """Scale and bias of the revision ORM, from the outcomes of the reviser's chains on validation questions."""
-    file = out / "pools" / "validation-chains.jsonl"
-    return prm.calibrate(classifier(out / "orm"), own_chains(file, shipped(out / "reviser"), 200, 6, 5, "validation"))
+    chains = chain_pool(out, "validation", 200, 5)
+    return implicit.calibrate(prm.attempts(chains), prm.chain_scores(classifier(out / "orm"), chains))
+
+
+def chain_pool(out: Path, split: str, count: int, seed: int) -> list[revision.Own]:
+    """Chains of the reviser on a split, drawn once, at temperature 1, where more attempts are wrong."""
+    file = out / "pools" / f"{split}-chains-{count}-{seed}.jsonl"
+    return own_chains(file, shipped(out / "reviser"), count, 6, seed, split)
+
+
+def on_chains(out: Path) -> dict[str, object]:
+    """How the verifiers rank the attempts of a chain: two see one attempt at a time, the ORM those before it too."""
+    chains = chain_pool(out, "test", 500, 0)
+    rows = prm.attempts(chains)
+    report: dict[str, object] = {
+        name: evaluate.chain_report(rows, margins(out, name, rows), *calibration(out, name))
+        for name in ("verifier", "prm")
+    }
+    scores = prm.chain_scores(classifier(out / "orm"), chains)
+    return report | {"orm": evaluate.chain_report(rows, scores, *orm_calibration(out))}
 
 
 STAGES: dict[str, Callable[[Path], None]] = {
