@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -227,3 +228,22 @@ def test_a_cap_may_be_a_number_of_numpys() -> None:
     result = ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=np.int64(25)))  # type: ignore[arg-type]
     assert result.stopped_by == "tokens"
     assert result == ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=25))
+
+
+def test_the_default_of_a_generator_that_cannot_continue_samples_whole_solutions() -> None:
+    class Whole(FakeGenerator):
+        continues = False
+
+    def chosen(name: str | None, roles: Any) -> str:
+        return repr(choose_strategy(name, roles, False).policy.strategies)  # type: ignore[attr-defined]
+
+    roles: dict[Any, Any] = {"generator": Whole("Answer: 1"), "verifier": FakeVerifier(0.1)}
+    for name in (None, "compute_optimal", "adaptive_scheduler"):
+        assert not re.search("Beam|DVTS", chosen(name, roles))
+    own = ComputeOptimalScheduler(default_policy(frozenset(roles)))
+    assert choose_strategy(own, roles, False) == own  # asked for by hand
+    result = ttscale.solve("q", 16, **roles)
+    assert all(request.max_steps is None for request in roles["generator"].requests)
+    assert result.answer == "1"
+    assert "SequentialRevision(ratio=1.0" in chosen(None, roles | {"reviser": FakeReviser("Answer: 1")})
+    assert "Beam" in chosen(None, roles | {"generator": FakeGenerator("Answer: 1")})

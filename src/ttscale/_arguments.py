@@ -18,7 +18,7 @@ from ttscale._select import Aggregate
 from ttscale._types import Question
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
-from ttscale.strategies.policy import STRATEGIES, Policy
+from ttscale.strategies.policy import STRATEGIES, Policy, default_policy
 
 MAX_BUDGET = 65_536
 """The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
@@ -92,6 +92,9 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
     if named and preferred is not None:
         strategy = _aggregating(strategy, preferred)
     if hasattr(strategy, "for_roles"):
+        if getattr(roles.get("generator"), "continues", True) is False and getattr(strategy, "policy", ...) is None:
+            fitting = default_policy(at_hand, strategy.aggregate, whole=True)  # type: ignore[attr-defined]
+            strategy = replace(strategy, policy=fitting)  # type: ignore[type-var]
         strategy = strategy.for_roles(at_hand)
     for role in sorted(getattr(strategy, "needs", frozenset()) - at_hand):
         raise MissingRoleError(

@@ -84,6 +84,16 @@ class PromptFormat:
         return PromptFormat(**{**settings, "stop": tuple(stop)})
 
 
+def check_prompt(given: Any) -> PromptFormat:
+    """``ValueError`` unless this is a ``PromptFormat``; a text is likely meant as its template."""
+    if isinstance(given, PromptFormat):
+        return given
+    raise ValueError(
+        f"prompt must be a PromptFormat; got {given!r}. A text with {{question}} in it goes into "
+        "PromptFormat(user=...) for chat models, or PromptFormat(chat=False, template=...)"
+    )
+
+
 def chat_turns(form: PromptFormat, question: str, attempts: Sequence[str] = ()) -> Messages:
     """The chat that asks ``question``, or asks again after ``attempts`` (oldest first; the most recent are kept)."""
     turns = [] if form.system is None else [{"role": "system", "content": form.system}]

@@ -179,3 +179,15 @@ def test_thoughts_change_nothing(thought: str) -> None:
     assert extract_answer(f"<think>{thought}</think>Answer: 7") == "7"
     assert extract_answer(f"{thought}</think>Answer: 7") == "7"
     assert extract_answer(f"<think>{thought} \\boxed{{1}}") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Answer: St. Louis", "St. Louis"), ("Answer: Mr. Smith", "Mr. Smith"), ("Answer: Dr. Jones.", "Dr. Jones"),
+        ("Answer: J. K. Rowling", "J. K. Rowling"), ("Answer: U.S. Steel", "U.S. Steel"), ("Answer: No. 7", "No. 7"),
+        ("The answer is B. Because x", "B"), ("The answer is No. We saw it", "No"), ("The answer is 5. So", "5"),
+    ],
+)  # fmt: skip
+def test_an_abbreviation_ends_no_sentence(text, answer):
+    assert extract_answer(text) == answer

@@ -258,3 +258,20 @@ def test_agrees_with_math_verify(a: str, b: str) -> None:
     finally:
         logging.disable(logging.NOTSET)
     assert equivalent(a, b) == theirs
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("cat", "act"), ("dog", "god"), ("top", "pot"), ("no", "on"), ("UK", "KU"), ("DNA", "AND"), ("10-15", "20-25"),
+        ("2010-2015", "2000-2005"), ("1/2/2020", "2/4/2020"), ("2024-01-05", "2018"), ("555-1234", "556-1235"),
+    ],
+)  # fmt: skip
+def test_words_ranges_and_dates_are_no_formulas(one, other):
+    assert not equivalent(one, other)
+    assert equivalent(one, f" {one} ")
+
+
+@pytest.mark.parametrize(("one", "other"), [("ab", "ba"), ("xyz", "zyx"), ("10 - 15", "-5"), ("1/2/4", "1/8")])
+def test_letters_that_are_no_word_are_a_product(one, other):
+    assert equivalent(one, other)

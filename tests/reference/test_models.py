@@ -74,3 +74,18 @@ def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyP
 def test_the_reviser_samples_as_the_build_measured_it() -> None:
     own = json.loads((Path(reference.path("reviser")) / "ttscale.json").read_text())
     assert own == models.SETTINGS | {"temperature": stages.REVISER_TEMPERATURE}
+
+
+def test_threads_that_load_at_once_load_one_model() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ttscale.hf import HFModel
+    from ttscale.reference import _load
+
+    _load._load.cache_clear()
+    _load._model.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: _load.load("generator"), range(4)))
+        folders = list(pool.map(lambda _: HFModel(str(reference.path("reviser"))).body_parameters, range(4)))
+    assert len({id(one) for one in found}) == 1
+    assert len(set(folders)) == 1

@@ -12,7 +12,7 @@ from training.conftest import make_tokenizer, save_model
 from ttscale._models import load_roles
 from ttscale.hf import HFVerifier, ImplicitVerifier
 from ttscale.training.examples import StepExample, relabel
-from ttscale.training.implicit import train_implicit_prm
+from ttscale.training.implicit import _seen_from, train_implicit_prm
 from ttscale.training.prm import train_prm
 from ttscale.training.quality import quality_report
 from ttscale.training.recipe import Recipe
@@ -119,3 +119,11 @@ def test_refusals(base, tmp_path):
     with pytest.raises(ValueError, match="nothing left in the training data"):
         train_implicit_prm(base, wrong, tmp_path / "m", goal="right", progress=False)
     assert not (tmp_path / "m").exists()
+
+
+def test_a_reference_is_found_through_links(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    stored = _seen_from(tmp_path / "link" / "model", tmp_path / "base")
+    assert (tmp_path / "deep" / "er" / "model" / stored).resolve() == tmp_path / "base"

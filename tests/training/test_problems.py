@@ -117,3 +117,36 @@ def test_a_question_on_both_sides_is_refused():
     with pytest.raises(ValueError, match="in the validation data: 'a'"):
         check_disjoint(training, [Problem("a", "another", "2")], "validation")
     assert fingerprints(training * 2) == fingerprints([Problem("z", "What  is 1 + 1?\n", "2")])
+
+
+@pytest.mark.parametrize("nothing", ["\\boxed{}", "####", "Answer:", "The answer is", "nan", float("nan")])
+def test_what_stands_where_an_answer_was_left_out_is_no_reference(nothing):
+    with pytest.raises(ValueError, match="cannot be read"):
+        as_problems([("2 + 2?", nothing)])
+
+
+def test_numbers_of_other_libraries_are_references():
+    numpy = pytest.importorskip("numpy")
+    assert [p.answer for p in as_problems([("a", numpy.int64(4)), ("b", numpy.float32(0.5))])] == ["4", "0.5"]
+
+
+def test_one_text_under_two_ids_has_one_answer():
+    rows = [{"id": "a", "question": "2 + 2", "answer": "4"}, {"id": "b", "question": "2  + 2", "answer": "4.0"}]
+    assert len(as_problems(rows)) == 2
+    with pytest.raises(ValueError, match="comes twice, as 'a' and as 'c'"):
+        as_problems([*rows, {"id": "c", "question": "2 + 2", "answer": "5"}])
+
+
+def test_a_row_that_is_no_question_is_named():
+    with pytest.raises(ValueError, match="Row 1 is no question with its answer: 'abc'"):
+        as_problems(["abc"])
+
+
+def test_the_texts_of_one_id_stay_on_one_side():
+    examples = [Problem(f"q{i // 2}", f"Sum {i}", "1") for i in range(20)]
+    examples.append(Problem("other", "Sum 3", "1"))
+    for seed in range(5):
+        training, held_out = split_questions(examples, 0.3, seed)
+        check_disjoint(training, held_out)
+        assert training
+        assert held_out

@@ -248,3 +248,14 @@ def test_any_input_gives_valid_json_and_bounded_numbers(rows):
         assert values["best-of-N"] <= values["oracle"] + 1e-9
         if row.n == 1:
             assert values["best-of-N"] == pytest.approx(values["pass@1"])
+
+
+def test_outcomes_are_bools_of_any_kind():
+    def report(outcomes):
+        rows = [Judged("q", c, str(i), (0.9 - i / 10,)) for i, c in enumerate(outcomes)]
+        return quality_report(rows, budgets=(2,)).to_json()
+
+    wanted = report([True, False, False])
+    assert report([1, 0, 0]) == report([np.True_, np.False_, np.False_]) == wanted
+    with pytest.raises(ValueError, match="correct=2; it must be True or False"):
+        report([2, 0, 0])

@@ -23,3 +23,16 @@ def test_none_is_a_default_where_there_is_one():
     assert Recipe(evaluate_every=None, max_tokens=None, lora_rank=None, lora_alpha=None) == Recipe()
     for name in ("evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):
         assert getattr(Recipe(**{name: 1}), name) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("batch", 2.5, "an integer"), ("batch", True, "an integer"), ("lora_rank", 1.5, "an integer"),
+        ("seed", -1, r"in \[0, 2"), ("seed", 2**40, r"in \[0, 2"), ("learning_rate", "1e-3", "a number"),
+        ("warmup_steps", 0.5, "an integer"),
+    ],
+)  # fmt: skip
+def test_settings_of_the_wrong_kind_are_named(name, value, what):
+    with pytest.raises(ValueError, match=f"{name} must be {what}"):
+        Recipe(**{name: value})

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,9 @@ from transformers import Trainer
 
 from training.conftest import make_tokenizer, save_model
 from ttscale._errors import TtscaleError
-from ttscale.training import _fit
+from ttscale.training import _fit, _run
 from ttscale.training._fit import Evaluation, choose
+from ttscale.training._run import check_untrained
 from ttscale.training.examples import StepExample
 from ttscale.training.prm import train_prm
 from ttscale.training.recipe import Recipe
@@ -264,3 +266,29 @@ def test_training_ends_when_the_validation_loss_has(base, tmp_path, monkeypatch)
     result = train_prm(base, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
     assert [(p.step, p.loss) for p in result.curve] == [(1, 3.0), (2, 2.0), (3, 2.1), (4, 2.2)]
     assert (result.step, result.notes) == (3, ())
+
+
+def test_what_a_base_was_trained_on_stays_known(base, tmp_path):
+    quick = Recipe(learning_rate=1e-3, batch=8, micro_batch=4, epochs=1, evaluate_every=5)
+    others = [replace(e, id=f"o{e.id}", prompt=f"Other {e.prompt}") for e in EXAMPLES]
+    train_prm(base, EXAMPLES, tmp_path / "first", recipe=quick, progress=False)
+    train_prm(tmp_path / "first", others, tmp_path / "second", recipe=quick, progress=False)
+    with pytest.raises(ValueError, match="were in the training data"):
+        check_untrained(tmp_path / "second", EXAMPLES)
+    with pytest.raises(ValueError, match="were in the training data"):
+        train_prm(tmp_path / "first", others, tmp_path / "third", recipe=quick, test=EXAMPLES, progress=False)
+
+
+def test_checkpoints_that_a_kill_left_behind_are_removed(base, tmp_path, monkeypatch):
+    quick = Recipe(learning_rate=1e-3, batch=8, micro_batch=4, epochs=1, evaluate_every=5)
+
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_run.shutil, "rmtree", killed)
+        with pytest.raises(Killed):
+            train_prm(base, EXAMPLES, tmp_path / "m", recipe=quick, progress=False)
+    assert (tmp_path / "m" / "checkpoints").is_dir()
+    train_prm(base, EXAMPLES, tmp_path / "m", recipe=quick, progress=False)
+    assert not (tmp_path / "m" / "checkpoints").exists()

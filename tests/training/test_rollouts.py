@@ -377,3 +377,46 @@ def test_half_a_character_in_a_question_or_a_solution_ends_nothing(tmp_path):
     before = path.read_bytes()
     collect(path, questions, Broken(), estimate="outcome")
     assert path.read_bytes() == before
+
+
+class OneSlow(TwoStep):
+    """Question 0 takes its time, and every question after ``good`` fails."""
+
+    def __init__(self, good):
+        super().__init__()
+        self.good, self.released = good, asyncio.Event()
+
+    async def sample(self, requests):
+        number = int(requests[0].question.prompt.split()[1])
+        if number == 0:
+            await self.released.wait()
+        if number > self.good:
+            raise ValueError("broken")
+        return [self.one(request) for request in requests]
+
+
+def test_a_slow_question_keeps_few_others_off_the_disk(tmp_path):
+    path, most = tmp_path / "r.jsonl", [0]
+
+    class Watched(OneSlow):
+        async def sample(self, requests):
+            number = int(requests[0].question.prompt.split()[1])
+            if number == 39:
+                most[0] = sum("done" in row for row in lines(path))
+                self.released.set()
+            return await super().sample(requests)
+
+    problems = [(f"q {i} .", "7") for i in range(40)]
+    collect_rollouts(Watched(99), problems, path, samples=2, rollouts=2, together=4, progress=False)
+    assert most[0] >= 39 - 3 * 4
+    plain = tmp_path / "plain.jsonl"
+    collect_rollouts(TwoStep(), problems, plain, samples=2, rollouts=2, together=4, progress=False)
+    assert sorted(path.read_text().splitlines()) == sorted(plain.read_text().splitlines())
+
+
+def test_what_is_finished_is_written_before_giving_up(tmp_path):
+    path = tmp_path / "r.jsonl"
+    problems = [(f"q {i} .", "7") for i in range(100)]
+    with pytest.raises(RoleError, match="10 questions in a row failed"):
+        collect_rollouts(OneSlow(30), problems, path, samples=2, rollouts=2, together=4, progress=False)
+    assert sum("done" in row for row in lines(path)) == 30

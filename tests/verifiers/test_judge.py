@@ -53,7 +53,11 @@ class Odds(Says):
 
 def score(verifier: Any, *candidates: Candidate) -> list[Verdict]:
     got = verifier.score([Score(candidate) for candidate in candidates])
-    return asyncio.run(got) if inspect.isawaitable(got) else got  # type: ignore[no-any-return]
+    found: list[Verdict | Exception] = asyncio.run(got) if inspect.isawaitable(got) else got
+    for reply in found:
+        if isinstance(reply, Exception):
+            raise reply
+    return found  # type: ignore[return-value]
 
 
 def test_the_judge_is_asked_about_question_and_solution() -> None:
@@ -289,3 +293,18 @@ def test_a_judge_passes_on_what_its_generator_says_of_one_request() -> None:
     refused, verdict = JudgeVerifier(Partly(), votes=2).score(requests)
     assert isinstance(refused, ValueError)
     assert verdict.step_scores == (1.0,)
+
+
+def test_an_unclear_judge_costs_the_other_questions_nothing() -> None:
+    generator = Says(lambda request: "Maybe" if "bad" in request.question.prompt else "Yes")
+    judge = JudgeVerifier(generator, votes=2)
+    candidates = [Candidate(Question.of(text), Key((0, text)), (Step("x"),), "stop") for text in ("bad q", "q2", "q3")]
+    bad, *good = judge.score([Score(candidate) for candidate in candidates])
+    assert isinstance(bad, RoleError)
+    assert [verdict.step_scores for verdict in good] == [(1.0,), (1.0,)]
+    results = ttscale.solve_all(
+        ["bad q", "q2", "q3"], 2, generator=ttscale.testing.FakeGenerator("Answer: 1"), verifier=judge,
+        strategy="best_of_n", progress=False,
+    )  # fmt: skip
+    assert [result.error is None for result in results] == [False, True, True]
+    assert len(generator.asked) == 2 * 3 + 2 * 2 * 3

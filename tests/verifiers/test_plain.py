@@ -331,3 +331,20 @@ def test_a_member_that_breaks_the_protocol_is_named(reply: Any, words: str) -> N
     broken = type("Broken", (), {"score": lambda self, requests: [reply for _ in requests]})()
     with pytest.raises(RoleError, match=words):
         EnsembleVerifier([broken]).score([Score(Candidate(Question("q", "?"), Key((0,)), (Step("x"),), "stop"))])
+
+
+def test_what_a_function_reads_is_part_of_its_name() -> None:
+    def looks_up(gold: object) -> FunctionVerifier:
+        return FunctionVerifier(lambda candidate: gold.get(candidate.answer, 0.5))  # type: ignore[attr-defined]
+
+    class Checks:
+        def __init__(self, right: str) -> None:
+            self.right = right
+
+        def __call__(self, candidate: Candidate) -> bool:
+            return candidate.answer == self.right
+
+    assert looks_up({"1": 0.9}).sampling == looks_up({"1": 0.9}).sampling != looks_up({"2": 0.9}).sampling
+    assert looks_up({"1": [1, {2, 3}]}).sampling != looks_up({"1": [1, {2, 4}]}).sampling
+    assert FunctionVerifier(Checks("1")).sampling != FunctionVerifier(Checks("2")).sampling
+    assert FunctionVerifier(Checks("1")).sampling == FunctionVerifier(Checks("1")).sampling

@@ -54,7 +54,10 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(
-    r"(?<!\\)(?:[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)(?<!\b[ap]\.m\.)|[ \t](?:because|since|where|so that|I hope)\b"
+    r"(?<!\\)(?:[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)(?<!\b[ap]\.m\.)"
+    r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMt\.)(?<!\bFt\.)(?<!\bJr\.)(?<!\bSr\.)(?<!\bProf\.)"
+    r"(?<!\b[A-Z]\.[A-Z]\.)(?<!\b[A-Z]\.[ ][A-Z]\.)(?!(?<=\b[A-Z]\.)[ ][A-Z]\.)(?!(?<=\bNo\.)[ ][0-9])"
+    r"|[ \t](?:because|since|where|so that|I hope)\b"
     r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
 )
 _FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)

@@ -34,12 +34,29 @@ _BASES = {
 _COUNTED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)(?:st|nd|rd|th|\s+([A-Za-z]{3,})[A-Za-z .'/-]*)")
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _WORDS = re.compile(r"[A-Za-z][A-Za-z .'\"&?!-]+")
-_SHORT = frozenset(("yes", "no", "odd", "one", "two", "six", "ten", "all", "any", "red", "dne"))
+_COMMON = """
+yes no odd one two six ten all any red dne ace act add age ago aid aim air arc arm art ash ask ate awe bad bag ban bar
+bat bay bed bee beg bet big bin bit bow box boy bud bug bus but buy cab can cap car cat cow cry cup cut dam day den
+dew did die dig dim dip dog dot dry due dye ear eat egg ego elf elm end era eve eye fan far fat fee few fig fin fir
+fit fix fly fog for fox fun fur gap gas gel gem get gin god got gum gun gut guy had ham has hat hay hen her hid him
+hip his hit hot how hub hut ice icy ill ink inn ion its ivy jam jar jaw jet job joy key kid kit lab lap law lay led
+leg let lid lie lip lit log lot low mad man map mat may men met mix mob mud mug nap net new nil nor not now nun nut
+oak oar off oil old our out owl own pan pat paw pay pea pen pet pie pig pin pit pop pot put ram ran rat raw ray rib
+rid rim rip rob rod rot row rub rug run rye sad sat saw say sea see set sew she shy sin sip sir sit ski sky son sow
+soy spa spy sum sun tab tan tap tar tax tea tie tin tip toe ton too top toy try tub use van vet via war was wax way
+web wet who why wig win wit wok won yet you zoo at he if in is it me my of on or so to up us we
+"""
+_SHORT = frozenset(_COMMON.split())
+"""Words of two or three letters, in small letters; others are products."""
+_MARKED_OFF = re.compile(r"[0-9]+(?:-[0-9]+)+|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}")
+"""Ranges, dates and telephone numbers, which are no differences or quotients."""
 _REALS: Key = ("tuple", ("n", "-inf"), ("n", "inf"))
 
 
 def literal(text: str) -> Key | None:
     """The key of ``text``, which went through ``clean``, if it is no formula and no list."""
+    if _MARKED_OFF.fullmatch(text):
+        return ("words", text)
     return number(text) or _choice(text) or _named(text) or _numeral(text) or _counted(text) or _words(text)
 
 
@@ -104,7 +121,8 @@ def _words(text: str) -> Key | None:
     folded = re.sub(r"^(?:the|an?) (?=\w)", "", re.sub(r"\s+", " ", plain.casefold())).strip(" .!?\"'")
     if not _WORDS.fullmatch(plain) or re.search(r"\b(?:and|or)\b", folded):
         return None
-    marked = text.startswith(r"\text{") or re.fullmatch(r"[A-Z][a-z]+", plain) or re.search(r"[a-z]{4}", folded)
+    marked = text.startswith(r"\text{") or re.fullmatch(r"[A-Z][a-z]+|[A-Z]{2,3}", plain)
+    marked = marked or re.search(r"[a-z]{4}", folded)
     return ("words", folded) if marked or folded in _SHORT else None
 
 

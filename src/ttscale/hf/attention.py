@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import local
+from threading import RLock, local
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,8 @@ from torch import Tensor
 
 NAME = "ttscale"
 _current = local()
+_routing = RLock()
+"""Configs are changed for the time of a forward, and modules may share one."""
 
 
 class Unsupported(Exception):
@@ -35,14 +37,15 @@ class Context(Protocol):
 @contextmanager
 def with_context(config: Any, context: Context) -> Iterator[None]:
     """Route the attention of the model with this config through ``context``."""
-    before = config._attn_implementation
-    config._attn_implementation = NAME
-    _current.context = context
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
-        _current.context = None
+    with _routing:
+        before = config._attn_implementation
+        config._attn_implementation = NAME
+        _current.context = context
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+            _current.context = None
 
 
 def _attention(

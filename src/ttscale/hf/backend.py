@@ -15,9 +15,8 @@ from ttscale.hf.fast_rows import FastRunner
 from ttscale.hf.lean import Lean, fits
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.plain import PlainRunner
+from ttscale.hf.plain_caching import caching, probe_tokens, tolerance
 from ttscale.hf.tree import PrefixTree
-
-PROBE_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -33,19 +32,29 @@ def fast(model: HFModel) -> Fast | None:
     """The model's shared KV and modules, or None when only its own forward is right.
 
     Tested once per model, and again when its weights were changed in place; what was cached of the old ones is dropped.
+    A module that was put into training mode in between is put back: dropout has no place in a forward here.
     """
+    with model.lock:
+        model.module.eval()
+        return _fast(model)
+
+
+def _fast(model: HFModel) -> Fast | None:
     version = model.weights_version()
     if version != model.fast_version:
         model.fast = model.plain_because = None
         model.fast_version = version
+        model.plain_caching = None
         if model.drawn is not None:
             model.drawn.clear()
     if model.fast is None and model.plain_because is None:
         if model.shared_kv:
+            before = model.forwarded_tokens
             try:
                 model.fast = _probed(model)
             except (Unsupported, AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
                 model.plain_because = f"{type(error).__name__}: {error}"
+            model.forwarded_tokens = before  # the test is nobody's
         else:
             model.plain_because = "shared_kv=False"
     found: Fast | None = model.fast
@@ -55,7 +64,12 @@ def fast(model: HFModel) -> Fast | None:
 def runner(model: HFModel) -> FastRunner | PlainRunner:
     """A fresh set of rows on this model."""
     own = fast(model)
-    return PlainRunner(model) if own is None else FastRunner(model, own.network, own.tree, own.shape)
+    if own is not None:
+        return FastRunner(model, own.network, own.tree, own.shape)
+    with model.lock:
+        if model.plain_caching is None:
+            model.plain_caching = caching(model)
+        return PlainRunner(model, model.plain_caching)
 
 
 @torch.inference_mode()
@@ -73,10 +87,7 @@ def _probed(model: HFModel) -> Fast:
     with_head = network.head is not None
     if not with_head:  # a verifier's trunk: its hidden states are what counts
         network.head = torch.nn.Identity()
-    window = getattr(config, "sliding_window", None) or 0
-    length = min(PROBE_TOKENS + (window if window <= 64 else 0), model.context_length)
-    generator = torch.Generator().manual_seed(0)
-    tokens = tuple(torch.randint(0, int(config.vocab_size), (length,), generator=generator).tolist())
+    tokens = probe_tokens(model)
     position = torch.zeros((1, 1), dtype=torch.long, device=model.device)
     context = Extension([], position, 1)
     network.run(torch.tensor([tokens[:1]], device=model.device), position, context)
@@ -86,6 +97,8 @@ def _probed(model: HFModel) -> Fast:
     ids = torch.tensor([tokens], device=model.device)
     output = (model.module if with_head else network.base)(input_ids=ids, use_cache=False)
     wanted = (output.logits if with_head else output[0])[0].float()
+    if with_head and (error := _head_error(network, ids, wanted)) is not None:
+        raise Unsupported(error)
     if fits(model):
         network.lean = Lean(network.base, network.head, context.settings)
         if _error(own, model, tokens, wanted) is not None:
@@ -94,8 +107,17 @@ def _probed(model: HFModel) -> Fast:
         error = _error(own, model, tokens, wanted)
         if error is not None:
             raise Unsupported(error)
-    model.forwarded_tokens = 0
     return own
+
+
+def _head_error(network: Network, ids: torch.Tensor, wanted: torch.Tensor) -> str | None:
+    """Whether the logits are more than the head's product: scaled, or capped. On one hidden state both round alike."""
+    asked = [name for name in ("final_logit_softcapping", "logit_softcap") if getattr(network.model.config, name, None)]
+    if asked:
+        return asked[0]
+    got = network.logits(network.base(input_ids=ids, use_cache=False)[0])[0]
+    fine = 1e-5 if network.model.dtype == torch.float32 else 1e-2
+    return _difference(got, wanted, fine, "the head's logits")
 
 
 def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Tensor) -> str | None:
@@ -109,9 +131,16 @@ def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Ten
     hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
     rows.close()
     got = network.logits(torch.cat((hidden_a[0], hidden_b[0], *hidden)))
-    error, scale = (got - wanted).abs().max().item(), wanted.abs().max().item()
-    tolerance = (1e-3 if model.dtype == torch.float32 else 0.06) * max(scale, 1e-3)
-    return None if error <= tolerance else f"logits off by {error:.2g} (of {scale:.2g}) from the model's own forward"
+    return _difference(got, wanted, tolerance(model), "logits")
+
+
+def _difference(got: torch.Tensor, wanted: torch.Tensor, fine: float, what: str) -> str | None:
+    """Logits of -inf, tokens that a model bans, are equal to themselves."""
+    scale = wanted[wanted.isfinite()].abs().max().item()
+    error = torch.where(got == wanted, 0.0, got - wanted).abs().max().item()
+    return (
+        None if error <= fine * max(scale, 1e-3) else f"{what} off by {error:.2g} (of {scale:.2g}) from the model's own"
+    )
 
 
 def row_limit(model: HFModel) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from inspect import signature
 
 import torch
 
@@ -26,6 +27,12 @@ def first_token_odds(model: HFModel, contexts: Sequence[tuple[int, ...]], option
 
     None where the tokenizer cannot tell the options apart by their first token. Equal contexts are run once.
     """
+    with model.lock:
+        model.module.eval()
+        return _odds(model, contexts, options)
+
+
+def _odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence[str]) -> list[Odds] | None:
     names = [_ids(model, option) for option in options]
     if len(set().union(*names)) < sum(map(len, names)):
         return None
@@ -56,21 +63,25 @@ def _forward(model: HFModel, contexts: Sequence[tuple[int, ...]], names: Sequenc
     width = max(map(len, contexts))
     ids = torch.tensor([[*c, *[0] * (width - len(c))] for c in contexts], device=model.device)
     mask = torch.tensor([[1] * len(c) + [0] * (width - len(c)) for c in contexts], device=model.device)
+    ends = [len(c) - 1 for c in contexts]
+    # The model's own logits, since some scale or cap what the head gives; only where a context ends, if it can do that.
+    some = sorted(set(ends)) if "logits_to_keep" in signature(model.module.forward).parameters else list(range(width))
+    kept = {"logits_to_keep": torch.tensor(some, device=model.device)} if len(some) < width else {}
     try:
-        hidden = model.module.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0]
+        logits = model.module(input_ids=ids, attention_mask=mask, use_cache=False, **kept).logits
     except Exception as error:
         if len(contexts) == 1 or not is_out_of_memory(error):
             raise
         half = len(contexts) // 2
         return [*_forward(model, contexts[:half], names), *_forward(model, contexts[half:], names)]
-    last = hidden[torch.arange(len(contexts)), [len(c) - 1 for c in contexts]]
-    probabilities = model.module.get_output_embeddings()(last).float().softmax(-1)
+    last = logits[torch.arange(len(contexts)), [some.index(end) for end in ends] if kept else ends]
+    probabilities = last.float().softmax(-1)
     model.forwarded_tokens += sum(map(len, contexts))
     seconds = (time.perf_counter() - began) / len(contexts)
     return [
         (
             tuple(float(row[sorted(name)].sum()) for name in names),
-            Cost(prompt_tokens=len(context), flops=model.flops(len(context), 0, 1), seconds=seconds),
+            Cost(prompt_tokens=len(context), flops=model.flops(len(context), 0, len(some)), seconds=seconds),
         )
         for row, context in zip(probabilities, contexts, strict=True)
     ]

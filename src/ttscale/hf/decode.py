@@ -21,7 +21,7 @@ from ttscale._errors import RoleError
 from ttscale.hf.backend import row_limit, runner
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling import Filters, draw, uniforms
-from ttscale.hf.steps import CONTEXT_TOKENS, StepText
+from ttscale.hf.steps import StepText
 
 SMALLEST_CHUNK = 16
 """Prefix tokens a prefill is cut down to before its row is given up."""
@@ -127,6 +127,10 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """One pass of the loop; returns the rows that are over. Out of memory, it makes itself smaller and goes on."""
+        with self._model.lock:
+            return self._pass()
+
+    def _pass(self) -> list[Row]:
         began = time.perf_counter()
         working = self._rows + list(islice(self._waiting, max(0, self.limit - len(self._rows))))
         over: list[Row] = []
@@ -153,12 +157,15 @@ class Decoder:
     @torch.inference_mode()
     def close(self) -> None:
         """Let go of everything on the device."""
-        for row in self._waiting:
-            if row.prefix is not None:
-                self._let_go(row)
-        self._waiting.clear()
-        self._rows = []
-        self._runner.close()
+        with self._model.lock:
+            for row in self._waiting:
+                if row.prefix is not None:
+                    self._let_go(row)
+            self._waiting.clear()
+            self._rows = []
+            self._entering = []
+            self._logits = None
+            self._runner.close()
 
     def _front(self) -> list[Row]:
         """The waiting rows there is room for, their prefixes opened; equal contexts share one handle."""
@@ -264,7 +271,7 @@ class Decoder:
                 "damaged, or overflow in this dtype"
             )
             return
-        if token in self._model.eos_ids:
+        if token in self._model.eos_ids or token in self._text.stop_ids:
             row.finish = "stop"
             row.eos = (token, logprob)
             return
@@ -279,7 +286,7 @@ class Decoder:
     def _end(self, row: Row) -> None:
         """Check the text for a stop string or the end of a step."""
         begin = row.ends[-1] if row.ends else 0
-        before = before_step(row.draw.context, row.tokens, begin)
+        before = self._text.before(row.draw.context, row.tokens, begin)
         row.cut = self._text.stops(row.draw.context, row.tokens)
         if row.cut is not None:
             row.finish = "stop"
@@ -307,7 +314,11 @@ class Decoder:
             tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
             self._logits = self._runner.forward(tokens)
             for row in self._rows:
-                row.forwarded += 1
+                if self._runner.whole:  # the sequence again, from its beginning
+                    length = len(row.draw.context) + len(row.tokens)
+                    row.ran_flops += self._model.flops(length, 0, length)
+                else:
+                    row.forwarded += 1
             self._since_fault += 1
             if self._since_fault % GROW_AFTER == 0 and self.limit < self._most:
                 self.limit = min(self._most, 2 * self.limit)
@@ -329,13 +340,6 @@ class Decoder:
         self._rows = []
         self._entering = []
         self._logits = None
-
-
-def before_step(context: tuple[int, ...], tokens: list[int], begin: int) -> list[int]:
-    """The tokens just before a step that begins at ``tokens[begin]``: enough to decode it in its context."""
-    own = tokens[max(0, begin - CONTEXT_TOKENS) : begin]
-    need = CONTEXT_TOKENS - len(own)
-    return [*context[len(context) - need :], *own] if need and context else own
 
 
 def is_out_of_memory(error: Exception) -> bool:

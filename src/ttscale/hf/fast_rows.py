@@ -46,6 +46,9 @@ class Prefix:
 class FastRunner:
     """Prefixes, rows and forwards over one model's tree. Closing it lets go of everything it pinned."""
 
+    whole = False
+    """Whether every token runs its whole sequence again."""
+
     def __init__(self, model: HFModel, network: Network, tree: PrefixTree, shape: Shape) -> None:
         self._model = model
         self._network = network

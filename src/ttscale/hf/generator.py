@@ -5,21 +5,23 @@ Knows: requests and replies, prompts, settings. Must not know: KV, batching (``d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Completion, Revise, Sample, check_temperature
 from ttscale._types import Candidate, Step
 from ttscale.hf.choose import Odds, first_token_odds
-from ttscale.hf.decode import Decoder, Draw, Row, before_step
+from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import HFModel, step_names
 from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
+from ttscale.prompts import check_prompt
 
 MAX_NEW_TOKENS = 2048
 OWN = ("prompt", "delimiter", "temperature", "max_new_tokens")
@@ -63,7 +65,7 @@ class Settings:
         if not isinstance(most, Integral) or most < 1:
             raise ValueError(f"max_new_tokens must be a positive integer; got {most!r}")
         self.max_new_tokens = int(most)
-        self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else prompt
+        self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else check_prompt(prompt)
         self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
 
     def unusual(self, model: HFModel) -> dict[str, Any]:
@@ -164,43 +166,60 @@ def step_ids(tokenizer: Any, step: Step) -> list[int]:
 
 def _steps(text: StepText, row: Row) -> list[Step]:
     """The steps a finished row holds. A blank rest goes with the step before it, a stop string is cut off."""
-    spans, begin = [], 0
+    spans: list[_Piece] = []
+    begin = 0
     for end in [*row.ends, len(row.tokens)]:
         if end > begin:
-            spans.append(
-                (begin, end, text.text(before_step(row.draw.context, row.tokens, begin), row.tokens[begin:end]))
-            )
+            words = text.text(text.before(row.draw.context, row.tokens, begin), row.tokens[begin:end])
+            spans.append(_Piece(begin, end, words))
         begin = end
     if row.cut is not None:
         spans = _cut(text, row, spans, row.cut)
-    if spans and row.finish != "open" and not spans[-1][2].strip():
-        begin, end, words = spans.pop()
+    if spans and row.finish != "open" and not spans[-1].words.strip():
+        rest = spans.pop()
         if spans:
-            spans[-1] = (spans[-1][0], end, spans[-1][2] + words)
-    return [
-        Step(
-            words,
-            tuple(row.tokens[begin:end]),
-            sum(row.logprobs[begin:end]),
-            sum(row.certainties[begin:end]) / max(1, end - begin),
+            last = spans[-1]
+            spans[-1] = _Piece(last.begin, rest.end, last.words + rest.words, last.whole and rest.whole)
+    return [piece.step(row) for piece in spans]
+
+
+class _Piece(NamedTuple):
+    """A step to be: the places of its tokens, and its text."""
+
+    begin: int
+    end: int
+    words: str
+    whole: bool = True
+    """Whether the tokens spell the text, and not more."""
+
+    def step(self, row: Row) -> Step:
+        drawn = self.end - self.begin
+        return Step(
+            self.words,
+            tuple(row.tokens[self.begin : self.end]) if self.whole else (),
+            sum(row.logprobs[self.begin : self.end]),
+            sum(row.certainties[self.begin : self.end]) / max(1, drawn),
+            drawn=None if self.whole else drawn,
         )
-        for begin, end, words in spans
-    ]
 
 
-def _cut(text: StepText, row: Row, spans: list[tuple[int, int, str]], keep: int) -> list[tuple[int, int, str]]:
-    """The first ``keep`` characters of the spans; a step cut inside a token keeps its text and loses its tokens."""
-    kept = []
-    for begin, end, words in spans:
+def _cut(text: StepText, row: Row, spans: list[_Piece], keep: int) -> list[_Piece]:
+    """The first ``keep`` characters of the spans; a step cut inside a token keeps its text and what its tokens' draws
+    say, and loses the tokens, which spell more."""
+    kept: list[_Piece] = []
+    for piece in spans:
         if keep <= 0:
             break
-        if len(words) > keep:
-            before = before_step(row.draw.context, row.tokens, begin)
-            words = words[:keep]
-            whole = [n for n in range(begin, end) if text.text(before, row.tokens[begin:n]) == words]
-            end = whole[-1] if whole else begin
-        kept.append((begin, end, words))
-        keep -= len(words)
+        if len(piece.words) > keep:
+            begin, words = piece.begin, piece.words[:keep]
+            before = text.before(row.draw.context, row.tokens, begin)
+            found = {n: text.text(before, row.tokens[begin:n]) for n in range(begin, piece.end + 1)}
+            spelled = [n for n, said in found.items() if said == words]
+            covering = next((n for n, said in found.items() if said.startswith(words)), piece.end)
+            end = spelled[-1] if spelled else covering
+            piece = _Piece(begin, end, words, bool(spelled))
+        kept.append(piece)
+        keep -= len(piece.words)
     return kept
 
 
@@ -243,8 +262,9 @@ class SamplerSession:
         """Give up whatever is still running and let go of its memory."""
         self._decoder.close()
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not exiting():
+            self.close()
 
 
 def run_all(session: SamplerSession, requests: Sequence[Any]) -> list[Completion]:
@@ -287,6 +307,7 @@ class HFGenerator:
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
         settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
+        self.model.warn_of_unapplied()
         self._sampler = Sampler(self.model, settings)
         self.sampling = settings.unusual(self.model)
         self.name = self.model.name

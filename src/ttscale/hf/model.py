@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 import transformers
@@ -23,6 +26,15 @@ from ttscale.hf.prompts import read_settings
 
 Span: TypeAlias = tuple[int, int]
 """Where a step begins and ends in token ids."""
+
+_LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+"""One lock per loaded module, so that roles and threads that share it take turns."""
+_loading = RLock()
+"""transformers changes global state while it loads, so threads load one after the other."""
+_UNAPPLIED = {"repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0} | dict.fromkeys(
+    ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "forced_bos_token_id")
+)
+"""What a generation config may ask for beyond temperature and filters, with the value that asks for nothing."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -61,7 +73,9 @@ class HFModel:
         """Why the fast path does not serve this model, once it was tried; None where it does."""
         self.fast: Any = None
         """What the fast path keeps for this model (``backend.Fast``), shared by its roles; None until it was tried."""
-        self.fast_version = 0
+        self.fast_version: object = None
+        self.plain_caching: Any = None
+        """What the model's own cache can be trusted with (``plain_caching.Caching``), once it was tried."""
         self.drawn: OrderedDict[bytes, float] | None = None
         """Log-probabilities of steps by ``step_names``, once something asks for them; a generator adds what it drew."""
         self.forwarded_tokens = 0
@@ -79,7 +93,10 @@ class HFModel:
         else:
             self.name = os.fspath(model)
             where = torch.device(device) if device is not None else default_device()
-            module, tokenizer = _load(self.name, tokenizer, where, dtype, trust_remote_code, allow_pickle, auto_class)
+            with _loading:
+                module, tokenizer = _load(
+                    self.name, tokenizer, where, dtype, trust_remote_code, allow_pickle, auto_class
+                )
             if Path(self.name).is_dir():
                 self.settings = read_settings(self.name)
         self.module: Any = module.eval()
@@ -111,12 +128,37 @@ class HFModel:
         body = forward_flops(self.body_parameters, self.attention_width, new_tokens, context)
         return body + 2.0 * self.head_parameters * read
 
-    def weights_version(self) -> int:
-        """A number that changes when the weights are changed in place, as an optimizer does."""
+    @property
+    def lock(self) -> Any:
+        """Held while the module, its prefix tree or its counters are used; threads that share a module take turns."""
+        return _LOCKS.setdefault(self.module, RLock())
+
+    @torch.no_grad()
+    def weights_version(self) -> object:
+        """Something that changes when the weights do: replaced, or changed in place, also through ``.data``.
+
+        Writing through ``.data`` leaves no trace but the numbers, of which one per tensor is looked at.
+        """
+        parameters = list(self.module.parameters())
+        numbers = torch.stack([p.detach().reshape(-1)[p.numel() // 2].double() for p in parameters if p.numel()])
+        places = hash(tuple(p.data_ptr() for p in parameters))
         try:
-            return sum(parameter._version for parameter in self.module.parameters())
-        except RuntimeError:  # made under inference_mode: they cannot change unnoticed, nor be counted
-            return 0
+            changes = sum(parameter._version for parameter in parameters)
+        except RuntimeError:  # made under inference_mode, which does not count
+            changes = 0
+        return changes, places, numbers.cpu().numpy().tobytes()
+
+    def warn_of_unapplied(self) -> None:
+        """Say what the checkpoint's generation config asks for that sampling here leaves out."""
+        config = getattr(self.module, "generation_config", None)
+        asked = {name: getattr(config, name, None) for name in _UNAPPLIED}
+        named = [f"{name}={v!r}" for name, v in asked.items() if v is not None and v != _UNAPPLIED[name]]
+        if named:
+            warnings.warn(
+                f"{self.name} is sampled without {', '.join(named)} of its generation config, which ttscale does not "
+                "have: log-probabilities and draws are the model's own",
+                stacklevel=4,
+            )
 
     def __repr__(self) -> str:
         return f"HFModel({self.name!r}, device={str(self.device)!r}, dtype={str(self.dtype)!r})"
@@ -215,6 +257,8 @@ def _matrices(module: nn.Module, config: Any) -> Iterator[int]:
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear | transformers.pytorch_utils.Conv1D):
             yield round(part.weight.numel() * (share if ".experts." in name else 1))
+        elif "router" in type(part).__name__.lower():  # in transformers 5 a parameter, not a Linear
+            yield from (w.numel() for w in part.parameters(recurse=False) if w.dim() == 2)
         elif "expert" in name:  # all experts of a layer in one tensor [experts, out, in]
             yield from (round(w.numel() * share) for w in part.parameters(recurse=False) if w.dim() == 3)
 
@@ -224,11 +268,20 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
 def _attention_width(config: Any) -> int:
     """Query heads x head size, summed over layers; where keys and values differ in size, their mean."""
+    layers = int(getattr(config, "num_hidden_layers", 0) or 0)
+    try:
+        return round(layers * _layer_width(config))
+    except RuntimeError:  # layers of different sizes, which the config refuses to name in one number
+        return round(sum(_layer_width(config.per_layer_config[i]) for i in range(layers)))
+
+
+def _layer_width(config: Any) -> float:
     heads = int(getattr(config, "num_attention_heads", 0) or 0)
-    size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
     if getattr(config, "qk_nope_head_dim", None):
-        size = (config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim) / 2
-    return round(int(config.num_hidden_layers) * heads * size)
+        size: float = (config.qk_nope_head_dim + config.qk_rope_head_dim + config.v_head_dim) / 2
+    else:
+        size = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) // heads if heads else 0)
+    return heads * size
 
 
 def step_names(ids: Sequence[int], spans: Sequence[Span]) -> list[bytes]:

@@ -1,8 +1,8 @@
 """Decoding on a model's own forward and cache: slower than ``fast_rows.py``, for architectures that one does not know.
 
 Rows that start from the same prefix form a lane and go forward in lockstep, so all have the same length and nothing is
-padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. A model
-that returns no ``past_key_values`` is run on the whole sequence for every token.
+padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. What a
+cache gets wrong (``plain_caching.py``) is run again; a model without one is run on the whole sequence for every token.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ttscale.hf.model import HFModel
+from ttscale.hf.plain_caching import Caching, forward
 
 KEPT_PREFIXES = 32
 
@@ -40,34 +40,39 @@ class PlainPrefix:
 class _Lane:
     """Rows of equal length with one cache."""
 
-    def __init__(self, cache: Any, tokens: tuple[int, ...]) -> None:
+    def __init__(self, cache: Any, tokens: tuple[int, ...], again_at: int | None) -> None:
         self.cache = cache
+        self.again_at = again_at
+        """The length at which the cache is of no more use."""
         self.start = tokens
         self.length = len(tokens)
         self.rows: list[_Row] = []
         self.own: Tensor | None = None
-        """Tokens run so far [rows, ran], for models without a cache."""
+        """Tokens run so far [rows, ran], for models that need them again."""
 
     def select(self, index: list[int], device: torch.device) -> None:
         """Keep these rows of the cache; a row may be taken several times."""
         if self.cache is not None:
             self.cache.reorder_cache(torch.tensor(index, device=device))
-        elif self.own is not None:
+        if self.own is not None:
             self.own = self.own[torch.tensor(index, device=device)]
 
     def forward(self, model: HFModel, tokens: Tensor) -> Tensor:
         """Run one more token per row [rows, 1]: next-token logits, fp32."""
-        if self.cache is not None:
-            positions = torch.full((len(tokens), 1), self.length, device=tokens.device)
-            output = model.module(input_ids=tokens, position_ids=positions, past_key_values=self.cache, use_cache=True)
-            self.cache = output.past_key_values
-        else:
+        if self.cache is None or self.again_at is not None:
             self.own = tokens if self.own is None else torch.cat((self.own, tokens), 1)
+        if self.cache is not None and self.length != self.again_at:
+            self.cache, logits = forward(model, tokens, self.cache, self.length)
+        else:
+            assert self.own is not None
             start = torch.tensor([self.start], device=tokens.device).expand(len(tokens), -1)
-            output = model.module(input_ids=torch.cat((start, self.own), 1), use_cache=False)
+            whole = torch.cat((start, self.own), 1)
+            if self.cache is None:
+                logits = model.module(input_ids=whole, use_cache=False).logits.float()
+            else:
+                self.cache, logits = forward(model, whole, None, 0)
         self.length += 1
-        logits: Tensor = output.logits[:, -1].float()
-        return logits
+        return logits[:, -1]
 
 
 class _Row:
@@ -81,16 +86,19 @@ class _Row:
 class PlainRunner:
     """KV and forwards for the decode loop, on ``model(...)`` and its own cache class."""
 
-    kv_bytes = 0
-    """Not known: caches differ by architecture."""
-
-    def __init__(self, model: HFModel) -> None:
+    def __init__(self, model: HFModel, caching: Caching) -> None:
         self._model = model
+        self._caching = caching
+        self.whole = not caching.steps
+        """Whether every token runs its whole sequence again."""
         self._rows: list[_Row] = []
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, Tensor]] = OrderedDict()
         self.chunk = 1
-        # By the name of the argument: models with a cache of another kind run without one.
-        self._cacheless = "past_key_values" not in signature(model.module.forward).parameters
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of the prefixes kept; what running rows hold is not known."""
+        return sum(_bytes(cache) for cache, _ in self._kept.values())
 
     def open(self, tokens: tuple[int, ...]) -> PlainPrefix:
         """A handle on a context; ``advance`` makes it ready."""
@@ -107,32 +115,33 @@ class PlainRunner:
         if found is None:
             found = self._run(prefix)
             self._kept[prefix.tokens] = found
-            while len(self._kept) > KEPT_PREFIXES:
-                self._kept.popitem(last=False)
         self._kept.move_to_end(prefix.tokens)
+        while self._kept and (len(self._kept) > KEPT_PREFIXES or self.kv_bytes > self._model.kv_bytes):
+            self._kept.popitem(last=False)
         prefix.cache, prefix.logits = found
 
     def _run(self, prefix: PlainPrefix) -> tuple[Any, Tensor]:
-        cache, start = None, 0
-        for tokens, (kept, _) in self._kept.items():
-            if kept is not None and len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
+        cache, start, most = None, 0, self._caching.length or 0
+        for tokens, (kept, _) in self._kept.items() if self._caching.prefixes else ():
+            fits = len(tokens) > most or len(prefix.tokens) <= most or not most
+            if fits and len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
                 cache, start = kept, len(tokens)
-        device = self._model.device
-        ids = torch.tensor([prefix.tokens[start:]], device=device)
-        positions = torch.arange(start, len(prefix.tokens), device=device)[None]
-        known = {} if self._cacheless else {"position_ids": positions, "past_key_values": copy.deepcopy(cache)}
-        output = self._model.module(input_ids=ids, use_cache=not self._cacheless, **known)
+        ids = torch.tensor([prefix.tokens[start:]], device=self._model.device)
+        if self.whole:
+            logits = self._model.module(input_ids=ids, use_cache=False).logits.float()
+        else:
+            cache, logits = forward(self._model, ids, copy.deepcopy(cache), start)
         prefix.ran = len(prefix.tokens) - start
         prefix.ran_flops = self._model.flops(prefix.ran, start, prefix.ran)
         self._model.forwarded_tokens += prefix.ran
-        return getattr(output, "past_key_values", None), output.logits[0, -1].float()
+        return cache, logits[0, -1]
 
     def enter(self, prefixes: Sequence[PlainPrefix], trunks: Sequence[int]) -> Tensor:
         """One new row per entry from a ready prefix: next-token logits. ``trunks`` is for the fast runner only."""
         lanes: dict[int, _Lane] = {}
         for prefix in prefixes:
             if id(prefix) not in lanes:
-                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens)
+                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching.length)
             self._rows.append(_Row(lanes[id(prefix)]))
         for lane in lanes.values():
             lane.select([0] * len(lane.rows), self._model.device)
@@ -158,12 +167,13 @@ class PlainRunner:
         logits: Tensor | None = None
         for lane in {id(row.lane): row.lane for row in self._rows}.values():
             at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
+            again = self.whole or lane.length == lane.again_at
             last = lane.forward(self._model, tokens[at][:, None])
+            self._model.forwarded_tokens += len(lane.rows) * (lane.length if again else 1)
             if logits is None:
                 logits = torch.empty((len(self._rows), last.shape[-1]), device=self._model.device)
             logits[at] = last
         assert logits is not None
-        self._model.forwarded_tokens += len(self._rows)
         return logits
 
     def shrink(self) -> None:
@@ -175,3 +185,22 @@ class PlainRunner:
     def close(self) -> None:
         """Let go of all rows."""
         self._rows = []
+
+
+def _bytes(cache: Any) -> int:
+    """Bytes of all tensors in a cache, whatever its class."""
+    seen: set[int] = set()
+
+    def walk(part: Any) -> int:
+        if id(part) in seen:
+            return 0
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            return part.numel() * part.element_size()
+        if isinstance(part, dict):
+            return sum(map(walk, part.values()))
+        if isinstance(part, list | tuple):
+            return sum(map(walk, part))
+        return walk(vars(part)) if hasattr(part, "__dict__") and not isinstance(part, type) else 0
+
+    return walk(cache)

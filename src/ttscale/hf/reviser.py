@@ -33,6 +33,7 @@ class HFReviser:
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
         settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
+        self.model.warn_of_unapplied()
         self._sampler = Sampler(self.model, settings)
         self.sampling = settings.unusual(self.model)
         self.name = self.model.name

@@ -160,9 +160,7 @@ class Rows:
     def keep(self, index: Sequence[int]) -> None:
         """Only these rows go on; ``index`` must move rows towards the front only."""
         kept = set(index)
-        for i, node in enumerate(self.nodes):
-            if i not in kept:
-                self._tree.unpin(node)
+        dropped = [node for i, node in enumerate(self.nodes) if i not in kept]
         for target, source in enumerate(index):
             if source != target:
                 self.slab.move(source, target)
@@ -170,6 +168,8 @@ class Rows:
         self.branches.keep(index)
         self.nodes = [self.nodes[i] for i in index]
         self.counts = [self.counts[i] for i in index]
+        for node in dropped:  # last, so that an interruption above leaves them to the next call
+            self._tree.unpin(node)
         if not self.nodes:
             self.slab.clear()
 

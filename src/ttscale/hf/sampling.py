@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+COLDEST = 1e-30
+"""Lower temperatures, at which only the largest logit counts, would overflow."""
 HEAD = 256
 """Most likely tokens looked at first for top-p; a full sort only where they do not hold the mass."""
 
@@ -75,11 +77,22 @@ def draw(
         greedy = heat == 0
         tokens = logits.argmax(-1)
         if any(temperature):
-            weights = torch.softmax(logits / torch.where(greedy, 1.0, heat)[:, None], dim=-1)
+            divisor = torch.where(greedy, 1.0, heat).clamp(min=COLDEST)
+            weights = torch.softmax(logits / divisor[:, None], dim=-1)
             tokens = torch.where(greedy, tokens, inverse_cdf(_filtered(weights, filters), uniform))
         norm = logits.logsumexp(-1)
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
-    return tokens, logprobs, norm - logits.mean(-1) - math.log(logits.shape[-1])
+    return tokens, logprobs, norm - _mean_logit(logits)
+
+
+def _mean_logit(logits: Tensor) -> Tensor:
+    """Mean over the tokens that can be drawn, plus the logarithm of their number; logits of -inf are banned tokens."""
+    mean = logits.mean(-1) + math.log(logits.shape[-1])
+    if logits.device.type == "cpu" and not bool(mean.isinf().any()):  # elsewhere asking costs more than the sum below
+        return mean
+    banned = logits == -torch.inf
+    count = (~banned).sum(-1)
+    return logits.masked_fill(banned, 0.0).sum(-1) / count + count.log()
 
 
 def inverse_cdf(weights: Tensor, uniform: Tensor) -> Tensor:
@@ -125,7 +138,7 @@ def _filtered(weights: Tensor, filters: Filters) -> Tensor:
         if ordered.shape[-1] < vocabulary and bool((ordered.sum(-1, keepdim=True) < mass).any()):
             ordered = weights.sort(dim=-1, descending=True).values
         before = ordered.cumsum(-1) - ordered
-        kept = (before < mass).sum(-1, keepdim=True)
+        kept = (before < mass).sum(-1, keepdim=True).clamp(min=1)
         weights = weights * (weights >= ordered.gather(-1, kept - 1))
     if filters.min_p is not None:
         weights = weights * (weights >= filters.min_p * weights.amax(-1, keepdim=True))

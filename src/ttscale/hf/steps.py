@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 CONTEXT_TOKENS = 8
-"""Tokens before a step that are decoded with it; no tokenizer we know looks back further than one character."""
+"""Tokens before a step that are decoded with it, and more where these begin inside a character."""
 
 
 class StepText:
@@ -29,6 +29,10 @@ class StepText:
         self._tokenizer = tokenizer
         self._last = {mark[-1] for mark in (*self._stop, *([delimiter] if delimiter else []))}
         self._may_end: dict[int, bool] = {}
+        self._partials: dict[int, bool] = {}
+        special = getattr(tokenizer, "all_special_tokens", None) or []
+        self.stop_ids = {tokenizer.convert_tokens_to_ids(mark) for mark in self._stop if mark in special}
+        """Stop strings that are special tokens, which text does not show."""
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens, special tokens left out, white space untouched."""
@@ -36,12 +40,36 @@ class StepText:
 
     def text(self, before: Sequence[int], tokens: Sequence[int]) -> str:
         """What ``tokens`` add to the text of ``before``."""
-        context = list(before[-CONTEXT_TOKENS:])
+        context = self._tail(before, CONTEXT_TOKENS)
         head = self.decode(context)
         whole = self.decode(context + list(tokens))
         if not whole.startswith(head):  # the context ended inside a character that these tokens complete
             head = head.rstrip("\ufffd")
         return whole[len(head) :]
+
+    def before(self, context: Sequence[int], tokens: Sequence[int], begin: int) -> list[int]:
+        """The tokens just before a step that begins at ``tokens[begin]``: enough to decode it in its context."""
+        own = self._tail(tokens[:begin], CONTEXT_TOKENS)
+        need = CONTEXT_TOKENS - len(own)
+        inside = len(own) == begin and bool(own) and self._partial(own[0])
+        return [*self._tail(context, max(need, int(inside))), *own]
+
+    def _tail(self, tokens: Sequence[int], count: int) -> list[int]:
+        """The last tokens, at least ``count``, from where a character begins.
+
+        Where characters are spelled in bytes, a run of them that begins inside a character decodes to nothing readable.
+        """
+        start = max(0, len(tokens) - count)
+        while 0 < start < len(tokens) and self._partial(tokens[start]):
+            start -= 1
+        return list(tokens[start:])
+
+    def _partial(self, token: int) -> bool:
+        """Whether a token alone is no whole characters."""
+        known = self._partials.get(token)
+        if known is None:
+            known = self._partials[token] = "\ufffd" in self.decode([token])
+        return known
 
     def may_end(self, token: int) -> bool:
         """Whether a step or a solution could end with this token: a cheap test that is never wrong with False."""
@@ -65,7 +93,7 @@ class StepText:
         """
         if not self._stop:
             return None
-        head = self.decode(context[-max(map(len, self._stop)) :])
+        head = self.decode(self._tail(context, max(map(len, self._stop))))
         new = self.text(context, tokens)
         found = [(head + new).find(mark, max(0, len(head) - len(mark) + 1)) for mark in self._stop]
         return min((max(0, at - len(head)) for at in found if at >= 0), default=None)

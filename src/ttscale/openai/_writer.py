@@ -22,7 +22,7 @@ from ttscale._types import Finish, Key, Step
 from ttscale.openai._connection import Connection
 from ttscale.openai._reply import Written, read_owner, read_written, step_logprobs
 from ttscale.openai._servers import GENERIC, OWNED_BY, Server, named
-from ttscale.prompts import Messages, PromptFormat, chat_turns, family_of, plain_text, split_steps
+from ttscale.prompts import Messages, PromptFormat, chat_turns, check_prompt, family_of, plain_text, split_steps
 
 T = TypeVar("T")
 
@@ -74,12 +74,14 @@ class Writer:
         family = family_of(model)
         self.model, self.name = model, model
         self.connection = one_connection(connection, base_url, api_key)
-        self._prompt = family.prompt if prompt is None else prompt
+        self._prompt = family.prompt if prompt is None else check_prompt(prompt)
         self._delimiter = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
         plain = template is not None or self._prompt.chat is False
         self._chat = (api or ("completions" if plain else "chat")) == "chat"
         self._template = load_template(template) if isinstance(template, str) else template
         self._given_server = named(server)
+        self.continues = not self._chat or (self._given_server is not None and self._given_server.continues != "no")
+        """Whether it surely continues a begun solution, which decides what the default strategy may be."""
         self._temperature, self._top_p, self._max_tokens = temperature, top_p, max_tokens
         self._logprobs, self._extra = logprobs, dict(extra or {})
         usual: dict[str, tuple[object, object]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from ttscale._roles import Role
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
     from ttscale.hf import HFModel
 
 
-@cache
+_loading = RLock()
+
+
 def load(role: Role) -> Any:
     """The bundled generator, verifier or reviser."""
+    with _loading:  # a cache alone would let every thread load
+        return _load(role)
+
+
+@cache
+def _load(role: Role) -> Any:
     from ttscale.hf import HFGenerator, HFReviser, ImplicitVerifier
 
     if role == "verifier":

@@ -194,17 +194,22 @@ def from_spec(spec: Any) -> Strategy:
     return strategy
 
 
-def default_policy(roles: frozenset[Role], aggregate: Aggregate = "last") -> Policy:
+def default_policy(roles: frozenset[Role], aggregate: Aggregate = "last", whole: bool = False) -> Policy:
     """A policy from the paper's findings, for models nobody has fitted one for (section 3.10 of the notes).
 
     Easy questions: beam search degrades with budget there, so revise in one chain where there is a reviser, else vote
     with weights. Medium and hard: beam search is ahead of best-of-N at every budget; at the highest ones its subtrees
-    are kept apart (DVTS), which keeps answers diverse where the verifier is exploited.
+    are kept apart (DVTS), which keeps answers diverse where the verifier is exploited. ``whole``: the generator cannot
+    continue a begun solution, so instead of step search there are revisions with as many chains as steps, or votes.
     """
     easy: Strategy = WeightedBestOfN(aggregate)
     if "reviser" in roles:
         easy = SequentialRevision(ratio=16.0, aggregate=aggregate)
-    beam, trees = Beam(4, aggregate=aggregate), DVTS(4, aggregate=aggregate)
+    beam: Strategy = Beam(4, aggregate=aggregate)
+    trees: Strategy = DVTS(4, aggregate=aggregate)
+    if whole:
+        balanced = SequentialRevision(ratio=1.0, aggregate=aggregate)
+        beam = trees = balanced if "reviser" in roles else WeightedBestOfN(aggregate)
     return Policy(
         thresholds=(1 / 3, 2 / 3),
         budgets=(1, 16, 256),

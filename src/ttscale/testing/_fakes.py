@@ -1,7 +1,8 @@
 """Scripted roles: a generator, a verifier and a reviser that say what the test tells them to.
 
 A script is a list with a line for each request in the order they arrive, a function of the request, or a single line
-said every time. A line that is an exception is raised. Knows requests and replies; nothing of strategies or engines.
+said every time. A line that is an exception is the reply to its own request alone. Knows requests and replies; nothing
+of strategies or engines.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class FakeGenerator:
         self.batches: list[int] = []
         self._script: _Script[Sample] = _Script(script)
 
-    def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
+    def sample(self, requests: Sequence[Sample], /) -> list[Completion | Exception]:
         """The next line of the script for each request."""
         self.requests += requests
         self.batches.append(len(requests))
@@ -65,7 +66,7 @@ class FakeReviser:
         self.batches: list[int] = []
         self._script: _Script[Revise] = _Script(script)
 
-    def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
+    def revise(self, requests: Sequence[Revise], /) -> list[Completion | Exception]:
         """The next line of the script for each request."""
         self.requests += requests
         self.batches.append(len(requests))
@@ -81,7 +82,7 @@ class FakeVerifier:
         self.batches: list[int] = []
         self._script: _Script[Score] = _Script(script)
 
-    def score(self, requests: Sequence[Score], /) -> list[Verdict]:
+    def score(self, requests: Sequence[Score], /) -> list[Verdict | Exception]:
         """The next line of the script for each request."""
         self.requests += requests
         self.batches.append(len(requests))
@@ -110,15 +111,11 @@ class _Script(Generic[R]):
         return script[self._said - 1]
 
 
-def _completion(line: Line, max_steps: int | None = None, begun: str = "") -> Completion:
-    if isinstance(line, Exception):
-        raise line
+def _completion(line: Line, max_steps: int | None = None, begun: str = "") -> Completion | Exception:
     return completion_of(line.removeprefix(begun), max_steps) if isinstance(line, str) else line
 
 
-def _verdict(mark: Mark) -> Verdict:
-    if isinstance(mark, Exception):
-        raise mark
-    if isinstance(mark, Verdict):
+def _verdict(mark: Mark) -> Verdict | Exception:
+    if isinstance(mark, Verdict | Exception):
         return mark
     return Verdict(tuple(mark) if isinstance(mark, Sequence) else (mark,))

@@ -73,9 +73,12 @@ def fill(
         missing = [problem for problem in problems if not file.has(problem.id, problem.prompt, problem.answer)]
         done = len(problems) - len(missing)
         with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
-            writer = _Writer(file, missing, bar)
+            writer = _Writer(file, missing, bar, together)
             jobs = (writer.job(index, search, seed) for index in range(len(missing)))
-            run(jobs, {role: obj}, writer.end, writer.note, window=together)
+            try:
+                run(jobs, {role: obj}, writer.end, writer.note, window=together)
+            finally:
+                writer.flush()
         if writer.failed:
             raise writer.blame(
                 f"{len(writer.failed)} of {len(missing)} questions failed; the others are in {file.path}"
@@ -84,13 +87,19 @@ def fill(
 
 
 class _Writer:
-    """Keeps what is finished until it is its turn in the file."""
+    """Keeps what is finished until it is its turn in the file, but no more than ``most`` questions.
 
-    def __init__(self, file: RolloutFile, missing: Sequence[Problem], bar: Any) -> None:
+    Behind a question slower than so many others these are written before it, so that a kill loses few.
+    """
+
+    def __init__(self, file: RolloutFile, missing: Sequence[Problem], bar: Any, most: int) -> None:
+        self._most = most
         self._file = file
         self._missing = missing
         self._bar = bar
         self._finished: dict[int, Written] = {}
+        self._early: set[int] = set()
+        """Written before their turn."""
         self._next = 0
         self._over = False
         self._tokens = self._replies = self._in_a_row = 0
@@ -130,6 +139,10 @@ class _Writer:
             else:
                 self._in_a_row = 0
             self._write()
+        except OSError:
+            self._finished.clear()  # there is no room for them
+            self._over = True
+            raise
         except BaseException:
             self._over = True
             raise
@@ -145,10 +158,21 @@ class _Writer:
         return error
 
     def _write(self) -> None:
-        while self._next in self._finished or self._next in self.failed:
+        while self._next in self._finished or self._next in self.failed or self._next in self._early:
             if self._next in self._finished:
-                problem = self._missing[self._next]
-                rows, closing = self._finished.pop(self._next)
-                self._file.append(problem.id, problem.prompt, problem.answer, rows, closing)
-                self._bar.update(1)
+                self._append(self._next)
             self._next += 1
+        if len(self._finished) > self._most:
+            self._early.update(self._finished)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is finished, whoever's turn it is."""
+        for index in sorted(self._finished):
+            self._append(index)
+
+    def _append(self, index: int) -> None:
+        problem = self._missing[index]
+        rows, closing = self._finished.pop(index)
+        self._file.append(problem.id, problem.prompt, problem.answer, rows, closing)
+        self._bar.update(1)

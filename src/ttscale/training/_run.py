@@ -127,9 +127,11 @@ def run(
     }
     identity = json.loads(json.dumps(identity))
     done = _finished(folder, identity)
-    if done is not None:
-        return done
     checkpoints = folder / "checkpoints"
+    if done is not None:
+        if processes.is_main_process:
+            shutil.rmtree(checkpoints, ignore_errors=True)  # left by a kill between the record and this line
+        return done
     _check_unfinished(checkpoints, identity)
     check_ids(base, data.texts(pad_id(tokenizer)))
     model = load_model(base, task, recipe)
@@ -193,10 +195,7 @@ def read_result(folder: str | os.PathLike[str]) -> TrainingResult:
 
 def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQuestion]) -> None:
     """Refuse to measure a checkpoint trained here on questions it was trained on. Silent where there is no record."""
-    record = Path(folder) / RECORD
-    if not record.is_file():
-        return
-    seen = set(json.loads(record.read_text(encoding="utf-8"))["training_questions"])
+    seen = _seen(Path(folder))
     shared = sorted({q.id for q in questions if set(fingerprints([q])) & seen})
     if shared:
         raise ValueError(
@@ -204,6 +203,12 @@ def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQues
             f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}. "
             "Numbers measured on them would mean nothing: use other questions."
         )
+
+
+def _seen(folder: Path) -> set[str]:
+    """Fingerprints of the questions that a checkpoint trained here was trained on; none where there is no record."""
+    record = folder / RECORD
+    return set(json.loads(record.read_text(encoding="utf-8"))["training_questions"]) if record.is_file() else set()
 
 
 def _finished(folder: Path, identity: Mapping[str, Any]) -> TrainingResult | None:
@@ -245,7 +250,8 @@ def _record(result: TrainingResult, identity: Mapping[str, Any], data: Data) -> 
     row = asdict(result)
     row["path"] = str(result.path)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    return {"result": row, "identity": identity, "versions": versions, "training_questions": list(data.questions)}
+    seen = sorted({*data.questions, *_seen(Path(result.base))})  # what the base was trained on, it has seen too
+    return {"result": row, "identity": identity, "versions": versions, "training_questions": seen}
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

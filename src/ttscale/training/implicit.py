@@ -24,7 +24,7 @@ from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
 from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
-from ttscale.training._run import TrainingResult, run
+from ttscale.training._run import TrainingResult, check_untrained, run
 from ttscale.training.calibration import Calibration, calibrate, step_weights
 from ttscale.training.examples import StepExample, outcome_labels
 from ttscale.training.prm import data_of, measured
@@ -64,6 +64,8 @@ def train_implicit_prm(
         raise ValueError(f"beta must be positive and finite, got {beta}.")
     rows = outcome_labels(examples)
     held = None if validation is None else outcome_labels(validation)
+    test = list(test)
+    check_untrained(base, test)
     training, held_out = sides(rows, held, test, recipe.held_out, recipe.seed)
     reference = base if reference is None else reference
     tokenizer = load_tokenizer(base)
@@ -139,7 +141,9 @@ def _running_ratio(row: Row, after: Sequence[float], before: Sequence[float]) ->
 
 def _seen_from(folder: Path, reference: str | os.PathLike[str]) -> str:
     """The reference as the checkpoint names it: relative to its own folder, or a hub id."""
-    return os.path.relpath(reference, folder) if os.path.isdir(reference) else os.fspath(reference)
+    if not os.path.isdir(reference):
+        return os.fspath(reference)
+    return os.path.relpath(os.path.realpath(reference), os.path.realpath(folder))  # links do not lead back the way
 
 
 def _check_same_tokens(tokenizer: Any, base: str | os.PathLike[str], reference: str | os.PathLike[str]) -> None:

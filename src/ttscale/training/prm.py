@@ -22,7 +22,7 @@ from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, step_rows
 from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
 from ttscale.training._objectives import STEP_BCE, Collator, step_margin
-from ttscale.training._run import Data, TrainingResult, run
+from ttscale.training._run import Data, TrainingResult, check_untrained, run
 from ttscale.training.calibration import Calibration, calibrate
 from ttscale.training.examples import StepExample, last_step_labels
 from ttscale.training.problems import WithQuestion, fingerprints, sides
@@ -90,6 +90,8 @@ def _train(
     calibrated: bool,
     progress: bool,
 ) -> TrainingResult:
+    test = list(test)
+    check_untrained(base, test)
     training, held_out = sides(examples, validation, test, recipe.held_out, recipe.seed)
     tokenizer = load_tokenizer(base)
     form = _format(kind, base, examples, separator, prompt)

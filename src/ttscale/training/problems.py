@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
@@ -27,6 +29,10 @@ class Problem:
     id: str
     prompt: str
     answer: str
+
+
+_NO_ANSWER = re.compile(r"\\boxed\{\s*\}|#+|nan|none|(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*:?", re.IGNORECASE)
+"""What stands where an answer was left out."""
 
 
 class ProblemLike(Protocol):
@@ -56,6 +62,7 @@ def as_problems(rows: Iterable[AnyProblem], *, bad_references: Literal["raise", 
     twice counts once; with two different answers it is refused.
     """
     problems: dict[str, Problem] = {}
+    texts: dict[str, Problem] = {}
     bad: list[str] = []
     for number, row in enumerate(rows, start=1):
         id, prompt, answer = _fields(row, number)
@@ -70,7 +77,13 @@ def as_problems(rows: Iterable[AnyProblem], *, bad_references: Literal["raise", 
                 f"{_short(known.prompt)!r} -> {known.answer!r} and {_short(prompt)!r} -> {reference!r}. "
                 "Give every question an id of its own and one answer."
             )
-        problems[id] = Problem(id, prompt, reference)
+        problem = problems[id] = Problem(id, prompt, reference)
+        twin = texts.setdefault(_normal(prompt), problem)
+        if twin.answer != reference and not grade([reference], twin.answer)[reference]:
+            raise ValueError(
+                f"The question {_short(prompt)!r} comes twice, as {twin.id!r} and as {id!r} (row {number}), with two "
+                f"answers: {twin.answer!r} and {reference!r}. Give it one."
+            )
     if bad and bad_references == "raise":
         raise ValueError(
             f"{len(bad)} reference answer(s) cannot be read: {', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''}. "
@@ -134,15 +147,28 @@ def split_questions(examples: Sequence[E], held_out: float = 0.1, seed: int = 0)
     """
     if not 0.0 < held_out < 1.0:
         raise ValueError(f"held_out must be a share between 0 and 1, got {held_out}.")
-    texts = sorted({_normal(e.prompt) for e in examples}, key=lambda text: _digest(f"{seed}/{text}"))
+    first: dict[str, str] = {}  # the questions of an id are one, whatever their text
+    same: dict[str, str] = {}
+    for example in examples:
+        text = _normal(example.prompt)
+        a, b = _root(same, text), _root(same, first.setdefault(example.id, text))
+        same[max(a, b)] = min(a, b)
+    group = {text: _root(same, text) for text in same}
+    texts = sorted(set(group.values()), key=lambda text: _digest(f"{seed}/{text}"))
     if len(texts) < 2:
         raise ValueError(
             f"Cannot hold out questions: the examples have {len(texts)} distinct question(s), and at least 2 are "
             "needed (1 to train on, 1 to validate on). Pass a validation set of your own, or more questions."
         )
     chosen = set(texts[: min(max(1, round(held_out * len(texts))), len(texts) - 1)])
-    training = [e for e in examples if _normal(e.prompt) not in chosen]
-    return training, [e for e in examples if _normal(e.prompt) in chosen]
+    training = [e for e in examples if group[_normal(e.prompt)] not in chosen]
+    return training, [e for e in examples if group[_normal(e.prompt)] in chosen]
+
+
+def _root(same: dict[str, str], text: str) -> str:
+    while same.setdefault(text, text) != text:
+        text = same[text]
+    return text
 
 
 def sides(
@@ -197,8 +223,13 @@ def _fields(row: AnyProblem, number: int) -> tuple[str, str, Any]:
         prompt = next((row[name] for name in _PROMPT_NAMES if name in row), None)
         answer = next((row[name] for name in _ANSWER_NAMES if name in row), None)
         id = next((row[name] for name in _ID_NAMES if name in row), None)
-    else:
+    elif all(hasattr(row, name) for name in ("prompt", "answer", "id")):
         prompt, answer, id = row.prompt, row.answer, row.id
+    else:
+        raise ValueError(
+            f"Row {number} is no question with its answer: {_short(repr(row))}. Give a (prompt, answer) pair, a row "
+            "(dict), or an object with id, prompt and answer; load_problems(path) reads a file."
+        )
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"Row {number} has no question: give it a text under one of {', '.join(_PROMPT_NAMES)}.")
     prompt = whole_characters(prompt)
@@ -206,11 +237,13 @@ def _fields(row: AnyProblem, number: int) -> tuple[str, str, Any]:
 
 
 def _reference(answer: Any) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+    if isinstance(answer, bool) or not isinstance(answer, str | Real):
         return None
-    if isinstance(answer, float) and not math.isfinite(answer):
+    if isinstance(answer, Real) and not math.isfinite(answer):
         return None
     text = whole_characters(str(answer)).strip()
+    if _NO_ANSWER.fullmatch(text):
+        return None
     found = extract_answer(text)
     if found is not None:
         return found

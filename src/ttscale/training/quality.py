@@ -151,7 +151,7 @@ def quality_report(
     for row in rows:
         groups[row.question].append(row)
     final = {question: _final_scores(members, aggregate) for question, members in groups.items()}
-    right = {question: np.array([m.correct for m in members]) for question, members in groups.items()}
+    right = {question: np.array([m.correct for m in members], dtype=np.bool_) for question, members in groups.items()}
     scores, correct = np.concatenate(list(final.values())), np.concatenate(list(right.values()))
     table = reliability(scores, correct.astype(float), bins) if probabilities else ()
     pair_rows = [_pairs(final[q], right[q]) for q in groups]
@@ -190,6 +190,8 @@ def _check(rows: list[Judged], budgets: Sequence[int], bins: int, probabilities:
         raise ValueError(f"budgets must be at least 1, got {list(budgets)}.")
     for index, row in enumerate(rows):
         where = f"solution {index} of question {row.question!r}"
+        if row.correct not in (True, False):  # 1 and 0 of any kind are
+            raise ValueError(f"The {where} is correct={row.correct!r}; it must be True or False.")
         if not row.step_scores:
             raise ValueError(f"The {where} has no score. A verifier that fails must raise; it is not a score of 0.")
         if row.step_labels and len(row.step_labels) != len(row.step_scores):

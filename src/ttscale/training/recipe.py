@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from numbers import Integral, Real
 from typing import Literal, TypeAlias, get_args
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
@@ -46,6 +47,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in (*_NUMBERS, *_WHOLE):
+            value = getattr(self, name)
+            kind, what = (Integral, "an integer") if name in _WHOLE else (Real, "a number")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+                raise ValueError(f"{name} must be {what}, got {value!r}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}.")
         for name in ("batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < inf:
@@ -65,6 +73,13 @@ class Recipe:
             raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}.")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}.")
+
+
+_WHOLE = (
+    "batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha", "after_best",
+    "warmup_steps", "seed",
+)  # fmt: skip
+_NUMBERS = ("learning_rate", "epochs", "weight_decay", "dropout", "beta1", "beta2", "held_out")
 
 
 PRM_RECIPE = Recipe()

@@ -28,8 +28,9 @@ class FunctionVerifier:
             raise ValueError(f"FunctionVerifier needs a function of a candidate; got {fn!r}")
         self._fn = fn
         self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
-        code = getattr(fn, "__code__", None)
-        self.sampling = {"code": [*_code_of(code), *_plain_values(fn)]} if code else {}
+        called = fn if hasattr(fn, "__code__") else getattr(type(fn), "__call__", None)
+        code = getattr(called, "__code__", None)
+        self.sampling = {"code": [*_code_of(code), *_plain_values(fn, called)]} if code else {}
         awaited = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
         self.score: Callable[[Sequence[Score]], Any] = self._ascore if awaited else self._score
 
@@ -45,14 +46,30 @@ class FunctionVerifier:
         return [_verdict(self.name, request, result) for request, result in zip(requests, results, strict=True)]
 
 
-def _plain_values(fn: Any) -> list[str]:
-    """The text and numbers that a function closes over or has as defaults."""
+def _plain_values(fn: Any, called: Any) -> list[str]:
+    """The text and numbers, also in containers, that a function closes over, has as defaults, attributes or globals."""
     found: list[Any] = []
-    for cell in getattr(fn, "__closure__", None) or ():
+    for cell in getattr(called, "__closure__", None) or ():
         with contextlib.suppress(ValueError):  # a name that has no value yet
             found.append(cell.cell_contents)
-    found += [*(getattr(fn, "__defaults__", None) or ()), *(getattr(fn, "__kwdefaults__", None) or {}).values()]
-    return [repr(value) for value in found if isinstance(value, str | bytes | int | float)]
+    found += [*(getattr(called, "__defaults__", None) or ()), *(getattr(called, "__kwdefaults__", None) or {}).values()]
+    known = called.__globals__
+    found += [known[name] for name in called.__code__.co_names if name in known]
+    found += [value for _, value in sorted(getattr(fn, "__dict__", {}).items())]
+    return [text for text in map(_plain, found) if text is not None]
+
+
+def _plain(value: Any, depth: int = 3) -> str | None:
+    """A value in words, the same in every process; None for what may not be."""
+    if isinstance(value, str | bytes | int | float | None):
+        return repr(value)
+    if depth and isinstance(value, list | tuple):
+        return str([_plain(item, depth - 1) for item in value])
+    if depth and isinstance(value, set | frozenset):
+        return str(sorted(str(_plain(item, depth - 1)) for item in value))
+    if depth and isinstance(value, dict):
+        return str([(_plain(key, depth - 1), _plain(item, depth - 1)) for key, item in value.items()])
+    return None
 
 
 def _code_of(code: CodeType) -> list[str]:

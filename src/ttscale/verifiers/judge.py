@@ -93,10 +93,10 @@ class JudgeVerifier:
         return Sample(Candidate(Question.of(text), key), key)
 
 
-def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict:
+def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict | Exception:
     yes, no = odds
     if not yes + no > 0:
-        raise RoleError(f"the judge would say neither Yes nor No ({_where(request)}); pass votes={VOTES}, or a prompt")
+        return RoleError(f"the judge would say neither Yes nor No ({_where(request)}); pass votes={VOTES}, or a prompt")
     return Verdict((yes / (yes + no),), _as_verifier(cost))
 
 
@@ -106,9 +106,9 @@ def _from_votes(request: Score, replies: Sequence[Completion | Exception]) -> Ve
         return given
     said = [verdict for verdict in map(_verdict, given) if verdict]
     if not said:
-        raise RoleError(
+        return RoleError(
             f"the judge said neither Yes nor No in {len(replies)} replies ({_where(request)}); the first was "
-            f"{_text(given[0])[:200]!r}; give it room to finish (max_tokens) or another prompt"
+            f"{_text(given[0])[:200]!r}; give it room to finish (max_tokens, max_new_tokens) or another prompt"
         )
     cost = Cost()
     for reply in given:

@@ -73,24 +73,29 @@ class Likelihood:
 
         Spans are consecutive up to the end of the ids. What several sequences share is charged to the first.
         """
+        with self._model.lock:
+            return self._steps(sequences)
+
+    def _steps(self, sequences: Sequence[tuple[Tokens, Sequence[Span]]]) -> tuple[list[list[float]], list[Spent]]:
         names = [step_names(ids, spans) for ids, spans in sequences]
         work: dict[Tokens, _Run] = {}
         for (ids, spans), own in zip(sequences, names, strict=True):
             missing = [span for span, name in zip(spans, own, strict=True) if name not in self._known]
-            if missing and ids not in work:
-                work[ids] = _Run(ids, missing[0][0], len(ids) - 1)
+            if missing:  # equal ids may come with other borders
+                run = work.setdefault(ids, _Run(ids, missing[0][0], len(ids) - 1))
+                run.first = min(run.first, missing[0][0])
         self._run(list(work.values()))
         for (ids, spans), own in zip(sequences, names, strict=True):
-            run = work.get(ids)
+            done = work.get(ids)
             for (begin, end), name in zip(spans, own, strict=True):
-                if run is not None and begin >= run.first:
-                    self._known[name] = sum(run.found[position] for position in range(begin, end))
+                if done is not None and begin >= done.first:
+                    self._known[name] = sum(done.found[position] for position in range(begin, end))
                 self._known.move_to_end(name)
         sums = [[self._known[name] for name in own] for own in names]
         spent = []
         for ids, _ in sequences:
-            run = work.pop(ids, None)
-            spent.append(Spent() if run is None else run.spent)
+            done = work.pop(ids, None)
+            spent.append(Spent() if done is None else done.spent)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return sums, spent
@@ -144,11 +149,12 @@ class Likelihood:
         try:
             ends, hidden = extend(own.network, own.tree, own.shape, items)
         except Exception as error:
-            if len(groups) == 1 or not is_out_of_memory(error):
+            halves = _halves(groups)
+            if not halves or not is_out_of_memory(error):
                 raise
             self._most = max(1, self._most // 2)
             own.tree.evict()
-            for half in (groups[: len(groups) // 2], groups[len(groups) // 2 :]):
+            for half in halves:
                 self._extend(own, half)
             return
         # Which hidden states predict a wanted token: all inside a run; at the end of a shared one, one per follower.
@@ -178,8 +184,12 @@ class Likelihood:
                 assert run.node is not None
                 own.tree.unpin(run.node)
                 run.node, run.begin = own.tree.pin(end), begin + length
+                if run.begin >= run.end:  # done: what it holds may go, if memory is short
+                    own.tree.unpin(end)
+                    run.node = None
         for group, _ in owners:
             group[0].spent.flops += self._model.flops(0, 0, 1)
+        own.tree.trim()
 
     def _logprobs(self, own: Fast, hidden: Tensor, targets: list[int]) -> list[float]:
         """Log-probability of each target after its hidden state [n, width]."""
@@ -198,7 +208,15 @@ class Likelihood:
         device, width = self._model.device, max(len(run.ids) for run in batch)
         ids = torch.tensor([[*run.ids, *[0] * (width - len(run.ids))] for run in batch], device=device)
         mask = torch.tensor([[1] * len(run.ids) + [0] * (width - len(run.ids)) for run in batch], device=device)
-        logits = self._model.module(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        try:
+            logits = self._model.module(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+        except Exception as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            self._most = max(1, self._most // 2)
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                self._run_whole(half)
+            return
         values = (logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)).tolist()
         for run, row in zip(batch, values, strict=True):
             run.found = {position: row[position - 1] for position in range(1, len(run.ids))}
@@ -215,6 +233,14 @@ class Likelihood:
                 begin = place
         if lengths:
             yield slice(begin, len(lengths))
+
+
+def _halves(groups: list[tuple[list[_Run], int]]) -> list[list[tuple[list[_Run], int]]]:
+    """Two smaller forwards for one: half of the groups each, or of the only group's tokens; none for one token."""
+    if len(groups) > 1:
+        return [groups[: len(groups) // 2], groups[len(groups) // 2 :]]
+    ((group, length),) = groups
+    return [[(group, length // 2)], [(group, length - length // 2)]] if length > 1 else []
 
 
 def _shared(work: Sequence[_Run]) -> Iterator[tuple[list[_Run], int]]:

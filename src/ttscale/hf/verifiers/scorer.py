@@ -70,6 +70,10 @@ class Scorer:
     @torch.inference_mode()
     def score(self, requests: Sequence[Score]) -> list[Verdict]:
         """One verdict per request. The work for what several requests share is charged to the first of them."""
+        with self._model.lock:
+            return self._score(requests)
+
+    def _score(self, requests: Sequence[Score]) -> list[Verdict]:
         version = self._model.weights_version()
         if version != self._version:  # trained on in between
             self._scores.clear()
@@ -78,8 +82,9 @@ class Scorer:
         work: dict[tuple[int, ...], _Sequence] = {}
         for ids, reads in plans:
             missing = [read for read in reads if self._recall(ids, read) is None]
-            if missing and ids not in work:
-                work[ids] = _Sequence(ids, missing)
+            if missing:  # equal ids may come with other borders
+                sequence = work.setdefault(ids, _Sequence(ids, missing))
+                sequence.missing = sorted({*sequence.missing, *missing})
         if work:
             self._run(list(work.values()))
             self._most = min(FORWARD_TOKENS, 2 * self._most)

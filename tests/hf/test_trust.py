@@ -1,0 +1,486 @@
+"""What a model or a checkpoint may do that its forward does not show: caches that forget, threads, odd logits."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+import transformers as T
+from tokenizers import Tokenizer, decoders, models, normalizers
+
+from ttscale import Candidate, Key, Question, Sample, Score, Step, reference
+from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
+from ttscale.hf import plain as plain_module
+from ttscale.hf.backend import fast, runner
+from ttscale.hf.choose import first_token_odds
+from ttscale.hf.prompts import PromptFormat, encode
+from ttscale.hf.sampling import Filters, draw
+from ttscale.hf.steps import StepText
+
+TOKENIZER = T.AutoTokenizer.from_pretrained(reference.path("generator"))
+V = len(TOKENIZER)
+PLAIN = PromptFormat(chat=False)
+SHAPE: dict[str, Any] = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+
+
+def made(config: Any, **settings: Any) -> HFModel:
+    torch.manual_seed(3)
+    module = T.AutoModelForCausalLM.from_config(config)
+    return HFModel(module, tokenizer=TOKENIZER, device="cpu", **settings)
+
+
+def llama(**settings: Any) -> HFModel:
+    return made(T.LlamaConfig(**SHAPE), **settings)
+
+
+def ask(question: str, n: int = 1) -> list[Sample]:
+    root = Candidate(Question.of(question), Key((0, question)))
+    return [Sample(root, root.key.child(i), None) for i in range(n)]
+
+
+def greedy(model: HFModel, **settings: Any) -> HFGenerator:
+    return HFGenerator(model, **{"temperature": 0, "delimiter": None, "max_new_tokens": 6, "prompt": PLAIN, **settings})
+
+
+def said(generator: HFGenerator, question: str) -> tuple[int, ...]:
+    return generator.sample(ask(question))[0].steps[0].tokens
+
+
+@torch.inference_mode()
+def slowly(model: HFModel, ids: Sequence[int], count: int) -> tuple[int, ...]:
+    text = list(ids)
+    for _ in range(count):
+        text.append(int(model.module(input_ids=torch.tensor([text]), use_cache=False).logits[0, -1].argmax()))
+    return tuple(text[-count:])
+
+
+def test_threads_that_share_a_module_take_turns() -> None:
+    model = made(T.Qwen3Config(**SHAPE, head_dim=8))
+    model.eos_ids = frozenset()
+    other = HFModel(model.module, tokenizer=TOKENIZER, device="cpu")
+    other.eos_ids = frozenset()
+    generators = [greedy(model), greedy(other)]
+    alone = {f"{n} + 1": said(generators[0], f"{n} + 1") for n in range(6)}
+    fast_one = fast(model)
+    assert fast_one is not None
+    assert fast_one.network.lean is None  # the kind that changes the config for a forward
+    inside, most, wrong = [0], [0], []
+
+    def before(*_: Any) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+
+    model.module.model.register_forward_pre_hook(before)
+    model.module.model.register_forward_hook(lambda *_: inside.__setitem__(0, inside[0] - 1))
+
+    def work(place: int) -> None:
+        for question, wanted in alone.items():
+            if said(generators[place % 2], question) != wanted:
+                wrong.append(question)
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (wrong, most[0]) == ([], 1)
+    assert model.module.config._attn_implementation != "ttscale"
+
+
+HYBRIDS = {
+    "jamba": (
+        T.JambaConfig(
+            **{**SHAPE, "num_hidden_layers": 4},
+            attn_layer_period=2,
+            attn_layer_offset=1,
+            expert_layer_period=2,
+            expert_layer_offset=1,
+            num_experts=2,
+            num_experts_per_tok=1,
+            mamba_d_state=8,
+            mamba_dt_rank=4,
+        ),
+        (True, False),
+    ),
+    "minimax": (
+        T.MiniMaxConfig(
+            **{**SHAPE, "num_hidden_layers": 4},
+            head_dim=8,
+            block_size=8,
+            num_local_experts=4,
+            layer_types=["linear_attention", "full_attention"] * 2,
+        ),
+        (False, False),
+    ),
+    "roberta": (
+        T.RobertaConfig(**{k: v for k, v in SHAPE.items() if k != "num_key_value_heads"}, is_decoder=True),
+        (False, False),
+    ),
+    "gemma2": (T.Gemma2Config(**SHAPE, head_dim=8, tie_word_embeddings=False), (True, True)),
+}
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+def test_a_cache_is_trusted_with_what_it_gets_right(name: str) -> None:
+    config, wanted = HYBRIDS[name]
+    model = made(config)
+    model.eos_ids = frozenset()
+    generator = greedy(model)
+    root = ask("hello")[0].prefix
+    step = Step("x", tuple(range(10, 17)))
+    longer = root.extend(root.key.child(0), [step], "open")
+    session, replies = generator.session(), {}
+    for ticket, prefix in enumerate((root, longer)):  # the second continues what the first left behind
+        session.admit([(ticket, Sample(prefix, prefix.key.child(1), None))])
+        while session.active:
+            replies.update(session.step())
+    session.close()
+    context = encode(TOKENIZER, PLAIN, "hello")
+    assert replies[0].steps[0].tokens == slowly(model, context, 6)
+    assert replies[1].steps[0].tokens == slowly(model, [*context, *step.tokens], 6)
+    assert (model.plain_caching.steps, model.plain_caching.prefixes) == wanted
+    # Rows that leave at different times.
+    model.eos_ids = frozenset(range(2, 12))
+    warm = HFGenerator(model, delimiter=None, max_new_tokens=8, prompt=PLAIN)
+    together = warm.sample(ask("hello", 4))
+    assert [one.steps for one in together] == [warm.sample(ask("hello", 4)[i : i + 1])[0].steps for i in range(4)]
+
+
+def test_rotary_embeddings_that_change_with_the_length_are_computed_anew() -> None:
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 1e4,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "original_max_position_embeddings": 64,
+    }
+    model = made(T.Phi3Config(**SHAPE, original_max_position_embeddings=64, rope_parameters=rope))
+    model.eos_ids = frozenset()
+    generator, question = greedy(model, max_new_tokens=20), "1 + " * 29
+    context = encode(TOKENIZER, PLAIN, question)
+    assert len(context) < 64 < len(context) + 20
+    assert said(generator, question) == slowly(model, context, 20)
+
+
+def test_a_model_without_a_cache_pays_for_every_forward() -> None:
+    model = made(T.MambaConfig(vocab_size=V, hidden_size=32, num_hidden_layers=2, state_size=8, eos_token_id=2))
+    model.eos_ids = frozenset()
+    generator, ran = HFGenerator(model, delimiter=None, max_new_tokens=8, prompt=PLAIN), []
+    generator.sample(ask("x"))  # the test of its cache is nobody's
+    model.forwarded_tokens = 0
+    model.module.backbone.register_forward_pre_hook(
+        lambda _, given, named: ran.append((given[0] if given else named["input_ids"]).numel()), with_kwargs=True
+    )
+    replies = generator.sample(ask("hello there", 2))
+    assert model.forwarded_tokens == sum(ran)
+    assert sum(reply.cost.flops for reply in replies) >= 2 * model.body_parameters * sum(ran)
+
+
+def test_kept_caches_of_models_stay_within_the_budget() -> None:
+    for budget in (0, 40_000):
+        model = made(T.Gemma2Config(**SHAPE, head_dim=8), kv_bytes=budget)
+        session = HFGenerator(model, delimiter=None, max_new_tokens=2, prompt=PLAIN).session()
+        session.admit(list(enumerate(one for i in range(12) for one in ask(f"question {i}"))))
+        while session.active:
+            session.step()
+        kept = session._decoder._runner._kept
+        tensors = [t for cache, _ in kept.values() for layer in cache.layers for t in (layer.keys, layer.values)]
+        assert sum(t.numel() * t.element_size() for t in tensors) <= session.kv_bytes <= budget
+        assert bool(kept) == bool(budget)
+        session.close()
+    assert plain_module._bytes(None) == 0
+
+
+@pytest.mark.parametrize("config", [T.GraniteConfig(**SHAPE, logits_scaling=8.0), T.Gemma2Config(**SHAPE, head_dim=8)])
+def test_a_judges_odds_are_the_models_own(config: Any) -> None:
+    model = made(config)
+    with torch.no_grad():
+        model.module.get_output_embeddings().weight.mul_(4)
+    contexts = [(5, 6, 7), (8, 9), (5, 6, 7, 8, 9)]
+    found = first_token_odds(model, contexts, ("7", "8"))
+    assert found is not None
+    for context, (odds, _) in zip(contexts, found, strict=True):
+        with torch.no_grad():
+            wanted = model.module(input_ids=torch.tensor([context])).logits[0, -1].softmax(-1)
+        ids = [TOKENIZER(word, add_special_tokens=False)["input_ids"][0] for word in ("7", "8")]
+        assert odds == pytest.approx([float(wanted[i]) for i in ids], rel=1e-4)
+
+
+def test_logits_that_are_more_than_the_heads_product_are_the_models_own() -> None:
+    torch.manual_seed(3)
+    config = T.Gemma2Config(**SHAPE, head_dim=8, attn_logit_softcapping=None, final_logit_softcapping=30.0)
+    model = HFModel(T.Gemma2ForCausalLM(config), tokenizer=TOKENIZER, device="cpu", dtype="bfloat16")
+    assert fast(model) is None
+    assert "final_logit_softcapping" in str(model.plain_because)
+    scaled = made(T.GraniteConfig(**SHAPE, logits_scaling=1.001))  # within the tolerance of a whole forward
+    assert fast(scaled) is None
+    assert "head" in str(scaled.plain_because)
+
+
+def byte_fallback() -> Any:
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"<0x{i:02X}>": 3 + i for i in range(256)}}
+    for letter in "▁abcdefghijklmnopqrstuvwxyz.":
+        vocabulary[letter] = len(vocabulary)
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True, unk_token="<unk>"))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return T.PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def test_characters_spelled_in_bytes_are_read_from_their_beginning() -> None:
+    tokenizer = byte_fallback()
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"][1:])
+
+    text = StepText(tokenizer, "\n", ("\n\nb",))
+    before = ids("x 日本語\n")
+    assert text.text(before, ids("日 yes\n")) == "日 yes\n"
+    assert text.ends(before, ids("日\n"))
+    assert text.stops(tuple(before), ids("\nb")) == 0
+    own = ids("🤔🤔🤔\n日本語\nabc\n")
+    for begin in range(len(own)):
+        for context in ((), tuple(ids("日本"))):
+            whole = text.decode([*context, *own])
+            head = text.decode([*context, *own[:begin]])
+            if whole.startswith(head) and "\ufffd" not in head:
+                assert text.text(text.before(context, own, begin), own[begin:]) == whole[len(head) :]
+
+
+def test_a_step_cut_inside_a_token_keeps_what_was_drawn() -> None:
+    row = Tokenizer(models.WordLevel({"<eos>": 0, "4": 1, ".\n\n": 2, "Problem": 3, "<unk>": 4}, unk_token="<unk>"))
+    row.decoder = decoders.Fuse()
+    tokenizer = T.PreTrainedTokenizerFast(tokenizer_object=row, eos_token="<eos>", unk_token="<unk>")
+    module = T.GPT2LMHeadModel(
+        T.GPT2Config(
+            vocab_size=5, n_embd=8, n_layer=1, n_head=1, n_positions=8, tie_word_embeddings=False, eos_token_id=0
+        )
+    )
+    with torch.no_grad():  # says 4 .\n\n Problem whatever it is asked
+        for weight in (*module.transformer.h.parameters(), module.transformer.wte.weight, module.lm_head.weight):
+            weight.zero_()
+        module.transformer.wpe.weight.copy_(torch.eye(8))
+        for place, token in enumerate((1, 2, 3)):
+            module.lm_head.weight[token, place] = 1.0
+    prompt = PromptFormat(chat=False, stop=("\n\nProblem",), template="{question}")
+    model = HFModel(module, tokenizer=tokenizer, device="cpu")
+    assert len(encode(tokenizer, prompt, "4")) == 1
+    (reply,) = greedy(model, prompt=prompt).sample(ask("4"))
+    (step,) = reply.steps
+    assert (step.text, step.tokens, step.drawn, reply.finish) == ("4.", (), 2, "stop")
+    assert step.logprob is not None
+    assert step.logprob < 0
+    assert step.certainty is not None
+    assert step.certainty > 0
+
+
+def test_weights_written_past_autograd_are_noticed() -> None:
+    model = llama()
+    generator = greedy(model)
+    said(generator, "hi")
+    for parameter in model.module.parameters():
+        parameter.data.copy_(torch.randn_like(parameter) * 0.3)
+    assert said(generator, "hi") == slowly(model, encode(TOKENIZER, PLAIN, "hi"), 6)
+
+
+def test_training_mode_is_left_for_a_forward() -> None:
+    torch.manual_seed(3)
+    module = T.GPT2LMHeadModel(
+        T.GPT2Config(vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0.5)
+    )
+    model = HFModel(module, tokenizer=TOKENIZER, device="cpu")
+    generator = greedy(model)
+    first = said(generator, "hi")
+    module.train()
+    assert said(generator, "hi") == first
+
+
+def test_what_a_generation_config_asks_for_in_vain_is_named() -> None:
+    model = llama()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        greedy(model)
+    model.module.generation_config.repetition_penalty = 1.05
+    with pytest.warns(UserWarning, match=r"without repetition_penalty=1\.05 of its generation config"):
+        greedy(model)
+
+
+def test_the_count_of_tokens_leaves_out_the_tests_of_a_model() -> None:
+    model = llama()
+    first_token_odds(model, [(5, 6, 7)], ("7", "8"))
+    assert model.forwarded_tokens == 3
+    runner(model)
+    assert model.forwarded_tokens == 3
+
+
+def test_equal_tokens_with_other_borders_are_one_run() -> None:
+    verifier = ImplicitVerifier(llama(), reference_weight=0, prompt=PLAIN, scale=0.01)
+
+    def score(*steps: tuple[int, ...]) -> Score:
+        return Score(Candidate(Question.of("hi"), Key((0, len(steps))), tuple(Step("x", step) for step in steps)))
+
+    alone = [
+        ImplicitVerifier(llama(), reference_weight=0, prompt=PLAIN, scale=0.01).score([one])[0].step_scores
+        for one in (score((10, 11), (12, 13)), score((10, 11, 12, 13)))
+    ]
+    verifier.score([score((10, 11))])
+    found = verifier.score([score((10, 11), (12, 13)), score((10, 11, 12, 13))])
+    assert [one.step_scores for one in found] == [pytest.approx(scores) for scores in alone]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_likelihoods_out_of_memory_are_found_in_smaller_forwards(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [
+        Score(Candidate(Question.of("hi"), Key((0, i)), (Step("x", tuple(range(10, 40 + i))),))) for i in range(5)
+    ]
+    wanted = ImplicitVerifier(llama(), reference_weight=0, prompt=PLAIN).score(candidates)
+    model = llama(shared_kv=shared)
+    own = fast(model)
+    target = model.module if own is None else own.network
+    name = "forward" if own is None else "run"
+    real = getattr(target, name)
+
+    def small(*given: Any, **named: Any) -> Any:
+        ids = given[0] if given else named["input_ids"]
+        if (len(ids) > 2) if own is None else (ids.numel() > 12):
+            raise torch.OutOfMemoryError("out of memory")
+        return real(*given, **named)
+
+    monkeypatch.setattr(target, name, small)
+    found = ImplicitVerifier(model, reference_weight=0, prompt=PLAIN).score(candidates)
+    assert [one.step_scores for one in found] == [pytest.approx(one.step_scores, abs=1e-5) for one in wanted]
+
+
+def test_likelihoods_let_go_of_what_is_done() -> None:
+    model = llama(kv_bytes=0)
+    own = fast(model)
+    assert own is not None
+    most, real = [0], own.tree.trim
+
+    def trim() -> None:
+        real()
+        most[0] = max(most[0], own.tree.bytes)
+
+    own.tree.trim = trim  # type: ignore[method-assign]
+    scores = [
+        Score(Candidate(Question.of(f"q{i}"), Key((0, i)), (Step("x", tuple(range(10, 40))),))) for i in range(40)
+    ]
+    from ttscale.hf.verifiers import likelihood
+
+    before, likelihood.FORWARD_TOKENS = likelihood.FORWARD_TOKENS, 64
+    try:
+        ImplicitVerifier(model, reference_weight=0, prompt=PLAIN).score(scores)
+    finally:
+        likelihood.FORWARD_TOKENS = before
+    assert most[0] == 0
+
+
+def test_draws_at_the_edge_of_what_numbers_can_say() -> None:
+    torch.manual_seed(0)
+    logits, uniform = torch.randn(4, 600) * 20, torch.rand(4)
+    for temperature in (1e-30, 1e-38, 1e-45):
+        tokens, _, _ = draw(logits, uniform, [temperature] * 4, Filters())
+        assert tokens.tolist() == logits.argmax(-1).tolist()
+    tokens, _, _ = draw(logits, uniform, [1.0] * 4, Filters(top_p=1e-46))
+    assert tokens.tolist() == logits.argmax(-1).tolist()
+
+
+def test_banned_tokens_do_not_count_in_the_certainty() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(3, 40)
+    banned = torch.cat((logits, torch.full((3, 5), -torch.inf)), 1)
+    plain, padded = (draw(x, torch.full((3,), 0.4), [1.0] * 3, Filters()) for x in (logits, banned))
+    for a, b in zip(plain, padded, strict=True):
+        assert b.tolist() == pytest.approx(a.tolist(), rel=1e-5)
+    model = llama()
+    model.module.lm_head = torch.nn.Linear(32, V)
+    model.module.lm_head.bias.data[:2] = -torch.inf
+    assert fast(HFModel(model.module, tokenizer=TOKENIZER, device="cpu")) is not None
+
+
+def test_a_stop_string_that_is_a_special_token_stops() -> None:
+    tokenizer = T.AutoTokenizer.from_pretrained(reference.path("generator"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+    mark = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    module = T.LlamaForCausalLM(T.LlamaConfig(**{**SHAPE, "vocab_size": mark + 1}))
+    module.lm_head = torch.nn.Linear(32, mark + 1)
+    with torch.no_grad():
+        module.lm_head.bias.zero_()
+        module.lm_head.bias[mark] = 100.0
+    model = HFModel(module, tokenizer=tokenizer, device="cpu")
+    (reply,) = greedy(model, prompt=PromptFormat(chat=False, stop=("<|im_end|>",))).sample(ask("hi"))
+    assert (reply.finish, reply.cost.sampled_tokens) == ("stop", 1)
+
+
+def test_layers_of_different_head_sizes_are_counted_one_by_one() -> None:
+    config = T.Gemma4TextConfig(
+        **SHAPE,
+        vocab_size_per_layer_input=V,
+        hidden_size_per_layer_input=8,
+        head_dim=8,
+        global_head_dim=16,
+        layer_types=["sliding_attention", "full_attention"],
+        tie_word_embeddings=False,
+    )
+    model = made(config)
+    assert model.attention_width == 4 * 8 + 4 * 16
+    model.eos_ids = frozenset()
+    assert said(greedy(model), "hi") == slowly(model, encode(TOKENIZER, PLAIN, "hi"), 6)
+
+
+def test_the_router_of_a_mixture_is_counted() -> None:
+    plain = made(T.MixtralConfig(**SHAPE, num_local_experts=4, num_experts_per_tok=2)).body_parameters
+    more = made(T.MixtralConfig(**SHAPE, num_local_experts=8, num_experts_per_tok=2)).body_parameters
+    assert more - plain == 2 * 32 * 4  # the experts used are as many; two layers' routers tell four more apart
+
+
+def test_a_closed_session_serves_again() -> None:
+    session = greedy(llama(), max_new_tokens=4).session()
+    session.admit([(0, ask("hi")[0])])
+    session.step()
+    session.close()
+    session.admit([(1, ask("hi")[0])])
+    replies: dict[int, Any] = {}
+    while session.active:
+        replies.update(session.step())
+    assert set(replies) == {1}
+
+
+def test_an_interrupted_retirement_leaves_no_pin_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ttscale.hf.slab import Slab
+
+    model = llama()
+    model.eos_ids = frozenset(range(2, 30))
+    own = fast(model)
+    assert own is not None
+    session = HFGenerator(model, delimiter=None, max_new_tokens=30, prompt=PLAIN).session()
+    session.admit(list(enumerate(ask("hi", 6))))
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Slab, "move", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            [session.step() for _ in range(40)]
+    session.close()
+    own.tree.evict()
+    assert own.tree.bytes == 0
