@@ -28,7 +28,7 @@ class FunctionVerifier:
             raise ValueError(f"FunctionVerifier needs a function of a candidate; got {fn!r}")
         self._fn = fn
         self.name = name or str(getattr(fn, "__name__", type(fn).__name__))
-        called = fn if hasattr(fn, "__code__") else getattr(type(fn), "__call__", None)
+        called = fn if hasattr(fn, "__code__") else getattr(type(fn), "__call__", None)  # noqa: B004
         code = getattr(called, "__code__", None)
         self.sampling = {"code": [*_code_of(code), *_plain_values(fn, called)]} if code else {}
         awaited = inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
