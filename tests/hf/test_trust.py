@@ -12,6 +12,7 @@ import torch
 import transformers as T
 from tokenizers import Tokenizer, decoders, models, normalizers
 
+from hf import tiny
 from ttscale import Candidate, Key, Question, Sample, Score, Step, reference
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
 from ttscale.hf import plain as plain_module
@@ -24,19 +25,7 @@ from ttscale.hf.steps import StepText
 TOKENIZER = T.AutoTokenizer.from_pretrained(reference.path("generator"))
 V = len(TOKENIZER)
 PLAIN = PromptFormat(chat=False)
-SHAPE: dict[str, Any] = {
-    "vocab_size": V,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.3,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
+SHAPE: dict[str, Any] = {**tiny.SHAPE, "vocab_size": V}
 
 
 def made(config: Any, **settings: Any) -> HFModel:

@@ -41,27 +41,28 @@ def byte_tokenizer(merges: tuple[str, ...] = (), chat_template: str | None = Non
     return fast
 
 
+SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.3,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+
+
 def tiny_config(kind: str, vocabulary: int, **changes: Any) -> Any:
     """A configuration of a few thousand parameters."""
-    shape: dict[str, Any] = {
-        "vocab_size": vocabulary,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.3,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-    }
     classes = {
         "llama": transformers.LlamaConfig,
         "qwen2": transformers.Qwen2Config,
         "mistral": transformers.MistralConfig,
     }
-    return classes[kind](**{**shape, **changes})
+    return classes[kind](**{**SHAPE, "vocab_size": vocabulary, **changes})
 
 
 VARIANTS: dict[str, dict[str, Any]] = {

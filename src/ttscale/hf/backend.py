@@ -15,7 +15,8 @@ from ttscale.hf.fast_rows import FastRunner
 from ttscale.hf.lean import Lean, fits
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.plain import PlainRunner
-from ttscale.hf.plain_caching import caching, probe_tokens, tolerance
+from ttscale.hf.plain_caching import caching
+from ttscale.hf.probe import difference, probe_tokens, tolerance
 from ttscale.hf.tree import PrefixTree
 
 
@@ -117,7 +118,8 @@ def _head_error(network: Network, ids: torch.Tensor, wanted: torch.Tensor) -> st
         return asked[0]
     got = network.logits(network.base(input_ids=ids, use_cache=False)[0])[0]
     fine = 1e-5 if network.model.dtype == torch.float32 else 1e-2
-    return _difference(got, wanted, fine, "the head's logits")
+    error = difference(got, wanted, fine)
+    return error and f"of the head: {error}"
 
 
 def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Tensor) -> str | None:
@@ -131,16 +133,7 @@ def _error(own: Fast, model: HFModel, tokens: tuple[int, ...], wanted: torch.Ten
     hidden = [rows.hidden(torch.tensor([token], device=model.device)) for token in tokens[cut:]]
     rows.close()
     got = network.logits(torch.cat((hidden_a[0], hidden_b[0], *hidden)))
-    return _difference(got, wanted, tolerance(model), "logits")
-
-
-def _difference(got: torch.Tensor, wanted: torch.Tensor, fine: float, what: str) -> str | None:
-    """Logits of -inf, tokens that a model bans, are equal to themselves."""
-    scale = wanted[wanted.isfinite()].abs().max().item()
-    error = torch.where(got == wanted, 0.0, got - wanted).abs().max().item()
-    return (
-        None if error <= fine * max(scale, 1e-3) else f"{what} off by {error:.2g} (of {scale:.2g}) from the model's own"
-    )
+    return difference(got, wanted, tolerance(model))
 
 
 def row_limit(model: HFModel) -> int:
@@ -148,7 +141,7 @@ def row_limit(model: HFModel) -> int:
     if model.max_batch is not None:
         return model.max_batch
     most = 512 if model.device.type == "cpu" else 1024
-    own = fast(model)
+    own: Fast | None = model.fast  # ``runner`` has just looked
     if own is None:
         return min(most, 64)
     size = torch.finfo(model.dtype).bits // 8

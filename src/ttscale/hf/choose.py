@@ -12,7 +12,7 @@ from inspect import signature
 import torch
 
 from ttscale._cost import Cost
-from ttscale.hf.decode import is_out_of_memory
+from ttscale.hf.forwards import batches, is_out_of_memory
 from ttscale.hf.model import HFModel
 
 FORWARD_TOKENS = 16_384
@@ -38,11 +38,8 @@ def _odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence
         return None
     order = sorted(set(contexts), key=len)
     table: dict[tuple[int, ...], Odds] = {}
-    begin = 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or (end + 1 - begin) * len(order[end]) > FORWARD_TOKENS:
-            table |= zip(order[begin:end], _forward(model, order[begin:end], names), strict=True)
-            begin = end
+    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS):
+        table |= zip(order[place], _forward(model, order[place], names), strict=True)
     replies = []
     for context in contexts:
         odds, cost = table[context]

@@ -19,6 +19,7 @@ import torch
 
 from ttscale._errors import RoleError
 from ttscale.hf.backend import row_limit, runner
+from ttscale.hf.forwards import is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling import Filters, draw, uniforms
 from ttscale.hf.steps import StepText
@@ -340,13 +341,3 @@ class Decoder:
         self._rows = []
         self._entering = []
         self._logits = None
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether this is torch's or Python's way of saying that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        mark in text for mark in ("out of memory", "can't allocate memory", "not enough memory")
-    )

@@ -93,12 +93,13 @@ class PlainRunner:
         """Whether every token runs its whole sequence again."""
         self._rows: list[_Row] = []
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, Tensor]] = OrderedDict()
+        self._sizes: dict[tuple[int, ...], int] = {}
         self.chunk = 1
 
     @property
     def kv_bytes(self) -> int:
         """Bytes of the prefixes kept; what running rows hold is not known."""
-        return sum(_bytes(cache) for cache, _ in self._kept.values())
+        return sum(map(self._sizes.__getitem__, self._kept))
 
     def open(self, tokens: tuple[int, ...]) -> PlainPrefix:
         """A handle on a context; ``advance`` makes it ready."""
@@ -115,9 +116,10 @@ class PlainRunner:
         if found is None:
             found = self._run(prefix)
             self._kept[prefix.tokens] = found
+            self._sizes[prefix.tokens] = _bytes(found[0])
         self._kept.move_to_end(prefix.tokens)
         while self._kept and (len(self._kept) > KEPT_PREFIXES or self.kv_bytes > self._model.kv_bytes):
-            self._kept.popitem(last=False)
+            self._sizes.pop(self._kept.popitem(last=False)[0])
         prefix.cache, prefix.logits = found
 
     def _run(self, prefix: PlainPrefix) -> tuple[Any, Tensor]:
@@ -179,6 +181,7 @@ class PlainRunner:
     def shrink(self) -> None:
         """Give back memory after an out-of-memory error."""
         self._kept.clear()
+        self._sizes.clear()
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 

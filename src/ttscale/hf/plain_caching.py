@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscale.hf.forwards import is_out_of_memory
 from ttscale.hf.model import HFModel
-
-PROBE_TOKENS = 24
+from ttscale.hf.probe import difference, probe_tokens, tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,6 @@ class Caching:
     prefixes: bool
     """Several tokens after a kept prefix."""
     length: int | None = None
-
-
-def tolerance(model: HFModel) -> float:
-    """How far logits may be off, relative to the largest, before they count as another model's."""
-    return 1e-3 if model.dtype == torch.float32 else 0.06
-
-
-def probe_tokens(model: HFModel) -> tuple[int, ...]:
-    """A short random sequence, longer than a short sliding window."""
-    window = getattr(model.config, "sliding_window", None) or 0
-    length = min(PROBE_TOKENS + (window if window <= 64 else 0), model.context_length)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, int(model.config.vocab_size), (length,), generator=generator)
-    return tuple(int(i) for i in ids)
 
 
 @torch.inference_mode()
@@ -58,9 +44,9 @@ def caching(model: HFModel) -> Caching:
     for check in (_steps, _prefixes):
         try:
             found.append(check(model, both, wanted))
-        except torch.OutOfMemoryError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            if is_out_of_memory(error):
+                raise
             found.append(False)
     return Caching(found[0], found[0] and found[1], _rescaled(model.config))
 
@@ -97,9 +83,7 @@ def forward(model: HFModel, ids: Tensor, cache: Any, start: int) -> tuple[Any, T
 
 
 def _close(model: HFModel, got: Tensor, wanted: Tensor) -> bool:
-    scale = wanted[wanted.isfinite()].abs().max().item()
-    error = torch.where(got == wanted, 0.0, got - wanted).abs().max().item()
-    return error <= tolerance(model) * max(scale, 1e-3)
+    return difference(got, wanted, tolerance(model)) is None
 
 
 def _rescaled(config: Any) -> int | None:

@@ -49,10 +49,7 @@ class StepText:
 
     def before(self, context: Sequence[int], tokens: Sequence[int], begin: int) -> list[int]:
         """The tokens just before a step that begins at ``tokens[begin]``: enough to decode it in its context."""
-        own = self._tail(tokens[:begin], CONTEXT_TOKENS)
-        need = CONTEXT_TOKENS - len(own)
-        inside = len(own) == begin and bool(own) and self._partial(own[0])
-        return [*self._tail(context, max(need, int(inside))), *own]
+        return self._tail([*context, *tokens[:begin]], CONTEXT_TOKENS)
 
     def _tail(self, tokens: Sequence[int], count: int) -> list[int]:
         """The last tokens, at least ``count``, from where a character begins.

@@ -31,7 +31,7 @@ from ttscale.training._models import (
     saved_dtype,
 )
 from ttscale.training._objectives import Objective
-from ttscale.training.problems import WithQuestion, fingerprints
+from ttscale.training.problems import E, WithQuestion, fingerprints, sides
 from ttscale.training.recipe import Recipe
 
 RECORD = "ttscale_training.json"
@@ -191,6 +191,19 @@ def read_result(folder: str | os.PathLike[str]) -> TrainingResult:
     curve = tuple(Evaluation(**point) for point in row.pop("curve"))
     notes = tuple(row.pop("notes"))
     return TrainingResult(**{**row, "path": Path(folder)}, curve=curve, notes=notes)
+
+
+def split(
+    base: str | os.PathLike[str],
+    examples: Sequence[E],
+    validation: Iterable[E] | None,
+    test: Iterable[WithQuestion],
+    recipe: Recipe,
+) -> tuple[list[E], list[E]]:
+    """(training, held-out) examples: no question on two sides, none of ``test`` in the lessons of the base either."""
+    measured = list(test)
+    check_untrained(base, measured)
+    return sides(examples, validation, measured, recipe.held_out, recipe.seed)
 
 
 def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQuestion]) -> None:

@@ -24,11 +24,11 @@ from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
 from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
-from ttscale.training._run import TrainingResult, check_untrained, run
+from ttscale.training._run import TrainingResult, run, split
 from ttscale.training.calibration import Calibration, calibrate, step_weights
 from ttscale.training.examples import StepExample, outcome_labels
 from ttscale.training.prm import data_of, measured
-from ttscale.training.problems import WithQuestion, sides
+from ttscale.training.problems import WithQuestion
 from ttscale.training.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.reviser import prompt_of, write_settings
 
@@ -64,9 +64,7 @@ def train_implicit_prm(
         raise ValueError(f"beta must be positive and finite, got {beta}.")
     rows = outcome_labels(examples)
     held = None if validation is None else outcome_labels(validation)
-    test = list(test)
-    check_untrained(base, test)
-    training, held_out = sides(rows, held, test, recipe.held_out, recipe.seed)
+    training, held_out = split(base, rows, held, test, recipe)
     reference = base if reference is None else reference
     tokenizer = load_tokenizer(base)
     _check_same_tokens(tokenizer, base, reference)

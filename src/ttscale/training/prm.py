@@ -22,10 +22,10 @@ from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, step_rows
 from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
 from ttscale.training._objectives import STEP_BCE, Collator, step_margin
-from ttscale.training._run import Data, TrainingResult, check_untrained, run
+from ttscale.training._run import Data, TrainingResult, run, split
 from ttscale.training.calibration import Calibration, calibrate
 from ttscale.training.examples import StepExample, last_step_labels
-from ttscale.training.problems import WithQuestion, fingerprints, sides
+from ttscale.training.problems import WithQuestion, fingerprints
 from ttscale.training.quality import Judged, quality_report
 from ttscale.training.recipe import PRM_RECIPE, Recipe
 
@@ -90,9 +90,7 @@ def _train(
     calibrated: bool,
     progress: bool,
 ) -> TrainingResult:
-    test = list(test)
-    check_untrained(base, test)
-    training, held_out = sides(examples, validation, test, recipe.held_out, recipe.seed)
+    training, held_out = split(base, examples, validation, test, recipe)
     tokenizer = load_tokenizer(base)
     form = _format(kind, base, examples, separator, prompt)
     limit = min(recipe.max_tokens or 2**31, context_length(base))

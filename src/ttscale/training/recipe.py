@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from numbers import Integral, Real
 from typing import Literal, TypeAlias, get_args
@@ -47,11 +47,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (*_NUMBERS, *_WHOLE):
-            value = getattr(self, name)
-            kind, what = (Integral, "an integer") if name in _WHOLE else (Real, "a number")
-            if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
-                raise ValueError(f"{name} must be {what}, got {value!r}.")
+        kinds = {"int": (Integral, "an integer"), "float": (Real, "a number")}
+        for field in fields(self):
+            value, declared = getattr(self, field.name), str(field.type).split(" | ")
+            if declared[0] not in kinds or (value is None and "None" in declared):
+                continue
+            kind, what = kinds[declared[0]]
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise ValueError(f"{field.name} must be {what}, got {value!r}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}.")
         for name in ("batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):
@@ -73,13 +76,6 @@ class Recipe:
             raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}.")
         if self.schedule not in get_args(Schedule):
             raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}.")
-
-
-_WHOLE = (
-    "batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha", "after_best",
-    "warmup_steps", "seed",
-)  # fmt: skip
-_NUMBERS = ("learning_rate", "epochs", "weight_decay", "dropout", "beta1", "beta2", "held_out")
 
 
 PRM_RECIPE = Recipe()

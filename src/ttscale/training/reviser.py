@@ -18,8 +18,8 @@ from ttscale.prompts import PromptFormat
 from ttscale.training._features import need_some, revision_features
 from ttscale.training._models import base_settings, context_length, load_tokenizer
 from ttscale.training._objectives import TOKEN_CE
-from ttscale.training._run import Data, TrainingResult, check_untrained, run
-from ttscale.training.problems import WithQuestion, fingerprints, sides
+from ttscale.training._run import Data, TrainingResult, run, split
+from ttscale.training.problems import WithQuestion, fingerprints
 from ttscale.training.recipe import REVISION_RECIPE, Recipe
 from ttscale.training.revision_data import RevisionExample
 
@@ -42,9 +42,7 @@ def train_reviser(
     other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
     off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
     """
-    test = list(test)
-    check_untrained(base, test)
-    training, held_out = sides(list(examples), validation, test, recipe.held_out, recipe.seed)
+    training, held_out = split(base, list(examples), validation, test, recipe)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)
     uses_chat(tokenizer, form)  # refuses a chat format without a template

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ttscale.hf.backend import Fast, fast
-from ttscale.hf.decode import is_out_of_memory
 from ttscale.hf.fast import extend
+from ttscale.hf.forwards import batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel, Span, step_names
 from ttscale.hf.tree import Node
 
@@ -106,7 +106,7 @@ class Likelihood:
             self._run_as_tree(own, work)
         else:
             runs = sorted(work, key=lambda run: run.end)
-            for place in self._batches([run.end for run in runs]):
+            for place in batches([run.end for run in runs], lambda: self._most):
                 self._run_whole(runs[place])
 
     def _run_as_tree(self, own: Fast, work: list[_Run]) -> None:
@@ -120,7 +120,7 @@ class Likelihood:
             left = [run for run in work if run.begin < run.end]
             while left:
                 groups = sorted(_shared(left), key=lambda entry: entry[1])
-                for place in self._batches([length for _, length in groups]):
+                for place in batches([length for _, length in groups], lambda: self._most):
                     self._extend(own, groups[place])
                 left = [run for run in left if run.begin < run.end]
         finally:
@@ -149,12 +149,12 @@ class Likelihood:
         try:
             ends, hidden = extend(own.network, own.tree, own.shape, items)
         except Exception as error:
-            halves = _halves(groups)
-            if not halves or not is_out_of_memory(error):
+            smaller = halves(groups)
+            if not smaller or not is_out_of_memory(error):
                 raise
             self._most = max(1, self._most // 2)
             own.tree.evict()
-            for half in halves:
+            for half in smaller:
                 self._extend(own, half)
             return
         # Which hidden states predict a wanted token: all inside a run; at the end of a shared one, one per follower.
@@ -223,24 +223,6 @@ class Likelihood:
             length = len(run.ids)
             self._model.forwarded_tokens += length
             run.spent = Spent(length, self._model.flops(length, 0, length), (time.perf_counter() - began) / len(batch))
-
-    def _batches(self, lengths: Sequence[int]) -> Iterator[slice]:
-        """Consecutive places whose padded size stays within a forward; lengths are ascending."""
-        begin = 0
-        for place, length in enumerate(lengths):
-            if place > begin and (place - begin + 1) * length > self._most:
-                yield slice(begin, place)
-                begin = place
-        if lengths:
-            yield slice(begin, len(lengths))
-
-
-def _halves(groups: list[tuple[list[_Run], int]]) -> list[list[tuple[list[_Run], int]]]:
-    """Two smaller forwards for one: half of the groups each, or of the only group's tokens; none for one token."""
-    if len(groups) > 1:
-        return [groups[: len(groups) // 2], groups[len(groups) // 2 :]]
-    ((group, length),) = groups
-    return [[(group, length // 2)], [(group, length - length // 2)]] if length > 1 else []
 
 
 def _shared(work: Sequence[_Run]) -> Iterator[tuple[list[_Run], int]]:

@@ -24,8 +24,8 @@ from ttscale._cost import Cost
 from ttscale._errors import RoleError
 from ttscale._requests import Score, Verdict
 from ttscale.hf.backend import Fast, fast
-from ttscale.hf.decode import is_out_of_memory
 from ttscale.hf.fast import extend
+from ttscale.hf.forwards import batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.tree import Node
 from ttscale.hf.verifiers.adapter import Adapter
@@ -64,7 +64,7 @@ class Scorer:
         self._model = model
         self._adapter = adapter
         self._scores: OrderedDict[bytes, float] = OrderedDict()
-        self._version = model.weights_version()
+        self._version: object = None
         self._most = FORWARD_TOKENS
 
     @torch.inference_mode()
@@ -74,10 +74,10 @@ class Scorer:
             return self._score(requests)
 
     def _score(self, requests: Sequence[Score]) -> list[Verdict]:
-        version = self._model.weights_version()
-        if version != self._version:  # trained on in between
+        own = fast(self._model)
+        if self._model.fast_version != self._version:  # trained on in between
             self._scores.clear()
-            self._version = version
+            self._version = self._model.fast_version
         plans = [self._encode(request) for request in requests]
         work: dict[tuple[int, ...], _Sequence] = {}
         for ids, reads in plans:
@@ -86,7 +86,7 @@ class Scorer:
                 sequence = work.setdefault(ids, _Sequence(ids, missing))
                 sequence.missing = sorted({*sequence.missing, *missing})
         if work:
-            self._run(list(work.values()))
+            self._run(own, list(work.values()))
             self._most = min(FORWARD_TOKENS, 2 * self._most)
         verdicts = []
         for request, (ids, reads) in zip(requests, plans, strict=True):
@@ -120,8 +120,7 @@ class Scorer:
 
     # The work.
 
-    def _run(self, work: list[_Sequence]) -> None:
-        own = fast(self._model)
+    def _run(self, own: Fast | None, work: list[_Sequence]) -> None:
         if own is None:
             self._run_whole(sorted(work, key=lambda sequence: len(sequence.ids)))
         else:
@@ -139,8 +138,8 @@ class Scorer:
             left = work
             while left:
                 runs = sorted(_shared_runs(left), key=lambda run: run[1])
-                for batch in self._batches([length for _, length in runs]):
-                    self._extend(own, runs[batch.start : batch.stop])
+                for batch in batches([length for _, length in runs], lambda: self._most):
+                    self._extend(own, runs[batch])
                 left = [sequence for sequence in left if sequence.begin <= sequence.missing[-1]]
         finally:
             for sequence in work:
@@ -159,12 +158,12 @@ class Scorer:
         try:
             ends, hidden = extend(own.network, own.tree, own.shape, items)
         except Exception as error:
-            halves = _halves(runs)
-            if not halves or not is_out_of_memory(error):
+            smaller = halves(runs)
+            if not smaller or not is_out_of_memory(error):
                 raise
             self._most = max(1, self._most // 2)
             own.tree.evict()
-            for half in halves:
+            for half in smaller:
                 self._extend(own, half)
             return
         total = sum(length for _, length in runs)
@@ -187,8 +186,8 @@ class Scorer:
 
     def _run_whole(self, work: list[_Sequence]) -> None:
         """Every sequence from its beginning, in batches of similar length."""
-        for batch in self._batches([len(sequence.ids) for sequence in work]):
-            self._forward(work[batch.start : batch.stop])
+        for batch in batches([len(sequence.ids) for sequence in work], lambda: self._most):
+            self._forward(work[batch])
 
     def _forward(self, batch: list[_Sequence]) -> None:
         began = time.perf_counter()
@@ -225,16 +224,6 @@ class Scorer:
         sequence.flops += self._model.flops(tokens, context, 0) + 2.0 * self._adapter.head.matmul_parameters * reads
         sequence.seconds += seconds
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[range]:
-        """Consecutive places whose padded size stays within a forward; lengths are ascending."""
-        begin = 0
-        for place, length in enumerate(lengths):
-            if place > begin and (place - begin + 1) * length > self._most:
-                yield range(begin, place)
-                begin = place
-        if lengths:
-            yield range(begin, len(lengths))
-
     # The memory.
 
     def _recall(self, ids: tuple[int, ...], read: int) -> float | None:
@@ -263,14 +252,6 @@ def _shared_runs(work: Sequence[_Sequence]) -> Iterator[tuple[list[_Sequence], i
         else:
             for sequence in group:
                 yield [sequence], sequence.missing[-1] + 1 - sequence.begin
-
-
-def _halves(runs: _Runs) -> list[_Runs]:
-    """Two smaller forwards for one: half of the groups each, or of the only group's tokens; none for one token."""
-    if len(runs) > 1:
-        return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
-    ((group, length),) = runs
-    return [[(group, length // 2)], [(group, length - length // 2)]] if length > 1 else []
 
 
 def _digest(ids: tuple[int, ...], read: int) -> bytes:

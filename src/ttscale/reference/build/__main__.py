@@ -1,7 +1,7 @@
 """``python -m ttscale.reference.build [stage...] --out DIR``: rebuild the bundled models from nothing.
 
 Knows: the command line. Must not know: what the stages do. Every stage resumes where it was interrupted; on one CPU
-core the whole takes about two hours. The models end in DIR/models.
+core the whole takes about four hours. The models end in DIR/models.
 """
 
 from __future__ import annotations

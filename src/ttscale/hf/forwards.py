@@ -1,0 +1,43 @@
+"""Cutting work into forwards that fit into memory.
+
+Knows: lengths, and how running out of memory is said. Must not know: what is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is torch's or Python's way of saying that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        mark in text for mark in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def batches(lengths: Sequence[int], most: Callable[[], int]) -> Iterator[slice]:
+    """Consecutive places, at least one each, whose padded size stays within what ``most`` says then; lengths ascend."""
+    begin = 0
+    for place, length in enumerate(lengths):
+        if place > begin and (place - begin + 1) * length > most():
+            yield slice(begin, place)
+            begin = place
+    if lengths:
+        yield slice(begin, len(lengths))
+
+
+def halves(runs: list[tuple[T, int]]) -> list[list[tuple[T, int]]]:
+    """Two smaller forwards for one of (who, tokens) each: half of the runs, or of the only one's tokens; none for one
+    token."""
+    if len(runs) > 1:
+        return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
+    ((who, length),) = runs
+    return [[(who, length // 2)], [(who, length - length // 2)]] if length > 1 else []
