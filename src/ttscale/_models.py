@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ttscale._roles import Role
+from ttscale._arguments import check_role
+from ttscale._roles import METHOD_OF, Role
 
 if TYPE_CHECKING:
     from ttscale.hf import HFModel
@@ -23,6 +24,14 @@ def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any
     if generator is None and reviser is None:
         return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
     return {role: obj for role, obj in given.items() if obj is not None}
+
+
+def open_role(role: Role, given: Any) -> Any:
+    """The role as an object, given as one or as a path or Hugging Face id; ``ValueError`` for anything else."""
+    if given is None:
+        raise ValueError(f"{role} is missing: give an object with a method {METHOD_OF[role]}(requests), or a path")
+    check_role(role, given)
+    return load_roles({role: given}, [role])[role]
 
 
 def load_roles(roles: Mapping[Role, Any], wanted: Iterable[Role]) -> dict[Role, Any]:

@@ -11,7 +11,7 @@ import shlex
 import pytest
 
 from training.toys import TwoStep
-from ttscale import reference
+from ttscale import _models, reference
 from ttscale.cli_train import COMMANDS, OVERVIEW, add_train_parser
 from ttscale.training import _commands
 
@@ -38,8 +38,10 @@ def questions(tmp_path):
 @pytest.fixture
 def toys(monkeypatch):
     """The generator named "toy" is the two-step toy; other names load as ever."""
-    load = _commands._role
-    monkeypatch.setattr(_commands, "_role", lambda role, name: TwoStep() if name == "toy" else load(role, name))
+    load = _models._load
+    monkeypatch.setattr(
+        _models, "_load", lambda role, obj, models: TwoStep() if obj == "toy" else load(role, obj, models)
+    )
 
 
 def test_every_command_in_the_overview_is_one_that_parses():
@@ -134,7 +136,6 @@ def test_labels_can_be_filtered_distilled_and_hardened(questions, toys, base, tm
 
     monkeypatch.setattr("ttscale.training.prm.train_prm", train)
     opinions = {"judge": lambda e: [1.0 if e.correct else 0.2] * 2, "teacher": lambda e: [0.6, 0.7]}
-    monkeypatch.setattr(_commands, "_role", lambda role, name: name)
     monkeypatch.setattr(
         "ttscale.training.scoring.verifier_scores", lambda name, rows: [opinions[name](e) for e in rows]
     )

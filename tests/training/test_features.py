@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from training.conftest import make_tokenizer
@@ -99,6 +101,12 @@ def test_an_implicit_prm_reads_the_end_of_each_step_and_eos(tokenizer):
     assert row.feature["outcome"] == 1.0
     assert row.feature["labels"][:4] == [-100] * 4
     assert row.feature["labels"][4:] == row.feature["input_ids"][4:]
+
+
+def test_nobody_wrote_an_end_of_sequence_where_a_solution_was_cut_off(tokenizer):
+    (row,), _ = solution_rows(tokenizer, PromptFormat(), [replace(EXAMPLE, finish="length")], 256)
+    assert tokenizer.decode(row.feature["input_ids"]) == "1+1\n2\nAnswer: 2"
+    assert list(row.reads) == [5, 14]
 
 
 def test_a_step_without_tokens_has_no_likelihood(tokenizer):

@@ -235,6 +235,12 @@ def test_bad_input_names_the_solution(rows, message):
         quality_report(rows)
 
 
+@pytest.mark.parametrize("options", [{"draws": 0}, {"resamples": 0}, {"bins": 2.5}, {"budgets": (4, 1.5)}])
+def test_settings_are_whole_numbers(options):
+    with pytest.raises(ValueError, match=r"(draws|resamples|bins|a budget) must be a whole number of at least 1, got"):
+        quality_report([Judged("q", True, "1", (0.5,))], **options)
+
+
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1)), min_size=1, max_size=30))
 def test_any_input_gives_valid_json_and_bounded_numbers(rows):

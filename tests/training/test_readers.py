@@ -113,6 +113,7 @@ def test_malformed_math_shepherd_rows_are_counted():
         shepherd("Q?", ["Step 1: 4", " "], "++"),
         {"input": "Q? Step 1: 4", "label": "Q? Step 1: 4"},
         {"label": "x"},
+        shepherd("What follows 'Step 1: open'?", STEPS, "+++"),
     ]
     read = read_math_shepherd(rows)
     assert read.examples == []
@@ -126,6 +127,7 @@ def test_malformed_math_shepherd_rows_are_counted():
         "an empty step": 1,
         "no step mark in 'input'": 1,
         "no text in 'input'": 1,
+        "'Step 1:' comes twice before the first mark, so the question's end is not known": 1,
     }
 
 
@@ -199,6 +201,7 @@ def test_rows_that_are_left_out_and_rows_that_are_malformed():
         prm800k([step({"a": 1}, 0)]),
         prm800k([step([completion("a", 1), completion("b", -1)], True)]),
         prm800k([step([completion("a", -1)], None, "")]),
+        prm800k([step([completion("a", -1)], None), *good]),
     ]
     read = read_prm800k(rows, neutral="positive")
     assert read.examples == []
@@ -218,6 +221,7 @@ def test_rows_that_are_left_out_and_rows_that_are_malformed():
         "no text in 'text'": 1,
         "a step is not an object": 1,
         "no question or no label": 1,
+        "steps after one of which nothing was chosen": 1,
     }
     with pytest.raises(ValueError, match="neutral must be one of positive, negative, unlabelled"):
         read_prm800k(rows, neutral="maybe")

@@ -347,7 +347,7 @@ def test_two_writers_are_refused(tmp_path):
         ({"rollouts": 1.5}, "rollouts must be a whole number"),
         ({"estimate": "guess"}, "estimate must be one of rollouts, shared, outcome; got 'guess'"),
         ({"unparsable": "keep"}, "unparsable must be one of drop, wrong"),
-        ({"together": 0}, "together must be at least 1"),
+        ({"together": 0}, "together must be a whole number of at least 1"),
     ],
 )
 def test_bad_arguments_are_refused_before_a_file_is_made(tmp_path, options, message):

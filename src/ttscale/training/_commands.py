@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttscale._models import BUNDLED, load_roles
-from ttscale._roles import Role
+from ttscale._models import BUNDLED
 from ttscale.prompts import PromptFormat
 from ttscale.training import readers
 from ttscale.training.examples import (
@@ -36,17 +35,16 @@ def rollouts(settings: Settings) -> None:
     from ttscale.training.rollouts import collect_rollouts
 
     names = ("samples", "rollouts", "estimate", "temperature", "unparsable", "unparsable_rollouts", "together", "seed")
-    generator = _role("generator", settings["generator"])
     options = {name: settings[name] for name in names}
-    print(collect_rollouts(generator, _questions(settings), settings["out"], **options))
+    print(collect_rollouts(settings["generator"], _questions(settings), settings["out"], **options))
 
 
 def chains(settings: Settings) -> None:
     from ttscale.training.chains import collect_chains
 
     names = ("chains", "length", "context", "together", "seed")
-    reviser = _role("reviser", settings["reviser"])
-    print(collect_chains(reviser, _questions(settings), settings["out"], **{name: settings[name] for name in names}))
+    options = {name: settings[name] for name in names}
+    print(collect_chains(settings["reviser"], _questions(settings), settings["out"], **options))
 
 
 def prm(settings: Settings) -> None:
@@ -107,7 +105,7 @@ def quality(settings: Settings) -> None:
     examples = _say(readers.read_rollouts(settings["data"]), settings["data"], allow_malformed=False)
     if os.path.isdir(settings["verifier"]):
         check_untrained(settings["verifier"], examples)
-    judged = judge(_role("verifier", settings["verifier"]), examples)
+    judged = judge(settings["verifier"], examples)
     options = {name: settings[name] for name in ("aggregate", "bins", "seed")}
     report = quality_report(judged, **options)
     out = Path(settings["out"])
@@ -154,14 +152,14 @@ def _labelled(examples: list[StepExample], settings: Settings) -> list[StepExamp
     from ttscale.training.scoring import verifier_scores
 
     if settings["consensus_with"] is not None:
-        opinions = verifier_scores(_role("verifier", settings["consensus_with"]), examples)
+        opinions = verifier_scores(settings["consensus_with"], examples)
         kept = consensus_filter(examples, opinions)
         print(f"consensus on the first error: {len(kept)} of {len(examples)} solutions")
         examples = kept
     if settings["distill_from"] is not None:
         if settings["labels"] != "soft":
             raise ValueError("--distill-from gives the labels itself; leave --labels out")
-        return relabel(examples, verifier_scores(_role("verifier", settings["distill_from"]), examples))
+        return relabel(examples, verifier_scores(settings["distill_from"], examples))
     labels: dict[str, Callable[[list[StepExample]], list[StepExample]]] = {
         "soft": list,
         "hard": hard_labels,
@@ -227,7 +225,3 @@ def _base(name: str) -> str:
     from ttscale import reference
 
     return str(reference.path("generator"))
-
-
-def _role(role: Role, name: str) -> Any:
-    return load_roles({role: name}, [role])[role]

@@ -42,13 +42,13 @@ def step_row(encode_steps: StepEncoder, example: StepExample) -> Row:
     return Row(example, {"input_ids": ids, "labels": labels}, reads)
 
 
-def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str]) -> Feature:
-    """``input_ids`` and ``labels`` of a text after a context: labels are the text's tokens and the final EOS.
+def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str], ended: bool = True) -> Feature:
+    """``input_ids`` and ``labels`` of a text after a context: labels are the text's tokens and, if it ended, EOS.
 
     ``pieces`` are tokenised apart, as steps are at inference.
     """
     target = [id for piece in pieces for id in _ids(tokenizer, piece)]
-    target.append(tokenizer.eos_token_id)
+    target += [tokenizer.eos_token_id] * ended
     return {"input_ids": [*context, *target], "labels": [IGNORE] * len(context) + target}
 
 
@@ -91,7 +91,8 @@ def solution_rows(
     rows, skipped = [], Counter[str]()
     for example in examples:
         context = encode(tokenizer, form, example.prompt, example.attempts)
-        feature = text_feature(tokenizer, context, example.steps) | {"outcome": float(bool(example.correct))}
+        ended = example.finish == "stop"
+        feature = text_feature(tokenizer, context, example.steps, ended) | {"outcome": float(bool(example.correct))}
         if len(feature["input_ids"]) > limit:
             skipped[TOO_LONG] += 1
             continue
@@ -102,7 +103,7 @@ def solution_rows(
                 "so it has no likelihood. Join it to its neighbour, or leave the example out."
             )
         ends = [len(context) + total - 1 for total in accumulate(lengths)]
-        ends[-1] += 1  # the last step ends with EOS
+        ends[-1] += ended  # the last step ends with EOS
         rows.append(Row(example, feature, ends))
     return rows, skipped
 

@@ -22,6 +22,7 @@ from ttscale._roles import Role
 from ttscale._types import Candidate, Key, Outcome, Question
 from ttscale.engine._core import Ended
 from ttscale.engine._drive import Job, run
+from ttscale.training._given import check_count
 from ttscale.training._rollout_file import RolloutFile
 from ttscale.training.problems import Problem, question_of
 
@@ -66,8 +67,7 @@ def fill(
     A question whose requests fail is left out and the others are written; then a ``RoleError`` says which. A full
     disk, an interrupt or ``GIVE_UP`` failures in a row end everything at once. What is in the file stays.
     """
-    if together < 1:
-        raise ValueError(f"together must be at least 1, got {together}.")
+    check_count("together", together)
     started = time.monotonic()
     with RolloutFile(path, settings) as file:
         missing = [problem for problem in problems if not file.has(problem.id, problem.prompt, problem.answer)]

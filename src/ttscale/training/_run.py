@@ -20,6 +20,7 @@ import torch
 import transformers
 
 from ttscale.training._fit import Evaluation, Feature, Fit, fit, no_room
+from ttscale.training._given import questions_of
 from ttscale.training._models import (
     Task,
     architecture_of,
@@ -201,7 +202,7 @@ def split(
     recipe: Recipe,
 ) -> tuple[list[E], list[E]]:
     """(training, held-out) examples: no question on two sides, none of ``test`` in the lessons of the base either."""
-    measured = list(test)
+    measured = questions_of(test)
     check_untrained(base, measured)
     return sides(examples, validation, measured, recipe.held_out, recipe.seed)
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ttscale._cost import Cost
+from ttscale._models import open_role
 from ttscale._requests import Completion, Request, Revise
 from ttscale._roles import AnyReviser
 from ttscale._types import Candidate
 from ttscale.training._fill import Filled, Row, Written, fill
+from ttscale.training._given import check_count, check_seed
 from ttscale.training._step_values import fold
 from ttscale.training.problems import AnyProblem, Problem, as_problems, grade
 
@@ -35,8 +37,8 @@ class ChainSettings:
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("length", 1), ("context", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+            check_count(name, getattr(self, name), least)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class ChainSummary:
 
 
 def collect_chains(
-    reviser: AnyReviser,
+    reviser: AnyReviser | str | Path,
     questions: Iterable[AnyProblem],
     path: str | Path,
     *,
@@ -79,10 +81,12 @@ def collect_chains(
 ) -> ChainSummary:
     """Write ``chains`` chains of ``length`` attempts at each question to a JSONL file, one row per attempt.
 
+    ``reviser``: an object, a path or a Hugging Face id. ``questions``: whatever ``as_problems`` takes.
     A row has the fields of ``collect_rollouts``, with the outcome as the value of every step, and ``attempts``,
     ``chain`` and ``position``. Attempts without an answer are written too (``answer`` null, ``correct`` false), unless
     they are empty. If the file exists, its finished questions are kept; other settings are refused.
     """
+    reviser = open_role("reviser", reviser)
     policy = policy or str(getattr(reviser, "name", type(reviser).__name__))
     chosen = ChainSettings(chains, length, context, seed, policy)
     problems = as_problems(questions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ttscale._types import Question
 from ttscale.training._lines import write_rows
@@ -34,6 +34,8 @@ class StepExample:
     attempts: tuple[str, ...] = ()
     n_rollouts: tuple[int, ...] = ()
     n_correct: tuple[int, ...] = ()
+    finish: Literal["stop", "length"] = "stop"
+    """Whether it ended, or was cut off: then nobody wrote an end of sequence, and none is learnt or judged."""
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -62,6 +64,8 @@ class StepExample:
         }
         if self.n_rollouts:
             row |= {"n_rollouts": list(self.n_rollouts), "n_correct": list(self.n_correct)}
+        if self.finish != "stop":
+            row["finish"] = self.finish
         if self.attempts:
             row["attempts"] = list(self.attempts)
         return row
@@ -159,7 +163,9 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
     correct = row.get("correct")
     if correct is not None and not isinstance(correct, bool):
         raise ValueError("correct is not true, false or null")
-    answer, attempts = row.get("answer"), row.get("attempts", [])
+    answer, attempts, finish = row.get("answer"), row.get("attempts", []), row.get("finish", "stop")
+    if finish not in ("stop", "length"):
+        raise ValueError("finish is not stop or length")
     if answer is not None and not isinstance(answer, str):
         raise ValueError("answer is not a text or null")
     if not isinstance(attempts, list) or not all(isinstance(attempt, str) for attempt in attempts):
@@ -174,6 +180,7 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
         attempts=tuple(attempts),
         n_rollouts=counts[0],
         n_correct=counts[1],
+        finish=finish,
     )
 
 

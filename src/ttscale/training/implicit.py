@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from ttscale.hf.verifiers.layout import FILE
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
+from ttscale.training._given import check_places, examples_of
 from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training._run import TrainingResult, run, split
@@ -62,8 +63,9 @@ def train_implicit_prm(
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
     if not 0 < beta < inf:
         raise ValueError(f"beta must be positive and finite, got {beta}.")
-    rows = outcome_labels(examples)
-    held = None if validation is None else outcome_labels(validation)
+    check_places(base, out)
+    rows = outcome_labels(examples_of(examples, StepExample))
+    held = None if validation is None else outcome_labels(examples_of(validation, StepExample, "validation"))
     training, held_out = split(base, rows, held, test, recipe)
     reference = base if reference is None else reference
     tokenizer = load_tokenizer(base)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ttscale._answers import answer_classes
 from ttscale._select import Aggregate, aggregate, check_aggregate
+from ttscale.training._given import check_count
 from ttscale.training._metrics import (
     Bin,
     Bools,
@@ -146,7 +147,14 @@ def quality_report(
     """
     rows = list(judged)
     check_aggregate(aggregate)
-    _check(rows, budgets, bins, probabilities)
+    for name, number in [
+        ("bins", bins),
+        ("draws", draws),
+        ("resamples", resamples),
+        *(("a budget", n) for n in budgets),
+    ]:
+        check_count(name, number)
+    _check(rows, probabilities)
     groups: dict[str, list[Judged]] = defaultdict(list)
     for row in rows:
         groups[row.question].append(row)
@@ -181,13 +189,9 @@ def quality_report(
     )
 
 
-def _check(rows: list[Judged], budgets: Sequence[int], bins: int, probabilities: bool) -> None:
+def _check(rows: list[Judged], probabilities: bool) -> None:
     if not rows:
         raise ValueError("No solutions to report on: the list of judged solutions is empty.")
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}.")
-    if any(n < 1 for n in budgets):
-        raise ValueError(f"budgets must be at least 1, got {list(budgets)}.")
     for index, row in enumerate(rows):
         where = f"solution {index} of question {row.question!r}"
         if row.correct not in (True, False):  # 1 and 0 of any kind are

@@ -16,6 +16,7 @@ from typing import Any
 from ttscale.hf.prompts import uses_chat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import need_some, revision_features
+from ttscale.training._given import check_places, examples_of
 from ttscale.training._models import base_settings, context_length, load_tokenizer
 from ttscale.training._objectives import TOKEN_CE
 from ttscale.training._run import Data, TrainingResult, run, split
@@ -42,7 +43,10 @@ def train_reviser(
     other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
     off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
     """
-    training, held_out = split(base, list(examples), validation, test, recipe)
+    check_places(base, out)
+    given = examples_of(examples, RevisionExample)
+    held = None if validation is None else examples_of(validation, RevisionExample, "validation")
+    training, held_out = split(base, given, held, test, recipe)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)
     uses_chat(tokenizer, form)  # refuses a chat format without a template

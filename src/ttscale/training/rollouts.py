@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import get_args
 
 from ttscale._cost import Cost
+from ttscale._models import open_role
 from ttscale._requests import Completion, Request, Sample, check_temperature
 from ttscale._roles import AnyGenerator
 from ttscale._types import Candidate
 from ttscale.training._fill import Filled, Row, Written, fill
+from ttscale.training._given import check_count, check_seed
 from ttscale.training._step_values import (
     Count,
     Estimate,
@@ -47,12 +49,9 @@ class RolloutSettings:
     policy: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise ValueError(f"seed must be a Python integer, got {self.seed!r}.")
+        check_seed(self.seed)
         for name in ("samples", "rollouts"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+            check_count(name, getattr(self, name))
         check_temperature(self.temperature)
         choices = {"estimate": Estimate, "unparsable": Unparsable, "unparsable_rollouts": Unparsable}
         for name, allowed in choices.items():
@@ -92,7 +91,7 @@ class RolloutSummary:
 
 
 def collect_rollouts(
-    generator: AnyGenerator,
+    generator: AnyGenerator | str | Path,
     questions: Iterable[AnyProblem],
     path: str | Path,
     *,
@@ -109,17 +108,19 @@ def collect_rollouts(
 ) -> RolloutSummary:
     """Sample ``samples`` solutions of each question, estimate the value of every step, append them to a JSONL file.
 
-    ``questions``: whatever ``as_problems`` takes. ``rollouts``: continuations per distinct prefix. The last prefix of a
-    solution is the solution: its value is its outcome, one count. ``unparsable``: what becomes of sampled solutions
-    that state no final answer ("we found these to hurt", paper appendix D); ``unparsable_rollouts``: whether a
-    continuation without an answer counts as wrong, or is not counted (a step none of whose rollouts count has the value
-    null). ``temperature`` None is the generator's own. ``policy`` names the generator in the rows. ``together``
-    questions are asked for at once: it changes speed and how much a kill loses, never the numbers.
+    ``generator``: an object, a path or a Hugging Face id. ``questions``: whatever ``as_problems`` takes. ``rollouts``:
+    continuations per distinct prefix. The last prefix of a solution is the solution: its value is its outcome, one
+    count. ``unparsable``: what becomes of sampled solutions that state no final answer ("we found these to hurt", paper
+    appendix D); ``unparsable_rollouts``: whether a continuation without an answer counts as wrong, or is not counted (a
+    step none of whose rollouts count has the value null). ``temperature`` None is the generator's own. ``policy`` names
+    the generator in the rows. ``together`` questions are asked for at once: it changes speed and how much a kill loses,
+    never the numbers.
 
     If the file exists, its finished questions are kept and the rest is drawn; other settings are refused. A question
     the generator fails on is left out, and a ``RoleError`` at the end says so. Each row has ``id, prompt, sample,
     steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``.
     """
+    generator = open_role("generator", generator)
     chosen = RolloutSettings(
         samples=samples,
         rollouts=rollouts,

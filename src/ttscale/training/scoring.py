@@ -5,14 +5,17 @@ Knows the verifier protocol. Must not know torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from pathlib import Path
 from typing import cast
 
+from ttscale._models import open_role
 from ttscale._requests import Score, Search, Verdict
 from ttscale._roles import AnyVerifier
 from ttscale._types import Candidate, Key, Outcome, Question, Step
 from ttscale.engine._core import Ended
 from ttscale.engine._drive import Job, run
+from ttscale.training._given import check_count, examples_of
 from ttscale.training.examples import StepExample
 from ttscale.training.quality import Judged
 
@@ -26,16 +29,20 @@ def candidate_of(example: StepExample, number: int = 0) -> Candidate:
     )
     steps = tuple(Step(text) for text in example.steps)
     ended = example.answer is not None or example.correct is not None
-    return Candidate(question, key, steps, "stop" if ended else "open", attempts)
+    return Candidate(question, key, steps, example.finish if ended else "open", attempts)
 
 
 def verifier_scores(
-    verifier: AnyVerifier, examples: Sequence[StepExample], *, together: int = 256
+    verifier: AnyVerifier | str | Path, examples: Iterable[StepExample], *, together: int = 256
 ) -> list[tuple[float, ...]]:
     """The verifier's scores for each example: one per step (PRM) or one in all (ORM).
 
-    ``together`` examples are asked for at once. The first that the verifier fails on raises its ``RoleError``.
+    ``verifier``: an object, a path or a Hugging Face id. ``together`` examples are asked for at once. The first that
+    the verifier fails on raises its ``RoleError``.
     """
+    check_count("together", together)
+    examples = examples_of(examples, StepExample)
+    verifier = open_role("verifier", verifier)
     scores: dict[int, tuple[float, ...]] = {}
 
     def scoring(index: int, candidate: Candidate) -> Search[Outcome]:
@@ -53,8 +60,9 @@ def verifier_scores(
     return [scores[index] for index in range(len(examples))]
 
 
-def judge(verifier: AnyVerifier, examples: Sequence[StepExample], *, together: int = 256) -> list[Judged]:
+def judge(verifier: AnyVerifier | str | Path, examples: Iterable[StepExample], *, together: int = 256) -> list[Judged]:
     """The examples with the verifier's scores, for ``quality_report``. They must say whether they are right."""
+    examples = examples_of(examples, StepExample)
     unknown = [example.id for example in examples if example.correct is None]
     if unknown:
         raise ValueError(

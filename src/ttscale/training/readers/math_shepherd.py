@@ -21,7 +21,8 @@ FIRST_STEP = "Step 1:"
 def read_math_shepherd(source: Source, *, separator: str = "\n", last_is_outcome: bool = False) -> Read:
     """Examples with hard labels 0 and 1.
 
-    The question ends where "Step 1:" begins; a row without it is malformed rather than cut at a guess.
+    The question ends where "Step 1:" begins; a row without it, or with two before the first mark, is malformed
+    rather than cut at a guess.
     ``last_is_outcome``: take the label of the last step as whether the answer is right. In this data set it is (the
     only continuation of a finished solution is itself), but the format does not say so.
     """
@@ -52,6 +53,8 @@ def _convert(row: Mapping[str, Any], separator: str, last_is_outcome: bool) -> l
         raise Malformed(f"no {FIRST_STEP!r} before the first mark, so the question's end is not known")
     prompt = pieces[0][:start].strip()
     steps = [pieces[0][start:].strip(), *(piece.strip() for piece in pieces[1:])]
+    if FIRST_STEP in pieces[0][start + len(FIRST_STEP) :]:
+        raise Malformed(f"{FIRST_STEP!r} comes twice before the first mark, so the question's end is not known")
     if not prompt:
         raise Malformed("no question before the first step")
     if not all(steps):

@@ -44,7 +44,10 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
     path: list[str] = []
     path_labels: list[float | None] = []
     found: list[tuple[list[str], list[float | None]]] = []
+    stopped = False
     for step in list_of(label, "steps"):
+        if stopped:
+            raise Malformed("steps after one of which nothing was chosen")
         completions, chosen, human = _step(step)
         rated = [(text, meaning.get(rating) if rating is not None else None) for text, rating in completions]
         stopped = chosen is None and human is None
@@ -56,8 +59,6 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
             path, path_labels = [*path, rated[follow][0]], [*path_labels, rated[follow][1]]
         elif human is not None:
             path, path_labels = [*path, human], [*path_labels, None]
-        if stopped:
-            break
     if any(value is not None for value in path_labels):
         found.insert(0, (path, path_labels))
     if not found:

@@ -1,0 +1,71 @@
+"""What callers hand to training, looked at before anything is read or loaded: examples, numbers, a checkpoint's name.
+
+Knows types only. Whoever passes a path where examples belong, or a model where its folder does, is told what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_MADE_BY = {"StepExample": "read_rollouts(path).examples", "RevisionExample": "build_revision_data(...)"}
+
+
+def examples_of(given: Iterable[T], kind: type[T], name: str = "examples") -> list[T]:
+    """The examples as a list; ``TypeError`` unless they are of this kind."""
+    made = _MADE_BY[kind.__name__]
+    if isinstance(given, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a list of {kind.__name__}, not the path {given!r}: read it first, {made}.")
+    if hasattr(given, "examples"):
+        raise TypeError(f"{name} must be a list of {kind.__name__}, not a {type(given).__name__}: pass its .examples.")
+    found = list(_each(given, name))
+    for index, example in enumerate(found):
+        if not isinstance(example, kind):
+            raise TypeError(f"{name}[{index}] is a {type(example).__name__}, not a {kind.__name__}; {made} gives them.")
+    return found
+
+
+def questions_of(given: Iterable[T], name: str = "test") -> list[T]:
+    """The questions as a list; ``TypeError`` unless each has ``id`` and ``prompt``."""
+    if isinstance(given, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a list of questions, not the path {given!r}: read it, load_problems(path).")
+    found = list(_each(given, name))
+    for index, question in enumerate(found):
+        if not (hasattr(question, "id") and hasattr(question, "prompt")):
+            raise TypeError(
+                f"{name}[{index}] is a {type(question).__name__} without id and prompt; as_problems(rows) makes "
+                "questions of pairs and dicts."
+            )
+    return found
+
+
+def check_count(name: str, given: Any, least: int = 1) -> None:
+    """``ValueError`` unless it is a whole number of at least ``least``."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {given!r}.")
+
+
+def check_seed(given: Any) -> None:
+    """``ValueError`` unless it is a Python integer, which the keys in a file can hold."""
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise ValueError(f"seed must be a Python integer, got {given!r}.")
+
+
+def check_places(base: Any, out: Any) -> None:
+    """``TypeError`` unless both are names; ``ValueError`` where ``out`` cannot be a folder."""
+    for name, given in (("base", base), ("out", out)):
+        if not isinstance(given, str | os.PathLike):
+            what = "a folder or Hugging Face id" if name == "base" else "a folder"
+            raise TypeError(f"{name} must be {what}, not a {type(given).__name__}.")
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ValueError(f"out is the file {os.fspath(out)!r}; name a folder for the trained model.")
+
+
+def _each(given: Iterable[T], name: str) -> Iterable[T]:
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a list, not a {type(given).__name__}.")
+    return given
