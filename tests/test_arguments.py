@@ -108,6 +108,8 @@ def test_no_question_is_no_result_and_a_single_string_is_no_list() -> None:
     for one in ("Why?", Question.of("Why?")):
         with pytest.raises(ValueError, match=r"for a single one call ttscale\.solve"):
             ttscale.solve_all(one, generator=FakeGenerator("Answer: 1"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="questions must be a list of questions; got None"):
+        ttscale.solve_all(None, generator=FakeGenerator("Answer: 1"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="question 2 must be"):
         ttscale.solve_all(["Why?", "How?", ""], generator=FakeGenerator("Answer: 1"))
     with pytest.raises(ValueError, match="two different questions have the id 'q'"):
@@ -228,6 +230,16 @@ def test_a_cap_may_be_a_number_of_numpys() -> None:
     result = ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=np.int64(25)))  # type: ignore[arg-type]
     assert result.stopped_by == "tokens"
     assert result == ttscale.solve("?", 9, generator=FakeGenerator("Answer: 1"), limit=Limit(tokens=25))
+
+
+def test_the_default_without_a_verifier_votes_and_uses_a_reviser_that_is_there() -> None:
+    roles: dict[Any, Any] = {"generator": FakeGenerator("Answer: 1")}
+    assert ttscale.solve("q", 4, **roles).strategy == "MajorityVote()"
+    roles["reviser"] = FakeReviser("Answer: 2")
+    assert ttscale.solve("q", 4, **roles).answer == "2"
+    assert ttscale.solve("q", 4, **roles).strategy.startswith(
+        "SequentialRevision(ratio=1.0, context=4, select='majority'"
+    )
 
 
 def test_the_default_of_a_generator_that_cannot_continue_samples_whole_solutions() -> None:

@@ -28,8 +28,8 @@ def solve(
     ``budget`` is the paper's N, in whole solutions. ``generator``, ``verifier`` and ``reviser`` are objects with the
     role's method, or a Hugging Face id or local path; without a generator and a reviser, the reference models that ship
     with the library fill the gaps. ``strategy`` is an object or a name; by default the compute-optimal scheduler,
-    without a verifier a majority vote. The same arguments give the same result. ``observe`` is called with every event
-    of the trace.
+    without a verifier a vote: over revisions where there is a reviser, else over samples. The same arguments give the
+    same result. ``observe`` is called with every event of the trace.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.

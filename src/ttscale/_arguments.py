@@ -28,6 +28,8 @@ def check_questions(questions: Iterable[str | Question]) -> list[Question]:
     """The questions as ``Question`` objects; ``ValueError`` for one that is empty or no text."""
     if isinstance(questions, (str, Question)):
         raise ValueError("questions must be a list of questions; for a single one call ttscale.solve")
+    if not isinstance(questions, Iterable):
+        raise ValueError(f"questions must be a list of questions; got {questions!r}")
     checked = []
     prompts: dict[str, str] = {}
     for i, given in enumerate(questions):
@@ -144,8 +146,8 @@ def _with_fitted_policy(strategy: Strategy) -> Strategy:
 
 
 def _default_strategy(roles: frozenset[Role]) -> Strategy:
-    if "generator" not in roles:
-        if "reviser" in roles:
-            return strategy_named("sequential_revision")
+    if not roles & {"generator", "reviser"}:
         raise MissingRoleError("nothing to draw solutions from; pass generator=... or reviser=...")
-    return strategy_named("compute_optimal" if "verifier" in roles else "majority_vote")
+    if {"generator", "verifier"} <= roles:
+        return strategy_named("compute_optimal")
+    return strategy_named("sequential_revision" if "reviser" in roles else "majority_vote")

@@ -273,6 +273,19 @@ class Slow:
         return [FINE] * len(requests)
 
 
+def test_a_method_is_awaited_however_it_is_asynchronous_or_its_author_is_told() -> None:
+    class Method:
+        async def __call__(self, requests: Sequence[Sample]) -> list[Completion]:
+            return [FINE] * len(requests)
+
+    asynchronous = Method()
+    assert {result.answer for result in solved(generator=SimpleNamespace(sample=asynchronous))} == {"1"}
+    with pytest.raises(
+        RoleError, match=r"sample\(\) returned a coroutine, though it is not an async def \(a decorator"
+    ):
+        ttscale.solve("q", generator=SimpleNamespace(sample=lambda requests: asynchronous(requests)))
+
+
 def test_an_awaited_role_that_is_cancelled_inside_is_an_error_of_its_question() -> None:
     only_37_fails(solved(generator=Slow("cancels itself")), "generator Slow", "CancelledError")
 

@@ -370,6 +370,8 @@ def test_a_policy_for_other_models_warns() -> None:
         ({"seeds": (1, 1)}, "seeds must be distinct"),
         ({"executor": "dask"}, 'executor must be "local" or "ray"'),
         ({"problems": []}, "there are no problems"),
+        ({"problems": "q.jsonl"}, r"not the path 'q.jsonl': read it, evaluation\.load"),
+        ({"problems": None}, "problems must be a list of problems; got None"),
         ({"problems": [("a", "1"), ("a", "1")]}, "has the id .* which an earlier one has too"),
         ({"problems": [Problem("x", "2 of 1", "1"), Problem("x", "3 of 1", "1")]}, "has the id 'x', which an earlier"),
         ({"problems": [Problem("x", "2 of 1", "")]}, r"problem 1 \(id 'x'\): the reference answer '' cannot be read"),

@@ -473,3 +473,20 @@ def test_an_interrupted_retirement_leaves_no_pin_too_many(monkeypatch: pytest.Mo
     session.close()
     own.tree.evict()
     assert own.tree.bytes == 0
+
+
+def test_a_checkpoint_that_is_not_there_or_of_another_kind_and_a_device_that_is_not_are_named(tmp_path: Any) -> None:
+    for name in ("/no/such/folder", "./folder", "a/b/c", str(tmp_path / "model")):
+        with pytest.raises(
+            ValueError, match=r"there is no folder '.*': give a local folder that is there, or a Hugging"
+        ):
+            HFModel(name)
+    T.LlamaForTokenClassification(T.LlamaConfig(**SHAPE, tie_word_embeddings=True)).save_pretrained(tmp_path / "prm")
+    TOKENIZER.save_pretrained(tmp_path / "prm")
+    with pytest.raises(ValueError, match="is a LlamaForTokenClassification, which judges and does not write"):
+        HFGenerator(str(tmp_path / "prm"))
+    with pytest.raises(ValueError, match="device 'gpu' cannot be used here"):
+        HFModel(reference.path("generator"), device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device 'cuda' cannot be used here"):
+            HFModel(reference.path("generator"), device="cuda")

@@ -399,6 +399,8 @@ def test_a_connection_is_neither_copied_nor_pickled() -> None:
         ({"base_url": "http://h/v1", "concurrency": 0}, "concurrency must be an integer of at least 1"),
         ({"base_url": "http://h/v1", "retries": -1}, "retries must be an integer of at least 0"),
         ({"base_url": "http://h/v1", "timeout": 0}, "timeout must be a positive number"),
+        ({"base_url": "http://h/v1", "timeout": None}, "timeout must be a positive number of seconds; got None"),
+        ({"base_url": "http://h/v1", "timeout": "5"}, "timeout must be a positive number of seconds; got '5'"),
         ({"base_url": "http://h/v1", "max_wait": float("nan")}, "max_wait must be a positive number"),
     ],
 )

@@ -30,6 +30,7 @@ from ttscale.strategies import (
     default_policy,
 )
 from ttscale.strategies.adaptive import chance_to_lead, marginal_budgets
+from ttscale.testing import FakeGenerator
 
 
 class Scripted:
@@ -92,6 +93,13 @@ def test_adaptive_consistency_draws_until_the_vote_is_decided(answers: str, wave
     result = ask(AdaptiveConsistency(wave=wave), 16, Scripted(answers))
     assert result.cost.generations == drawn
     assert result.strategy.endswith(f"drew {drawn} of 16")
+
+
+def test_it_counts_no_draws_that_a_cap_kept_from_being_made() -> None:
+    two = FakeGenerator(lambda request: f"Answer: {request.key.path[-1] % 2}")
+    result = ttscale.solve("?", 16, generator=two, strategy=AdaptiveConsistency(), limit=ttscale.Limit(tokens=25))
+    assert result.stopped_by == "tokens"
+    assert result.strategy.endswith(f"drew {result.cost.generations} of 16")
 
 
 def test_its_draws_are_the_first_of_the_majority_votes() -> None:

@@ -175,6 +175,10 @@ def test_no_start_or_several_questions_is_an_error() -> None:
     results = ttscale.solve_all(["A?", "B?"], 2, generator=toy, strategy="majority_vote")
     with pytest.raises(ValueError, match="2 questions"):
         viz.tree([event for result in results for event in result.trace.events()])
+    with pytest.raises(TypeError, match=r"this is a result: pass its \.trace"):
+        viz.tree(results[0])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="this is a path"):
+        viz.tree("trace.jsonl")  # type: ignore[arg-type]
 
 
 def test_a_tree_is_plain_data() -> None:

@@ -27,7 +27,8 @@ FAULTS = (Exception, asyncio.CancelledError)
 
 def is_async(role: Role, obj: Any) -> bool:
     """Whether the role's method must be awaited."""
-    return inspect.iscoroutinefunction(getattr(obj, METHOD_OF[role]))
+    method = getattr(obj, METHOD_OF[role])
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))  # noqa: B004
 
 
 def worker_of(obj: Any) -> Hashable:
@@ -124,6 +125,12 @@ class SyncWorker:
 
 
 def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> Answers:
+    if inspect.iscoroutine(replies):
+        replies.close()
+        raise RoleError(
+            f"{METHOD_OF[role]}() returned a coroutine, though it is not an async def (a decorator can hide that); "
+            f"write 'async def {METHOD_OF[role]}(self, requests)' around it, and await it there"
+        )
     if not isinstance(replies, Sequence) or len(replies) != len(tickets):
         got = f"{len(replies)} replies" if isinstance(replies, Sequence) else f"a {type(replies).__name__}"
         raise RoleError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -57,6 +58,10 @@ def check_problems(problems: Iterable[AnyProblem]) -> list[Gold]:
     prompt. ``ValueError`` for an empty list, an id that comes twice, an empty prompt, and a reference answer that
     cannot be read: an empty one, or a text of several lines without a final answer.
     """
+    if isinstance(problems, str | PathLike):
+        raise ValueError(f"problems must be a list, not the path {problems!r}: read it, evaluation.load(path)")
+    if not isinstance(problems, Iterable):
+        raise ValueError(f"problems must be a list of problems; got {problems!r}")
     checked: dict[str, Gold] = {}
     for number, given in enumerate(problems, start=1):
         gold = _read(given, number)

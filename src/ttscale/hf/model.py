@@ -87,12 +87,12 @@ class HFModel:
             self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
             module: Any = model
             if device is not None:
-                module = module.to(device)
+                module = module.to(_device(device))
             if dtype is not None:
                 module = module.to(_dtype(dtype))
         else:
             self.name = os.fspath(model)
-            where = torch.device(device) if device is not None else default_device()
+            where = default_device() if device is None else _device(device)
             with _loading:
                 module, tokenizer = _load(
                     self.name, tokenizer, where, dtype, trust_remote_code, allow_pickle, auto_class
@@ -169,6 +169,15 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _device(named: str | torch.device) -> torch.device:
+    """The device; ``ValueError`` where there is none of that name here."""
+    try:
+        return torch.empty(0, device=named).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"device {named!r} cannot be used here: {first}") from error
+
+
 def free_bytes(device: torch.device) -> int:
     """Memory that could still be taken on this device."""
     if device.type == "cuda":
@@ -196,6 +205,8 @@ def _load(
     allow_pickle: bool,
     auto_class: str,
 ) -> tuple[Any, Any]:
+    if _is_place(name) and not Path(name).exists():
+        raise ValueError(f"there is no folder {name!r}: give a local folder that is there, or a Hugging Face id")
     default: Any = torch.float32 if device.type == "cpu" else "auto"
     wanted = default if dtype is None else _dtype(dtype)
     loader = getattr(transformers, auto_class)
@@ -219,6 +230,9 @@ def _load(
     finally:
         if bars:
             transformers.utils.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    (kind, *_) = getattr(module.config, "architectures", None) or [""]
+    if auto_class == "AutoModelForCausalLM" and kind.endswith(("ForTokenClassification", "ForSequenceClassification")):
+        raise ValueError(f"{name!r} is a {kind}, which judges and does not write: pass it as the verifier")
     missing = sorted(found["missing_keys"])
     if missing:  # transformers makes up random ones and goes on
         raise ValueError(
@@ -226,6 +240,11 @@ def _load(
             f"{type(module).__name__} needs: the checkpoint is incomplete, or of another kind"
         )
     return module.to(device), tokenizer
+
+
+def _is_place(name: str) -> bool:
+    """Whether a name can only be meant as a local path: hub ids are ``name`` or ``owner/name``."""
+    return name.startswith((".", "~", os.sep)) or len(Path(name).parts) > 2 or Path(name).is_absolute()
 
 
 def _context_length(config: Any, tokenizer: Any) -> int:

@@ -97,7 +97,7 @@ class Connection:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
         for name, number in (("timeout", timeout), ("max_wait", max_wait)):
-            if not number > 0:
+            if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
                 raise ValueError(f"{name} must be a positive number of seconds; got {number!r}")
         default = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         urls = [default] if base_url is None else [base_url] if isinstance(base_url, str) else list(base_url)

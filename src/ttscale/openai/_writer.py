@@ -69,8 +69,10 @@ class Writer:
         check_temperature(temperature)
         if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
             raise ValueError(f"max_tokens must be a positive integer or None; got {max_tokens!r}")
-        if delimiter == "":
-            raise ValueError("delimiter must not be empty; None makes the whole solution one step")
+        if not isinstance(delimiter, str | EllipsisType | None) or delimiter == "":
+            raise ValueError(f"delimiter must be a text, or None for the whole solution as one step; got {delimiter!r}")
+        if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
+            raise ValueError(f"top_p must be a number above 0 and up to 1, or None; got {top_p!r}")
         family = family_of(model)
         self.model, self.name = model, model
         self.connection = one_connection(connection, base_url, api_key)

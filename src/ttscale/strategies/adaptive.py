@@ -58,7 +58,7 @@ class AdaptiveConsistency:
         votes = vote_weights(candidates, [1.0] * len(candidates))
         voters = sum(vote > 0 for vote in votes)
         shares = tuple(vote / voters if vote else None for vote in votes)
-        note = f"drew {len(candidates)} of {budget}"
+        note = f"drew {sum(bool(c.steps) for c in candidates)} of {budget}"  # past a cap replies are empty
         return Outcome(tuple(candidates), shares, majority_vote(candidates), note)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Literal
 
 from ttscale._answers import extract_answer
@@ -78,6 +79,9 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
     and counted as well, so give each strategy a file of its own. A search that has not ended gives the tree so far.
     Raises ``ValueError`` when there is no start event, or when the events belong to more than one question.
     """
+    if isinstance(trace, str | PathLike) or hasattr(trace, "trace"):
+        what = "a path: pass its lines, parsed" if isinstance(trace, str | PathLike) else "a result: pass its .trace"
+        raise TypeError(f"tree takes a trace or its events (the JSON lines of a trace file); this is {what}")
     events = list(trace.events() if isinstance(trace, Trace) else trace)
     begins = [index for index, event in enumerate(events) if event["event"] == "start"]
     if not begins:
