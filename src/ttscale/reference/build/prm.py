@@ -4,10 +4,10 @@ Knows: Monte-Carlo values, the deeper trunk, the loss, the token-classification 
 are wrong.
 
 A wrong number can only be seen by comparing it with the number that belongs there. The trunk's last layer forms that
-prediction one position *before* the number, so a head on the same trunk comes too late by one layer; blocks on top of
-the trunk, which begin as the identity, give it room to look back and compare. That they should compare is a thing they
-find slowly from one label per step; a second loss, on the block before the last, has them say of every token how
-unlikely the trunk finds it. The model card has the numbers.
+prediction one position *before* the number, so a head on the same trunk comes too late by one layer; three blocks on
+top of the trunk, which begin as the identity, give it room to look back, compare and judge. What to look for they find
+slowly, if at all, from one label per step. So the first is taught to say of every token what the trunk had expected in
+its place, the second how unlikely that makes it, and the third what it means. The model card has the numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from ttscale.reference.build.documents import EOS_ID, IDS, Document, encode
 from ttscale.reference.build.model import Llama, norm
 from ttscale.reference.build.precision import mixed
 from ttscale.reference.build.revision import Own
-from ttscale.reference.build.sampler import token_log_probabilities
 from ttscale.reference.build.train import Batch, Loss, pad
 
 NEWLINE = IDS[DELIMITER]
@@ -46,7 +45,7 @@ UNLIKELY = 8.0
 class StepClassifier(nn.Module):
     """A trunk and a scalar head: log-odds that a solution with this beginning ends right.
 
-    ``surprise`` reads the block before the last, in training only; it is not saved.
+    ``expected`` reads the third block from the top and ``surprise`` the second, in training only; they are not saved.
     """
 
     def __init__(self, trunk: Llama) -> None:
@@ -54,18 +53,23 @@ class StepClassifier(nn.Module):
         self.trunk = trunk
         self.score = nn.Linear(trunk.shape.width, 1)
         self.surprise = nn.Linear(trunk.shape.width, 1)
-        for head in (self.score, self.surprise):
+        self.expected = nn.Linear(trunk.shape.width, trunk.shape.vocabulary)
+        for head in (self.score, self.surprise, self.expected):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
-        self.inner = torch.empty(0)
-        trunk.stack()[-2].register_forward_hook(self._keep)
+        self.inner: dict[nn.Module, Tensor] = {}
+        for block in trunk.stack()[-3:-1]:
+            block.register_forward_hook(self._keep)
 
     def _keep(self, block: nn.Module, given: tuple[Tensor, ...], hidden: Tensor) -> None:
-        self.inner = hidden if self.training else torch.empty(0)
+        if self.training:
+            self.inner[block] = norm(hidden, self.trunk.norm)
 
-    def surprised(self) -> Tensor:
-        """(rows, length): how unlikely each token of the last forward was found, 0 to 1."""
-        return self.surprise(norm(self.inner, self.trunk.norm)).squeeze(-1).float()  # type: ignore[no-any-return]
+    def compared(self) -> tuple[Tensor, Tensor]:
+        """Of each token of the last forward: log-probabilities of what was expected in its place (rows, length,
+        vocabulary), and how unlikely the token was found, 0 to 1 (rows, length)."""
+        expected, surprise = (self.inner[block] for block in self.trunk.stack()[-3:-1])
+        return self.expected(expected).float().log_softmax(-1), self.surprise(surprise).squeeze(-1).float()
 
     def forward(self, ids: Tensor) -> Tensor:
         """(rows, length) ids -> (rows, length) log-odds."""
@@ -122,36 +126,26 @@ def layout(question: str, solution: str, attempts: Sequence[str] = ()) -> tuple[
     return ids, [i for i in range(begin, len(ids)) if ids[i] == NEWLINE]
 
 
-def documents(
-    rows: Sequence[Sampled], labels: Sequence[Sequence[Sequence[float]]], teacher: Llama | None = None
-) -> list[Document]:
-    """One document per distinct solution. With a ``teacher``: how unlikely it finds each token, as a third channel."""
-    made = [
+def documents(rows: Sequence[Sampled], labels: Sequence[Sequence[Sequence[float]]]) -> list[Document]:
+    """One document per distinct solution."""
+    return [
         document(row.prompt, text, values_, times**0.5)
         for row, lines in zip(rows, labels, strict=True)
         for (text, times, _), values_ in zip(row.solutions, lines, strict=True)
     ]
-    if teacher is None:
-        return made
-    heads = [len(encode(prompt(row.prompt))) for row in rows for _ in row.solutions]
-    found = token_log_probabilities(teacher, [one.ids for one in made])
-    for one, head, logprobs in zip(made, heads, found, strict=True):
-        assert one.values is not None
-        for i in range(head, len(one.ids) - 1):  # the newline after the answer is the layout's, not the writer's
-            one.values[i] = (*one.values[i][:2], min(1.0, -float(logprobs[i - 1]) / UNLIKELY))
-    return made
 
 
 def document(
     question: str, solution: str, labels: Sequence[float], weight: float, attempts: Sequence[str] = ()
 ) -> Document:
-    """A solution with a label for each step (-1: none). Channels: the label where a score is read, elsewhere -1; the
-    weight; how unlikely the token is (-1: not said)."""
+    """A solution with a label for each step (-1: none). Counted are the tokens that its writer chose. Channels: the
+    label where a score is read, elsewhere -1; the weight."""
     ids, reads = layout(question, solution, attempts)
-    channels: list[tuple[float, ...]] = [(-1.0, weight, -1.0)] * len(ids)
+    channels: list[tuple[float, ...]] = [(-1.0, weight)] * len(ids)
     for position, label in zip(reads, labels, strict=True):
-        channels[position] = (label, weight, -1.0)
-    return Document(ids, [label >= 0 for label, *_ in channels], channels)
+        channels[position] = (label, weight)
+    begin = len(ids) - 1 - len(encode(solution))  # the newline after the answer is the layout's, not the writer's
+    return Document(ids, [begin <= i < len(ids) - 1 for i in range(len(ids))], channels)
 
 
 def revision_document(rng: random.Random, row: Sampled, chain: Sequence[tuple[str, bool]]) -> Document:
@@ -181,25 +175,36 @@ def chain_scores(model: StepClassifier, chains: Sequence[Own]) -> list[list[list
     return [[next(flat) for _ in chain] for _, chain in chains]
 
 
-def make_loss(last: float = 1.0, surprise: float = 0.0) -> Loss:
+def make_loss(last: float = 1.0, teacher: Llama | None = None) -> Loss:
     """Soft-label binary cross entropy (paper appendix D) over the positions read, final ones counting 1 + ``last``;
-    plus ``surprise`` times the unexplained share of the variance in how unlikely tokens are."""
+    with a ``teacher``, plus what comparing its expectations with the tokens lacks."""
 
     def loss(model: StepClassifier, batch: Batch) -> tuple[Tensor, int]:
-        labels, weight, unlikely = batch.values.unbind(-1)
+        labels, weight = batch.values.unbind(-1)
         read = (labels >= 0) & (weight > 0)  # padding has no weight
         final = read & (read.flip(1).cumsum(1).flip(1) == 1)
         counted = torch.where(read, weight, 0.0) * torch.where(final, 1 + last, 1.0)
         cost = F.binary_cross_entropy_with_logits(model(batch.ids), labels.clamp(min=0), reduction="none")
         value = (cost * counted).sum() / counted.sum().clamp(min=1e-6)
-        if surprise:
-            said = (unlikely >= 0) & (weight > 0)
-            known = unlikely[said]
-            error = (model.surprised()[said] - known).square().mean()
-            value = value + surprise * error / known.var().clamp(min=1e-3)
-        return value, int(read.sum())
+        return value if teacher is None else value + _comparison(model, batch, teacher), int(read.sum())
 
     return loss
+
+
+def _comparison(model: StepClassifier, batch: Batch, teacher: Llama) -> Tensor:
+    """The divergence from what the teacher expected in the place of each token, unlikely tokens counting up to 11
+    times; plus the unexplained share of the variance in how unlikely tokens are."""
+    with torch.no_grad():
+        wanted = teacher.logits(teacher(batch.ids[:, :-1])).float().log_softmax(-1)
+    counted = batch.counts[:, 1:]
+    wanted = wanted[counted]
+    chosen = batch.ids[:, 1:][counted]
+    unlikely = (-wanted.gather(-1, chosen[:, None]).squeeze(-1) / UNLIKELY).clamp(max=1.0)
+    expected, surprise = (said[:, 1:][counted] for said in model.compared())
+    divergence = F.kl_div(expected, wanted, reduction="none", log_target=True).sum(-1)
+    weight = 1 + 10 * unlikely
+    unexplained = (surprise - unlikely).square().mean() / unlikely.var().clamp(min=1e-3)
+    return (divergence * weight).sum() / weight.sum() + unexplained
 
 
 @torch.no_grad()

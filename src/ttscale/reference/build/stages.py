@@ -205,22 +205,22 @@ def step_verifier(out: Path) -> None:
     """The discriminative PRM: soft Monte-Carlo values of the steps, three blocks on top of the verifier's trunk.
 
     Outcomes of the generator's own samples join them: it slips in ways that the student, whose solutions have the
-    values, does not.
+    values, does not. What the verifier expects of each token is taught beside.
     """
     torch.manual_seed(0)
     base = shipped(out / "verifier")
     rows = collect.taught(questions(8000, "train", seed=1001), 16, 1001)
     rng = random.Random("prm")
-    lot = prm.documents(rows, [prm.values(rng, row, 16) for row in rows], base)
+    lot = prm.documents(rows, [prm.values(rng, row, 16) for row in rows])
     rows = pool(out, "train", 3000, 16, 1002)
-    lot += prm.documents(rows, [prm.outcomes(row) for row in rows], base)
+    lot += prm.documents(rows, [prm.outcomes(row) for row in rows])
     made = prm.StepClassifier(grow.deepen(base, EXTRA))
     train.train(
         made,
         lambda index: implicit.shuffled(lot, 1, index, 2000),
-        Plan(steps=2500, lr=3e-3, warmup=30, decay=0.3, batch_tokens=4096, seed=51, save_every=50),
+        Plan(steps=4500, lr=3e-3, warmup=30, decay=0.7, batch_tokens=4096, seed=51, save_every=50),
         out / "prm",
-        prm.make_loss(surprise=0.5),
+        prm.make_loss(teacher=base),
     )
     finish(made, out / "prm")
 
