@@ -15,6 +15,7 @@ from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 from ttscale.prompts import PromptFormat
 from ttscale.reference.build import collect, evaluate, grow, model, prm, tokenizer, train
+from ttscale.reference.build.documents import encode
 from ttscale.reference.build.model import Llama, Shape
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
@@ -70,6 +71,44 @@ def test_the_loss_is_soft_cross_entropy_with_the_last_step_counted_twice() -> No
     costs = F.binary_cross_entropy_with_logits(margins, targets, reduction="none")
     assert read == 5
     assert found.item() == pytest.approx(float((costs * weights).sum() / weights.sum()), abs=0.01)  # margins: bfloat16
+
+
+@torch.no_grad()
+def test_comparing_is_taught_of_every_token_that_the_writer_chose_and_of_no_other() -> None:
+    """Against a loop over tokens: what was expected (divergence, rare tokens weigh more), how unlikely it was (R²)."""
+    made, short = tiny(), "6\nAnswer: 6"
+    torch.manual_seed(1)
+    teacher = Llama(TINY)
+    torch.nn.init.normal_(teacher.embedding.weight, std=0.5)  # an untrained one expects everything alike
+    for head in (made.expected, made.surprise):
+        torch.nn.init.normal_(head.weight, std=0.5)
+    batch = train.pad([prm.document(QUESTION, text, [0.5] * (text.count("\n") + 1), 1.0) for text in (RIGHT, short)])
+    plain, _ = prm.make_loss()(made, batch)
+    found, _ = prm.make_loss(teacher=teacher)(made, batch)
+
+    divergences, weights, told, known = [], [], [], []
+    head = len(prm.layout(QUESTION, "6")[0]) - 2
+    for text in (RIGHT, short):
+        ids = prm.layout(QUESTION, text)[0][:-1]
+        hidden = made.trunk.embedding(torch.tensor([ids]))
+        length = len(ids)
+        mask = torch.full((length, length), -1e9).triu(1).expand(TINY.heads, -1, -1)
+        inner = []
+        for block in made.trunk.stack():
+            hidden = block(hidden, made.trunk.cos[:length], made.trunk.sin[:length], mask)
+            inner.append(model.norm(hidden, made.trunk.norm)[0])
+        for i in range(head, length):
+            wanted = teacher.logits(teacher(torch.tensor([ids[:i]]))[0, -1]).log_softmax(-1)
+            said = made.expected(inner[-3][i]).log_softmax(-1)
+            divergences.append(float((wanted.exp() * (wanted - said)).sum()))
+            known.append(min(1.0, -float(wanted[ids[i]]) / prm.UNLIKELY))
+            weights.append(1 + 10 * known[-1])
+            told.append(float(made.surprise(inner[-2][i])))
+    assert len(known) == len(encode(RIGHT)) + len(encode(short))
+    divergence = sum(d * w for d, w in zip(divergences, weights, strict=True)) / sum(weights)
+    error = torch.tensor(told) - torch.tensor(known)
+    unexplained = float(error.square().mean() / torch.tensor(known).var())
+    assert (found - plain).item() == pytest.approx(divergence + unexplained, rel=1e-4)
 
 
 def test_a_revision_is_labelled_at_its_end_with_what_it_saw_before_it() -> None:
