@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from _hf_models import AtLength, Size, interleaved, lengths, network, served, tokens
@@ -21,7 +22,7 @@ from ttscale.hf import fast_rows
 from ttscale.hf.backend import fast
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import HFModel
-from ttscale.hf.sampling import Filters
+from ttscale.hf.sampling import Filters, draw, uniforms
 from ttscale.hf.steps import StepText
 
 PAGE = 256
@@ -87,6 +88,40 @@ def generated(
         eos_token_id=None,
     )
     return [row[width : width + length] for row, length in zip(out.tolist(), wanted, strict=True)]
+
+
+@torch.inference_mode()
+def looped(
+    module: Any, prompts: Sequence[Sequence[int]], each: int, wanted: list[int], seed: int
+) -> tuple[list[list[int]], int]:
+    """A loop one would write over the model's own cache: unique prefixes run together, their KV repeated, finished rows
+    dropped, our draw. The new tokens of every row, and how many tokens were run (padding not)."""
+    width, made = max(map(len, prompts)), [list[int]() for _ in wanted]
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    position = (mask.cumsum(1) - 1).clamp(min=0)
+    out = module(ids, attention_mask=mask, position_ids=position, use_cache=True, logits_to_keep=1)
+    cache, forwarded, live = out.past_key_values, sum(map(len, prompts)), list(range(len(wanted)))
+    of_row = torch.arange(len(wanted)) // each
+    cache.reorder_cache(of_row)
+    mask, position, logits = mask[of_row], position[of_row, -1:], out.logits[of_row, -1]
+    while True:
+        seeds, count = np.array([seed * 1_000_003 + row for row in live], np.uint64), len(made[live[0]])
+        uniform = torch.from_numpy(uniforms(seeds, np.full(len(live), count, np.uint64)))
+        drawn = draw(logits, uniform, [1.0] * len(live), Filters())[0]
+        for row, token in zip(live, drawn.tolist(), strict=True):
+            made[row].append(token)
+        stay = [place for place, row in enumerate(live) if len(made[row]) < wanted[row]]
+        if not stay:
+            return made, forwarded
+        if len(stay) < len(live):
+            places, live = torch.tensor(stay), [live[place] for place in stay]
+            cache.reorder_cache(places)
+            mask, position, drawn = mask[places], position[places], drawn[places]
+        mask, position = torch.cat([mask, torch.ones(len(live), 1, dtype=mask.dtype)], 1), position + 1
+        forwarded += len(live)
+        out = module(drawn[:, None], attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True)
+        logits = out.logits[:, -1]
 
 
 def solutions(size: Size, count: int, index: int) -> list[int]:
@@ -181,10 +216,21 @@ def beam(size: Size) -> Found:
             forwarded[name] += n * (max(map(len, prefixes)) + max(wanted) - 1)
             prefixes = rng.sample([prefixes[i // each] + row for i, row in enumerate(out)], n // 4)
 
+    def loop(index: int) -> None:
+        rng, prefixes, name = random.Random(index), [list(prompt)], "a loop over the model's own cache, the same"
+        forwarded[name] = sampled[name] = 0
+        for wave in range(waves):
+            wanted, each = step_lengths(size, index, wave), n // len(prefixes)
+            out, run = looped(module, prefixes, each, wanted, 100 * index + wave)
+            sampled[name] += sum(wanted)
+            forwarded[name] += run
+            prefixes = rng.sample([prefixes[i // each] + row for i, row in enumerate(out)], n // 4)
+
     made: Found = interleaved(
         {
             "ttscale": lambda i: search("ttscale", kept, i, False),
             "ttscale, prefixes run again": lambda i: search("ttscale, prefixes run again", forgetful, i, True),
+            "a loop over the model's own cache, the same": loop,
             "generate on re-sent prefixes": generate,
         },
         size.rounds,
