@@ -155,6 +155,33 @@ def test_labels_can_be_filtered_distilled_and_hardened(questions, toys, base, tm
         ttscale("prm", *flags, "--distill-from", "teacher", "--labels", "hard")
 
 
+def test_a_teacher_is_asked_after_everything_else_is_checked(questions, toys, base, tmp_path, monkeypatch):
+    rollouts, broken = tmp_path / "r.jsonl", tmp_path / "prompt.json"
+    ttscale("rollouts", "--questions", questions, "--generator", "toy", "--out", rollouts, "--samples", 1)
+    broken.write_text("{chat: true}")
+
+    def asked(*_):
+        raise AssertionError("the teacher was asked first")
+
+    monkeypatch.setattr("ttscale.training.scoring.verifier_scores", asked)
+    flags = ("--base", base, "--data", rollouts, "--out", tmp_path / "m", "--distill-from", "teacher")
+    for more, message in (
+        (("--learning-rate", -1), "learning_rate must be positive"),
+        (("--prompt", broken), f"--prompt {broken}: no prompt format in JSON: Expecting property name"),
+        (("--test-questions", questions), r"are in the training data and in the test data"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ttscale("prm", *flags, *more)
+
+
+def test_the_bundled_verifier_is_not_measured_on_what_it_was_taught(tmp_path):
+    taught = reference.questions(1, "train", 1)[0]
+    row = {"id": "t", "prompt": taught.prompt, "steps": ["Answer: 1"], "values": [0.0], "correct": False, "answer": "1"}
+    (tmp_path / "r.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match="1 of the questions, 't' first, are of the split that the bundled verifier"):
+        ttscale("quality", "--data", tmp_path / "r.jsonl", "--out", tmp_path / "q")
+
+
 def test_convert_counts_what_is_malformed(tmp_path, capsys):
     data, out = tmp_path / "trl.jsonl", tmp_path / "own.jsonl"
     data.write_text(json.dumps({"prompt": "p", "completions": ["a"], "labels": [True]}) + '\n{"prompt": "p"}\n')

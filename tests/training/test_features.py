@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import transformers
+from tokenizers import Tokenizer, models, normalizers
 
 from training.conftest import make_tokenizer
 from ttscale.hf.prompts import encode
@@ -23,6 +25,13 @@ from ttscale.training.examples import StepExample, last_step_labels
 from ttscale.training.revision_data import RevisionExample
 
 EXAMPLE = StepExample("q", "1+1", ("2\n", "Answer: 2"), (0.9, None), correct=True, answer="2")
+
+
+def spaced_tokenizer():
+    letters = ["<eos>", "\u2581", *sorted(set("Question: 1+2\nAnswer".replace(" ", "")))]
+    made = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(letters)}, merges=[]))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<eos>")
 
 
 def shown(tokenizer, feature):
@@ -107,6 +116,17 @@ def test_nobody_wrote_an_end_of_sequence_where_a_solution_was_cut_off(tokenizer)
     (row,), _ = solution_rows(tokenizer, PromptFormat(), [replace(EXAMPLE, finish="length")], 256)
     assert tokenizer.decode(row.feature["input_ids"]) == "1+1\n2\nAnswer: 2"
     assert list(row.reads) == [5, 14]
+
+
+def test_a_tokenizer_that_puts_a_space_before_every_text_puts_none_before_a_step():
+    """As Llama 2's. The text as a whole has one space, in front."""
+    spaced = spaced_tokenizer()
+    whole = spaced("1+1\n2\nAnswer: 2", add_special_tokens=False)["input_ids"]
+    (row,), _ = solution_rows(spaced, PromptFormat(), [replace(EXAMPLE, finish="length")], 256)
+    assert row.feature["input_ids"] == whole
+    ids, reads = StepEncoder(spaced, VerifierFormat())(EXAMPLE.prompt, EXAMPLE.steps)
+    assert ids == [*whole, spaced.convert_tokens_to_ids("\n")]
+    assert [spaced.convert_ids_to_tokens(ids[read]) for read in reads] == ["\n", "\n"]
 
 
 def test_a_step_without_tokens_has_no_likelihood(tokenizer):

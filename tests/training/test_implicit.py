@@ -11,6 +11,7 @@ import transformers
 from training.conftest import make_tokenizer, save_model
 from ttscale._models import load_roles
 from ttscale.hf import HFVerifier, ImplicitVerifier
+from ttscale.training._run import check_untrained
 from ttscale.training.examples import StepExample, relabel
 from ttscale.training.implicit import _seen_from, train_implicit_prm
 from ttscale.training.prm import train_prm
@@ -103,7 +104,19 @@ def test_it_is_distilled_into_a_discriminative_prm(implicit, base, tmp_path):
     assert sum(gaps) / len(gaps) < 0.08
 
 
+def test_what_the_reference_was_trained_on_is_not_measured_on_either(base, tmp_path):
+    recipe, other = Recipe(batch=64, epochs=1), [RevisionExample(f"o{i}", f"Other {i}", (), "7") for i in range(4)]
+    reference = train_reviser(base, other, tmp_path / "reference", recipe=recipe, progress=False).path
+    with pytest.raises(ValueError, match=r"were in the training data of .*reference"):
+        train_implicit_prm(base, DATA, tmp_path / "m", reference=reference, test=other, progress=False)
+    made = train_implicit_prm(base, DATA, tmp_path / "m", reference=reference, recipe=recipe, progress=False)
+    with pytest.raises(ValueError, match="4 of the questions were in the training data of"):
+        check_untrained(made.path, other)
+
+
 def test_refusals(base, tmp_path):
+    with pytest.raises(ValueError, match=r"beta must be positive and finite, got '0\.5'"):
+        train_implicit_prm(base, DATA, tmp_path / "m", beta="0.5", progress=False)
     with pytest.raises(ValueError, match="goal must be one of ratio, right"):
         train_implicit_prm(base, DATA, tmp_path / "m", goal="left", progress=False)
     with pytest.raises(ValueError, match="beta must be positive"):

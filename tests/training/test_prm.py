@@ -16,6 +16,7 @@ from training.toys import TwoStep
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
 from ttscale.hf.verifiers.own import StepEncoder
+from ttscale.training import _models
 from ttscale.training._features import step_row
 from ttscale.training._run import check_untrained, read_result
 from ttscale.training.examples import StepExample
@@ -165,8 +166,36 @@ def test_lora_gives_a_whole_checkpoint(base, toy, tmp_path):
     assert result.validation_loss < 0.45  # untrained: .69; the best there is: .28
 
 
+def test_a_new_head_learns_in_fp32_beside_adapters_on_a_base_in_bf16(tmp_path):
+    """As on a GPU, where the frozen base keeps its dtype: at a small rate bf16 would round most updates away."""
+    folder = save_model(tmp_path / "base", make_tokenizer())
+    transformers.AutoModelForCausalLM.from_pretrained(folder).bfloat16().save_pretrained(folder)
+    recipe = Recipe(lora_rank=2, dropout=0.0)
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder, num_labels=2, dtype="auto")
+    adapted = _models._with_adapters(model, "steps", recipe)
+    (head,) = [p for name, p in adapted.named_parameters() if p.requires_grad and "score" in name and "weight" in name]
+    assert (model.dtype, head.dtype) == (torch.bfloat16, torch.float32)
+    optimizer = torch.optim.AdamW(adapted.parameters(), lr=recipe.learning_rate)
+    before = head.detach().clone()
+    adapted(input_ids=torch.tensor([[5, 6, 7]])).logits.float().sum().backward()
+    optimizer.step()
+    assert bool((head != before).all())
+
+
+def test_the_same_base_under_another_name_is_the_same(base, toy, tmp_path, monkeypatch):
+    recipe = Recipe(batch=64, epochs=1)
+    first = train_prm(base, toy, tmp_path / "m", recipe=recipe, progress=False)
+    monkeypatch.chdir(Path(base).parent)
+    for name in (Path(base).name, base + "/"):
+        assert train_prm(name, toy, tmp_path / "m", recipe=recipe, progress=False) == first
+
+
 def test_refusals(base, toy, tmp_path):
     out = tmp_path / "x"
+    with pytest.raises(TypeError, match="recipe must be a Recipe, not a dict"):
+        train_prm(base, toy, out, recipe={"batch": 8}, progress=False)
+    with pytest.raises(ValueError, match=r"prompt must be a PromptFormat; got 'x \{question\}'"):
+        train_prm(base, toy, out, prompt="x {question}", progress=False)
     with pytest.raises(ValueError, match="the examples are empty"):
         train_prm(base, [], out, progress=False)
     with pytest.raises(ValueError, match="The validation set is empty"):
@@ -195,6 +224,15 @@ def test_other_architectures_are_refused(toy, tmp_path):
     tokenizer.save_pretrained(tmp_path / "bert")
     with pytest.raises(ValueError, match=r"is a BertForMaskedLM\. A step verifier must read from left to right"):
         train_prm(tmp_path / "bert", toy, tmp_path / "out", progress=False)
+    transformers.BertForTokenClassification(bert).save_pretrained(tmp_path / "bert")
+    with pytest.raises(ValueError, match=r"\(BertForTokenClassification\) sees tokens that come later"):
+        train_prm(tmp_path / "bert", toy, tmp_path / "out", progress=False)
+    transformers.BertForTokenClassification(bert).save_pretrained(tmp_path / "bert")
+    (tmp_path / "bert" / "config.json").write_text(
+        json.dumps(json.loads((tmp_path / "bert" / "config.json").read_text()) | {"num_labels": 3})
+    )
+    with pytest.raises(ValueError, match=r"has a head of 3 labels; train a step verifier from a causal LM"):
+        train_prm(tmp_path / "bert", toy, tmp_path / "out", progress=False)
 
     folder = Path(save_model(tmp_path / "wide", tokenizer))
     config = json.loads((folder / "config.json").read_text())
@@ -206,6 +244,13 @@ def test_other_architectures_are_refused(toy, tmp_path):
 
 
 def test_damaged_bases_are_named(toy, tmp_path):
+    folder = Path(save_model(tmp_path / "nan", make_tokenizer()))
+    broken = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    broken.model.norm.weight.data[3] = float("nan")
+    broken.save_pretrained(folder)
+    with pytest.raises(ValueError, match="nan' computes nan from a plain text: damaged weights"):
+        train_prm(folder, toy, tmp_path / "out", progress=False)
+
     folder = Path(save_model(tmp_path / "torn", make_tokenizer()))
     with (folder / "model.safetensors").open("r+b") as weights:
         weights.truncate(5000)

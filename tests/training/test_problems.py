@@ -53,6 +53,7 @@ def test_half_a_character_is_replaced():
 
 def test_a_repeated_question_counts_once_unless_it_contradicts_itself():
     assert len(as_problems([("a?", "4"), ("a?", "4")])) == 1
+    assert as_problems([("a?", "0.5"), ("a?", "1/2")])[0].answer == "0.5"
     with pytest.raises(ValueError, match=r"comes twice \(again in row 2\)"):
         as_problems([("a?", "4"), ("a?", "5")])
     with pytest.raises(ValueError, match="'x' comes twice"):
@@ -119,7 +120,15 @@ def test_a_question_on_both_sides_is_refused():
     assert fingerprints(training * 2) == fingerprints([Problem("z", "What  is 1 + 1?\n", "2")])
 
 
-@pytest.mark.parametrize("nothing", ["\\boxed{}", "####", "Answer:", "The answer is", "nan", float("nan")])
+def test_a_name_that_holds_null_is_passed_over():
+    row = {"prompt": None, "question": "2+2?", "answer": None, "final_answer": "4", "id": None, "unique_id": "u"}
+    assert as_problems([row]) == [Problem("u", "2+2?", "4")]
+
+
+NOTHING = ["nan", "#### nan", "\\boxed{nan}", "inf", "-Infinity", "Answer: none", "null", "N/A", "?"]
+
+
+@pytest.mark.parametrize("nothing", ["\\boxed{}", "####", "Answer:", "The answer is", float("nan"), *NOTHING])
 def test_what_stands_where_an_answer_was_left_out_is_no_reference(nothing):
     with pytest.raises(ValueError, match="cannot be read"):
         as_problems([("2 + 2?", nothing)])

@@ -235,6 +235,20 @@ def test_bad_input_names_the_solution(rows, message):
         quality_report(rows)
 
 
+def test_small_weights_decide_a_vote_as_large_ones_do():
+    """Thirty steps of .3 against thirty of .2: products of 1e-16 and 1e-21."""
+    rows = [Judged("q", i < 3, "right" if i < 3 else "wrong", ((0.3 if i < 3 else 0.2),) * 30) for i in range(8)]
+    (selection,) = quality_report(rows, aggregate="prod", budgets=(8,)).selection
+    assert selection.accuracy["weighted best-of-N"].value == 1.0
+
+
+def test_a_score_on_an_edge_belongs_to_the_bin_above():
+    rows = [Judged("q", i % 2 == 0, "a", (0.2,)) for i in range(100)] + [Judged("q", False, "a", (0.3,))] * 100
+    report = quality_report(rows, budgets=())
+    assert [(b.low, b.high, b.count) for b in report.reliability if b.count] == [(0.2, 0.3, 100), (0.3, 0.4, 100)]
+    assert report.ece == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("options", [{"draws": 0}, {"resamples": 0}, {"bins": 2.5}, {"budgets": (4, 1.5)}])
 def test_settings_are_whole_numbers(options):
     with pytest.raises(ValueError, match=r"(draws|resamples|bins|a budget) must be a whole number of at least 1, got"):

@@ -69,6 +69,8 @@ def test_trl_and_back(tmp_path):
     }
     write_trl(examples, tmp_path / "t.jsonl", threshold=0.5)
     assert found(read_trl(tmp_path / "t.jsonl")) == [("p", ("a\n", "b"), (0.0, 0.0))]
+    with pytest.raises(ValueError, match="earlier attempts in its context, which TRL's format has no place for"):
+        write_trl([StepExample("q", "p", ("a",), (1.0,), attempts=("b",))], tmp_path / "t.jsonl", threshold=0.0)
     with pytest.raises(ValueError, match="TRL needs all"):
         write_trl([*examples, StepExample("q", "p", ("a",), (None,))], tmp_path / "t.jsonl", threshold=0.0)
     assert len(read_trl(tmp_path / "t.jsonl").examples) == 1  # what was there stays

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 
+import numpy as np
 import pytest
 
 from ttscale.training.recipe import Recipe
@@ -17,6 +19,11 @@ NUMBERS = [field.name for field in fields(Recipe) if field.name not in ("schedul
 def test_what_is_no_number_to_train_with_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} must "):
         Recipe(**{name: value})
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    recipe = Recipe(batch=np.int64(8), learning_rate=np.float32(0.5), lora_rank=np.int32(4))
+    assert json.loads(json.dumps(asdict(recipe))) == asdict(Recipe(batch=8, learning_rate=0.5, lora_rank=4))
 
 
 def test_none_is_a_default_where_there_is_one():

@@ -128,6 +128,19 @@ def test_shared_prefixes_average_the_solutions_through_them(tmp_path):
             assert (row["n_rollouts"], row["n_correct"]) == ([len(through), 1], [right, int(row["correct"])])
 
 
+def test_a_shared_prefix_counts_solutions_without_an_answer_as_it_is_told(tmp_path):
+    """Half of all solutions state no answer: the values of "good" and "bad" are half of .75 and .25, or those."""
+    for unparsable, share in (("wrong", 0.5), ("drop", 1.0)):
+        path = tmp_path / f"{unparsable}.jsonl"
+        options = {"generator": TwoStep(unparsable=0.5), "estimate": "shared", "unparsable_rollouts": unparsable}
+        collect(path, QUESTIONS[:1], samples=400, **options)
+        value = {row["steps"][0]: row["values"][0] for row in solutions(path)}
+        assert value == {
+            "good\n": pytest.approx(0.75 * share, abs=0.12),
+            "bad\n": pytest.approx(0.25 * share, abs=0.12),
+        }
+
+
 def test_unparsable_solutions_are_dropped_or_wrong(tmp_path):
     generator = TwoStep(first=1.0, after={"good": 1.0}, unparsable=0.5)
     dropped = collect(tmp_path / "drop.jsonl", generator=generator, samples=16)

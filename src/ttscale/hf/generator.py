@@ -18,7 +18,7 @@ from ttscale._types import Candidate, Step
 from ttscale.hf.choose import Odds, first_token_odds
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import HFModel, step_names
-from ttscale.hf.prompts import PromptFormat, encode
+from ttscale.hf.prompts import PromptFormat, encode, piece_ids
 from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
 from ttscale.prompts import check_prompt
@@ -157,11 +157,7 @@ class Sampler:
 
 def step_ids(tokenizer: Any, step: Step) -> list[int]:
     """The tokens of a step as sampled; for a step that came without, its text's."""
-    return (
-        list(step.tokens)
-        if step.tokens or not step.text
-        else list(tokenizer(step.text, add_special_tokens=False)["input_ids"])
-    )
+    return list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)
 
 
 def _steps(text: StepText, row: Row) -> list[Step]:

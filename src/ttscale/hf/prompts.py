@@ -31,6 +31,9 @@ from ttscale.prompts import PromptFormat, chat_turns, plain_text
 
 __all__ = ["PromptFormat", "encode", "leading_ids", "read_settings", "uses_chat"]
 
+SPACE = "\u2581"
+"""How SentencePiece spells a space."""
+
 
 def read_settings(folder: str | Path, name: str = "ttscale.json") -> dict[str, Any]:
     """The settings a local checkpoint carries, or {} when it has none."""
@@ -81,6 +84,19 @@ def _encode_plain(tokenizer: Any, form: PromptFormat, question: str, attempts: S
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     bos = leading_ids(tokenizer)
     return ids if ids[: len(bos)] == bos else bos + ids
+
+
+def piece_ids(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text that goes on from another, tokenised apart from it.
+
+    Some tokenizers (Llama 2, Mistral 0.1) put a space before every text; in the middle of one nobody wrote it.
+    """
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    lead = list(tokenizer("\n", add_special_tokens=False)["input_ids"])
+    if len(lead) < 2 or tokenizer.convert_ids_to_tokens(lead[0]) != SPACE:
+        return ids
+    joined = list(tokenizer("\n" + text, add_special_tokens=False)["input_ids"])
+    return joined[len(lead) :] if joined[: len(lead)] == lead else ids
 
 
 def leading_ids(tokenizer: Any) -> list[int]:

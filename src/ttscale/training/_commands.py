@@ -25,7 +25,7 @@ from ttscale.training.examples import (
     relabel,
     write_examples,
 )
-from ttscale.training.problems import Problem, load_problems
+from ttscale.training.problems import Problem, check_disjoint, load_problems
 from ttscale.training.recipe import Recipe
 
 Settings = Mapping[str, Any]
@@ -105,6 +105,8 @@ def quality(settings: Settings) -> None:
     examples = _say(readers.read_rollouts(settings["data"]), settings["data"], allow_malformed=False)
     if os.path.isdir(settings["verifier"]):
         check_untrained(settings["verifier"], examples)
+    if settings["verifier"] == BUNDLED:
+        _check_split(examples)
     judged = judge(settings["verifier"], examples)
     options = {name: settings[name] for name in ("aggregate", "bins", "seed")}
     report = quality_report(judged, **options)
@@ -134,15 +136,18 @@ def _train(
     settings: Settings,
     prepare: Callable[[list[StepExample]], list[StepExample]] = lambda examples: examples,
 ) -> None:
-    validation = settings["validation"]
+    recipe, prompt, test = _recipe(settings), _prompt(settings), _test_questions(settings)
+    examples = _read(settings["data"], settings)
+    validation = None if settings["validation"] is None else _read(settings["validation"], settings)
+    check_disjoint([*examples, *(validation or ())], test)  # before a teacher is asked about all of them
     result = train(
         _base(settings["base"]),
-        prepare(_read(settings["data"], settings)),
+        prepare(examples),
         settings["out"],
-        validation=None if validation is None else prepare(_read(validation, settings)),
-        test=_test_questions(settings),
-        recipe=_recipe(settings),
-        prompt=_prompt(settings),
+        validation=None if validation is None else prepare(validation),
+        test=test,
+        recipe=recipe,
+        prompt=prompt,
     )
     print(result)
 
@@ -211,11 +216,26 @@ def _test_questions(settings: Settings) -> Sequence[Problem]:
 def _prompt(settings: Settings) -> PromptFormat | None:
     if settings["prompt"] is None:
         return None
-    return PromptFormat.from_json(json.loads(Path(settings["prompt"]).read_text(encoding="utf-8")))
+    try:
+        return PromptFormat.from_json(json.loads(Path(settings["prompt"]).read_text(encoding="utf-8")))
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"--prompt {settings['prompt']}: no prompt format in JSON: {error}") from error
 
 
 def _recipe(settings: Settings) -> Recipe:
     return Recipe(**{field.name: settings[field.name] for field in fields(Recipe)})
+
+
+def _check_split(examples: Sequence[StepExample]) -> None:
+    """Refuse to measure the bundled verifier on the questions that it was taught with."""
+    from ttscale import reference
+
+    taught = sorted({e.id for e in examples if reference.split_of(e.prompt) == "train"})
+    if taught:
+        raise ValueError(
+            f"{len(taught)} of the questions, {taught[0]!r} first, are of the split that the bundled verifier learned "
+            "from. Numbers measured on them would mean nothing: use the splits validation and test."
+        )
 
 
 def _base(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from ttscale.hf.prompts import encode
+from ttscale.hf.prompts import encode, piece_ids
 from ttscale.hf.verifiers.layout import VerifierFormat
 from ttscale.hf.verifiers.own import StepEncoder
 from ttscale.prompts import PromptFormat, whole_characters
@@ -109,7 +109,7 @@ def solution_rows(
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(whole_characters(text), add_special_tokens=False)["input_ids"])
+    return piece_ids(tokenizer, whole_characters(text))
 
 
 def need_some(rows: Sequence[object], skipped: Counter[str], name: str) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ttscale.prompts import check_prompt
+from ttscale.training.recipe import Recipe
+
 T = TypeVar("T")
 
 _MADE_BY = {"StepExample": "read_rollouts(path).examples", "RevisionExample": "build_revision_data(...)"}
@@ -55,8 +58,13 @@ def check_seed(given: Any) -> None:
         raise ValueError(f"seed must be a Python integer, got {given!r}.")
 
 
-def check_places(base: Any, out: Any) -> None:
-    """``TypeError`` unless both are names; ``ValueError`` where ``out`` cannot be a folder."""
+def check_call(base: Any, out: Any, recipe: Any, prompt: Any) -> None:
+    """``TypeError`` unless base and out are names and the recipe is one; ``ValueError`` where ``out`` cannot be a
+    folder, or the prompt is no format."""
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, not a {type(recipe).__name__}: Recipe(batch=..., epochs=...).")
+    if prompt is not None:
+        check_prompt(prompt)
     for name, given in (("base", base), ("out", out)):
         if not isinstance(given, str | os.PathLike):
             what = "a folder or Hugging Face id" if name == "base" else "a folder"

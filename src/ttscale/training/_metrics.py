@@ -44,7 +44,7 @@ class Bin:
 
 def reliability(scores: Floats, labels: Floats, bins: int) -> tuple[Bin, ...]:
     """The reliability table over ``bins`` bins of equal width (Guo et al., arXiv 1706.04599)."""
-    edges = np.linspace(0.0, 1.0, bins + 1)
+    edges = np.arange(bins + 1) / bins  # linspace would put .3 below its own edge
     index = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
     table = []
     for b in range(bins):
@@ -117,7 +117,8 @@ def vote(masks: Bools, weights: Floats, classes: NDArray[np.int64], correct: Boo
     totals = masks @ (member * weights[:, None])  # [draws, classes]
     present = (masks @ member) > 0
     totals = np.where(present, totals, -np.inf)
-    top = present & (totals >= totals.max(axis=1, keepdims=True) - 1e-12)
+    most = totals.max(axis=1, keepdims=True)
+    top = present & (totals >= most - 1e-12 * np.abs(most))
     count = top.sum(axis=1)
     return float(np.where(count > 0, (top @ right) / np.maximum(count, 1), 0.0).mean())
 

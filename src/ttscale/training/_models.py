@@ -92,6 +92,12 @@ def _load_base(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
         if isinstance(getattr(config, field, None), int | float):
             setattr(config, field, recipe.dropout)
     if task == "steps":
+        kinds = getattr(config, "architectures", None) or [""]
+        if kinds[0].endswith("Classification") and config.num_labels != 2:
+            raise ValueError(
+                f"{name!r} has a head of {config.num_labels} labels; train a step verifier from a causal LM, or from a "
+                "classifier of 2."
+            )
         config.num_labels = 2
         config.classifier_dropout = recipe.dropout
     loader: Any = AutoModelForTokenClassification if task == "steps" else AutoModelForCausalLM
@@ -115,11 +121,31 @@ def _load_base(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
             f"missing {sorted(missing)[:3]}, mismatched {list(report['mismatched_keys'])[:3]}. "
             "Is it a checkpoint of another architecture, or an adapter without its base model?"
         )
+    _check_reads_forward(model, name)
     if task == "steps":
         model.config.id2label = {0: "wrong", 1: "right"}
         model.config.label2id = {"wrong": 0, "right": 1}
     model.config.use_cache = False
     return model
+
+
+@torch.no_grad()
+def _check_reads_forward(model: Any, name: str) -> None:
+    """Refuse a model whose outputs are not numbers, or which sees tokens that come later (an encoder)."""
+    first = 3 if model.config.get_text_config().vocab_size > 6 else 0
+    ids = torch.full((2, 16), first, device=model.device)
+    ids[1, 2:] += torch.arange(14, device=model.device) % 3  # the same beginning, another end
+    here, other = model(input_ids=ids).logits[:, :2].float()
+    if not bool(torch.isfinite(here).all()):
+        raise ValueError(
+            f"{name!r} computes {here[~torch.isfinite(here)][0].item()} from a plain text: damaged weights?"
+        )
+    rounding = 1e-5 if model.dtype == torch.float32 else 1e-2
+    if not torch.allclose(here, other, atol=rounding, rtol=rounding):
+        raise ValueError(
+            f"{name!r} ({type(model).__name__}) sees tokens that come later. What is trained here reads from left to "
+            "right: choose a causal (decoder-only) LM."
+        )
 
 
 def load_frozen(path: str | os.PathLike[str]) -> Any:
@@ -254,12 +280,19 @@ def _with_adapters(model: Any, task: Task, recipe: Recipe) -> Any:
         lora_dropout=recipe.dropout,
         target_modules=_linear_layers(model),
     )
+    if task == "steps":  # adapters learn in fp32 whatever the base is in, and so must the new head
+        head = model.score if hasattr(model, "score") else model.classifier
+        head.float().register_forward_pre_hook(_in_fp32)
     torch.manual_seed(recipe.seed)
     with _quiet():
         adapted = get_peft_model(model, config)
     if recipe.gradient_checkpointing:
         adapted.enable_input_require_grads()
     return adapted
+
+
+def _in_fp32(head: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    return (given[0].float(),)
 
 
 def _linear_layers(model: Any) -> list[str]:

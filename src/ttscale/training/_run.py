@@ -120,7 +120,7 @@ def run(
     folder = Path(out)
     started = time.monotonic()
     identity: dict[str, Any] = {
-        "base": os.fspath(base),
+        "base": os.path.realpath(base) if os.path.isdir(base) else os.fspath(base),
         "architecture": architecture_of(base),
         "recipe": {name: value for name, value in asdict(recipe).items() if name not in ONLY_MEMORY},
         "settings": dict(settings),
@@ -137,7 +137,10 @@ def run(
     check_ids(base, data.texts(pad_id(tokenizer)))
     model = load_model(base, task, recipe)
     if processes.is_main_process:
-        _write(checkpoints / "run.json", identity)
+        try:
+            _write(checkpoints / "run.json", identity)
+        except OSError as error:
+            raise no_room(error, folder, "nothing was begun", "the training then begins") or error from error
     processes.wait_for_everyone()
     went = fit(model, data.training, data.held_out, objective, recipe, checkpoints, pad_id(tokenizer), progress)
     del model
@@ -209,7 +212,7 @@ def split(
 
 def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQuestion]) -> None:
     """Refuse to measure a checkpoint trained here on questions it was trained on. Silent where there is no record."""
-    seen = _seen(Path(folder))
+    seen = seen_by(Path(folder))
     shared = sorted({q.id for q in questions if set(fingerprints([q])) & seen})
     if shared:
         raise ValueError(
@@ -219,7 +222,7 @@ def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQues
         )
 
 
-def _seen(folder: Path) -> set[str]:
+def seen_by(folder: Path) -> set[str]:
     """Fingerprints of the questions that a checkpoint trained here was trained on; none where there is no record."""
     record = folder / RECORD
     return set(json.loads(record.read_text(encoding="utf-8"))["training_questions"]) if record.is_file() else set()
@@ -264,7 +267,7 @@ def _record(result: TrainingResult, identity: Mapping[str, Any], data: Data) -> 
     row = asdict(result)
     row["path"] = str(result.path)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    seen = sorted({*data.questions, *_seen(Path(result.base))})  # what the base was trained on, it has seen too
+    seen = sorted({*data.questions, *seen_by(Path(result.base))})  # what the base was trained on, it has seen too
     return {"result": row, "identity": identity, "versions": versions, "training_questions": seen}
 
 

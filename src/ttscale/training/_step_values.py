@@ -51,6 +51,7 @@ def distinct_prefixes(solutions: Sequence[Candidate]) -> dict[Texts, Candidate]:
 
 def step_counts(
     solutions: Sequence[Candidate],
+    drawn: Sequence[Candidate],
     endings: Mapping[Texts, Sequence[str | None]],
     right: Mapping[str | None, bool],
     estimate: Estimate,
@@ -58,10 +59,11 @@ def step_counts(
 ) -> list[list[Count]]:
     """(n_rollouts, n_correct) of every step of every solution; the last step's is the solution's own outcome.
 
-    ``endings``: the final answers of each prefix's continuations; ``right``: which answers are.
+    ``drawn``: all that were sampled, those without an answer too; ``endings``: the final answers of each prefix's
+    continuations; ``right``: which answers are.
     """
     if estimate == "shared":
-        endings = _passing(solutions)
+        endings = _passing(drawn)
     counts = {texts: _count(answers, right, unparsable_rollouts) for texts, answers in endings.items()}
     table = []
     for solution in solutions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,14 +39,18 @@ class StepExample:
     """Whether it ended, or was cut off: then nobody wrote an end of sequence, and none is learnt or judged."""
 
     def __post_init__(self) -> None:
+        steps: Any = self.steps
+        if isinstance(steps, str) or not all(isinstance(step, str) for step in steps):
+            raise ValueError(f"An example of question {self.id!r} has the steps {steps!r}; give a tuple of texts.")
         if not self.steps:
             raise ValueError(f"An example of question {self.id!r} has no step.")
         if len(self.labels) != len(self.steps):
             raise ValueError(
                 f"An example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels."
             )
-        for label in self.labels:
-            if label is not None and not 0.0 <= label <= 1.0:
+        labels: tuple[Any, ...] = self.labels
+        for label in labels:
+            if label is not None and (not isinstance(label, Real) or not 0.0 <= float(label) <= 1.0):
                 raise ValueError(f"An example of question {self.id!r} has the label {label!r}; labels are in [0, 1].")
 
     @property
@@ -107,7 +112,7 @@ def relabel(examples: Sequence[StepExample], scores: Sequence[Sequence[float]]) 
                 f"The verifier gave {len(given)} scores for the {len(example.steps)} steps of an example of question "
                 f"{example.id!r}. Distilling into a PRM needs a teacher with one score per step."
             )
-        relabelled.append(replace(example, labels=tuple(given)))
+        relabelled.append(replace(example, labels=tuple(map(float, given))))
     return relabelled
 
 

@@ -22,10 +22,10 @@ from torch.nn.functional import cross_entropy
 from ttscale.hf.verifiers.layout import FILE
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
-from ttscale.training._given import check_places, examples_of
+from ttscale.training._given import check_call, examples_of, questions_of
 from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
-from ttscale.training._run import TrainingResult, run, split
+from ttscale.training._run import TrainingResult, check_untrained, run, seen_by, split
 from ttscale.training.calibration import Calibration, calibrate, step_weights
 from ttscale.training.examples import StepExample, outcome_labels
 from ttscale.training.prm import data_of, measured
@@ -61,13 +61,15 @@ def train_implicit_prm(
     """
     if goal not in get_args(Goal):
         raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
-    if not 0 < beta < inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}.")
-    check_places(base, out)
+    if not isinstance(beta, int | float) or not 0 < beta < inf:
+        raise ValueError(f"beta must be positive and finite, got {beta!r}.")
+    check_call(base, out, recipe, prompt)
     rows = outcome_labels(examples_of(examples, StepExample))
     held = None if validation is None else outcome_labels(examples_of(validation, StepExample, "validation"))
-    training, held_out = split(base, rows, held, test, recipe)
+    measured_on = questions_of(test)
+    training, held_out = split(base, rows, held, measured_on, recipe)
     reference = base if reference is None else reference
+    check_untrained(reference, measured_on)
     tokenizer = load_tokenizer(base)
     _check_same_tokens(tokenizer, base, reference)
     form, saved = prompt_of(base, prompt)
@@ -84,6 +86,7 @@ def train_implicit_prm(
     fixed = _token_logprobs(load_frozen(reference), tokenizer, compared, batch)
     before = fixed[-len(validated) :]
     data = data_of(trained, validated, skipped + also_skipped)
+    data = replace(data, questions=sorted({*data.questions, *seen_by(Path(reference))}))  # the score is of both
     if goal == "ratio":
         for row, logprobs in zip(compared, fixed, strict=True):
             row.feature["reference"] = sum(logprobs)

@@ -20,7 +20,7 @@ import torch
 from ttscale.hf.verifiers.layout import FILE, Kind, VerifierFormat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, step_rows
-from ttscale.training._given import check_places, examples_of
+from ttscale.training._given import check_call, examples_of
 from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
 from ttscale.training._objectives import STEP_BCE, Collator, step_margin
 from ttscale.training._run import Data, TrainingResult, run, split
@@ -46,11 +46,12 @@ def train_prm(
 ) -> TrainingResult:
     """Train a process reward model: soft-label binary cross-entropy at the end of each step.
 
-    ``base``: any causal LM, a folder or hub id. ``examples``: with labels in [0, 1] per step. Without ``validation``,
-    ``recipe.held_out`` of the questions is held out. ``test``: questions that will be measured on; one of them among
-    the others is refused. ``separator`` ends each step (None: the base model's delimiter, else a newline); ``prompt``
-    lays out the question (None: the base model's ``ttscale.json``, else plain text). ``calibrated``: fit scale and bias
-    of the log-odds on the held-out questions and fold them into the head.
+    ``base``: a causal LM, a folder or hub id, that transformers has a token classifier for (Llama, Qwen, Mistral, Gemma
+    2, GPT-2 and many others; not OPT, Granite or Cohere). ``examples``: with labels in [0, 1] per step. Without
+    ``validation``, ``recipe.held_out`` of the questions is held out. ``test``: questions that will be measured on; one
+    of them among the others is refused. ``separator`` ends each step (None: the base model's delimiter, else a
+    newline); ``prompt`` lays out the question (None: the base model's ``ttscale.json``, else plain text).
+    ``calibrated``: fit scale and bias of the log-odds on the held-out questions and fold them into the head.
     """
     given = examples_of(examples, StepExample)
     return _train("prm", base, given, out, validation, test, recipe, separator, prompt, calibrated, progress)
@@ -92,7 +93,7 @@ def _train(
     calibrated: bool,
     progress: bool,
 ) -> TrainingResult:
-    check_places(base, out)
+    check_call(base, out, recipe, prompt)
     held = None if validation is None else examples_of(validation, StepExample, "validation")
     training, held_out = split(base, examples, held, test, recipe)
     tokenizer = load_tokenizer(base)

@@ -31,7 +31,10 @@ class Problem:
     answer: str
 
 
-_NO_ANSWER = re.compile(r"\\boxed\{\s*\}|#+|nan|none|(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*:?", re.IGNORECASE)
+_NO_ANSWER = re.compile(
+    r"\\boxed\{\s*\}|#+|nan|none|null|n/a|\?+|[+-]?inf(?:inity)?|(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*:?",
+    re.IGNORECASE,
+)
 """What stands where an answer was left out."""
 
 
@@ -71,15 +74,15 @@ def as_problems(rows: Iterable[AnyProblem], *, bad_references: Literal["raise", 
             bad.append(f"{id!r} (row {number}: {_short(str(answer))!r})")
             continue
         known = problems.get(id)
-        if known is not None and (known.prompt, known.answer) != (prompt, reference):
+        if known is not None and (known.prompt != prompt or not _same(known.answer, reference)):
             raise ValueError(
                 f"Question id {id!r} comes twice (again in row {number}) with a different text or answer: "
                 f"{_short(known.prompt)!r} -> {known.answer!r} and {_short(prompt)!r} -> {reference!r}. "
                 "Give every question an id of its own and one answer."
             )
-        problem = problems[id] = Problem(id, prompt, reference)
+        problem = problems.setdefault(id, Problem(id, prompt, reference))
         twin = texts.setdefault(_normal(prompt), problem)
-        if twin.answer != reference and not grade([reference], twin.answer)[reference]:
+        if not _same(twin.answer, reference):
             raise ValueError(
                 f"The question {_short(prompt)!r} comes twice, as {twin.id!r} and as {id!r} (row {number}), with two "
                 f"answers: {twin.answer!r} and {reference!r}. Give it one."
@@ -220,9 +223,10 @@ def _fields(row: AnyProblem, number: int) -> tuple[str, str, Any]:
             raise ValueError(f"Row {number}: expected a (prompt, answer) pair, got {len(row)} values.")
         prompt, answer, id = row[0], row[1], None
     elif isinstance(row, Mapping):
-        prompt = next((row[name] for name in _PROMPT_NAMES if name in row), None)
-        answer = next((row[name] for name in _ANSWER_NAMES if name in row), None)
-        id = next((row[name] for name in _ID_NAMES if name in row), None)
+        prompt, answer, id = (
+            next((row[name] for name in names if row.get(name) is not None), None)
+            for names in (_PROMPT_NAMES, _ANSWER_NAMES, _ID_NAMES)
+        )
     elif all(hasattr(row, name) for name in ("prompt", "answer", "id")):
         prompt, answer, id = row.prompt, row.answer, row.id
     else:
@@ -236,6 +240,10 @@ def _fields(row: AnyProblem, number: int) -> tuple[str, str, Any]:
     return (Question.of(prompt).id if id is None else whole_characters(str(id))), prompt, answer
 
 
+def _same(answer: str, other: str) -> bool:
+    return answer == other or grade([other], answer)[other]
+
+
 def _reference(answer: Any) -> str | None:
     if isinstance(answer, bool) or not isinstance(answer, str | Real):
         return None
@@ -246,7 +254,7 @@ def _reference(answer: Any) -> str | None:
         return None
     found = extract_answer(text)
     if found is not None:
-        return found
+        return None if _NO_ANSWER.fullmatch(found.strip()) else found
     return text if text and "\n" not in text else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import inf
 from numbers import Integral, Real
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
@@ -39,7 +39,8 @@ class Recipe:
     max_tokens: int | None = None
     """Examples longer than this are left out and counted, never cut; None: what the model can read."""
     lora_rank: int | None = None
-    """Train low-rank adapters (on all linear layers) of this rank instead of all weights; merged at the end."""
+    """Train low-rank adapters of this rank instead of all weights; merged at the end. They are on all linear layers;
+    experts of a mixture that are stored as one tensor are none. Some such models take no dropout with adapters."""
     lora_alpha: int | None = None
     """None: twice the rank."""
     gradient_checkpointing: bool = False
@@ -47,14 +48,19 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        kinds = {"int": (Integral, "an integer"), "float": (Real, "a number")}
+        kinds: dict[str, tuple[Any, str, Any]] = {
+            "int": (Integral, "an integer", int),
+            "float": (Real, "a number", float),
+        }
         for field in fields(self):
-            value, declared = getattr(self, field.name), str(field.type).split(" | ")
+            value: Any = getattr(self, field.name)
+            declared = str(field.type).split(" | ")
             if declared[0] not in kinds or (value is None and "None" in declared):
                 continue
-            kind, what = kinds[declared[0]]
+            kind, what, plain = kinds[declared[0]]
             if isinstance(value, bool) or not isinstance(value, kind):
                 raise ValueError(f"{field.name} must be {what}, got {value!r}.")
+            object.__setattr__(self, field.name, plain(value))  # numpy's numbers cannot be written down
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in [0, 2**32), got {self.seed}.")
         for name in ("batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):

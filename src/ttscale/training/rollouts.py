@@ -155,7 +155,7 @@ def _search(
     n = chosen.rollouts
     endings = {texts: answers[n * place : n * (place + 1)] for place, texts in enumerate(starts)}
     right = grade(chain((s.answer for s in kept), answers), problem.answer)
-    counts = step_counts(kept, endings, right, chosen.estimate, chosen.unparsable_rollouts)
+    counts = step_counts(kept, drawn, endings, right, chosen.estimate, chosen.unparsable_rollouts)
     rows = [_row(problem, s, right[s.answer], c, chosen) for s, c in zip(kept, counts, strict=True)]
     return rows, _closing(rows, endings, chosen)
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from ttscale.hf.prompts import encode, read_settings
+from ttscale.hf.prompts import encode, piece_ids, read_settings
 from ttscale.prompts import PromptFormat
 
 Kind: TypeAlias = Literal["prm", "orm"]
@@ -78,11 +78,11 @@ def encode_steps(
     no separator between prompt and first step (TRL's layout).
     """
     ids = encode(tokenizer, form.prompt, question, attempts if form.attempts else ())
-    separator = list(tokenizer(form.separator, add_special_tokens=False)["input_ids"])
+    separator = piece_ids(tokenizer, form.separator)
     if not separator:
         raise ValueError(f"the tokenizer turns the separator {form.separator!r} into no token at all")
     reads = []
     for step in steps:
-        ids += list(tokenizer(step.removesuffix(form.separator), add_special_tokens=False)["input_ids"]) + separator
+        ids += piece_ids(tokenizer, step.removesuffix(form.separator)) + separator
         reads.append(len(ids) - 1)
     return ids, reads
