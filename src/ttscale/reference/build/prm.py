@@ -191,14 +191,26 @@ def make_loss(last: float = 1.0, teacher: Llama | None = None) -> Loss:
     return loss
 
 
+@torch.no_grad()
+def _expected(teacher: Llama, batch: Batch) -> Tensor:
+    """(counted tokens, vocabulary): log-probabilities in the place of each, the attempts before it left out.
+
+    The teacher has seen solutions alone.
+    """
+    heads = [int((ids == NEWLINE).nonzero()[0]) + 1 for ids in batch.ids]  # the question ends with the first newline
+    solutions = [ids[counts] for ids, counts in zip(batch.ids, batch.counts, strict=True)]
+    alone = [torch.cat([ids[:head], own]) for ids, head, own in zip(batch.ids, heads, solutions, strict=True)]
+    hidden = teacher(torch.nn.utils.rnn.pad_sequence(alone, batch_first=True))
+    before = [row[head - 1 : head - 1 + len(own)] for row, head, own in zip(hidden, heads, solutions, strict=True)]
+    return teacher.logits(torch.cat(before)).float().log_softmax(-1)
+
+
 def _comparison(model: StepClassifier, batch: Batch, teacher: Llama) -> Tensor:
     """The divergence from what the teacher expected in the place of each token, unlikely tokens counting up to 11
     times; plus the unexplained share of the variance in how unlikely tokens are."""
-    with torch.no_grad():
-        wanted = teacher.logits(teacher(batch.ids[:, :-1])).float().log_softmax(-1)
     counted = batch.counts[:, 1:]
-    wanted = wanted[counted]
     chosen = batch.ids[:, 1:][counted]
+    wanted = _expected(teacher, batch)
     unlikely = (-wanted.gather(-1, chosen[:, None]).squeeze(-1) / UNLIKELY).clamp(max=1.0)
     expected, surprise = (said[:, 1:][counted] for said in model.compared())
     divergence = F.kl_div(expected, wanted, reduction="none", log_target=True).sum(-1)

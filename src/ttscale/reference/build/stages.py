@@ -234,8 +234,8 @@ def revision_orm(out: Path) -> None:
         return prm.revision_document(rng, *one_of(rng, chains))
 
     made = classifier(out / "prm")
-    plan = Plan(steps=150, lr=1.5e-3, warmup=15, decay=0.7, batch_tokens=4096, seed=61, save_every=50)
-    train.train(made, lots("orm", one), plan, out / "orm", prm.make_loss())
+    plan = Plan(steps=1200, lr=1.5e-3, warmup=15, decay=0.7, batch_tokens=4096, seed=61, save_every=50)
+    train.train(made, lots("orm", one), plan, out / "orm", prm.make_loss(teacher=shipped(out / "verifier")))
     finish(made, out / "orm")
 
 
