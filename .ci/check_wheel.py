@@ -22,7 +22,7 @@ MUST_HOLD = [
     "ttscale/py.typed",
     *(
         f"ttscale/reference/models/{role}/{name}"
-        for role in ("generator", "verifier", "reviser")
+        for role in ("generator", "verifier", "reviser", "prm")
         for name in ("model.safetensors", "config.json", "tokenizer.json")
     ),
 ]

@@ -1,6 +1,7 @@
 """The bundled verifier on test questions: does it tell right from wrong within one question, and what that buys.
 
     python benchmarks/verifier_quality.py [--questions 500] [--seeds 3] [--out benchmarks/results/verifier_quality.json]
+    python benchmarks/verifier_quality.py --verifier prm --out benchmarks/results/prm_quality.json
 
 For every seed of the question generator: 16 samples per question at temperature 1, judged with the calibration that
 ships; accuracy of one, of the majority, of the best and of the weighted vote; pair accuracy within questions and ECE;
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--verifier", choices=("verifier", "prm"), default="verifier")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     report: dict[str, object] = {}
@@ -34,16 +36,17 @@ def main() -> None:
         stored = json.loads(options.out.read_text())
         report = stored["by seed"] if stored["questions"] == options.questions else {}
     for seed in (seed for seed in range(options.seeds) if str(seed) not in report):
-        report[str(seed)] = measured(reference.questions(options.questions, split="test", seed=seed), seed)
+        problems = reference.questions(options.questions, split="test", seed=seed)
+        report[str(seed)] = measured(problems, seed, str(reference.path(options.verifier)))
         print(seed, json.dumps(report[str(seed)]), flush=True)
         if options.out:
             options.out.write_text(json.dumps({"questions": options.questions, "by seed": report}, indent=1) + "\n")
 
 
-def measured(problems: list[reference.Problem], seed: int) -> dict[str, object]:
+def measured(problems: list[reference.Problem], seed: int, verifier: str) -> dict[str, object]:
     """All numbers of one seed."""
     questions = [ttscale.Question(problem.id, problem.prompt) for problem in problems]
-    results = ttscale.solve_all(questions, SAMPLES, strategy="best_of_n", seed=seed)
+    results = ttscale.solve_all(questions, SAMPLES, verifier=verifier, strategy="best_of_n", seed=seed)
     groups = [
         [
             Draw(candidate.answer or "", candidate.answer == problem.answer, score)

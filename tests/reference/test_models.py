@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
+import ttscale
 from ttscale import Candidate, Key, Question, Score, Step, reference
 from ttscale.reference.build import collect, implicit, stages
 from ttscale.reference.build import model as models
 from ttscale.reference.build.sampler import Sampler
 
 
-@pytest.mark.parametrize("name", reference.MODELS)
+@pytest.mark.parametrize("name", ["generator", "verifier", "reviser"])
 def test_a_bundled_model_loads_by_the_ordinary_calls_and_is_small(name: str) -> None:
     folder = reference.path(name)
     assert (folder / "model.safetensors").stat().st_size <= 6_000_000
@@ -26,6 +28,21 @@ def test_a_bundled_model_loads_by_the_ordinary_calls_and_is_small(name: str) -> 
     own = models.load(folder)
     with torch.inference_mode():
         assert torch.allclose(model(ids).logits, own.logits(own(ids)), atol=2e-4)
+
+
+def test_the_bundled_verifier_with_a_head_loads_likewise() -> None:
+    folder = reference.path("prm")
+    assert (folder / "model.safetensors").stat().st_size <= 6_000_000
+    model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor([AutoTokenizer.from_pretrained(folder)("Compute 5 - -3 * 12\n5 - -36\n")["input_ids"]])
+    with torch.inference_mode():
+        hidden = models.load(folder)(ids)
+        assert torch.allclose(model(ids).logits, model.score(hidden), atol=2e-4)
+    assert model.config.id2label == {0: "wrong", 1: "right"}
+
+
+def test_every_bundled_model_is_in_the_package() -> None:
+    assert sorted(folder.name for folder in reference.path("prm").parent.iterdir()) == sorted(reference.MODELS)
 
 
 def test_an_unknown_model_is_refused_by_name() -> None:
@@ -45,6 +62,11 @@ def test_the_verifier_ranks_right_solutions_over_wrong_ones() -> None:
     generator = Sampler(models.load(reference.path("generator")), capacity=96, longest=400)
     rows = collect.sample(generator, reference.questions(40, "validation", seed=1), 8, seed=0)
     sums = implicit.scores(models.load(reference.path("verifier")), None, rows)
+    assert share_ranked(rows, sums) > 0.85
+
+
+def share_ranked(rows: list[collect.Sampled], sums: Any) -> float:
+    """The share of pairs of a right and a wrong solution of one question that the scores rank rightly."""
     wins, pairs = 0, 0
     for row, lines in zip(rows, sums, strict=True):
         good = [line[-1] for line, (_, _, right) in zip(lines, row.solutions, strict=True) if right]
@@ -52,7 +74,20 @@ def test_the_verifier_ranks_right_solutions_over_wrong_ones() -> None:
         wins += sum(g > b for g in good for b in bad)
         pairs += len(good) * len(bad)
     assert pairs > 50
-    assert wins / pairs > 0.85
+    return wins / pairs
+
+
+def test_so_does_the_step_verifier_as_it_is_served() -> None:
+    """A scalar head at the end of each step, on forty test questions."""
+    questions = [Question(problem.id, problem.prompt) for problem in reference.questions(40, "test", seed=1)]
+    answers = [problem.answer for problem in reference.questions(40, "test", seed=1)]
+    prm = str(reference.path("prm"))
+    results = ttscale.solve_all(questions, 8, verifier=prm, strategy="best_of_n", progress=False)
+    rows = [
+        collect.Sampled(q.prompt, answer, 1, [(c.text, 1, c.answer == answer) for c in result.candidates])
+        for q, answer, result in zip(questions, answers, results, strict=True)
+    ]
+    assert share_ranked(rows, [[[score or 0.0] for score in result.scores] for result in results]) > 0.85
 
 
 def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ up to 199 in size. :func:`check` returns the canonical spelling of a question (f
 tokens include ``<bos>``, ``<eos>`` (end of a solution), ``<pad>`` and ``"\\n"`` (end of a step, always one token). The
 last step, ``Answer: n``, is closed by ``<eos>`` and has no newline. :func:`prompt` and :func:`revision_prompt` define
 the layout; the tokenizer's chat template writes the same (user = question, assistant = earlier attempt, oldest first).
+``path("prm")`` is a verifier of steps with a head, for ``HFVerifier`` and ``AutoModelForTokenClassification``.
 
 **Verifier.** Implicit: the verifier is a causal LM taught by outcomes, read against the generator (the reference).
 With the solution's tokens x_t after the prompt, both models at temperature 1 over the full vocabulary, each seeing the
@@ -71,7 +72,7 @@ __all__ = [
     "split_of",
 ]
 
-MODELS = ("generator", "verifier", "reviser")
+MODELS = ("generator", "verifier", "reviser", "prm")
 
 
 def path(name: str) -> Path:
