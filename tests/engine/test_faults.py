@@ -273,6 +273,21 @@ class Slow:
         return [FINE] * len(requests)
 
 
+def test_a_session_that_cannot_be_opened_is_done_without() -> None:
+    """As where memory runs out: once, or for good."""
+
+    class Shy(FakeGenerator):
+        opened = 0
+
+        def session(self) -> Any:
+            self.opened += 1
+            raise MemoryError("out of memory")
+
+    generator = Shy("Answer: 1")
+    assert {result.answer for result in solved(generator=generator)} == {"1"}
+    assert generator.opened == 1
+
+
 def test_a_method_is_awaited_however_it_is_asynchronous_or_its_author_is_told() -> None:
     class Method:
         async def __call__(self, requests: Sequence[Sample]) -> list[Completion]:

@@ -15,9 +15,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from hf import tiny
 from ttscale import Candidate, Key, Question, Sample, Score, Step, reference
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
+from ttscale.hf import backend as backend_module
 from ttscale.hf import plain as plain_module
 from ttscale.hf.backend import fast, runner
 from ttscale.hf.choose import first_token_odds
+from ttscale.hf.forwards import batches
 from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.sampling import Filters, draw
 from ttscale.hf.steps import StepText
@@ -490,3 +492,120 @@ def test_a_checkpoint_that_is_not_there_or_of_another_kind_and_a_device_that_is_
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device 'cuda' cannot be used here"):
             HFModel(reference.path("generator"), device="cuda")
+
+
+def told(model: HFModel, question: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """What is drawn with what was cached before, and by a model that knows nothing yet."""
+    fresh = HFModel(model.module, tokenizer=TOKENIZER, device="cpu")
+    return said(greedy(model), question), said(greedy(fresh), question)
+
+
+def test_a_window_that_only_the_mask_knows_is_not_lost() -> None:
+    """Longer than a probe can be: the attention of these classes is not told of it."""
+    experts = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16}
+    window = {"use_sliding_window": True, "sliding_window": 65, "max_window_layers": 28}
+    model = made(T.Qwen2MoeConfig(**SHAPE | experts | window, shared_expert_intermediate_size=16))
+    assert fast(model) is None
+    assert "sliding window" in str(model.plain_because)
+    assert fast(made(T.MistralConfig(**SHAPE, sliding_window=65))) is not None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # peft's own
+def test_hooks_and_adapters_are_seen() -> None:
+    pytest.importorskip("peft")
+    from peft import LoraConfig
+
+    model = llama()
+    module = model.module
+    before = said(greedy(model), "Compute 1 + 2")
+
+    def steer(layer: Any, given: Any, out: Any) -> Any:
+        return (out[0] + 5, *out[1:]) if isinstance(out, tuple) else out + 5
+
+    hook = module.model.layers[0].register_forward_hook(steer)
+    assert len(set(told(model, "Compute 1 + 2"))) == 1
+    hook.remove()
+    assert said(greedy(model), "Compute 1 + 2") == before
+    for name, scale in (("one", 1.0), ("two", -1.0)):
+        module.add_adapter(LoraConfig(r=2, target_modules=["q_proj", "v_proj"]), name)
+        for key, weight in module.named_parameters():
+            if f"lora_B.{name}" in key:
+                torch.nn.init.normal_(weight, std=scale if scale > 0 else 2.0)
+    results = []
+    for name in ("one", "two"):
+        module.set_adapter(name)
+        results.append(told(model, "Compute 1 + 2"))
+    module.disable_adapters()
+    results.append(told(model, "Compute 1 + 2"))
+    assert all(got == wanted for got, wanted in results)
+    assert len({wanted for _, wanted in results}) > 1
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's use of transformers
+def test_a_wrapped_model_of_peft_is_served_as_fast_as_the_bare_one() -> None:
+    peft = pytest.importorskip("peft")
+    model = llama()
+    wrapped = peft.get_peft_model(model.module, peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    served = HFModel(wrapped, tokenizer=TOKENIZER, device="cpu")
+    assert fast(served) is not None
+    assert said(greedy(served), "Compute 1 + 2") == said(greedy(model), "Compute 1 + 2")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_likelihood_is_of_the_weights_as_they_are_now(dtype: torch.dtype) -> None:
+    model = llama()
+    model.module.to(dtype)
+    verifier = ImplicitVerifier(model, None, reference_weight=0.0)
+    root = Candidate(Question.of("q"), Key((0, "q")))
+    asked = [Score(root.extend(root.key.child(i), (Step(f"{i}\n"), Step("Answer: 1")), "stop")) for i in range(2)]
+    verifier.score(asked[:1])
+    with torch.no_grad():
+        for weight in model.module.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    found = [verdict.step_scores for verdict in verifier.score(asked)]  # one known before, one new
+    again = HFModel(model.module, tokenizer=TOKENIZER, device="cpu")
+    fresh = ImplicitVerifier(again, None, reference_weight=0.0).score(asked)
+    assert found == [pytest.approx(verdict.step_scores, abs=2e-3) for verdict in fresh]
+
+
+def test_memory_that_runs_out_once_in_the_test_of_a_model_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama()
+    probed = backend_module._probed
+
+    def short(model: HFModel) -> Any:
+        monkeypatch.setattr(backend_module, "_probed", probed)
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(backend_module, "_probed", short)
+    assert fast(model) is None
+    assert fast(model) is not None
+
+
+def test_what_was_drawn_is_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama()
+    ImplicitVerifier(model, None, reference_weight=0.0)
+    monkeypatch.setattr("ttscale.hf.generator.REMEMBERED", 20)
+    HFGenerator(model, prompt=PLAIN, max_new_tokens=8, delimiter=None).sample(ask("Compute 1 + 2", 40))
+    assert model.drawn is not None
+    assert len(model.drawn) <= 20
+
+
+def test_lengths_on_both_sides_of_a_border_are_not_run_together() -> None:
+    assert list(batches([3, 4, 5, 9], lambda: 100)) == [slice(0, 4)]
+    assert list(batches([3, 4, 5, 9], lambda: 100, 4)) == [slice(0, 2), slice(2, 4)]
+    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "rope_theta": 1e4,
+        "original_max_position_embeddings": 32}  # fmt: skip
+    model = made(T.Phi3Config(**SHAPE | {"pad_token_id": 0}, rope_parameters=rope, original_max_position_embeddings=32))
+    contexts = [tuple(range(20)), tuple(range(60))]
+    alone = [first_token_odds(model, [context], ["1", "2"]) for context in contexts]
+    together = first_token_odds(model, contexts, ["1", "2"])
+    assert together is not None
+    for one, among in zip(alone, together, strict=True):
+        assert one is not None
+        assert among[0] == pytest.approx(one[0][0], abs=1e-5)
+
+
+def test_a_delimiter_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="the delimiter '<eos>' holds a special token"):
+        HFGenerator(llama(), delimiter="<eos>")
+    assert HFGenerator(llama(), top_k=3.0).sampling["top_k"] == 3  # type: ignore[arg-type]

@@ -80,7 +80,7 @@ class SyncWorker:
     def __init__(self, role: Role, obj: Any) -> None:
         self.role = role
         self._obj = obj
-        self._session = obj.session() if hasattr(obj, "session") else None
+        self._session = _opened(obj) if hasattr(obj, "session") else None
         self.most: int | None = None if self._session else getattr(obj, "max_batch", None)
         """Requests it takes at once."""
         self._out: dict[int, Ticket] = {}
@@ -117,11 +117,16 @@ class SyncWorker:
     def _start_over(self) -> Answers:
         """Ask for all that a failed session owes in a batch, and open another session."""
         owed, self._out = list(self._out.values()), {}
-        try:
-            self._session = self._obj.session()
-        except FAULTS:
-            self._session = None
+        self._session = _opened(self._obj)
         return ask(self.role, self._obj, owed)
+
+
+def _opened(obj: Any) -> Any:
+    """A session of the role, or None where it cannot open one now: it is asked in batches then."""
+    try:
+        return obj.session()
+    except FAULTS:
+        return None
 
 
 def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> Answers:

@@ -6,12 +6,14 @@ Knows: how to test a model against itself. Must not know: requests, text.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ttscale.hf.attention import Unsupported, register
 from ttscale.hf.fast import Extension, Network, Shape, extend
 from ttscale.hf.fast_rows import FastRunner
+from ttscale.hf.forwards import is_out_of_memory
 from ttscale.hf.lean import Lean, fits
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.plain import PlainRunner
@@ -54,7 +56,8 @@ def _fast(model: HFModel) -> Fast | None:
             try:
                 model.fast = _probed(model)
             except (Unsupported, AttributeError, KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
-                model.plain_because = f"{type(error).__name__}: {error}"
+                if not is_out_of_memory(error):  # that passes: the next call tries again
+                    model.plain_because = f"{type(error).__name__}: {error}"
             model.forwarded_tokens = before  # the test is nobody's
         else:
             model.plain_because = "shared_kv=False"
@@ -93,6 +96,8 @@ def _probed(model: HFModel) -> Fast:
     context = Extension([], position, 1)
     network.run(torch.tensor([tokens[:1]], device=model.device), position, context)
     _, _, heads, _, size = context.kv[0].shape
+    if _window_unsaid(config, kinds) and all(window is None for _, window in context.settings):
+        raise Unsupported("a sliding window that the attention is not told of")
     shape = Shape(len(context.kv), heads, size)
     own = Fast(network, PrefixTree(model.kv_bytes), shape)
     ids = torch.tensor([tokens], device=model.device)
@@ -109,6 +114,12 @@ def _probed(model: HFModel) -> Fast:
         if error is not None:
             raise Unsupported(error)
     return own
+
+
+def _window_unsaid(config: Any, kinds: set[str]) -> bool:
+    """Whether some layers should look back a limited way, by the config."""
+    used = getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None)
+    return bool(used) and (not getattr(config, "layer_types", None) or "sliding_attention" in kinds)
 
 
 def _head_error(network: Network, ids: torch.Tensor, wanted: torch.Tensor) -> str | None:

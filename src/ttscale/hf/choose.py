@@ -14,6 +14,7 @@ import torch
 from ttscale._cost import Cost
 from ttscale.hf.forwards import batches, is_out_of_memory
 from ttscale.hf.model import HFModel
+from ttscale.hf.probe import rescaled
 
 FORWARD_TOKENS = 16_384
 """Padded tokens of one forward; halved where memory does not allow it."""
@@ -38,7 +39,7 @@ def _odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence
         return None
     order = sorted(set(contexts), key=len)
     table: dict[tuple[int, ...], Odds] = {}
-    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS):
+    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS, rescaled(model.config)):
         table |= zip(order[place], _forward(model, order[place], names), strict=True)
     replies = []
     for context in contexts:

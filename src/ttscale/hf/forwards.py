@@ -23,11 +23,15 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def batches(lengths: Sequence[int], most: Callable[[], int]) -> Iterator[slice]:
-    """Consecutive places, at least one each, whose padded size stays within what ``most`` says then; lengths ascend."""
+def batches(lengths: Sequence[int], most: Callable[[], int], border: int | None = None) -> Iterator[slice]:
+    """Consecutive places, at least one each, whose padded size stays within what ``most`` says then; lengths ascend.
+
+    No batch has lengths on both sides of ``border``, beyond which a model counts otherwise.
+    """
     begin = 0
     for place, length in enumerate(lengths):
-        if place > begin and (place - begin + 1) * length > most():
+        crossed = border is not None and lengths[begin] <= border < length
+        if place > begin and (crossed or (place - begin + 1) * length > most()):
             yield slice(begin, place)
             begin = place
     if lengths:

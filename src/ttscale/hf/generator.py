@@ -17,7 +17,7 @@ from ttscale._requests import Completion, Revise, Sample, check_temperature
 from ttscale._types import Candidate, Step
 from ttscale.hf.choose import Odds, first_token_odds
 from ttscale.hf.decode import Decoder, Draw, Row
-from ttscale.hf.model import HFModel, step_names
+from ttscale.hf.model import REMEMBERED, HFModel, step_names
 from ttscale.hf.prompts import PromptFormat, encode, piece_ids
 from ttscale.hf.sampling import Filters
 from ttscale.hf.steps import StepText
@@ -28,6 +28,11 @@ OWN = ("prompt", "delimiter", "temperature", "max_new_tokens")
 SETTINGS = (*OWN, *(field.name for field in fields(Filters)))
 """What a checkpoint's ``ttscale.json`` may hold."""
 UNSET: Any = object()
+
+
+def _special(tokenizer: Any, text: str) -> bool:
+    """Whether a text holds a special token of this tokenizer."""
+    return any(token in text for token in getattr(tokenizer, "all_special_tokens", ()) if token)
 
 
 class Settings:
@@ -67,6 +72,10 @@ class Settings:
         self.max_new_tokens = int(most)
         self.prompt = PromptFormat.from_json(own.get("prompt", {})) if prompt is None else check_prompt(prompt)
         self.text = StepText(model.tokenizer, self.delimiter, self.prompt.stop)
+        if self.delimiter is not None and _special(model.tokenizer, self.delimiter):
+            raise ValueError(
+                f"the delimiter {self.delimiter!r} holds a special token, which has no text to cut at; take one of text"
+            )
 
     def unusual(self, model: HFModel) -> dict[str, Any]:
         """Those that are not the checkpoint's own."""
@@ -153,6 +162,8 @@ class Sampler:
             spans[-1] = (spans[-1][0], len(ids))
             sums[-1] += row.eos[1]
         drawn.update(zip(step_names(ids, spans), sums, strict=True))
+        while len(drawn) > REMEMBERED:
+            drawn.popitem(last=False)
 
 
 def step_ids(tokenizer: Any, step: Step) -> list[int]:
@@ -256,7 +267,8 @@ class SamplerSession:
 
     def close(self) -> None:
         """Give up whatever is still running and let go of its memory."""
-        self._decoder.close()
+        if hasattr(self, "_decoder"):  # there is none where opening failed
+            self._decoder.close()
 
     def __del__(self, exiting: Callable[[], bool] = sys.is_finalizing) -> None:
         if not exiting():

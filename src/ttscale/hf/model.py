@@ -39,6 +39,10 @@ _UNAPPLIED = {"repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+REMEMBERED = 200_000
+"""Log-probabilities of steps that ``HFModel.drawn`` holds at most."""
+
+
 class HFModel:
     """A transformers model with its tokenizer: loaded once, shared by generator, reviser and verifier.
 
@@ -86,6 +90,9 @@ class HFModel:
                 raise ValueError("a loaded model needs its tokenizer: HFModel(model, tokenizer=tokenizer)")
             self.name = str(getattr(model.config, "name_or_path", "") or type(model).__name__)
             module: Any = model
+            peft = getattr(model, "active_peft_config", None)
+            if peft is not None and not peft.is_prompt_learning:  # the adapters are inside the model itself
+                module = model.get_base_model()  # type: ignore[operator]
             if device is not None:
                 module = module.to(_device(device))
             if dtype is not None:
@@ -135,18 +142,25 @@ class HFModel:
 
     @torch.no_grad()
     def weights_version(self) -> object:
-        """Something that changes when the weights do: replaced, or changed in place, also through ``.data``.
+        """Something that changes when the model does: weights replaced or changed in place, also through ``.data``,
+        adapters switched, hooks added or removed.
 
         Writing through ``.data`` leaves no trace but the numbers, of which one per tensor is looked at.
         """
-        parameters = list(self.module.parameters())
+        parameters = [*self.module.parameters(), *self.module.buffers()]
         numbers = torch.stack([p.detach().reshape(-1)[p.numel() // 2].double() for p in parameters if p.numel()])
         places = hash(tuple(p.data_ptr() for p in parameters))
         try:
             changes = sum(parameter._version for parameter in parameters)
         except RuntimeError:  # made under inference_mode, which does not count
             changes = 0
-        return changes, places, numbers.cpu().numpy().tobytes()
+        hooks = tuple((*part._forward_hooks, *part._forward_pre_hooks) for part in self.module.modules())
+        adapters = tuple(
+            (str(part._active_adapter), part._disable_adapters, str(part.scaling))
+            for part in self.module.modules()
+            if hasattr(part, "_active_adapter")
+        )
+        return changes, places, numbers.cpu().numpy().tobytes(), hooks, adapters
 
     def warn_of_unapplied(self) -> None:
         """Say what the checkpoint's generation config asks for that sampling here leaves out."""
@@ -249,7 +263,7 @@ def _is_place(name: str) -> bool:
 
 def _context_length(config: Any, tokenizer: Any) -> int:
     """The longest sequence the model can read; 2**31 where it states none."""
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
             return value

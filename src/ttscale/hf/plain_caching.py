@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ttscale.hf.forwards import is_out_of_memory
 from ttscale.hf.model import HFModel
-from ttscale.hf.probe import difference, probe_tokens, tolerance
+from ttscale.hf.probe import difference, probe_tokens, rescaled, tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def caching(model: HFModel) -> Caching:
             if is_out_of_memory(error):
                 raise
             found.append(False)
-    return Caching(found[0], found[0] and found[1], _rescaled(model.config))
+    return Caching(found[0], found[0] and found[1], rescaled(model.config))
 
 
 def _steps(model: HFModel, both: Tensor, wanted: Tensor) -> bool:
@@ -84,12 +84,3 @@ def forward(model: HFModel, ids: Tensor, cache: Any, start: int) -> tuple[Any, T
 
 def _close(model: HFModel, got: Tensor, wanted: Tensor) -> bool:
     return difference(got, wanted, tolerance(model)) is None
-
-
-def _rescaled(config: Any) -> int | None:
-    """The length beyond which rotary embeddings change for all positions (longrope)."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if "longrope" not in str(rope):
-        return None
-    found = getattr(config, "original_max_position_embeddings", None) or rope.get("original_max_position_embeddings")
-    return int(found) if found else None

@@ -5,6 +5,8 @@ Knows: one model's vocabulary, window and dtype. Must not know: which ways there
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,3 +36,12 @@ def difference(got: Tensor, wanted: Tensor, fine: float) -> str | None:
     return (
         None if error <= fine * max(scale, 1e-3) else f"logits off by {error:.2g} (of {scale:.2g}) from the model's own"
     )
+
+
+def rescaled(config: Any) -> int | None:
+    """The length beyond which rotary embeddings change for all positions (longrope)."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if "longrope" not in str(rope):
+        return None
+    found = getattr(config, "original_max_position_embeddings", None) or rope.get("original_max_position_embeddings")
+    return int(found) if found else None

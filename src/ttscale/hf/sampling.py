@@ -37,6 +37,8 @@ class Filters:
         number = isinstance(k, Real) and not isinstance(k, bool)
         if k is not None and not (number and int(k) == k and k >= 1):
             raise ValueError(f"top_k must be a positive integer or None; got {k!r}")
+        if k is not None:
+            object.__setattr__(self, "top_k", int(k))
         for name in ("top_p", "min_p"):
             value: Any = getattr(self, name)
             number = isinstance(value, Real)

@@ -48,6 +48,21 @@ def without(folder: Path, ending: str) -> None:
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+@pytest.mark.parametrize("family", ["math-shepherd", "rlhflow", "trl", "sequence"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_head_learns_with_the_trunk(family: Any, dtype: str, tmp_path: Path) -> None:
+    """Heads are rows of an LM head, or in half precision copies in fp32: they are taken over anew after a step."""
+    MAKERS[family](tmp_path)
+    verifier = HFVerifier(str(tmp_path), family=family, dtype=dtype)
+    served = verifier.model
+    before = scores(verifier)
+    with torch.no_grad():
+        for weight in served.module.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    again = HFVerifier(HFModel(served.module, tokenizer=served.tokenizer), family=family)
+    assert scores(verifier) == pytest.approx(scores(again), abs=1e-3) != before
+
+
 @pytest.mark.parametrize("family", MAKERS)
 @pytest.mark.parametrize("lost", ["layers.1.mlp.up_proj.weight", "head"])
 def test_weights_that_are_missing_are_not_made_up(family: Any, lost: str, tmp_path: Path) -> None:

@@ -100,15 +100,23 @@ class Cleaner:
 class LinearHead(nn.Module):
     """Logits from hidden states, in fp32 whatever the trunk runs in: one matrix, or two with a ReLU between them."""
 
-    def __init__(self, *layers: tuple[Tensor, Tensor | None]) -> None:
+    def __init__(self, *layers: tuple[Tensor, Tensor | None], rows: Sequence[int] | None = None) -> None:
+        """``layers``: (weight, bias) of each matrix; ``rows``: of the only one, those that count."""
         super().__init__()
+        self._sources, self._rows = layers, rows
         self.layers = nn.ModuleList()
         for weight, bias in layers:
-            layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-            layer.weight = nn.Parameter(weight.detach().float(), requires_grad=False)
+            outputs = weight.shape[0] if rows is None else len(rows)
+            self.layers.append(nn.Linear(weight.shape[1], outputs, bias is not None, device="meta"))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take the weights over anew, after a training step on what they were taken from."""
+        for layer, (weight, bias) in zip(self._linears(), self._sources, strict=True):
+            chosen = weight.detach() if self._rows is None else weight.detach()[self._rows]
+            layer.weight = nn.Parameter(chosen.float(), requires_grad=False)
             if bias is not None:
                 layer.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
-            self.layers.append(layer)
 
     @property
     def outputs(self) -> int:

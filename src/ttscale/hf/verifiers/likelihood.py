@@ -19,7 +19,8 @@ from torch import Tensor
 from ttscale.hf.backend import Fast, fast
 from ttscale.hf.fast import extend
 from ttscale.hf.forwards import batches, halves, is_out_of_memory
-from ttscale.hf.model import HFModel, Span, step_names
+from ttscale.hf.model import REMEMBERED, HFModel, Span, step_names
+from ttscale.hf.probe import rescaled
 from ttscale.hf.tree import Node
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -30,7 +31,6 @@ READ_LOGITS = 1 << 26
 """Logits held at once, in numbers: 256 MiB of fp32."""
 WORTH_SHARING = 8
 """A shared run shorter than this is run again for each sequence: a forward of its own would cost more."""
-REMEMBERED = 200_000
 
 
 @dataclass(slots=True)
@@ -77,6 +77,7 @@ class Likelihood:
             return self._steps(sequences)
 
     def _steps(self, sequences: Sequence[tuple[Tokens, Sequence[Span]]]) -> tuple[list[list[float]], list[Spent]]:
+        own_kv = fast(self._model)  # forgets what is known of other weights
         names = [step_names(ids, spans) for ids, spans in sequences]
         work: dict[Tokens, _Run] = {}
         for (ids, spans), own in zip(sequences, names, strict=True):
@@ -84,7 +85,7 @@ class Likelihood:
             if missing:  # equal ids may come with other borders
                 run = work.setdefault(ids, _Run(ids, missing[0][0], len(ids) - 1))
                 run.first = min(run.first, missing[0][0])
-        self._run(list(work.values()))
+        self._run(own_kv, list(work.values()))
         for (ids, spans), own in zip(sequences, names, strict=True):
             done = work.get(ids)
             for (begin, end), name in zip(spans, own, strict=True):
@@ -100,13 +101,12 @@ class Likelihood:
             self._known.popitem(last=False)
         return sums, spent
 
-    def _run(self, work: list[_Run]) -> None:
-        own = fast(self._model) if work else None
+    def _run(self, own: Fast | None, work: list[_Run]) -> None:
         if own is not None:
             self._run_as_tree(own, work)
         else:
             runs = sorted(work, key=lambda run: run.end)
-            for place in batches([run.end for run in runs], lambda: self._most):
+            for place in batches([run.end + 1 for run in runs], lambda: self._most, rescaled(self._model.config)):
                 self._run_whole(runs[place])
 
     def _run_as_tree(self, own: Fast, work: list[_Run]) -> None:

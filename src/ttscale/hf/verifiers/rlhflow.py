@@ -34,7 +34,7 @@ class RLHFlow:
         self._whole = kind == "orm"
         verdicts = [self._tokenizer(verdict, add_special_tokens=False)["input_ids"][-1] for verdict in ("+", "-")]
         self._plus = verdicts[0]
-        self.head = LinearHead((model.module.get_output_embeddings().weight[verdicts], None))
+        self.head = LinearHead((model.module.get_output_embeddings().weight, None), rows=verdicts)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""

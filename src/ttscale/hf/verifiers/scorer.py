@@ -27,6 +27,7 @@ from ttscale.hf.backend import Fast, fast
 from ttscale.hf.fast import extend
 from ttscale.hf.forwards import batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel
+from ttscale.hf.probe import rescaled
 from ttscale.hf.tree import Node
 from ttscale.hf.verifiers.adapter import Adapter
 
@@ -77,6 +78,7 @@ class Scorer:
         own = fast(self._model)
         if self._model.fast_version != self._version:  # trained on in between
             self._scores.clear()
+            self._adapter.head.refresh()
             self._version = self._model.fast_version
         plans = [self._encode(request) for request in requests]
         work: dict[tuple[int, ...], _Sequence] = {}
@@ -186,7 +188,8 @@ class Scorer:
 
     def _run_whole(self, work: list[_Sequence]) -> None:
         """Every sequence from its beginning, in batches of similar length."""
-        for batch in batches([len(sequence.ids) for sequence in work], lambda: self._most):
+        limit = rescaled(self._model.config)
+        for batch in batches([len(sequence.ids) for sequence in work], lambda: self._most, limit):
             self._forward(work[batch])
 
     def _forward(self, batch: list[_Sequence]) -> None:
