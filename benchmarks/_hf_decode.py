@@ -206,32 +206,28 @@ def beam(size: Size) -> Found:
             prefixes = [row.draw.context + tuple(row.tokens) for row in survivors for _ in range(4)]
         forwarded[name] = model.forwarded_tokens - before
 
-    def generate(index: int) -> None:
-        rng, prefixes, name = random.Random(index), [list(prompt)], "generate on re-sent prefixes"
+    def resent(name: str, run: Callable[..., tuple[list[list[int]], int]], index: int) -> None:
+        """The same search by something that is given every prefix whole; ``run``: its rows, and the tokens it ran."""
+        rng, prefixes = random.Random(index), [list(prompt)]
         forwarded[name] = sampled[name] = 0
         for wave in range(waves):
             wanted, each = step_lengths(size, index, wave), n // len(prefixes)
-            out = generated(module, prefixes, each, wanted)
+            out, ran = run(module, prefixes, each, wanted, 100 * index + wave)
             sampled[name] += sum(wanted)
-            forwarded[name] += n * (max(map(len, prefixes)) + max(wanted) - 1)
+            forwarded[name] += ran
             prefixes = rng.sample([prefixes[i // each] + row for i, row in enumerate(out)], n // 4)
 
-    def loop(index: int) -> None:
-        rng, prefixes, name = random.Random(index), [list(prompt)], "a loop over the model's own cache, the same"
-        forwarded[name] = sampled[name] = 0
-        for wave in range(waves):
-            wanted, each = step_lengths(size, index, wave), n // len(prefixes)
-            out, run = looped(module, prefixes, each, wanted, 100 * index + wave)
-            sampled[name] += sum(wanted)
-            forwarded[name] += run
-            prefixes = rng.sample([prefixes[i // each] + row for i, row in enumerate(out)], n // 4)
+    def generate(
+        module: Any, prefixes: list[list[int]], each: int, wanted: list[int], _: int
+    ) -> tuple[list[list[int]], int]:
+        return generated(module, prefixes, each, wanted), n * (max(map(len, prefixes)) + max(wanted) - 1)
 
+    by_hand = {"a loop over the model's own cache, the same": looped, "generate on re-sent prefixes": generate}
     made: Found = interleaved(
         {
             "ttscale": lambda i: search("ttscale", kept, i, False),
             "ttscale, prefixes run again": lambda i: search("ttscale, prefixes run again", forgetful, i, True),
-            "a loop over the model's own cache, the same": loop,
-            "generate on re-sent prefixes": generate,
+            **{name: partial(resent, name, run) for name, run in by_hand.items()},
         },
         size.rounds,
         ["ttscale", "ttscale, prefixes run again"],

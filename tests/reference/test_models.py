@@ -79,13 +79,13 @@ def share_ranked(rows: list[collect.Sampled], sums: Any) -> float:
 
 def test_so_does_the_step_verifier_as_it_is_served() -> None:
     """A scalar head at the end of each step, on forty test questions."""
-    questions = [Question(problem.id, problem.prompt) for problem in reference.questions(40, "test", seed=1)]
-    answers = [problem.answer for problem in reference.questions(40, "test", seed=1)]
+    problems = reference.questions(40, "test", seed=1)
+    questions = [Question(problem.id, problem.prompt) for problem in problems]
     prm = str(reference.path("prm"))
     results = ttscale.solve_all(questions, 8, verifier=prm, strategy="best_of_n", progress=False)
     rows = [
-        collect.Sampled(q.prompt, answer, 1, [(c.text, 1, c.answer == answer) for c in result.candidates])
-        for q, answer, result in zip(questions, answers, results, strict=True)
+        collect.Sampled(p.prompt, p.answer, 1, [(c.text, 1, c.answer == p.answer) for c in result.candidates])
+        for p, result in zip(problems, results, strict=True)
     ]
     assert share_ranked(rows, [[[score or 0.0] for score in result.scores] for result in results]) > 0.85
 

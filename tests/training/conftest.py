@@ -36,18 +36,9 @@ def save_model(folder: Any, tokenizer: Any, seed: int = 0, **changes: Any) -> st
     import torch
     import transformers
 
-    shape = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-    }
+    from hf.tiny import SHAPE
+
+    shape = SHAPE | {"vocab_size": len(tokenizer), "initializer_range": 0.02}
     torch.manual_seed(seed)
     transformers.LlamaForCausalLM(transformers.LlamaConfig(**(shape | changes))).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -18,7 +18,7 @@ from ttscale.hf.lean import Lean, fits
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.plain import PlainRunner
 from ttscale.hf.plain_caching import caching
-from ttscale.hf.probe import difference, probe_tokens, tolerance
+from ttscale.hf.probe import difference, probe_tokens, rope_of, tolerance
 from ttscale.hf.tree import PrefixTree
 
 
@@ -83,8 +83,8 @@ def _probed(model: HFModel) -> Fast:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if not kinds <= {"full_attention", "sliding_attention"}:
         raise Unsupported(f"layers of type {sorted(kinds)}")
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if "dynamic" in str(rope) or "longrope" in str(rope):
+    rope = str(rope_of(config))
+    if "dynamic" in rope or "longrope" in rope:
         raise Unsupported("rotary embeddings that depend on the length of the whole batch")
     register()
     network = Network(model)

@@ -147,17 +147,18 @@ class HFModel:
 
         Writing through ``.data`` leaves no trace but the numbers, of which one per tensor is looked at.
         """
-        parameters = [*self.module.parameters(), *self.module.buffers()]
-        numbers = torch.stack([p.detach().reshape(-1)[p.numel() // 2].double() for p in parameters if p.numel()])
-        places = hash(tuple(p.data_ptr() for p in parameters))
+        parts = list(self.module.modules())
+        tensors = [t for p in parts for t in (*p._parameters.values(), *p._buffers.values()) if t is not None]
+        numbers = torch.stack([t.detach().reshape(-1)[t.numel() // 2].double() for t in tensors if t.numel()])
+        places = hash(tuple(tensor.data_ptr() for tensor in tensors))
         try:
-            changes = sum(parameter._version for parameter in parameters)
+            changes = sum(tensor._version for tensor in tensors)
         except RuntimeError:  # made under inference_mode, which does not count
             changes = 0
-        hooks = tuple((*part._forward_hooks, *part._forward_pre_hooks) for part in self.module.modules())
+        hooks = tuple((*part._forward_hooks, *part._forward_pre_hooks) for part in parts)
         adapters = tuple(
             (str(part._active_adapter), part._disable_adapters, str(part.scaling))
-            for part in self.module.modules()
+            for part in parts
             if hasattr(part, "_active_adapter")
         )
         return changes, places, numbers.cpu().numpy().tobytes(), hooks, adapters

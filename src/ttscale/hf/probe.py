@@ -38,9 +38,14 @@ def difference(got: Tensor, wanted: Tensor, fine: float) -> str | None:
     )
 
 
+def rope_of(config: Any) -> Any:
+    """The settings of the rotary embeddings, by the name that this version or the one before gives them."""
+    return getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+
+
 def rescaled(config: Any) -> int | None:
     """The length beyond which rotary embeddings change for all positions (longrope)."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    rope = rope_of(config)
     if "longrope" not in str(rope):
         return None
     found = getattr(config, "original_max_position_embeddings", None) or rope.get("original_max_position_embeddings")

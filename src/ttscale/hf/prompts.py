@@ -26,6 +26,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ttscale.prompts import PromptFormat, chat_turns, plain_text
 
@@ -33,6 +34,8 @@ __all__ = ["PromptFormat", "encode", "leading_ids", "read_settings", "uses_chat"
 
 SPACE = "\u2581"
 """How SentencePiece spells a space."""
+_LEADS: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()
+"""``_lead`` of tokenizers met before: steps are many."""
 
 
 def read_settings(folder: str | Path, name: str = "ttscale.json") -> dict[str, Any]:
@@ -91,12 +94,19 @@ def piece_ids(tokenizer: Any, text: str) -> list[int]:
 
     Some tokenizers (Llama 2, Mistral 0.1) put a space before every text; in the middle of one nobody wrote it.
     """
-    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    lead = list(tokenizer("\n", add_special_tokens=False)["input_ids"])
-    if len(lead) < 2 or tokenizer.convert_ids_to_tokens(lead[0]) != SPACE:
-        return ids
-    joined = list(tokenizer("\n" + text, add_special_tokens=False)["input_ids"])
-    return joined[len(lead) :] if joined[: len(lead)] == lead else ids
+    if tokenizer not in _LEADS:
+        _LEADS[tokenizer] = _lead(tokenizer)
+    if lead := _LEADS[tokenizer]:
+        joined = list(tokenizer("\n" + text, add_special_tokens=False)["input_ids"])
+        if tuple(joined[: len(lead)]) == lead:
+            return joined[len(lead) :]
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _lead(tokenizer: Any) -> tuple[int, ...]:
+    """The tokens of a newline alone, where the tokenizer puts a space before it; else nothing."""
+    ids = tuple(tokenizer("\n", add_special_tokens=False)["input_ids"])
+    return ids if len(ids) > 1 and tokenizer.convert_ids_to_tokens(ids[0]) == SPACE else ()
 
 
 def leading_ids(tokenizer: Any) -> list[int]:

@@ -32,6 +32,12 @@ def examples_of(given: Iterable[T], kind: type[T], name: str = "examples") -> li
     return found
 
 
+def sides_of(examples: Iterable[T], validation: Iterable[T] | None, kind: type[T]) -> tuple[list[T], list[T] | None]:
+    """Both sides as ``examples_of`` gives them; None where no validation set was given."""
+    held = None if validation is None else examples_of(validation, kind, "validation")
+    return examples_of(examples, kind), held
+
+
 def questions_of(given: Iterable[T], name: str = "test") -> list[T]:
     """The questions as a list; ``TypeError`` unless each has ``id`` and ``prompt``."""
     if isinstance(given, str | bytes | os.PathLike):

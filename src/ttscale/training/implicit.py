@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from ttscale.hf.verifiers.layout import FILE
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, solution_rows
-from ttscale.training._given import check_call, examples_of, questions_of
+from ttscale.training._given import check_call, questions_of, sides_of
 from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
 from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training._run import TrainingResult, check_untrained, run, seen_by, split
@@ -64,8 +64,9 @@ def train_implicit_prm(
     if not isinstance(beta, int | float) or not 0 < beta < inf:
         raise ValueError(f"beta must be positive and finite, got {beta!r}.")
     check_call(base, out, recipe, prompt)
-    rows = outcome_labels(examples_of(examples, StepExample))
-    held = None if validation is None else outcome_labels(examples_of(validation, StepExample, "validation"))
+    given, held = sides_of(examples, validation, StepExample)
+    rows = outcome_labels(given)
+    held = None if held is None else outcome_labels(held)
     measured_on = questions_of(test)
     training, held_out = split(base, rows, held, measured_on, recipe)
     reference = base if reference is None else reference

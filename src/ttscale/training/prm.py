@@ -20,7 +20,7 @@ import torch
 from ttscale.hf.verifiers.layout import FILE, Kind, VerifierFormat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import Row, need_some, step_rows
-from ttscale.training._given import check_call, examples_of
+from ttscale.training._given import check_call, sides_of
 from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
 from ttscale.training._objectives import STEP_BCE, Collator, step_margin
 from ttscale.training._run import Data, TrainingResult, run, split
@@ -53,8 +53,8 @@ def train_prm(
     newline); ``prompt`` lays out the question (None: the base model's ``ttscale.json``, else plain text).
     ``calibrated``: fit scale and bias of the log-odds on the held-out questions and fold them into the head.
     """
-    given = examples_of(examples, StepExample)
-    return _train("prm", base, given, out, validation, test, recipe, separator, prompt, calibrated, progress)
+    given, held = sides_of(examples, validation, StepExample)
+    return _train("prm", base, given, out, held, test, recipe, separator, prompt, calibrated, progress)
 
 
 def train_orm(
@@ -75,8 +75,9 @@ def train_orm(
     Examples that hold the earlier attempts of a revision make it the revision ORM of section 3.8: it then sees the
     attempts in its context, laid out as for the reviser. The arguments are those of ``train_prm``.
     """
-    labelled = last_step_labels(examples_of(examples, StepExample))
-    held = None if validation is None else last_step_labels(examples_of(validation, StepExample, "validation"))
+    given, held = sides_of(examples, validation, StepExample)
+    labelled = last_step_labels(given)
+    held = None if held is None else last_step_labels(held)
     return _train("orm", base, labelled, out, held, test, recipe, separator, prompt, calibrated, progress)
 
 
@@ -94,8 +95,7 @@ def _train(
     progress: bool,
 ) -> TrainingResult:
     check_call(base, out, recipe, prompt)
-    held = None if validation is None else examples_of(validation, StepExample, "validation")
-    training, held_out = split(base, examples, held, test, recipe)
+    training, held_out = split(base, examples, validation, test, recipe)
     tokenizer = load_tokenizer(base)
     form = _format(kind, base, examples, separator, prompt)
     limit = min(recipe.max_tokens or 2**31, context_length(base))

@@ -16,7 +16,7 @@ from typing import Any
 from ttscale.hf.prompts import uses_chat
 from ttscale.prompts import PromptFormat
 from ttscale.training._features import need_some, revision_features
-from ttscale.training._given import check_call, examples_of
+from ttscale.training._given import check_call, sides_of
 from ttscale.training._models import base_settings, context_length, load_tokenizer
 from ttscale.training._objectives import TOKEN_CE
 from ttscale.training._run import Data, TrainingResult, run, split
@@ -44,8 +44,7 @@ def train_reviser(
     off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
     """
     check_call(base, out, recipe, prompt)
-    given = examples_of(examples, RevisionExample)
-    held = None if validation is None else examples_of(validation, RevisionExample, "validation")
+    given, held = sides_of(examples, validation, RevisionExample)
     training, held_out = split(base, given, held, test, recipe)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)
