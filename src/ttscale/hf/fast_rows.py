@@ -114,8 +114,8 @@ class FastRunner:
         distinct = list(dict.fromkeys(prefix.node for prefix in prefixes))
         for prefix in dict.fromkeys(prefixes):
             prefix.ran_flops += self._model.flops(0, 0, 1)
-        for prefix, trunk in zip(prefixes, trunks, strict=True):
-            self._rows.add(self._tree.find(prefix.tokens[:trunk]), prefix.node)
+        shared = [self._tree.find(prefix.tokens[:trunk]) for prefix, trunk in zip(prefixes, trunks, strict=True)]
+        self._rows.add(shared, [prefix.node for prefix in prefixes])
         hidden = [node.last for node in distinct if node.last is not None]
         logits = self._network.logits(torch.stack(hidden))
         if len(distinct) == len(prefixes):

@@ -5,7 +5,7 @@ Knows: nodes, slabs, levels. Must not know: the model, sampling, text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 import torch
@@ -30,13 +30,18 @@ class Block:
         self.spans: list[Span] = []
         self.readers: list[int] = []
 
+    def make_room(self, spans: Collection[Span]) -> None:
+        """Room for spans that are about to be taken, at once: a block that grows is copied."""
+        new = [last.length - first.length for first, last in set(spans).difference(self.spans)]
+        if new:
+            self.slab.reserve(len(self.spans), len(self.spans) + len(new), max(new))
+
     def take(self, tree: PrefixTree, span: Span) -> None:
-        """One more row reads this span; it is copied in for the first."""
+        """One more row reads this span, for which there is room; it is copied in for the first."""
         if span in self.spans:
             self.readers[self.spans.index(span)] += 1
             return
         slot = len(self.spans)
-        self.slab.reserve(slot, slot + 1, self.width)
         nodes = tree.path(span[1])
         begin = nodes.index(span[0]) + 1 if span[0].parent is not None else 0
         offset = 0
@@ -77,16 +82,23 @@ class Shared:
     def bytes(self) -> int:
         return sum(block.slab.bytes for block in self._blocks.values())
 
-    def add(self, span: Span) -> None:
-        """The next row reads this span (an empty one: nothing)."""
-        length = span[1].length - span[0].length
+    def add(self, spans: Sequence[Span]) -> None:
+        """The next rows read these spans (an empty one: nothing)."""
         self._levels = None
-        if not length:
-            self._rows.append(None)
-            return
-        block = self._block(length)
-        block.take(self._tree, span)
-        self._rows.append((block, span))
+        chosen: dict[Span, Block] = {}
+        for span in dict.fromkeys(spans):
+            length = span[1].length - span[0].length
+            if length:
+                chosen[span] = self._block(length, chosen.values())
+        for block in dict.fromkeys(chosen.values()):
+            block.make_room([span for span, its in chosen.items() if its is block])
+        for span in spans:
+            taker = chosen.get(span)
+            if taker is None:
+                self._rows.append(None)
+            else:
+                taker.take(self._tree, span)
+                self._rows.append((taker, span))
 
     def keep(self, index: Sequence[int]) -> None:
         """Only these rows go on, in this order."""
@@ -114,9 +126,10 @@ class Shared:
                 self._levels.append(Level(used, lengths, offsets, groups, len(self._rows)))
         return self._levels
 
-    def _block(self, length: int) -> Block:
-        """The block in use that fits without much waste, else one of the next standard width."""
-        fitting = [w for w, block in self._blocks.items() if length <= w <= 2 * length and block.spans]
+    def _block(self, length: int, chosen: Collection[Block]) -> Block:
+        """The block in use, or just chosen, that fits without much waste, else one of the next standard width."""
+        used = [block for block in self._blocks.values() if block.spans or block in chosen]
+        fitting = [block.width for block in used if length <= block.width <= 2 * length]
         width = min(fitting, default=next(w for w in WIDTHS if w >= length))
         if width not in self._blocks:
             self._blocks[width] = Block(self._new_slab(), width)
@@ -142,13 +155,13 @@ class Rows:
     def bytes(self) -> int:
         return self.slab.bytes + self.trunks.bytes + self.branches.bytes
 
-    def add(self, trunk: Node, leaf: Node) -> None:
-        """A new row at the end of the batch, continuing ``leaf``."""
-        self.slab.reserve(len(self.nodes), len(self.nodes) + 1, 1)
-        self.trunks.add((self._tree.root, trunk))
-        self.branches.add((trunk, leaf))
-        self.nodes.append(self._tree.pin(leaf))
-        self.counts.append(0)
+    def add(self, trunks: Sequence[Node], leaves: Sequence[Node]) -> None:
+        """New rows at the end of the batch, each continuing its leaf."""
+        self.slab.reserve(len(self.nodes), len(self.nodes) + len(leaves), 1)
+        self.trunks.add([(self._tree.root, trunk) for trunk in trunks])
+        self.branches.add(list(zip(trunks, leaves, strict=True)))
+        self.nodes += [self._tree.pin(leaf) for leaf in leaves]
+        self.counts += [0] * len(leaves)
 
     def store(self, row: int, tokens: Sequence[int]) -> None:
         """Keep a row's own keys and values in the tree, as far as they were run."""
