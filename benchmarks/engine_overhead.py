@@ -28,31 +28,35 @@ from ttscale import Candidate, Completion, Key, Question, Sample, Score, Step, V
 from ttscale.engine._core import Ended
 from ttscale.engine._drive import Job, run
 
-STEP = (Step("x\n", (7,)),)
-LAST = (Step("Answer: 1", (8,)),)
+STEPS = [Completion((Step(f"{i}\n", (i,)),), "open") for i in range(4096)]
+LAST = Completion((Step("Answer: 1", (8,)),), "stop")
+VERDICT = Verdict((0.5,))
 
 
 class Nothing:
-    """Ends a solution after eight steps; judges everything alike."""
+    """Ends a solution after so many steps, no two alike in a wave; judges everything alike."""
+
+    def __init__(self, depth: int) -> None:
+        self._open_until = depth - 1
+        self.samples = self.scores = 0
 
     def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        first, self.samples = self.samples, self.samples + len(requests)
         return [
-            Completion(STEP, "open") if r.max_steps and len(r.prefix.steps) < 7 else Completion(LAST, "stop")
-            for r in requests
+            STEPS[(first + i) % len(STEPS)] if r.max_steps and len(r.prefix.steps) < self._open_until else LAST
+            for i, r in enumerate(requests)
         ]
 
     def score(self, requests: Sequence[Score]) -> list[Verdict]:
-        return [Verdict((0.5,))] * len(requests)
+        self.scores += len(requests)
+        return [VERDICT] * len(requests)
 
 
-def microseconds(strategy: ttscale.Strategy, questions: int, budget: int, nodes: int = 0) -> float:
-    """Per request, or per node where their number is given; everything included."""
-    nothing = Nothing()
-    requests = 0
-
-    def record(*_: object) -> None:
-        nonlocal requests
-        requests += 1
+def microseconds(
+    strategy: ttscale.Strategy, questions: int, budget: int, depth: int = 8, per_node: bool = False
+) -> float:
+    """Per request, or per node (a sample and its score); everything included."""
+    nothing = Nothing(depth)
 
     def jobs() -> list[Job]:
         roots = [Candidate(Question(str(i), "q"), Key((0, str(i)))) for i in range(questions)]
@@ -62,8 +66,8 @@ def microseconds(strategy: ttscale.Strategy, questions: int, budget: int, nodes:
         assert ended.error is None, ended.error
 
     began = time.process_time()
-    run(jobs(), {"generator": nothing, "verifier": nothing}, ignore, record, window=questions)
-    return (time.process_time() - began) / (nodes or requests) * 1e6
+    run(jobs(), {"generator": nothing, "verifier": nothing}, ignore, window=questions)
+    return (time.process_time() - began) / (nothing.samples + (0 if per_node else nothing.scores)) * 1e6
 
 
 def engine(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
@@ -79,13 +83,16 @@ def peers(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
     """One question, microseconds per node (a sample and its score) of searches of 256 and 1,000 nodes."""
     found: dict[str, dict[str, Any]] = {}
     missing = {name: why for name in ("treequest", "its_hub") if (why := _missing(name))}
+    beam, best = ttscale.Beam(), ttscale.BestOfN()
     for size in (256, 1000) if not tiny else (32,):
-        cases: dict[str, Callable[[], float]] = {
-            f"{size:,} nodes: ttscale, beam M = 4": partial(microseconds, ttscale.Beam(), 1, size // 8, size),
-            f"{size:,} nodes: ttscale, best of n": partial(microseconds, ttscale.BestOfN(), 1, size, size),
-        }
+        cases: dict[str, Callable[[], float]] = {}
+        for depth in (8, 40) if not tiny else (8,):
+            ours = partial(microseconds, beam, 1, size // depth, depth, per_node=True)
+            cases[f"{size:,} nodes: ttscale, beam M = 4, {depth} levels"] = ours
+            if "its_hub" not in missing:
+                cases[f"{size:,} nodes: its_hub, beam M = 4, {depth} levels"] = partial(its_hub_beam, size, depth)
+        cases[f"{size:,} nodes: ttscale, best of n"] = partial(microseconds, best, 1, size, per_node=True)
         if "its_hub" not in missing:
-            cases[f"{size:,} nodes: its_hub, beam M = 4"] = partial(its_hub_beam, size)
             cases[f"{size:,} nodes: its_hub, best of n"] = partial(its_hub_best_of_n, size)
         if "treequest" not in missing:
             cases[f"{size:,} nodes: treequest, breadth-first, in place"] = partial(treequest_bfs, size)
@@ -93,7 +100,7 @@ def peers(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
             if size < 1000:  # it copies the whole tree for every node: 20 s at 1,000
                 cases[f"{size:,} nodes: treequest, MCTS as it comes"] = partial(treequest_mcts, size, False)
         made = medians(cases, rounds)
-        base = made[f"{size:,} nodes: ttscale, beam M = 4"]
+        base = made[f"{size:,} nodes: ttscale, beam M = 4, 8 levels"]
         found |= {name: {"us per node": us, "slower": us / base} for name, us in made.items()}
     return found | {name: {"us per node": f"not installed: {why}"} for name, why in missing.items()}
 
@@ -129,8 +136,8 @@ def _treequest(algorithm: Any, nodes: int, inplace: bool) -> float:
     return (time.process_time() - began) / nodes * 1e6
 
 
-def its_hub_beam(nodes: int) -> float:
-    """Per node of its_hub's beam search over eight levels, with models that answer at once."""
+def its_hub_beam(nodes: int, depth: int) -> float:
+    """Per node of its_hub's beam search over so many levels, with models that answer at once."""
     from its_hub.api import AbstractLanguageModel, AbstractProcessRewardModel  # type: ignore[import-not-found]
     from its_hub.core.algorithms.beam_search import BeamSearch  # type: ignore[import-not-found]
     from its_hub.core.lms.step_generation import StepGeneration  # type: ignore[import-not-found]
@@ -150,9 +157,9 @@ def its_hub_beam(nodes: int) -> float:
         async def ascore(self, prompt_or_messages: Any, steps: Any) -> Any:
             return self.score(prompt_or_messages, steps)
 
-    search = BeamSearch(StepGeneration(max_steps=7, step_token="\n"), Reward(), beam_width=4)
+    search = BeamSearch(StepGeneration(max_steps=depth - 1, step_token="\n"), Reward(), beam_width=4)
     began = time.process_time()
-    asyncio.run(search.ainfer(Model(), "q", max(4, nodes // 8 // 4 * 4), return_response_only=False))
+    asyncio.run(search.ainfer(Model(), "q", max(4, nodes // depth // 4 * 4), return_response_only=False))
     return (time.process_time() - began) / made * 1e6
 
 

@@ -68,6 +68,10 @@ class Cost:
         )
 
 
+FREE = Cost()
+"""What replies cost that say nothing of it."""
+
+
 def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:
     """FLOPs of one causal forward of ``new_tokens`` tokens after ``context`` earlier ones.
 

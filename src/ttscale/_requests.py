@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from ttscale._cost import Cost
+from ttscale._cost import FREE, Cost
 from ttscale._types import Candidate, Finish, Key, Question, Step
 
 
@@ -85,7 +85,7 @@ class Completion:
 
     steps: tuple[Step, ...]
     finish: Finish
-    cost: Cost = Cost()
+    cost: Cost = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Verdict:
     """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM)."""
 
     step_scores: tuple[float, ...]
-    cost: Cost = Cost()
+    cost: Cost = FREE
 
 
 Request: TypeAlias = Sample | Revise | Score

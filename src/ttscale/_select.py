@@ -54,7 +54,16 @@ def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None
 
     A candidate that is not finished, states no answer or has no weight does not vote.
     """
-    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    return _totals(_voting(candidates, weights), weights)
+
+
+def _voting(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[str | None]:
+    """The answer that each candidate votes for."""
+    return [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+
+
+def _totals(answers: Sequence[str | None], weights: Sequence[float | None]) -> list[float]:
+    """For each answer the weight of its class."""
     classes = answer_classes(answers)
     votes: dict[int, list[float]] = defaultdict(list)
     for answer_class, weight in zip(classes, weights, strict=True):
@@ -69,11 +78,11 @@ def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None
 
     Where no candidate states an answer (free text), the best single candidate.
     """
-    totals = vote_weights(candidates, scores)
+    answers = _voting(candidates, scores)
     ranked = [
         (total, score, -index)
-        for index, (candidate, score, total) in enumerate(zip(candidates, scores, totals, strict=True))
-        if score is not None and candidate.done and candidate.answer is not None
+        for index, (answer, score, total) in enumerate(zip(answers, scores, _totals(answers, scores), strict=True))
+        if score is not None and answer is not None
     ]
     return -max(ranked)[2] if ranked else best(candidates, scores)
 
@@ -106,7 +115,7 @@ def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> li
     """The answers with their votes, heaviest first; by number of candidates where nothing was scored."""
     scored = any(score for score in scores)
     weights = [score if scored else 1.0 for score in scores]
-    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    answers = _voting(candidates, weights)
     groups: dict[int, list[int]] = defaultdict(list)
     for index, answer_class in enumerate(answer_classes(answers)):
         if answer_class is not None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ttscale._cost import Cost, Limit
-from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search
-from ttscale._types import Candidate, Key, Outcome
+from ttscale._cost import FREE, Cost, Limit
+from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale._types import Candidate, Outcome
 
 CUT = Completion((), "length")
 """The reply to draws past the token cap, which are never made; told apart from others by identity."""
@@ -37,13 +37,24 @@ class Active:
     """Requests of the wave, from the first on, that the limit has let out."""
     settled: int = 0
     """Replies of the wave, from the first on, that are in the ledger."""
-    keys: set[Key] = field(default_factory=set)
-    cost: Cost = Cost()
-    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: Cost(), False: Cost()})
+    keys: set[tuple[str | int, ...]] = field(default_factory=set)
+    """Paths of the keys asked for."""
+    generations: int = 0
+    steps: int = 0
+    verifier_calls: int = 0
+    spent: Cost = FREE
+    """What the replies say they cost; of it the three above are counted here instead (law 5)."""
+    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: FREE, False: FREE})
     """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
-    finished: dict[Key, tuple[Candidate, float | None]] = field(default_factory=dict)
+    finished: dict[tuple[str | int, ...], tuple[Candidate, float | None]] = field(default_factory=dict)
+    """By the path of its key, each finished candidate and its last score."""
     stopped_by: str | None = None
     cut_waves: int = 0
+
+    @property
+    def cost(self) -> Cost:
+        """What is in the ledger."""
+        return self.spent.counted(self.generations, self.steps, self.verifier_calls)
 
 
 def may_go(active: Active) -> bool:
@@ -57,11 +68,11 @@ def may_go(active: Active) -> bool:
     if active.stopped_by == "tokens" and drawing:
         return True
     dearest = active.dearest[drawing]
-    reached = limit.reached(active.cost, Cost() if out else dearest, drawing)
+    reached = limit.reached(active.spent, FREE if out else dearest, drawing)
     if reached:
         active.stopped_by = reached
         return reached == "tokens"
-    return out < limit.affordable(active.cost, dearest, drawing)
+    return out < limit.affordable(active.spent, dearest, drawing)
 
 
 def settle(active: Active, place: int) -> None:
@@ -70,25 +81,24 @@ def settle(active: Active, place: int) -> None:
     assert reply is not None
     if reply is CUT:
         return
-    cost = _count(request, reply)
-    active.cost += cost
-    if active.limit:
-        drawing = not isinstance(request, Score)
-        active.dearest[drawing] = _larger(active.dearest[drawing], cost)
-    if isinstance(reply, Completion):
+    if reply.cost is not FREE:
+        active.spent += reply.cost
+        if active.limit:
+            drawing = not isinstance(request, Score)
+            active.dearest[drawing] = _larger(active.dearest[drawing], reply.cost)
+    if isinstance(reply, Verdict):
+        active.verifier_calls += 1
+        path = request.key.path
+        if path in active.finished:
+            active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
+        return
+    assert not isinstance(request, Score)
+    active.generations += begins(request)
+    active.steps += len(reply.steps)
+    if reply.finish == "stop":
         candidate = _candidate(request, reply)
-        if candidate.done and candidate.steps:
-            active.finished.setdefault(candidate.key, (candidate, None))
-    elif request.key in active.finished:
-        active.finished[request.key] = (active.finished[request.key][0], reply.step_scores[-1])
-
-
-def _count(request: Request, reply: Reply) -> Cost:
-    """The reply's own cost, with what can be counted from outside counted here (law 5)."""
-    if isinstance(request, Score):
-        return reply.cost.counted(verifier_calls=1)
-    assert isinstance(reply, Completion)
-    return reply.cost.counted(generations=int(begins(request)), steps=len(reply.steps))
+        if candidate.steps:
+            active.finished.setdefault(candidate.key.path, (candidate, None))
 
 
 def begins(request: Sample | Revise) -> bool:
@@ -100,9 +110,8 @@ def _larger(a: Cost, b: Cost) -> Cost:
     return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
 
 
-def _candidate(request: Request, reply: Completion) -> Candidate:
+def _candidate(request: Sample | Revise, reply: Completion) -> Candidate:
     if isinstance(request, Sample):
         return request.prefix.extend(request.key, reply.steps, reply.finish)
-    assert isinstance(request, Revise)
     seen = tuple(attempt for attempt in request.attempts if attempt.steps)
     return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)

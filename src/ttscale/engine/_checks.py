@@ -13,19 +13,21 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from ttscale._cost import Cost
+from ttscale._cost import FREE, Cost
 from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict, is_temperature
 from ttscale._roles import ROLE_OF, Role
 from ttscale._types import Candidate, Outcome, Step
 
 _NUMBERS = {int, float}
 _KEY_PARTS = {int, str}
+_INTEGERS = {int}
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
 
 
 def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str | None:
     """What is wrong with a request of the search of ``root``."""
-    role = ROLE_OF.get(type(request))
+    kind = type(request)
+    role = ROLE_OF.get(kind)
     if role is None:
         return f"the strategy yielded {type(request).__name__}; requests are Sample, Revise and Score"
     if role not in roles:
@@ -35,13 +37,15 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         )
     if isinstance(request, Revise) and not request.attempts:
         return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
-    if request.question.id != root.question.id:
-        return f"the strategy asked about another question, {request.question.label}; keep the root's id"
-    if isinstance(request, Score):
+    question = request.question
+    if question is not root.question and question.id != root.question.id:
+        return f"the strategy asked about another question, {question.label}; keep the root's id"
+    if kind is Score:
         return None
-    if request.key.path[: len(root.key.path)] != root.key.path:
+    path, above = request.key.path, root.key.path
+    if path[: len(above)] != above:
         return f"key {request.key} is not below the root's key {root.key}; make keys with child()"
-    if not _KEY_PARTS.issuperset(map(type, request.key.path)):
+    if not _KEY_PARTS.issuperset(map(type, path)):
         return f"the key {request.key.path!r} must be made of text and Python integers alone, which a trace can hold"
     if isinstance(request, Sample):
         if request.prefix.finish != "open":
@@ -49,26 +53,26 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         most, temperature = request.max_steps, request.temperature
         if most is not None and (not isinstance(most, int) or most < 1):
             return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
-        if not is_temperature(temperature):
+        if temperature is not None and not is_temperature(temperature):
             return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
     return None
 
 
 def reply_problem(request: Request, reply: Any) -> str | None:
     """What is wrong with a reply to this request."""
-    role = ROLE_OF[type(request)]
     wanted = Verdict if isinstance(request, Score) else Completion
     fits: bool = isinstance(reply, wanted)
     if not fits:
-        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
+        return f"the {ROLE_OF[type(request)]} returned {type(reply).__name__} instead of a {wanted.__name__}"
     spent = reply.cost
-    if not isinstance(spent, Cost) or not _countable(_AMOUNTS(spent)):
+    if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
+        role = ROLE_OF[type(request)]
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
     if isinstance(request, Score):
         return _verdict_problem(len(request.candidate.steps), reply.step_scores)
     most = request.max_steps if isinstance(request, Sample) else None
     problem = _completion_problem(most, reply.steps, reply.finish)
-    return f"the {role} {problem}" if problem else None
+    return f"the {ROLE_OF[type(request)]} {problem}" if problem else None
 
 
 def outcome_problem(outcome: Any) -> str | None:
@@ -115,10 +119,11 @@ def _step_problem(step: Any) -> str | None:
     tokens: Any = step.tokens
     if not isinstance(text, str):
         return f"a step whose text is {text!r}"
-    if not isinstance(tokens, tuple) or not set(map(type, tokens)) <= {int}:
+    if not isinstance(tokens, tuple) or not _INTEGERS.issuperset(map(type, tokens)):
         return f"a step whose tokens are no tuple of ints: {text!r}"
-    for name, value in (("logprob", step.logprob), ("certainty", step.certainty)):
+    for value in (step.logprob, step.certainty):
         if value is not None and (not isinstance(value, (int, float)) or value != value):
+            name = "logprob" if value is step.logprob else "certainty"
             return f"a step whose {name} is {value!r}; give a Python number or None"
     drawn: Any = step.drawn
     if drawn is not None and not isinstance(drawn, int):
@@ -127,7 +132,7 @@ def _step_problem(step: Any) -> str | None:
 
 
 def _verdict_problem(steps: int, scores: Any) -> str | None:
-    if not isinstance(scores, Sequence):
+    if not isinstance(scores, (tuple, Sequence)):  # most are tuples, and to ask for a Sequence takes long
         return f"the verifier returned step_scores={scores!r}; give a tuple of one score per step, or of one"
     if len(scores) not in (1, steps) or not scores:
         return f"the verifier returned {len(scores)} scores for a candidate of {steps} steps; give one each, or one"

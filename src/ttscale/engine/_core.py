@@ -91,7 +91,8 @@ class Engine:
             return
         active.replies[ticket.place] = reply
         active.missing -= 1
-        self._release(ticket.slot, active)
+        if active.missing == 0 or active.limit is not None:
+            self._release(ticket.slot, active)
         if active.missing == 0 and ticket.slot in self._active:
             self._advance(ticket.slot, _whole(active.replies))
 
@@ -113,11 +114,15 @@ class Engine:
 
     def take(self, role: Role, most: int | None = None) -> list[Ticket]:
         """The requests that wait for ``role``, oldest first, ``most`` at most."""
-        queue = self._queues[role]
-        tickets: list[Ticket] = []
-        while queue and (most is None or len(tickets) < most):
+        queue, active = self._queues[role], self._active
+        if most is None:
+            tickets = [ticket for ticket in queue if ticket.slot in active]
+            queue.clear()
+            return tickets
+        tickets = []
+        while queue and len(tickets) < most:
             ticket = queue.popleft()
-            if ticket.slot in self._active:
+            if ticket.slot in active:
                 tickets.append(ticket)
         return tickets
 
@@ -177,6 +182,10 @@ class Engine:
         Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
         up to, depends on the replies alone (law 2).
         """
+        if active.limit is None and active.recall is None:
+            for place in range(active.let_out, len(active.wave)):
+                self._queue(slot, place, active.wave[place])
+            active.let_out = len(active.wave)
         while True:
             if active.let_out < len(active.wave) and may_go(active):
                 self._let_out(slot, active)
@@ -201,10 +210,13 @@ class Engine:
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
-            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
+            self._queue(slot, place, request)
             return
         active.replies[place] = reply
         active.missing -= 1
+
+    def _queue(self, slot: int, place: int, request: Request) -> None:
+        self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
 
     def _wave_problem(self, active: Active, wave: Sequence[Request]) -> str | None:
         """What is wrong with a wave, or None. Remembers its keys."""
@@ -216,9 +228,10 @@ class Engine:
                 return problem
             if isinstance(request, Score):
                 continue
-            if request.key in active.keys:
+            path = request.key.path
+            if path in active.keys:
                 return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
-            active.keys.add(request.key)
+            active.keys.add(path)
             active.begun += begins(request)
         if active.stopped_by is None and active.budget is not None and active.begun > active.budget:
             return f"the strategy asked for {active.begun} solutions, its budget is {active.budget}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -112,7 +112,7 @@ class SyncWorker:
                 raise RoleError("the session has ended and left requests without a reply")
         except FAULTS:
             return self._start_over()
-        return [_blamed(self.role, self._obj, self._out.pop(number), reply) for number, reply in replied]
+        return _blamed(self.role, self._obj, ((self._out.pop(number), reply) for number, reply in replied))
 
     def _start_over(self) -> Answers:
         """Ask for all that a failed session owes in a batch, and open another session."""
@@ -141,11 +141,15 @@ def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> An
         raise RoleError(
             f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; return a list with one reply per request"
         )
-    return [_blamed(role, obj, ticket, reply) for ticket, reply in zip(tickets, replies, strict=True)]
+    return _blamed(role, obj, zip(tickets, replies, strict=True))
 
 
-def _blamed(role: Role, obj: Any, ticket: Ticket, reply: Reply | Exception) -> tuple[Ticket, Reply | Exception]:
-    return ticket, blame(role, obj, [ticket], reply) if isinstance(reply, Exception) else reply
+def _blamed(role: Role, obj: Any, answers: Iterable[tuple[Ticket, Reply | Exception]]) -> Answers:
+    """The answers, with the exceptions among them blamed on the role."""
+    return [
+        (ticket, blame(role, obj, [ticket], reply)) if isinstance(reply, Exception) else (ticket, reply)
+        for ticket, reply in answers
+    ]
 
 
 def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException) -> RoleError:

@@ -24,12 +24,14 @@ def step_search(
     children = [beams]
     open_beams: list[Candidate] = []
     for round_ in range(1, max_rounds + 1):
-        family = [(parent, i) for parent, n in zip(parents, children, strict=True) for i in range(n)]
-        drawn = yield from draw([p for p, _ in family], [p.key.child(i) for p, i in family], max_steps=1)
+        family = [(p, i) for p, n in enumerate(children) for i in range(n)]
+        drawn = yield from draw(
+            [parents[p] for p, _ in family], [parents[p].key.child(i) for p, i in family], max_steps=1
+        )
         open_beams = [candidate for candidate in drawn if candidate.finish == "open"]
         just_ended = [candidate for candidate in drawn if candidate.finish != "open"]
         # In the last round nobody needs the scores of open beams any more.
-        distinct = _merge(open_beams) if round_ < max_rounds else []
+        distinct = _merge([p for p, _ in family], drawn) if round_ < max_rounds else []
         seen = (yield from _roll_out(distinct, lookahead)) if lookahead and distinct else distinct
         scores = yield from judge([*just_ended, *seen], aggregate)
         ended += just_ended
@@ -44,11 +46,12 @@ def step_search(
     return Outcome(candidates, all_scores, weighted_vote(candidates, all_scores))
 
 
-def _merge(prefixes: list[Candidate]) -> list[Candidate]:
-    """The first of each group of equal prefixes."""
-    distinct: dict[tuple[Step, ...], Candidate] = {}
-    for prefix in prefixes:
-        distinct.setdefault(prefix.steps, prefix)
+def _merge(parents: list[int], children: list[Candidate]) -> list[Candidate]:
+    """The first of each group of equal open children: of one parent (parents differ), with an equal last step."""
+    distinct: dict[tuple[int, Step], Candidate] = {}
+    for parent, child in zip(parents, children, strict=True):
+        if child.finish == "open":
+            distinct.setdefault((parent, child.steps[-1]), child)
     return list(distinct.values())
 
 
