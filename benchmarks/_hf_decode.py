@@ -222,12 +222,12 @@ def beam(size: Size) -> Found:
     ) -> tuple[list[list[int]], int]:
         return generated(module, prefixes, each, wanted), n * (max(map(len, prefixes)) + max(wanted) - 1)
 
-    by_hand = {"a loop over the model's own cache, the same": looped, "generate on re-sent prefixes": generate}
+    by_hand = {"a loop over the model's own cache, prefilling again": looped, "generate on re-sent prefixes": generate}
     made: Found = interleaved(
         {
             "ttscale": lambda i: search("ttscale", kept, i, False),
-            "ttscale, prefixes run again": lambda i: search("ttscale, prefixes run again", forgetful, i, True),
             **{name: partial(resent, name, run) for name, run in by_hand.items()},
+            "ttscale, prefixes run again": lambda i: search("ttscale, prefixes run again", forgetful, i, True),
         },
         size.rounds,
         ["ttscale", "ttscale, prefixes run again"],

@@ -70,6 +70,19 @@ def microseconds(
     return (time.process_time() - began) / (nothing.samples + (0 if per_node else nothing.scores)) * 1e6
 
 
+def bare_beam(nodes: int, depth: int) -> float:
+    """Per node of our beam search, asked for its waves by a bare loop: no limits, no checks, no trace, no ledger."""
+    nothing = Nothing(depth)
+    began = time.process_time()
+    search = ttscale.Beam().search(Candidate(Question("0", "q"), Key((0, "0"))), nodes // depth)
+    wave: Any = next(search)
+    try:
+        while True:
+            wave = search.send(nothing.sample(wave) if isinstance(wave[0], Sample) else nothing.score(wave))
+    except StopIteration:
+        return (time.process_time() - began) / nothing.samples * 1e6
+
+
 def engine(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
     """Engine and strategies, microseconds per request with a generator that does nothing."""
     cases: dict[str, Callable[[], float]] = {}
@@ -89,6 +102,7 @@ def peers(rounds: int, tiny: bool = False) -> dict[str, dict[str, Any]]:
         for depth in (8, 40) if not tiny else (8,):
             ours = partial(microseconds, beam, 1, size // depth, depth, per_node=True)
             cases[f"{size:,} nodes: ttscale, beam M = 4, {depth} levels"] = ours
+            cases[f"{size:,} nodes: ttscale, beam M = 4, {depth} levels, no engine"] = partial(bare_beam, size, depth)
             if "its_hub" not in missing:
                 cases[f"{size:,} nodes: its_hub, beam M = 4, {depth} levels"] = partial(its_hub_beam, size, depth)
         cases[f"{size:,} nodes: ttscale, best of n"] = partial(microseconds, best, 1, size, per_node=True)

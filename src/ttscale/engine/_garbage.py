@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 BETWEEN = 50_000
 """New objects between two passes over the youngest."""
+PASSES = 100
+"""Passes over the youngest between two over what has survived one (Python: 10)."""
 
 _lock = threading.Lock()
 _before: list[tuple[int, int, int]] = []
@@ -24,9 +26,9 @@ def fewer_passes() -> Iterator[None]:
     """Let more objects come about before the collector looks; one that is off (threshold 0) stays off."""
     with _lock:
         _before.append(gc.get_threshold())
-        youngest, *older = _before[0]
+        youngest, middle, oldest = _before[0]
         if 0 < youngest < BETWEEN:
-            gc.set_threshold(BETWEEN, *older)
+            gc.set_threshold(BETWEEN, max(middle, PASSES), oldest)
     try:
         yield
     finally:
