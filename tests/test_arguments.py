@@ -259,3 +259,19 @@ def test_the_default_of_a_generator_that_cannot_continue_samples_whole_solutions
     assert result.answer == "1"
     assert "SequentialRevision(ratio=1.0" in chosen(None, roles | {"reviser": FakeReviser("Answer: 1")})
     assert "Beam" in chosen(None, roles | {"generator": FakeGenerator("Answer: 1")})
+
+
+def test_a_question_that_the_bundled_models_do_not_know_is_refused_before_they_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = ttscale.solve_all(["Who was Euler?", "Compute 3 + 4 * 5"], 1)[0]
+
+    def load(role: str) -> Any:
+        raise AssertionError(f"loaded the {role}")
+
+    monkeypatch.setattr(reference, "load", load)
+    with pytest.raises(reference.OutOfDomainError, match="Euler"):
+        ttscale.solve("Who was Euler?", 1)
+    assert ttscale.solve_all(["Who was Euler?", "Hm"], 1)[0] == wanted
+    with pytest.raises(AssertionError, match="loaded the generator"):
+        ttscale.solve("Compute 3 + 4 * 5", 1)

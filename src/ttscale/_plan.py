@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -53,7 +53,13 @@ class Plan:
         at_hand = roles_at_hand(generator, verifier, reviser)
         self._bundled = at_hand.get("generator") == BUNDLED
         self._strategy = choose_strategy(strategy, at_hand, self._bundled)
-        self._roles = load_roles(at_hand, getattr(self._strategy, "needs", ROLE_OF.values()))
+        self._distinct = list(dict.fromkeys(self._questions))
+        self._prompts = _bundled_prompts(self._distinct) if self._bundled else {q.id: q.prompt for q in self._distinct}
+        needs = getattr(self._strategy, "needs", ROLE_OF.values())
+        refused = all(isinstance(prompt, Exception) for prompt in self._prompts.values())
+        if refused and resume is None and all(obj == BUNDLED for obj in at_hand.values()):
+            needs = ()  # a refusal comes at once, not after seconds of loading
+        self._roles = load_roles(at_hand, needs)
         if strategy is None or isinstance(strategy, str):
             # Only a verifier that is loaded says which aggregation suits it.
             self._strategy = choose_strategy(strategy, {**at_hand, **self._roles}, self._bundled)
@@ -62,7 +68,6 @@ class Plan:
         # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.
         plain = type(self._strategy).__repr__ is object.__repr__
         self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
-        self._distinct = list(dict.fromkeys(self._questions))
         self._done: dict[str, Result] = {}
         self._recorded: dict[str, list[tuple[Request, Reply]]] = {question.id: [] for question in self._distinct}
         self._file: TraceFile | None = None
@@ -119,16 +124,10 @@ class Plan:
     def _jobs(self) -> Iterator[Job]:
         for question in self._distinct:
             self._emit(self._start_event(question))
-            prompt = question.prompt
-            error: Exception | None = None
-            if self._bundled:
-                from ttscale import reference
-
-                try:
-                    prompt = reference.check(prompt)
-                except reference.OutOfDomainError as refusal:
-                    error = refusal
-            root = Candidate(Question(question.id, prompt), Key((self._seed, question.id)))
+            prompt = self._prompts[question.id]
+            error = prompt if isinstance(prompt, Exception) else None
+            asked = question.prompt if isinstance(prompt, Exception) else prompt
+            root = Candidate(Question(question.id, asked), Key((self._seed, question.id)))
             search = None
             try:
                 search = self._strategy.search(root, self._budget)
@@ -180,3 +179,16 @@ class Plan:
         self._emit(end)
         if self._bar is not None:
             self._bar.update()
+
+
+def _bundled_prompts(questions: Sequence[Question]) -> dict[str, str | Exception]:
+    """By the question's id, the prompt in the one spelling that the bundled models know, or why they refuse it."""
+    from ttscale import reference
+
+    prompts: dict[str, str | Exception] = {}
+    for question in questions:
+        try:
+            prompts[question.id] = reference.check(question.prompt)
+        except reference.OutOfDomainError as refusal:
+            prompts[question.id] = refusal
+    return prompts
