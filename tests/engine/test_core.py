@@ -128,6 +128,7 @@ def outcome(finish: Any, chosen: Any, scores: tuple[float | None, ...] = (None,)
 
 
 UNHASHABLE = Sample(ROOT, Key((0, "q", ["x"])))  # type: ignore[arg-type]
+FOUND = ROOT.extend(ROOT.key.child(0), steps_of("a"), "stop")
 STRANGER = Candidate(Question("other", "What?"), Key((0, "other")))
 ENDED = ROOT.extend(ROOT.key.child("e"), steps_of("Answer: 1"), "stop")
 
@@ -143,6 +144,11 @@ WRONG_STRATEGIES: dict[str, tuple[Callable[[], Any], str]] = {
     "key of a list": (yields([UNHASHABLE]), "must be made of text and Python integers alone"),
     "key outside of the tree": (yields([Sample(ROOT, Key((1, "q", 0)))]), "key 1/q/0 .* not below .* 0/q"),
     "another question": (yields([Sample(STRANGER, ROOT.key.child(0))]), "another question, 'other'"),
+    "an attempt that is none": (yields([Revise((ROOT, 5), ROOT.key.child(0))]), "not all candidates"),  # type: ignore[arg-type]
+    "judges under no key": (yields([Score(replace(FOUND, key=None))]), "gave None as a key"),  # type: ignore[arg-type]
+    "judges under a name": (yields([Score(replace(FOUND, key="draft"))]), "gave 'draft' as a key"),  # type: ignore[arg-type]
+    "judges under a list": (yields([Score(replace(FOUND, key=Key([0, "q"])))]), "as a key"),  # type: ignore[arg-type]
+    "judges under unhashable parts": (yields([Score(replace(FOUND, key=UNHASHABLE.key))]), "must be made of text"),
     "no attempts": (yields([Revise((), ROOT.key.child(0))]), "Revise without attempts"),
     "a prefix that is no candidate": (yields([Sample("x", ROOT.key.child(0))]), "AttributeError"),  # type: ignore[arg-type]
     "a prefix that has ended": (yields([Sample(ENDED, ROOT.key.child(0))]), "continue .* has ended"),
@@ -236,6 +242,7 @@ WRONG_REPLIES: dict[str, tuple[Any, Any, str]] = {
     "negative cost": (WHOLE, Completion(steps_of("a"), "stop", Cost(sampled_tokens=-1)), "cost"),
     "NaN cost": (WHOLE, Completion(steps_of("a"), "stop", Cost(prompt_tokens=1, flops=NAN)), "cost"),
     "endless cost": (SCORE, Verdict((0.5,), Cost(flops=float("inf"))), "cost"),
+    "cost beyond counting": (WHOLE, Completion(steps_of("a"), "stop", Cost(generations=10**400)), "cost"),
     "no scores": (SCORE, Verdict(()), "0 scores for a candidate of 2 steps"),
     "three scores": (SCORE, Verdict((0.1, 0.2, 0.3)), "3 scores for a candidate of 2 steps"),
     "a bare score": (SCORE, Verdict(0.5), "step_scores"),  # type: ignore[arg-type]

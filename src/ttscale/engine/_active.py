@@ -68,11 +68,11 @@ def may_go(active: Active) -> bool:
     if active.stopped_by == "tokens" and drawing:
         return True
     dearest = active.dearest[drawing]
-    reached = limit.reached(active.spent, FREE if out else dearest, drawing)
+    reached = limit.reached(active.cost, FREE if out else dearest, drawing)
     if reached:
         active.stopped_by = reached
         return reached == "tokens"
-    return out < limit.affordable(active.spent, dearest, drawing)
+    return out < limit.affordable(active.cost, dearest, drawing)
 
 
 def settle(active: Active, place: int) -> None:

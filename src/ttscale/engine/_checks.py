@@ -16,11 +16,13 @@ from typing import Any
 from ttscale._cost import FREE, Cost
 from ttscale._requests import Completion, Request, Revise, Sample, Score, Verdict, is_temperature
 from ttscale._roles import ROLE_OF, Role
-from ttscale._types import Candidate, Outcome, Step
+from ttscale._types import Candidate, Key, Outcome, Step
 
 _NUMBERS = {int, float}
 _KEY_PARTS = {int, str}
 _INTEGERS = {int}
+_MOST = 1e300
+"""No amount is larger, so that many can be added up."""
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
 
 
@@ -37,16 +39,21 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         )
     if isinstance(request, Revise) and not request.attempts:
         return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
+    if isinstance(request, Revise) and not all(isinstance(attempt, Candidate) for attempt in request.attempts):
+        return f"the attempts {request.attempts!r} at key {request.key} are not all candidates"
     question = request.question
     if question is not root.question and question.id != root.question.id:
         return f"the strategy asked about another question, {question.label}; keep the root's id"
+    key: Any = request.key
+    if not isinstance(key, Key) or not isinstance(key.path, tuple):
+        return f"the strategy gave {key!r} as a key; make keys with child()"
+    if not _KEY_PARTS.issuperset(map(type, key.path)):
+        return f"the key {key.path!r} must be made of text and Python integers alone, which a trace can hold"
     if kind is Score:
         return None
-    path, above = request.key.path, root.key.path
-    if path[: len(above)] != above:
-        return f"key {request.key} is not below the root's key {root.key}; make keys with child()"
-    if not _KEY_PARTS.issuperset(map(type, path)):
-        return f"the key {request.key.path!r} must be made of text and Python integers alone, which a trace can hold"
+    above = root.key.path
+    if key.path[: len(above)] != above:
+        return f"key {key} is not below the root's key {root.key}; make keys with child()"
     if isinstance(request, Sample):
         if request.prefix.finish != "open":
             return f"the strategy asked to continue {request.prefix.key}, a candidate that has ended"
@@ -146,4 +153,4 @@ def _verdict_problem(steps: int, scores: Any) -> str | None:
 def _countable(amounts: tuple[Any, ...]) -> bool:
     """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
     numbers = set(map(type, amounts)) <= _NUMBERS or all(isinstance(amount, (int, float)) for amount in amounts)
-    return numbers and min(amounts) >= 0 and sum(amounts) < math.inf
+    return numbers and min(amounts) >= 0 and sum(amounts) < _MOST
