@@ -93,7 +93,8 @@ class Limit:
     far as the cap can pay for another one as dear as the dearest so far, so what goes beyond it is the first one, of
     which nobody knows what it will cost, and what others cost more than any before them. At the token cap the strategy
     still has its finished candidates judged; at the cap on FLOPs what is out is waited for, since it is being paid for;
-    the cap on seconds ends everything at once.
+    the cap on seconds ends everything at once. Like the clock, FLOPs that were really run depend on what else was in a
+    batch or a cache, so a search that one of these two caps has ended may end elsewhere the next time.
     """
 
     tokens: int | None = None

@@ -22,6 +22,7 @@ from ttscale.hf.choose import first_token_odds
 from ttscale.hf.forwards import batches
 from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.sampling import Filters, draw
+from ttscale.hf.slab import Slab
 from ttscale.hf.steps import StepText
 
 TOKENIZER = T.AutoTokenizer.from_pretrained(reference.path("generator"))
@@ -456,8 +457,6 @@ def test_a_closed_session_serves_again() -> None:
 
 
 def test_an_interrupted_retirement_leaves_no_pin_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ttscale.hf.slab import Slab
-
     model = llama()
     model.eos_ids = frozenset(range(2, 30))
     own = fast(model)
@@ -609,3 +608,82 @@ def test_a_delimiter_that_is_no_text_is_refused() -> None:
     with pytest.raises(ValueError, match="the delimiter '<eos>' holds a special token"):
         HFGenerator(llama(), delimiter="<eos>")
     assert HFGenerator(llama(), top_k=3.0).sampling["top_k"] == 3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("config", [T.LlamaConfig(**SHAPE), T.Qwen3Config(**SHAPE, head_dim=8)])
+def test_numbers_that_are_none_stay_with_the_question_that_has_them(config: Any) -> None:
+    """A slot of shared keys is used again by others; what is masked there is still multiplied, by 0."""
+    model = made(config, max_batch=2)
+    model.eos_ids = frozenset()
+    with torch.no_grad():
+        model.module.get_input_embeddings().weight[TOKENIZER.encode("8", add_special_tokens=False)[0]] = float("nan")
+    assert fast(model) is not None
+    generator = greedy(model)
+    questions = [f"{i} + {j}{' + 1' * (j % 4)}" for i in range(4) for j in range(4)]
+    questions.insert(5, "8 + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 1")
+
+    def outcomes(asked: list[str]) -> dict[str, Any]:
+        session = generator.session()
+        session.admit(list(enumerate(request for question in asked for request in ask(question))))
+        found: dict[str, Any] = {}
+        while session.active:
+            found |= {asked[ticket]: getattr(reply, "steps", "no numbers") for ticket, reply in session.step()}
+        session.close()
+        return found
+
+    assert outcomes(questions) == {key: value for q in questions for key, value in outcomes([q]).items()}
+    assert outcomes(questions[5:6]) == {questions[5]: "no numbers"}
+
+
+def test_a_session_closed_half_way_leaves_no_more_than_the_budget() -> None:
+    model = llama(kv_bytes=0)
+    session = greedy(model).session()
+    session.admit(list(enumerate(ask("1 + 2 + 3 + 4", 3) + ask("5 + 6", 2))))
+    session.step()
+    session.step()
+    assert session.kv_bytes > 0
+    session.close()
+    assert session.kv_bytes == 0
+
+
+def test_likelihoods_whose_logits_run_out_of_memory_are_read_in_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [Score(Candidate(Question.of("hi"), Key((0, i)), (Step("x", (10, 11 + i, 12)),))) for i in range(4)]
+    wanted = ImplicitVerifier(llama(), reference_weight=0, prompt=PLAIN).score(candidates)
+    model = llama()
+    own = fast(model)
+    assert own is not None
+    real = own.network.logits
+
+    def small(hidden: torch.Tensor) -> torch.Tensor:
+        if len(hidden) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(hidden)
+
+    monkeypatch.setattr(own.network, "logits", small)
+    found = ImplicitVerifier(model, reference_weight=0, prompt=PLAIN).score(candidates)
+    assert [one.step_scores for one in found] == [pytest.approx(one.step_scores, abs=1e-5) for one in wanted]
+
+
+@torch.inference_mode()
+def test_room_that_nothing_came_into_is_given_back_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = llama()
+    own = fast(model)
+    assert own is not None
+    rows, real, asked = runner(model), Slab.reserve, [0]
+    prefixes = [rows.open(tuple(range(10, 10 + n))) for n in (60, 8)]
+    for prefix in prefixes:
+        rows.advance([prefix])
+
+    def reserve(slab: Slab, used: int, slots: int, width: int) -> None:
+        asked[0] += 1
+        if asked[0] == 3:  # the rows' own, the first block, the second
+            raise torch.OutOfMemoryError("out of memory")
+        real(slab, used, slots, width)
+
+    monkeypatch.setattr(Slab, "reserve", reserve)
+    before = rows.kv_bytes
+    with pytest.raises(torch.OutOfMemoryError):
+        rows.enter(prefixes, [60, 8])
+    assert rows.kv_bytes > before
+    rows.close()
+    assert rows.kv_bytes == before

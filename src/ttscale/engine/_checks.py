@@ -153,4 +153,4 @@ def _verdict_problem(steps: int, scores: Any) -> str | None:
 def _countable(amounts: tuple[Any, ...]) -> bool:
     """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
     numbers = set(map(type, amounts)) <= _NUMBERS or all(isinstance(amount, (int, float)) for amount in amounts)
-    return numbers and min(amounts) >= 0 and sum(amounts) < _MOST
+    return numbers and min(amounts) >= 0 and max(amounts) < _MOST and sum(amounts) < math.inf

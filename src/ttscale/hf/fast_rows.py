@@ -152,5 +152,6 @@ class FastRunner:
             torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """Let go of all rows."""
+        """Let go of all rows; what is kept of them fits the budget."""
         self._rows.keep([])
+        self._tree.trim()

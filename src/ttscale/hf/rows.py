@@ -64,7 +64,9 @@ class Block:
             self.spans[slot], self.readers[slot] = self.spans[last], self.readers[last]
         self.spans.pop()
         self.readers.pop()
-        if not self.spans:
+        if self.spans:
+            self.slab.wipe(last, last + 1)
+        else:
             self.slab.clear()
 
 
@@ -106,6 +108,9 @@ class Shared:
         for i, entry in enumerate(self._rows):
             if i not in kept and entry is not None:
                 entry[0].drop(entry[1])
+        for block in self._blocks.values():
+            if not block.spans and block.slab.slots:  # memory ran out between its room and what was to stand there
+                block.slab.clear()
         self._rows = [self._rows[i] for i in index]
         self._levels = None
 
@@ -183,7 +188,9 @@ class Rows:
         self.counts = [self.counts[i] for i in index]
         for node in dropped:  # last, so that an interruption above leaves them to the next call
             self._tree.unpin(node)
-        if not self.nodes:
+        if self.nodes:
+            self.slab.wipe(len(self.nodes), len(self.nodes) + len(dropped))
+        else:
             self.slab.clear()
 
     def ready(self) -> tuple[Tensor, Tensor, list[Level], int]:

@@ -14,7 +14,10 @@ STEP = 16
 
 
 class Slab:
-    """KV [layers, 2, slots, kv heads, width, size]; unfilled places hold finite numbers."""
+    """KV [layers, 2, slots, kv heads, width, size]; unfilled places hold zeros.
+
+    What is masked gets a weight of 0, and 0 times what is no number is none: so nothing may stay behind in a slot.
+    """
 
     def __init__(self, layers: int, heads: int, size: int, dtype: torch.dtype, device: torch.device) -> None:
         self._shape = (layers, 2, 0, heads, 0, size)
@@ -53,6 +56,10 @@ class Slab:
     def write(self, slot: int, offset: int, kv: Tensor) -> None:
         """Put ``kv`` [layers, 2, kv heads, tokens, size] into a slot."""
         self.kv[:, :, slot, :, offset : offset + kv.shape[-2]] = kv
+
+    def wipe(self, begin: int, end: int) -> None:
+        """Nobody uses these slots any more."""
+        self.kv[:, :, begin:end] = 0
 
     def move(self, source: int, target: int) -> None:
         self.kv[:, :, target] = self.kv[:, :, source]

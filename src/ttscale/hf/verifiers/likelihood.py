@@ -196,10 +196,16 @@ class Likelihood:
         wanted = torch.tensor(targets, device=hidden.device)
         most = max(1, READ_LOGITS // int(self._model.config.vocab_size))
         found: list[float] = []
-        for begin in range(0, len(targets), most):
-            logits = own.network.logits(hidden[begin : begin + most])
-            chosen = logits.gather(-1, wanted[begin : begin + most, None])[:, 0]
-            found += (chosen - logits.logsumexp(-1)).tolist()
+        while (begin := len(found)) < len(targets):
+            try:
+                logits = own.network.logits(hidden[begin : begin + most])
+                chosen = logits.gather(-1, wanted[begin : begin + most, None])[:, 0]
+                found += (chosen - logits.logsumexp(-1)).tolist()
+            except Exception as error:
+                if most == 1 or not is_out_of_memory(error):
+                    raise
+                most = max(1, min(most, len(targets) - begin) // 2)
+                own.tree.evict()
         return found
 
     def _run_whole(self, batch: list[_Run]) -> None:
@@ -210,6 +216,7 @@ class Likelihood:
         mask = torch.tensor([[1] * len(run.ids) + [0] * (width - len(run.ids)) for run in batch], device=device)
         try:
             logits = self._model.module(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
+            values = (logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)).tolist()
         except Exception as error:
             if len(batch) == 1 or not is_out_of_memory(error):
                 raise
@@ -217,7 +224,6 @@ class Likelihood:
             for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
                 self._run_whole(half)
             return
-        values = (logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)).tolist()
         for run, row in zip(batch, values, strict=True):
             run.found = {position: row[position - 1] for position in range(1, len(run.ids))}
             length = len(run.ids)
