@@ -58,7 +58,8 @@ def test_tables_are_filled_and_targets_judged(page: Any) -> None:
     rows = {
         "ttscale": {"seconds": 0.5, "slower": 1.0, "/ (prompt + sampled)": 0.98},
         "generate on re-sent prefixes": {"seconds": 3.0, "slower": 6.0},
-        "a loop over the model's own cache, prefilling again": {"seconds": 0.75, "slower": 1.5},
+        "ttscale, prefixes run again": {"seconds": 0.75, "slower": 1.5},
+        "a loop over the model's own cache, prefilling again": {"seconds": 1.25, "slower": 2.5},
     }
     text = "before\n<!-- part: beam -->\nold\n<!-- end -->\nbetween\n<!-- part: memory -->\n<!-- end -->\n"
     written = page.write_page(text, {"beam": {"rows": rows}})
@@ -69,7 +70,8 @@ def test_tables_are_filled_and_targets_judged(page: Any) -> None:
     judged = page.targets({"beam": {"rows": rows}})
     assert "| beam: tokens forwarded / least | <= 1.05 | 0.98 | met |" in judged
     assert "| beam: faster than `generate` on re-sent prefixes | >= 5 | 6 | met |" in judged
-    assert "| beam: faster than the same loop that prefills again | >= 2 | 1.5 | **missed** |" in judged
+    assert "| beam: faster than ttscale itself, prefilling again | >= 2 | 1.5 | **missed** |" in judged
+    assert "| beam: faster than a plain loop that prefills again | >= 2 | 2.5 | met |" in judged
     assert "| verifier: faster than every prefix whole | >= 5 | not measured yet | |" in judged
 
 

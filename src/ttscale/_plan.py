@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -54,10 +54,12 @@ class Plan:
         self._bundled = at_hand.get("generator") == BUNDLED
         self._strategy = choose_strategy(strategy, at_hand, self._bundled)
         self._distinct = list(dict.fromkeys(self._questions))
-        self._prompts = _bundled_prompts(self._distinct) if self._bundled else {q.id: q.prompt for q in self._distinct}
+        self._prompts, self._refused = {q.id: q.prompt for q in self._distinct}, dict[str, Exception]()
+        if self._bundled:
+            self._spell_for_bundled()
         needs = getattr(self._strategy, "needs", ROLE_OF.values())
-        refused = all(isinstance(prompt, Exception) for prompt in self._prompts.values())
-        if refused and resume is None and all(obj == BUNDLED for obj in at_hand.values()):
+        nothing_to_do = len(self._refused) == len(self._distinct)
+        if nothing_to_do and resume is None and all(obj == BUNDLED for obj in at_hand.values()):
             needs = ()  # a refusal comes at once, not after seconds of loading
         self._roles = load_roles(at_hand, needs)
         if strategy is None or isinstance(strategy, str):
@@ -121,13 +123,21 @@ class Plan:
             raise result.error
         return result
 
+    def _spell_for_bundled(self) -> None:
+        """The prompts in the one spelling that the bundled models know, or why they refuse them."""
+        from ttscale import reference
+
+        for question in self._distinct:
+            try:
+                self._prompts[question.id] = reference.check(question.prompt)
+            except reference.OutOfDomainError as refusal:
+                self._refused[question.id] = refusal
+
     def _jobs(self) -> Iterator[Job]:
         for question in self._distinct:
             self._emit(self._start_event(question))
-            prompt = self._prompts[question.id]
-            error = prompt if isinstance(prompt, Exception) else None
-            asked = question.prompt if isinstance(prompt, Exception) else prompt
-            root = Candidate(Question(question.id, asked), Key((self._seed, question.id)))
+            error = self._refused.get(question.id)
+            root = Candidate(Question(question.id, self._prompts[question.id]), Key((self._seed, question.id)))
             search = None
             try:
                 search = self._strategy.search(root, self._budget)
@@ -179,16 +189,3 @@ class Plan:
         self._emit(end)
         if self._bar is not None:
             self._bar.update()
-
-
-def _bundled_prompts(questions: Sequence[Question]) -> dict[str, str | Exception]:
-    """By the question's id, the prompt in the one spelling that the bundled models know, or why they refuse it."""
-    from ttscale import reference
-
-    prompts: dict[str, str | Exception] = {}
-    for question in questions:
-        try:
-            prompts[question.id] = reference.check(question.prompt)
-        except reference.OutOfDomainError as refusal:
-            prompts[question.id] = refusal
-    return prompts

@@ -31,7 +31,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
     kind = type(request)
     role = ROLE_OF.get(kind)
     if role is None:
-        return f"the strategy yielded {type(request).__name__}; requests are Sample, Revise and Score"
+        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise and Score"
     if role not in roles:
         return (
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
@@ -67,19 +67,19 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
 
 def reply_problem(request: Request, reply: Any) -> str | None:
     """What is wrong with a reply to this request."""
+    role = ROLE_OF[type(request)]
     wanted = Verdict if isinstance(request, Score) else Completion
     fits: bool = isinstance(reply, wanted)
     if not fits:
-        return f"the {ROLE_OF[type(request)]} returned {type(reply).__name__} instead of a {wanted.__name__}"
+        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
     spent = reply.cost
     if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
-        role = ROLE_OF[type(request)]
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
     if isinstance(request, Score):
         return _verdict_problem(len(request.candidate.steps), reply.step_scores)
     most = request.max_steps if isinstance(request, Sample) else None
     problem = _completion_problem(most, reply.steps, reply.finish)
-    return f"the {ROLE_OF[type(request)]} {problem}" if problem else None
+    return f"the {role} {problem}" if problem else None
 
 
 def outcome_problem(outcome: Any) -> str | None:

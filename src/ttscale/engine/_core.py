@@ -182,10 +182,6 @@ class Engine:
         Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
         up to, depends on the replies alone (law 2).
         """
-        if active.limit is None and active.recall is None:
-            for place in range(active.let_out, len(active.wave)):
-                self._queue(slot, place, active.wave[place])
-            active.let_out = len(active.wave)
         while True:
             if active.let_out < len(active.wave) and may_go(active):
                 self._let_out(slot, active)
@@ -210,13 +206,10 @@ class Engine:
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
-            self._queue(slot, place, request)
+            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
             return
         active.replies[place] = reply
         active.missing -= 1
-
-    def _queue(self, slot: int, place: int, request: Request) -> None:
-        self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
 
     def _wave_problem(self, active: Active, wave: Sequence[Request]) -> str | None:
         """What is wrong with a wave, or None. Remembers its keys."""

@@ -64,10 +64,8 @@ class Block:
             self.spans[slot], self.readers[slot] = self.spans[last], self.readers[last]
         self.spans.pop()
         self.readers.pop()
-        if self.spans:
+        if self.spans:  # else all of it is given back
             self.slab.wipe(last, last + 1)
-        else:
-            self.slab.clear()
 
 
 class Shared:
@@ -109,7 +107,7 @@ class Shared:
             if i not in kept and entry is not None:
                 entry[0].drop(entry[1])
         for block in self._blocks.values():
-            if not block.spans and block.slab.slots:  # memory ran out between its room and what was to stand there
+            if not block.spans and block.slab.slots:
                 block.slab.clear()
         self._rows = [self._rows[i] for i in index]
         self._levels = None
