@@ -18,12 +18,12 @@ import transformers
 from _hf_models import AtLength, Size, interleaved, lengths, network, served, tokens
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from ttscale.hf import fast_rows
-from ttscale.hf.backend import fast
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import HFModel
+from ttscale.hf.pick_runner import fast
 from ttscale.hf.sampling import Filters, draw, uniforms
-from ttscale.hf.steps import StepText
+from ttscale.hf.shared_kv import runner as fast_rows
+from ttscale.prompts.steps import StepText
 
 PAGE = 256
 """Tokens of a page of transformers' paged cache."""

@@ -6,12 +6,12 @@ import torch
 from _hf_decode import Found, forget, rows_of
 from _hf_models import Size, interleaved, network, served, tokens
 
-from ttscale.hf.backend import fast
 from ttscale.hf.decode import Decoder
-from ttscale.hf.lean import _packed
 from ttscale.hf.model import HFModel
+from ttscale.hf.pick_runner import fast
 from ttscale.hf.sampling import Filters, draw
-from ttscale.hf.steps import StepText
+from ttscale.hf.shared_kv.cpu_llama import _packed
+from ttscale.prompts.steps import StepText
 
 
 def sampling(size: Size) -> Found:

@@ -10,8 +10,8 @@ from _hf_decode import Found, decode, forget, step_lengths
 from _hf_models import Numbers, Size, interleaved, network, served, tokens
 
 from ttscale import Candidate, Key, Question, Step
-from ttscale._requests import Score
-from ttscale._select import Aggregate
+from ttscale.core.requests import Score
+from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import Encoded, LinearHead
 from ttscale.hf.verifiers.scorer import Scorer

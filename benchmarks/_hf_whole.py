@@ -21,9 +21,9 @@ from _hf_models import Size, interleaved
 
 import ttscale
 from ttscale import Candidate, Key, Question, Step, reference
-from ttscale._requests import Score
+from ttscale.core.requests import Score
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
-from ttscale.hf.prompts import encode
+from ttscale.prompts.tokenize import encode
 
 LEVELS = 12
 """Steps at most: the longest reference solutions have ten."""

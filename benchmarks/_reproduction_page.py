@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ttscale.evaluation.figure import Figure, Panel, Series, table
-from ttscale.evaluation.report import Report, Table
+from ttscale.evaluation.report.figure_data import Figure, Panel, Series, table
+from ttscale.evaluation.report.page import Report, Table
 
 FORMAT = "ttscale-reproduction/1"
 MARK = re.compile(r"(<!-- part: ([a-z0-9_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -62,7 +62,7 @@ def figure_of(data: Mapping[str, Any]) -> Figure:
 
 def draw_figures(results: Mapping[str, Any], folder: Path) -> None:
     """Every figure as SVG."""
-    from ttscale.evaluation._draw import to_svg
+    from ttscale.evaluation.report.matplotlib import to_svg
 
     folder.mkdir(parents=True, exist_ok=True)
     for figure in figures_of(results):

@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ttscale.api.batch import BatchAllocation
 from ttscale.evaluation import Arm
-from ttscale.evaluation.batch import BatchAllocation
-from ttscale.evaluation.study_settings import StudySettings, menu_arms
+from ttscale.evaluation.report.settings import StudySettings, menu_arms
 from ttscale.strategies import AdaptiveConsistency, BestOfN, MajorityVote, SequentialRevision, WeightedBestOfN
 
 MENU = (

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from ttscale import Candidate, Key, Question, reference
-from ttscale._requests import Revise, Sample
+from ttscale.core.requests import Revise, Sample
 from ttscale.evaluation import ChainStep, along_the_chain
-from ttscale.evaluation._pool import Graded
+from ttscale.evaluation.collect.pool import Graded
 from ttscale.hf import HFGenerator, HFReviser
 
 LENGTH, CONTEXT, SEED = 8, 4, 0

@@ -25,8 +25,8 @@ from _stored import RESULTS, keep
 
 import ttscale
 from ttscale import Candidate, Completion, Key, Question, Sample, Score, Step, Verdict
-from ttscale.engine._core import Ended
-from ttscale.engine._drive import Job, run
+from ttscale.engine.core import Ended
+from ttscale.engine.drive import Job, run
 
 STEPS = [Completion((Step(f"{i}\n", (i,)),), "open") for i in range(4096)]
 LAST = Completion((Step("Answer: 1", (8,)),), "stop")

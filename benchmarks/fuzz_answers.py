@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ttscale._answers import _helper, answer_classes, equivalent, extract_answer
-from ttscale._answers._clean import MAX_ANSWER, clean
-from ttscale._answers._expression import Unreadable
-from ttscale._answers._structure import value_key
-from ttscale.evaluation.datasets import from_jsonl
+from ttscale.answers import _helper, answer_classes, equivalent, extract_answer
+from ttscale.answers.keys import value_key
+from ttscale.answers.normalize import MAX_ANSWER, clean
+from ttscale.answers.parse import Unreadable
+from ttscale.evaluation.problems.datasets import from_jsonl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from answers.test_hostile import UNITS, WORDS

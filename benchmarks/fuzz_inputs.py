@@ -39,12 +39,12 @@ from ttscale import (
     Verdict,
     viz,
 )
-from ttscale.cli import main as command
-from ttscale.engine._trace import Trace, read_events
-from ttscale.hf.verifiers.layout import VerifierFormat
-from ttscale.openai._connection import Malformed
-from ttscale.openai._reply import read_first_token, read_owner, read_rows, read_written
-from ttscale.prompts import PromptFormat
+from ttscale.cli.main import main as command
+from ttscale.core.trace import Trace, read_events
+from ttscale.hf.verifiers.input_format import VerifierFormat
+from ttscale.openai.connection import Malformed
+from ttscale.openai.reply import read_first_token, read_owner, read_rows, read_written
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.strategies.policy import default_policy
 
 REFUSALS = (ValueError, TtscaleError, RuntimeError)

@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ttscale import _answers
-from ttscale._answers import answer_classes, equivalent, extract_answer
-from ttscale.evaluation.datasets import from_jsonl
-from ttscale.evaluation.grading import grade, grade_text
+from ttscale import answers as _answers
+from ttscale.answers import answer_classes, equivalent, extract_answer
+from ttscale.evaluation.problems.datasets import from_jsonl
+from ttscale.evaluation.problems.grading import grade, grade_text
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 PAIRS = [

@@ -2,7 +2,7 @@
 
     python benchmarks/ladder.py --build DIR [--questions 200] [--out benchmarks/results/ladder.json]
 
-DIR is where ``python -m ttscale.reference.build ladder`` left the larger model. Training of the small one is read from
+DIR is where ``python -m tools.reference_models ladder`` left the larger model. Training of the small one is read from
 ``src/ttscale/reference/results.json``. Per question: one solution with its judging for the small model, the greedy
 answer for the large one, on test questions.
 """

@@ -36,7 +36,7 @@ from fake_openai import serving
 from ttscale import Candidate, Key, Question, Sample, reference
 from ttscale.hf import HFGenerator
 from ttscale.openai import Connection, OpenAIGenerator
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 
 MODEL = str(reference.path("generator"))
 PLAIN = PromptFormat(chat=False, template="{question}\n")

@@ -28,13 +28,13 @@ from _reproduction_page import draw_figures, stored, write_page
 from _reproduction_plan import Log, full, planned, planned_policy, policy_arms, quick
 
 from ttscale import evaluation, reference
-from ttscale.evaluation._models import ModelSpecs
-from ttscale.evaluation._problems import check_problems, problems_digest
-from ttscale.evaluation.report import Table
-from ttscale.evaluation.study import Study, fit_as_fine, run_study
-from ttscale.evaluation.study_report import study_report
-from ttscale.evaluation.study_settings import StudySettings
-from ttscale.evaluation.study_tables import Findings
+from ttscale.api.load_roles import ModelSpecs
+from ttscale.evaluation.problems.problem import check_problems, problems_digest
+from ttscale.evaluation.report.contents import study_report
+from ttscale.evaluation.report.page import Table
+from ttscale.evaluation.report.settings import StudySettings
+from ttscale.evaluation.report.study import Study, fit_as_fine, run_study
+from ttscale.evaluation.report.tables import Findings
 from ttscale.strategies import Policy
 
 ROOT = Path(__file__).parent.parent

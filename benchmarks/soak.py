@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import ttscale
 from ttscale import Beam, Score, Verdict
 from ttscale.openai import Connection, OpenAIGenerator
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
 FAULTS = ("drop", "cut", "truncated", "none", "two", "html", "429", "500", "503")
@@ -97,7 +97,7 @@ def run(questions: list[str], budget: int, share: float, trace: Path) -> tuple[l
 
     peaks: list[float] = []
 
-    def observe(event: ttscale.engine._trace.Event) -> None:
+    def observe(event: ttscale.core.trace.Event) -> None:
         if event["event"] == "end":
             peaks.append(memory())
 

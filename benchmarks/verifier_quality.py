@@ -15,11 +15,12 @@ import argparse
 import json
 from pathlib import Path
 
+from tools.reference_models import quality
+from tools.reference_models.quality import Draw
+
 import ttscale
 from ttscale import reference
 from ttscale.hf import HFGenerator
-from ttscale.reference.build import quality
-from ttscale.reference.build.quality import Draw
 
 SAMPLES = 16
 

@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
-from ttscale import _answers
-from ttscale._answers import answer_classes, equivalent, extract_answer
+from ttscale import answers as _answers
+from ttscale.answers import answer_classes, equivalent, extract_answer
 
 # One class after another, "name: member ;; member ;; ..."; members are equivalent, no two classes meet.
 TABLE = r"""
@@ -169,7 +169,7 @@ def test_each_distinct_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_results_do_not_depend_on_the_process() -> None:
     """Another hash seed, same classes (points are drawn from a hash of the names, not from ``hash``)."""
-    code = f"import ttscale._answers as a; print(hash('x'), a.answer_classes({CLASSES['square'] + CLASSES['trig']!r}))"
+    code = f"import ttscale.answers as a; print(hash('x'), a.answer_classes({CLASSES['square'] + CLASSES['trig']!r}))"
     outputs = [
         subprocess.run(
             [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
@@ -223,7 +223,7 @@ def test_works_off_the_main_thread() -> None:
 def test_no_process_and_no_algebra_at_import() -> None:
     """search-and-learn: a Manager() process starts at import; sympy alone takes half a second."""
     code = (
-        "import sys, threading; import ttscale._answers as a; "
+        "import sys, threading; import ttscale.answers as a; "
         "a.answer_classes(['1/2', '0.5', 'x=5', '(1,2)', 'Evelyn', '10%']); a.extract_answer('Answer: 5'); "
         "heavy = {'sympy', 'math_verify', 'latex2sympy2_extended', 'mpmath', 'torch', 'transformers'}; "
         "print(heavy & set(sys.modules), threading.active_count(), a._helper._algebra.process)"

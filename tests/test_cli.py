@@ -11,7 +11,7 @@ import pytest
 
 import ttscale
 from ttscale import Candidate, Completion, Key, Question, RoleError, Step
-from ttscale.cli import main
+from ttscale.cli.main import main
 from ttscale.testing import FakeGenerator
 
 
@@ -103,7 +103,7 @@ def test_whatever_goes_wrong_is_one_line_and_an_exit_code(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("ttscale.cli.solve", fails)
+    monkeypatch.setattr("ttscale.cli.main.solve", fails)
     assert main(["solve", "Compute 1 + 2"]) == code
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", said)
@@ -113,7 +113,7 @@ def test_a_question_without_any_answer_is_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = ttscale.solve("?", 2, generator=FakeGenerator(Completion((Step("1"),), "length")))
-    monkeypatch.setattr("ttscale.cli.solve", lambda *_, **__: cut)
+    monkeypatch.setattr("ttscale.cli.main.solve", lambda *_, **__: cut)
     assert main(["solve", "?"]) == 1
     assert capsys.readouterr().out.startswith("No finished solution.\n")
 
@@ -125,7 +125,7 @@ def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_installed_command_runs() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ttscale.cli", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "ttscale.cli.main", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("ttscale ")
 
@@ -143,7 +143,9 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
     generator = FakeGenerator("x \u2264 2\nAnswer: \u221a2")
-    monkeypatch.setattr("ttscale.cli.solve", lambda question, budget, **_: ttscale.solve(question, generator=generator))
+    monkeypatch.setattr(
+        "ttscale.cli.main.solve", lambda question, budget, **_: ttscale.solve(question, generator=generator)
+    )
     assert main(["solve", "Which?"]) == 0
     sys.stdout.flush()
     assert written.getvalue().startswith(rb"x \u2264 2")
@@ -151,10 +153,10 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
 
 
 def test_free_text_without_an_answer_is_shown_whole() -> None:
-    from ttscale._cost import Cost
-    from ttscale._types import Result
-    from ttscale.cli import as_text
-    from ttscale.engine._trace import Trace
+    from ttscale.cli.main import as_text
+    from ttscale.core.cost import Cost
+    from ttscale.core.result import Result
+    from ttscale.core.trace import Trace
 
     question = Question.of("Tell me a story")
     story = Candidate(question, Key((0,)), (Step("Once upon a time."),), "stop")

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from ttscale import reference
-from ttscale._labels import READ, label, warn_other_models
+from ttscale.api.role_labels import READ, label, warn_other_models
 from ttscale.hf import HFGenerator, HFReviser
 from ttscale.openai import OpenAIGenerator
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.revisers import PromptedReviser
 from ttscale.strategies import BestOfN, ComputeOptimalScheduler, Policy, WeightedBestOfN
 from ttscale.testing import FakeGenerator, FakeVerifier
@@ -124,7 +124,7 @@ def test_what_a_role_is_made_of_is_part_of_what_they_are_called(tmp_path: Path) 
 
 def test_a_function_is_called_the_same_in_another_process() -> None:
     program = (
-        "from ttscale._labels import label; from ttscale.verifiers import FunctionVerifier\n"
+        "from ttscale.api.role_labels import label; from ttscale.verifiers import FunctionVerifier\n"
         "def near(wanted):\n    return lambda candidate: candidate.answer in {'1', '2', '3'} and wanted > 0\n"
         "print(label(FunctionVerifier(near(3))))"
     )

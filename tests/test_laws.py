@@ -40,8 +40,8 @@ from ttscale import (
     Verdict,
     WeightedBestOfN,
 )
-from ttscale._roles import METHOD_OF, role_of
-from ttscale.engine._core import Engine
+from ttscale.core.protocols import METHOD_OF, role_of
+from ttscale.engine.core import Engine
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.revision import split
 from ttscale.testing import ToyLM, ToyVerifier, ToyWorld, check_laws, completion_of, toy_roles, waves

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale.prompts import (
+from ttscale.prompts.layouts import (
     FOUR_SHOT,
     QWEN_MATH,
     SEARCH_AND_LEARN,

@@ -5,14 +5,25 @@ Backends (``ttscale.hf``, ``ttscale.openai``), ``ttscale.training``, ``ttscale.e
 ``ttscale.testing`` are imported on their own; importing ``ttscale`` loads neither torch nor transformers.
 """
 
-from ttscale._api import asolve, asolve_all, solve, solve_all
-from ttscale._arguments import MAX_BUDGET
-from ttscale._cost import Cost, Limit
-from ttscale._errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
-from ttscale._requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
-from ttscale._roles import AsyncGenerator, AsyncReviser, AsyncVerifier, Generator, Reviser, Session, Strategy, Verifier
-from ttscale._types import Candidate, Key, Outcome, Question, Result, Step
-from ttscale._version import __version__
+from ttscale.api.arguments import MAX_BUDGET
+from ttscale.api.solve import asolve, asolve_all, solve, solve_all
+from ttscale.core.cost import Cost
+from ttscale.core.errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
+from ttscale.core.limit import Limit
+from ttscale.core.protocols import (
+    AsyncGenerator,
+    AsyncReviser,
+    AsyncVerifier,
+    Generator,
+    Reviser,
+    Session,
+    Strategy,
+    Verifier,
+)
+from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.result import Result
+from ttscale.core.types import Candidate, Key, Outcome, Question, Step
+from ttscale.core.version import __version__
 from ttscale.strategies import (
     DVTS,
     Beam,

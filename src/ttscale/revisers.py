@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale._relay import Call, Plan, is_async, relay
-from ttscale._requests import Completion, Revise, Sample
-from ttscale._roles import Session
-from ttscale._types import Candidate, Question
-from ttscale.prompts import fill
+from ttscale.core.protocols import Session
+from ttscale.core.requests import Completion, Revise, Sample
+from ttscale.core.types import Candidate, Question
+from ttscale.prompts.layouts import fill
+from ttscale.verifiers.sync_or_async import Call, Plan, is_async, relay
 
 REVISE_PROMPT = (
     "{question}\n\n"

@@ -1,6 +1,6 @@
 """Other ways to write an answer that a person would call the same, made by rule from the text alone.
 
-Independent of ``ttscale._answers`` on purpose: these are what it is tested with.
+Independent of ``ttscale.answers`` on purpose: these are what it is tested with.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale._answers import extract_answer
-from ttscale._answers._clean import MAX_ANSWER
-from ttscale._answers._extract import MAX_TEXT
+from ttscale.answers import extract_answer
+from ttscale.answers.extract import MAX_TEXT
+from ttscale.answers.normalize import MAX_ANSWER
 
 BOXED = [
     (r"so $\boxed{42}$.", "42"),

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ttscale._answers import _helper, answer_classes, equivalent, extract_answer
-from ttscale._answers._clean import MAX_ANSWER, clean
-from ttscale._answers._expression import Unreadable
-from ttscale._answers._extract import MAX_TEXT
-from ttscale._answers._structure import value_key
+from ttscale.answers import _helper, answer_classes, equivalent, extract_answer
+from ttscale.answers.extract import MAX_TEXT
+from ttscale.answers.keys import value_key
+from ttscale.answers.normalize import MAX_ANSWER, clean
+from ttscale.answers.parse import Unreadable
 
 hostile = settings(
     deadline=timedelta(seconds=20),

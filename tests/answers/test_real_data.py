@@ -10,9 +10,9 @@ import pytest
 
 from answers.rewritings import rewritings
 from real_data import rows
-from ttscale._answers import answer_classes, equivalent, extract_answer
-from ttscale._answers._structure import key_of
-from ttscale.evaluation.grading import check_reference, grade, grade_text
+from ttscale.answers import answer_classes, equivalent, extract_answer
+from ttscale.answers.keys import key_of
+from ttscale.evaluation.problems.grading import check_reference, grade, grade_text
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 

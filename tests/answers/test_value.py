@@ -13,10 +13,10 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscale._answers import equivalent
-from ttscale._answers._expression import Unreadable, read
-from ttscale._answers._structure import key_of, value_key
-from ttscale._answers._value import MAX_BITS, MAX_FACTORIAL, TooBig, scalar_key
+from ttscale.answers import equivalent
+from ttscale.answers.evaluate import MAX_BITS, MAX_FACTORIAL, TooBig, scalar_key
+from ttscale.answers.keys import key_of, value_key
+from ttscale.answers.parse import Unreadable, read
 
 
 @dataclass(frozen=True)

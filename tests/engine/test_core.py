@@ -24,7 +24,7 @@ from ttscale import (
     StrategyError,
     Verdict,
 )
-from ttscale.engine._core import Ended, Engine, Ticket
+from ttscale.engine.core import Ended, Engine, Ticket
 from ttscale.testing import completion_of, steps_of
 
 QUESTION = Question("q", "Why?")

@@ -15,10 +15,10 @@ import pytest
 
 import ttscale
 from ttscale import BestOfN, Candidate, Completion, Cost, Key, MajorityVote, Question, Revise, Sample, Score, Verdict
-from ttscale.engine._core import Ended, Ticket
-from ttscale.engine._drive import WINDOW, Job, arun, run
-from ttscale.engine._garbage import BETWEEN, fewer_passes
-from ttscale.engine._workers import by_question
+from ttscale.engine.ask_roles import by_question
+from ttscale.engine.core import Ended, Ticket
+from ttscale.engine.drive import WINDOW, Job, arun, run
+from ttscale.engine.gc_tuning import BETWEEN, fewer_passes
 from ttscale.testing import (
     FakeGenerator,
     FakeVerifier,

@@ -14,7 +14,7 @@ import pytest
 
 import ttscale
 from ttscale import BestOfN, Completion, Limit, MajorityVote, Question, Result, RoleError, Sample, Score, Verdict
-from ttscale.engine import _drive
+from ttscale.engine import drive as _drive
 from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyVerifier, as_async, as_session, completion_of
 
 QUESTIONS = [Question(f"q{i}", f"Question {i}?") for i in range(100)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ttscale
 from ttscale import Beam, BestOfN, Completion, Cost, Limit, MajorityVote, Sample, SequentialRevision, WeightedBestOfN
-from ttscale.engine import _drive
+from ttscale.engine import drive as _drive
 from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyWorld, as_async, check_laws, steps_of
 
 STRATEGIES = [

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import ttscale
-from ttscale.engine._trace import address, read_events
-from ttscale.engine._tracefile import TraceFile
+from ttscale.core.trace import address, read_events
+from ttscale.engine.trace_file import TraceFile
 from ttscale.testing import ToyWorld, as_async, as_session, toy_roles
 
 QUESTIONS = ToyWorld.questions(3)
@@ -101,7 +101,7 @@ def test_a_trace_written_one_way_can_be_resumed_in_any_other(tmp_path: Path) -> 
 KILLED = """
     import os, sys
     import ttscale
-    from ttscale.engine import _tracefile
+    from ttscale.engine import trace_file as _tracefile
     from ttscale.testing import ToyWorld, toy_roles
 
     path, when, sent = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -12,8 +12,8 @@ import pytest
 
 import ttscale
 from ttscale import BestOfN, Completion, Sample, Score, Step, Verdict
-from ttscale.engine._schema import is_event
-from ttscale.engine._trace import read_events
+from ttscale.core.trace import read_events
+from ttscale.core.trace_schema import is_event
 
 EVENTS: dict[str, dict[str, Any]] = {
     "run": {"event": "run", "schema": 1, "roles": {"generator": "g"}},

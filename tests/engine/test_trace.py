@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import ttscale
 from ttscale import Beam, BestOfN, Candidate, Completion, Cost, Key, Question, Revise, Sample, Score, Step, Verdict
-from ttscale.engine._trace import address, digest, dump, event_address, read_events, read_reply, reply_event
-from ttscale.engine._tracefile import TraceFile
+from ttscale.core.trace import address, digest, dump, event_address, read_events, read_reply, reply_event
+from ttscale.engine.trace_file import TraceFile
 from ttscale.testing import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of, toy_roles
 
 QUESTION = Question("q", "Why?")

@@ -11,8 +11,8 @@ import pytest
 
 import ttscale
 from evaluation.worlds import Examiner, Problem, Student, problems
-from ttscale._requests import Completion, Sample
-from ttscale._types import Question
+from ttscale.core.requests import Completion, Sample
+from ttscale.core.types import Question
 from ttscale.evaluation import Arm, BatchAllocation, solve_batch, sweep
 from ttscale.strategies import Beam, BestOfN, WeightedBestOfN
 
@@ -119,7 +119,7 @@ def test_bad_settings(call: object, said: str) -> None:
 
 
 def test_models_are_loaded_once_for_all_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ttscale import _models
+    from ttscale.api import load_roles as _models
 
     loaded = []
 

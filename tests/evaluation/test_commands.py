@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ttscale import Question, reference
-from ttscale.cli import main
+from ttscale.api.batch import BatchAllocation
+from ttscale.cli.main import main
 from ttscale.evaluation import load_pool, load_records
-from ttscale.evaluation._strategy_text import arms_of
-from ttscale.evaluation.batch import BatchAllocation
-from ttscale.evaluation.study_settings import StudySettings
+from ttscale.evaluation.collect.arms import arms_of
+from ttscale.evaluation.report.settings import StudySettings
 from ttscale.strategies import Beam, ComputeOptimalScheduler, MajorityVote, Policy, SequentialRevision, WeightedBestOfN
 
 
@@ -144,7 +144,7 @@ def test_the_pool_of_a_report_has_a_seed_of_its_own(
         asked.append(settings)
         raise ValueError("enough")
 
-    monkeypatch.setattr("ttscale.evaluation._commands.run_study", stopped)
+    monkeypatch.setattr("ttscale.evaluation.commands.run_study", stopped)
     assert main(["report", "--out", str(tmp_path), "--limit", "1", "--processes", "1", *arguments]) == 2
     assert [(settings.seeds, settings.pool_seed) for settings in asked] == [(seeds, pool_seed)]
 

@@ -12,8 +12,8 @@ import pytest
 
 from real_data import data_file
 from ttscale import reference
-from ttscale._types import Question
-from ttscale.evaluation.datasets import Problem, from_hub, from_jsonl, from_reference, load
+from ttscale.core.types import Question
+from ttscale.evaluation.problems.datasets import Problem, from_hub, from_jsonl, from_reference, load
 
 
 def written(path: Path, *rows: object) -> Path:

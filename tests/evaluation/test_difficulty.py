@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from ttscale.evaluation._pool import Graded
-from ttscale.evaluation.difficulty import (
+from ttscale.evaluation.analyse.difficulty import (
     Bins,
     absolute_bins,
     bins_that_fit,
@@ -22,6 +21,7 @@ from ttscale.evaluation.difficulty import (
     quantile_bins,
     rank_correlation,
 )
+from ttscale.evaluation.collect.pool import Graded
 from ttscale.strategies import MajorityVote, Policy
 
 

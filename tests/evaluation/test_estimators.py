@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscale._select import best, majority_vote, weighted_vote
-from ttscale._types import Candidate, Key, Question, Step
-from ttscale.evaluation._pool import Graded
-from ttscale.evaluation.estimators import EXACT, Method, accuracy, curves, pass_at_k, vote_over
+from ttscale.core.selection import best, majority_vote, weighted_vote
+from ttscale.core.types import Candidate, Key, Question, Step
+from ttscale.evaluation.analyse.estimators import EXACT, Method, accuracy, curves, pass_at_k, vote_over
+from ttscale.evaluation.collect.pool import Graded
 
 RIGHT = "0"
 """The answer that is right in every pool here."""

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from evaluation.worlds import Examiner, Pupil, Student, problems
-from ttscale.evaluation import _draw, draw_pool, figures
-from ttscale.evaluation.chains import along_the_chain
-from ttscale.evaluation.difficulty import Agreement, Bins
-from ttscale.evaluation.estimators import accuracy
-from ttscale.evaluation.figure import Figure, Panel, Series, series, table
-from ttscale.evaluation.flops import compare
+from ttscale.evaluation import draw_pool
+from ttscale.evaluation.analyse.chains import along_the_chain
+from ttscale.evaluation.analyse.difficulty import Agreement, Bins
+from ttscale.evaluation.analyse.estimators import accuracy
+from ttscale.evaluation.analyse.flops import compare
+from ttscale.evaluation.analyse.outcomes import Outcomes
 from ttscale.evaluation.intervals import Interval
-from ttscale.evaluation.outcomes import Outcomes
+from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series, table
+from ttscale.evaluation.report.page import figures
+from ttscale.evaluation.report.page import matplotlib as _draw
 
 QUESTIONS = ("a", "b", "c", "d")
 BINS = Bins({"a": 0, "b": 0, "c": 1, "d": 1}, 2, (0.5,))

@@ -10,9 +10,9 @@ import pytest
 
 import ttscale
 from evaluation.worlds import Examiner, Pupil, Student, problems
-from ttscale._cost import Cost
+from ttscale.core.cost import Cost
 from ttscale.evaluation import Record, Records, cross_validate_scheduler, fit_policy, probed, scheduled, sweep
-from ttscale.evaluation.fitting import PROBED
+from ttscale.evaluation.analyse.fitting import PROBED
 from ttscale.strategies import Beam, BestOfN, ComputeOptimalScheduler, MajorityVote, SequentialRevision, WeightedBestOfN
 
 MENU = {"weighted": WeightedBestOfN(), "beam": Beam(2), "revise": SequentialRevision(1.0)}

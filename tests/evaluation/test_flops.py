@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ttscale._cost import forward_flops
-from ttscale.evaluation.difficulty import Bins
-from ttscale.evaluation.flops import (
+from ttscale.core.cost import forward_flops
+from ttscale.evaluation.analyse.difficulty import Bins
+from ttscale.evaluation.analyse.flops import (
     PAPER_RATIOS,
     Rung,
     compare,
@@ -15,7 +15,7 @@ from ttscale.evaluation.flops import (
     measured_multiplier,
     questions_for_ratio,
 )
-from ttscale.evaluation.outcomes import Outcomes
+from ttscale.evaluation.analyse.outcomes import Outcomes
 
 
 def test_the_papers_multipliers() -> None:

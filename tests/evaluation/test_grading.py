@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ttscale._answers import MAX_ANSWER
-from ttscale.evaluation.grading import check_reference, final_answer, grade, grade_text
+from ttscale.answers import MAX_ANSWER
+from ttscale.evaluation.problems.grading import check_reference, final_answer, grade, grade_text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ttscale.evaluation._helpers import beside
+from ttscale.evaluation.collect.processes import beside
 
 
 def note(folder: Path, fail: bool) -> None:
@@ -25,7 +25,7 @@ def endless(folder: Path) -> None:
 
 
 def test_another_process_does_the_work_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ttscale.evaluation._helpers.cores", lambda: 6)
+    monkeypatch.setattr("ttscale.evaluation.collect.processes.cores", lambda: 6)
     before = torch.get_num_threads()
     with beside(partial(note, tmp_path, False), 2):
         assert torch.get_num_threads() == 3

@@ -9,8 +9,8 @@ import pytest
 
 from evaluation.worlds import Examiner, Student, problems
 from ttscale.evaluation import draw_pool
-from ttscale.evaluation._pool import Graded
-from ttscale.evaluation.overoptimisation import decided, once_each, remedies, stopped, tempered
+from ttscale.evaluation.analyse.overoptimisation import decided, once_each, remedies, stopped, tempered
+from ttscale.evaluation.collect.pool import Graded
 
 
 def graded(solutions: list[tuple[int, float]], right: int = 0) -> Graded:

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ttscale._cost import Cost
+from ttscale.core.cost import Cost
 from ttscale.evaluation import Bins, Record, Records, absolute_bins, cross_validate
-from ttscale.evaluation.policies import choose, halves
+from ttscale.evaluation.analyse.policies import choose, halves
 
 
 def made(right: Mapping[str, Mapping[str, Sequence[int]]], budgets: Sequence[int] = (4,), tokens: int = 10) -> Records:

@@ -12,9 +12,9 @@ import pytest
 import ttscale
 from evaluation.killing import in_other_processes, killed
 from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
-from ttscale._errors import TtscaleError
-from ttscale._requests import Completion, Sample, Score, Verdict
-from ttscale._select import weighted_vote
+from ttscale.core.errors import TtscaleError
+from ttscale.core.requests import Completion, Sample, Score, Verdict
+from ttscale.core.selection import weighted_vote
 from ttscale.evaluation import Pool, draw_pool, load_pool
 from ttscale.strategies import WeightedBestOfN
 

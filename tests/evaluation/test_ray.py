@@ -15,8 +15,8 @@ import pytest
 import ray
 
 from evaluation.worlds import Examiner, Student, problems
-from ttscale._errors import TtscaleError
-from ttscale._requests import Completion, Sample
+from ttscale.core.errors import TtscaleError
+from ttscale.core.requests import Completion, Sample
 from ttscale.evaluation import BatchAllocation, Records, sweep
 from ttscale.strategies import Beam, ComputeOptimalScheduler, WeightedBestOfN
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ttscale.evaluation import Report, Table, write_report
-from ttscale.evaluation.figure import Figure, Panel, Series
+from ttscale.evaluation.report.figure_data import Figure, Panel, Series
 
 BEST = Series("best", (1, 4), (0.25, 1))
 REPORT = Report(
@@ -81,7 +81,7 @@ def test_without_matplotlib_there_are_still_the_tables(tmp_path: Path, monkeypat
         assert "0.250" in content
         assert "svg" not in content.split("</style>")[-1]
     assert not (tmp_path / "figures").exists()
-    from ttscale.evaluation import _draw
+    from ttscale.evaluation.report.page import matplotlib as _draw
 
     figure = REPORT.parts[1]
     assert isinstance(figure, Figure)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from evaluation.killing import CONTEXT, in_other_processes
-from ttscale.evaluation._store import Store, check_format, read_store
+from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 
 HEADER = {"ttscale": "test/1", "seed": 0}
 

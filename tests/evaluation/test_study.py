@@ -13,16 +13,16 @@ import pytest
 
 from evaluation.killing import killed
 from evaluation.worlds import Examiner, Pupil, Student, problems
-from ttscale._requests import Sample
+from ttscale.core.requests import Sample
 from ttscale.evaluation import of_arm, ratio_grid, revision_arms, search_arms, sweep
-from ttscale.evaluation.figure import Figure
-from ttscale.evaluation.fitting import PROBED
-from ttscale.evaluation.flops import read_ladder
-from ttscale.evaluation.report import Table
-from ttscale.evaluation.study import Study, run_study
-from ttscale.evaluation.study_report import study_report
-from ttscale.evaluation.study_settings import StudySettings, reduced
-from ttscale.evaluation.study_tables import Findings, headline_table
+from ttscale.evaluation.analyse.fitting import PROBED
+from ttscale.evaluation.analyse.flops import read_ladder
+from ttscale.evaluation.report.contents import study_report
+from ttscale.evaluation.report.figure_data import Figure
+from ttscale.evaluation.report.page import Table
+from ttscale.evaluation.report.settings import StudySettings, reduced
+from ttscale.evaluation.report.study import Study, run_study
+from ttscale.evaluation.report.tables import Findings, headline_table
 from ttscale.strategies import ComputeOptimalScheduler, MajorityVote, SequentialRevision
 
 SETTINGS = replace(reduced(), budgets=(1, 4), samples=8, chain_length=4, bins=2, probe=2)

@@ -13,13 +13,13 @@ import pytest
 import ttscale
 from evaluation.killing import in_other_processes, killed, lines
 from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
-from ttscale._cost import Cost
-from ttscale._errors import TtscaleError
-from ttscale._requests import Completion, Sample, Score, Search, Verdict
-from ttscale._types import Candidate, Outcome
+from ttscale.core.cost import Cost
+from ttscale.core.errors import TtscaleError
+from ttscale.core.requests import Completion, Sample, Score, Search, Verdict
+from ttscale.core.types import Candidate, Outcome
 from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
-from ttscale.evaluation._problems import Gold
-from ttscale.evaluation._runner import Piece, together
+from ttscale.evaluation.collect.runner import Piece, together
+from ttscale.evaluation.problems.problem import Gold
 from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,

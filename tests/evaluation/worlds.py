@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ttscale._cost import Cost
-from ttscale._requests import Completion, Revise, Sample, Score, Verdict
-from ttscale._types import Candidate, Step
+from ttscale.core.cost import Cost
+from ttscale.core.requests import Completion, Revise, Sample, Score, Verdict
+from ttscale.core.types import Candidate, Step
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from ttscale.hf.attention import Level, add_levels, additive, dense, merge
-from ttscale.hf.fast import Extension, Step
-from ttscale.hf.slab import Slab
+from ttscale.hf.shared_kv.attention import Level, add_levels, additive, dense, merge
+from ttscale.hf.shared_kv.forward import Extension, Step
+from ttscale.hf.shared_kv.kv_slots import Slab
 
 HEADS, QUERIES, SIZE = 2, 3, 8
 SCALE = 0.3

@@ -11,9 +11,9 @@ import torch
 from hf.verifiers import checkpoints
 from ttscale import Candidate, Cost, Key, Question, Sample, Score, Step
 from ttscale.hf import HFGenerator, HFModel
-from ttscale.hf import choose as choose_module
-from ttscale.hf.choose import first_token_odds
-from ttscale.prompts import PromptFormat
+from ttscale.hf import option_probabilities as choose_module
+from ttscale.hf.option_probabilities import first_token_odds
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.verifiers import JudgeVerifier
 
 

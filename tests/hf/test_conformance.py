@@ -10,7 +10,7 @@ import pytest
 import ttscale
 from hf.verifiers import checkpoints
 from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier, ImplicitVerifier
-from ttscale.hf.prompts import PromptFormat
+from ttscale.prompts.tokenize import PromptFormat
 from ttscale.revisers import PromptedReviser
 from ttscale.testing import FakeGenerator, GeneratorTests, ReviserTests, VerifierTests
 from ttscale.verifiers import ConfidenceVerifier, EnsembleVerifier, JudgeVerifier

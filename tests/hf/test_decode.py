@@ -10,11 +10,11 @@ import torch
 from hf.slow import Drawn, slow_draw
 from hf.tiny import VARIANTS
 from ttscale import Candidate, Key, Question
-from ttscale._requests import Completion, Sample
+from ttscale.core.requests import Completion, Sample
 from ttscale.hf import HFGenerator, HFModel
-from ttscale.hf.backend import fast
 from ttscale.hf.generator import SamplerSession
-from ttscale.hf.prompts import PromptFormat, encode
+from ttscale.hf.pick_runner import fast
+from ttscale.prompts.tokenize import PromptFormat, encode
 
 PLAIN = PromptFormat(chat=False)
 QUESTIONS = [Question.of(text) for text in ("hi", "what is the sum of two and three?" * 2, "x = 4 and y = 11, find z")]

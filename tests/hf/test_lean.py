@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from ttscale.hf import lean
-from ttscale.hf.lean import WIDE, WORK, _packed
+from ttscale.hf.shared_kv import cpu_llama as lean
+from ttscale.hf.shared_kv.cpu_llama import WIDE, WORK, _packed
 
 
 @torch.inference_mode()

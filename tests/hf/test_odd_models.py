@@ -16,7 +16,7 @@ import ttscale
 from hf.tiny import byte_tokenizer, tiny_config
 from ttscale import Beam, Candidate, Key, MajorityVote, Question, RoleError, Sample, Score, SequentialRevision, Step
 from ttscale.hf import HFGenerator, HFModel, HFReviser, ImplicitVerifier
-from ttscale.hf.prompts import PromptFormat, encode
+from ttscale.prompts.tokenize import PromptFormat, encode
 from ttscale.testing import FakeVerifier
 
 PLAIN = PromptFormat(chat=False)

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import processors
 
 from hf.tiny import byte_tokenizer
-from ttscale.hf.prompts import PromptFormat, encode, leading_ids, read_settings
+from ttscale.prompts.tokenize import PromptFormat, encode, leading_ids, read_settings
 
 CHAT = (
     "{% for m in messages %}<bos>{{ m['role'] }}:{{ m['content'] }}<eos>{% endfor %}"

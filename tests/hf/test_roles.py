@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from ttscale import Candidate, Key, Question, Step
-from ttscale._errors import RoleError
-from ttscale._requests import Revise, Sample, Score
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Revise, Sample, Score
 from ttscale.hf import HFGenerator, HFModel, HFReviser, ImplicitVerifier
-from ttscale.hf.prompts import PromptFormat, encode
 from ttscale.hf.verifiers.implicit import DIGITS
+from ttscale.prompts.tokenize import PromptFormat, encode
 
 PLAIN = PromptFormat(chat=False)
 SETTINGS: dict[str, Any] = {"delimiter": "a", "max_new_tokens": 24, "prompt": PLAIN}

@@ -17,16 +17,16 @@ from hf.slow import Drawn
 from hf.test_decode import PLAIN, assert_nothing_pinned, generator, loaded, roots, same, slow
 from hf.tiny import request_tree
 from ttscale import Candidate
-from ttscale._requests import Sample, Score
-from ttscale._select import Aggregate
+from ttscale.core.requests import Sample, Score
+from ttscale.core.selection import Aggregate
 from ttscale.hf import HFModel
-from ttscale.hf.backend import fast
-from ttscale.hf.prompts import encode
-from ttscale.hf.rows import Rows
-from ttscale.hf.slab import Slab
-from ttscale.hf.tree import PrefixTree
+from ttscale.hf.pick_runner import fast
+from ttscale.hf.shared_kv.batch_rows import Rows
+from ttscale.hf.shared_kv.kv_slots import Slab
+from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.verifiers.adapter import Encoded, LinearHead
 from ttscale.hf.verifiers.scorer import Scorer
+from ttscale.prompts.tokenize import encode
 
 LIMITS = st.sampled_from([1, 3, 64])
 BUDGETS = st.sampled_from([0, 20_000, 1 << 30])

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from hf.tiny import byte_tokenizer
-from ttscale.hf.steps import StepText
-from ttscale.prompts import split_steps
+from ttscale.prompts.layouts import split_steps
+from ttscale.prompts.steps import StepText
 
 BYTES = byte_tokenizer(("\n\n", "an"))
 

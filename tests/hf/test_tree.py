@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscale.hf.tree import Node, PrefixTree
+from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree
 
 SEQUENCE = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 

@@ -15,15 +15,15 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from hf import tiny
 from ttscale import Candidate, Key, Question, Sample, Score, Step, reference
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
-from ttscale.hf import backend as backend_module
-from ttscale.hf import plain as plain_module
-from ttscale.hf.backend import fast, runner
-from ttscale.hf.choose import first_token_odds
-from ttscale.hf.forwards import batches
-from ttscale.hf.prompts import PromptFormat, encode
+from ttscale.hf import pick_runner as backend_module
+from ttscale.hf.memory import batches
+from ttscale.hf.option_probabilities import first_token_odds
+from ttscale.hf.own_cache import runner as plain_module
+from ttscale.hf.pick_runner import fast, runner
 from ttscale.hf.sampling import Filters, draw
-from ttscale.hf.slab import Slab
-from ttscale.hf.steps import StepText
+from ttscale.hf.shared_kv.kv_slots import Slab
+from ttscale.prompts.steps import StepText
+from ttscale.prompts.tokenize import PromptFormat, encode
 
 TOKENIZER = T.AutoTokenizer.from_pretrained(reference.path("generator"))
 V = len(TOKENIZER)

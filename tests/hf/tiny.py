@@ -9,7 +9,7 @@ import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from ttscale import Candidate, Step
-from ttscale._requests import Sample
+from ttscale.core.requests import Sample
 
 SPECIALS = ["<pad>", "<bos>", "<eos>"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from fake_openai import FakeServer, serving
 from ttscale.openai import OpenAIGenerator, OpenAIReviser
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.testing import GeneratorTests, ReviserTests
 
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from fake_openai import FAULTS, FakeServer, serving
-from ttscale._errors import RoleError
+from ttscale.core.errors import RoleError
 from ttscale.openai import Connection
-from ttscale.openai._connection import MAX_BACKOFF, Malformed, _backoff
-from ttscale.openai._reply import read_written
+from ttscale.openai.connection import MAX_BACKOFF, Malformed, _backoff
+from ttscale.openai.reply import read_written
 
 KEY = "sk-very-secret-0123456789"
 BODY = {"model": "toy", "prompt": "q\n"}

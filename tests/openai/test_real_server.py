@@ -23,10 +23,10 @@ import pytest
 import ttscale
 from fake_openai import serving
 from ttscale import Beam, Candidate, Key, MajorityVote, Question, Result, Sample, Score, Verdict, reference
-from ttscale._errors import RoleError
+from ttscale.core.errors import RoleError
 from ttscale.hf import HFGenerator
 from ttscale.openai import Connection, OpenAIGenerator
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 
 MODEL = str(reference.path("generator"))
 PLAIN = PromptFormat(chat=False, template="{question}\n")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale.openai._connection import Malformed
-from ttscale.openai._reply import (
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.openai.connection import Malformed
+from ttscale.openai.reply import (
     Written,
     read_first_token,
     read_owner,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from fake_openai import FakeServer, serving, toy_line
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Completion, Revise, Sample, Score
-from ttscale._types import Candidate, Key, Question, Step
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, Revise, Sample, Score
+from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, Server
-from ttscale.prompts import PromptFormat, chat_turns
+from ttscale.prompts.layouts import PromptFormat, chat_turns
 from ttscale.verifiers import JudgeVerifier
 
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")

@@ -15,7 +15,7 @@ import ttscale
 from fake_openai import FAULTS, FakeServer, serving
 from ttscale import Beam, BestOfN, MajorityVote, Result, Score, Verdict
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, OpenAIVerifier
-from ttscale.prompts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.revisers import PromptedReviser
 from ttscale.verifiers import ConfidenceVerifier, JudgeVerifier
 

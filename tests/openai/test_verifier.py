@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fake_openai import serving
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
-from ttscale._types import Candidate, Key, Question, Step
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.openai import Connection, Layout, OpenAIVerifier
 
 SOLUTION = Candidate(Question("q1", "2 + 2"), Key((0, "q1", 3)), (Step("First.\n\n"), Step("So 4.")), "stop")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from tools.reference_models import collect, documents, grow, implicit, kept, quality, revision, stages, train
+from tools.reference_models.documents import EOS_ID, Mix, encode
+from tools.reference_models.model import Llama, Shape
+from tools.reference_models.sampler import Sampler, token_log_probabilities
+from tools.reference_models.train import Plan
 
 from ttscale import reference
-from ttscale.reference.build import collect, documents, grow, implicit, kept, quality, revision, stages, train
-from ttscale.reference.build.documents import EOS_ID, Mix, encode
-from ttscale.reference.build.model import Llama, Shape
-from ttscale.reference.build.sampler import Sampler, token_log_probabilities
-from ttscale.reference.build.train import Plan
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
 

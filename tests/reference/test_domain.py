@@ -10,8 +10,7 @@ import sys
 import pytest
 
 from ttscale import reference
-from ttscale.reference import _expressions as expressions
-from ttscale.reference import _problems as problems
+from ttscale.reference import expressions, problems
 
 
 def python_value(prompt: str) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-
-from ttscale.reference.build import grow
-from ttscale.reference.build.model import Llama, Shape
+from tools.reference_models import grow
+from tools.reference_models.model import Llama, Shape
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
 

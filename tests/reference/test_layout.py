@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tools.reference_models import tokenizer
+from tools.reference_models.documents import encode
+
 from ttscale import reference
-from ttscale.reference._format import pieces
-from ttscale.reference.build import tokenizer
-from ttscale.reference.build.documents import encode
+from ttscale.reference.layout import pieces
 
 QUESTION = "Compute 5 - (3 - 8) * 12"
 ATTEMPT = "5 - -5 * 12\n5 - -60\n65\nAnswer: 65"

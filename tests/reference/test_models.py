@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from tools.reference_models import collect, implicit, stages
+from tools.reference_models import model as models
+from tools.reference_models.sampler import Sampler
 from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
 import ttscale
 from ttscale import Candidate, Key, Question, Score, Step, reference
-from ttscale.reference.build import collect, implicit, stages
-from ttscale.reference.build import model as models
-from ttscale.reference.build.sampler import Sampler
 
 
 @pytest.mark.parametrize("name", ["generator", "verifier", "reviser"])
@@ -92,7 +92,7 @@ def test_so_does_the_step_verifier_as_it_is_served() -> None:
 
 def test_the_verifier_is_served_as_it_was_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The closing <eos> once counted in use but neither in training nor in calibration."""
-    monkeypatch.setattr("ttscale.reference.build.precision.NATIVE", False)  # rounding differs between CPUs
+    monkeypatch.setattr("tools.reference_models.precision.NATIVE", False)  # rounding differs between CPUs
     problem = reference.questions(1, "validation", level=3, seed=1)[0]
     (row,) = collect.taught([problem], 16, 3)
     served = reference.load("verifier")
@@ -115,7 +115,7 @@ def test_threads_that_load_at_once_load_one_model() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from ttscale.hf import HFModel
-    from ttscale.reference import _load
+    from ttscale.reference import load as _load
 
     _load._load.cache_clear()
     _load._model.cache_clear()

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from tools.reference_models import collect, evaluate, grow, model, prm, tokenizer, train
+from tools.reference_models.documents import encode
+from tools.reference_models.model import Llama, Shape
 from transformers import AutoModelForTokenClassification
 
 from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
-from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
-from ttscale.prompts import PromptFormat
-from ttscale.reference.build import collect, evaluate, grow, model, prm, tokenizer, train
-from ttscale.reference.build.documents import encode
-from ttscale.reference.build.model import Llama, Shape
+from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.prompts.layouts import PromptFormat
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
 QUESTION = "Compute 1 + 2 + 3"

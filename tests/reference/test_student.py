@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+from tools.reference_models import student as _student
+
 from ttscale import reference
-from ttscale.reference import _student
-from ttscale.reference._expressions import apply, read, show
+from ttscale.reference.expressions import apply, read, show
 
 
 def test_without_slips_every_solution_is_right() -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from ttscale import Candidate, Outcome, Revise, Sample, Score
-from ttscale._answers import equivalent
+from ttscale.answers import equivalent
 
 
 def draw(

@@ -16,8 +16,9 @@ from scipy.special import betainc
 
 import ttscale
 from evaluation.worlds import Examiner, Problem, Student, problems
-from ttscale._requests import Completion, Sample, Score, Verdict
-from ttscale._types import Question, Result, Step
+from ttscale.core.requests import Completion, Sample, Score, Verdict
+from ttscale.core.result import Result
+from ttscale.core.types import Question, Step
 from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from strategies import slow
 from ttscale import DVTS, Beam, BestOfN, Candidate, Key, Lookahead, Question, SequentialRevision, Step, WeightedBestOfN
-from ttscale._select import Aggregate, best, majority_vote, weighted_vote
+from ttscale.core.selection import Aggregate, best, majority_vote, weighted_vote
 from ttscale.strategies.allocation import top_share
 from ttscale.testing import ToyLM, ToyReviser, ToyVerifier, ToyWorld, waves
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from ttscale.training.calibration import Calibration, calibrate, step_weights
+from ttscale.training.fit.calibration import Calibration, calibrate, step_weights
 
 
 def test_scale_and_bias_are_recovered():

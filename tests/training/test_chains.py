@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from ttscale._requests import Completion
-from ttscale._types import Step
-from ttscale.training.chains import collect_chains
-from ttscale.training.readers import read_rollouts
+from ttscale.core.requests import Completion
+from ttscale.core.types import Step
+from ttscale.training.data.chains import collect_chains
+from ttscale.training.data.readers import read_rollouts
 
 
 class Scripted:

@@ -11,9 +11,10 @@ import shlex
 import pytest
 
 from training.toys import TwoStep
-from ttscale import _models, reference
-from ttscale.cli_train import COMMANDS, OVERVIEW, add_train_parser
-from ttscale.training import _commands
+from ttscale import reference
+from ttscale.api import load_roles as _models
+from ttscale.cli.train import COMMANDS, OVERVIEW, add_train_parser
+from ttscale.training import commands as _commands
 
 
 def parser():
@@ -137,7 +138,7 @@ def test_labels_can_be_filtered_distilled_and_hardened(questions, toys, base, tm
     monkeypatch.setattr("ttscale.training.prm.train_prm", train)
     opinions = {"judge": lambda e: [1.0 if e.correct else 0.2] * 2, "teacher": lambda e: [0.6, 0.7]}
     monkeypatch.setattr(
-        "ttscale.training.scoring.verifier_scores", lambda name, rows: [opinions[name](e) for e in rows]
+        "ttscale.training.score_examples.verifier_scores", lambda name, rows: [opinions[name](e) for e in rows]
     )
     flags = ("--base", base, "--data", rollouts, "--out", tmp_path / "m")
     ttscale("prm", *flags)
@@ -163,7 +164,7 @@ def test_a_teacher_is_asked_after_everything_else_is_checked(questions, toys, ba
     def asked(*_):
         raise AssertionError("the teacher was asked first")
 
-    monkeypatch.setattr("ttscale.training.scoring.verifier_scores", asked)
+    monkeypatch.setattr("ttscale.training.score_examples.verifier_scores", asked)
     flags = ("--base", base, "--data", rollouts, "--out", tmp_path / "m", "--distill-from", "teacher")
     for more, message in (
         (("--learning-rate", -1), "learning_rate must be positive"),

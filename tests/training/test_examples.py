@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ttscale.training.examples import (
+from ttscale.training.data.examples import (
     StepExample,
     consensus_filter,
     first_error,

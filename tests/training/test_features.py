@@ -9,11 +9,13 @@ import transformers
 from tokenizers import Tokenizer, models, normalizers
 
 from training.conftest import make_tokenizer
-from ttscale.hf.prompts import encode
-from ttscale.hf.verifiers.layout import VerifierFormat
-from ttscale.hf.verifiers.own import StepEncoder
-from ttscale.prompts import PromptFormat
-from ttscale.training._features import (
+from ttscale.hf.verifiers.families.ttscale import StepEncoder
+from ttscale.hf.verifiers.input_format import VerifierFormat
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.prompts.tokenize import encode
+from ttscale.training.data.examples import StepExample, last_step_labels
+from ttscale.training.data.revision_data import RevisionExample
+from ttscale.training.fit.features import (
     need_some,
     revision_features,
     solution_rows,
@@ -21,8 +23,6 @@ from ttscale.training._features import (
     step_rows,
     text_feature,
 )
-from ttscale.training.examples import StepExample, last_step_labels
-from ttscale.training.revision_data import RevisionExample
 
 EXAMPLE = StepExample("q", "1+1", ("2\n", "Answer: 2"), (0.9, None), correct=True, answer="2")
 

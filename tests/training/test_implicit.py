@@ -9,17 +9,17 @@ import torch
 import transformers
 
 from training.conftest import make_tokenizer, save_model
-from ttscale._models import load_roles
+from ttscale.api.load_roles import load_roles
+from ttscale.evaluation.verifier_quality.report import quality_report
 from ttscale.hf import HFVerifier, ImplicitVerifier
-from ttscale.training._run import check_untrained
-from ttscale.training.examples import StepExample, relabel
+from ttscale.training.data.examples import StepExample, relabel
+from ttscale.training.data.revision_data import RevisionExample
+from ttscale.training.fit.recipe import Recipe
+from ttscale.training.fit.run import check_untrained
 from ttscale.training.implicit import _seen_from, train_implicit_prm
 from ttscale.training.prm import train_prm
-from ttscale.training.quality import quality_report
-from ttscale.training.recipe import Recipe
 from ttscale.training.reviser import train_reviser
-from ttscale.training.revision_data import RevisionExample
-from ttscale.training.scoring import judge, verifier_scores
+from ttscale.training.score_examples import judge, verifier_scores
 
 RECIPE = Recipe(learning_rate=3e-3, batch=16, micro_batch=16, epochs=4, dropout=0.0, evaluate_every=30)
 # "good" leads to the right answer three times in four, "bad" once: outcomes alone must teach the first step's value.

@@ -23,7 +23,7 @@ def test_unknown_names_are_attribute_errors():
 def test_rollouts_readers_and_reports_load_no_torch():
     code = (
         "import sys; from ttscale.training import collect_rollouts, collect_chains, read_trl, quality_report, judge, "
-        "build_revision_data, load_problems, Recipe; import ttscale.cli_train; "
+        "build_revision_data, load_problems, Recipe; import ttscale.cli.train; "
         "print(sorted({'torch', 'transformers', 'peft', 'datasets', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"[]"

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ttscale.training._objectives import (
+from ttscale.training.fit.objectives import (
     IGNORE,
     STEP_BCE,
     TOKEN_CE,

@@ -13,20 +13,20 @@ import transformers
 
 from training.conftest import make_tokenizer, save_model
 from training.toys import TwoStep
+from ttscale.evaluation.verifier_quality.report import quality_report
 from ttscale.hf import HFVerifier
-from ttscale.hf.verifiers.layout import VerifierFormat, encode_steps
-from ttscale.hf.verifiers.own import StepEncoder
-from ttscale.training import _models
-from ttscale.training._features import step_row
-from ttscale.training._run import check_untrained, read_result
-from ttscale.training.examples import StepExample
+from ttscale.hf.verifiers.families.ttscale import StepEncoder
+from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.training.data.examples import StepExample
+from ttscale.training.data.readers import read_rollouts
+from ttscale.training.data.rollouts import collect_rollouts
+from ttscale.training.fit import checkpoints as _models
+from ttscale.training.fit.features import step_row
+from ttscale.training.fit.recipe import Recipe
+from ttscale.training.fit.run import check_untrained, read_result
 from ttscale.training.prm import train_orm, train_prm
-from ttscale.training.problems import split_questions
-from ttscale.training.quality import quality_report
-from ttscale.training.readers import read_rollouts
-from ttscale.training.recipe import Recipe
-from ttscale.training.rollouts import collect_rollouts
-from ttscale.training.scoring import judge, verifier_scores
+from ttscale.training.score_examples import judge, verifier_scores
+from ttscale.training.splits import split_questions
 
 QUICK = Recipe(learning_rate=3e-3, batch=16, micro_batch=16, epochs=6, dropout=0.0, evaluate_every=20)
 OUTCOMES = [

@@ -8,7 +8,7 @@ import pytest
 
 from real_data import data_file
 from ttscale.reference import questions
-from ttscale.training.problems import (
+from ttscale.training.splits import (
     Problem,
     as_problems,
     check_disjoint,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscale.training._metrics import (
+from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
+from ttscale.evaluation.verifier_quality.metrics import (
     auc,
     best_of,
     bootstrap,
@@ -22,8 +23,7 @@ from ttscale.training._metrics import (
     reliability,
     vote,
 )
-from ttscale.training._quality_text import plot_reliability
-from ttscale.training.quality import Judged, quality_report
+from ttscale.evaluation.verifier_quality.report import Judged, quality_report
 
 scores_and_labels = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0]), st.booleans()), min_size=1, max_size=7
@@ -192,7 +192,7 @@ def test_the_order_of_questions_and_solutions_in_other_questions_changes_nothing
 def test_json_markdown_and_plot(tmp_path):
     report = quality_report(EXAMPLE, budgets=(4, 16), resamples=20)
     assert json.loads(report.to_json())["pair_questions"] == 2
-    text = report.to_markdown("Tiny")
+    text = quality_markdown(report, "Tiny")
     assert text.startswith("# Tiny\n")
     assert "| within-question pair accuracy (mean over 2 questions with both) | 0.667 [" in text
     assert "N = 16: 2 of 2 questions have fewer than 16 solutions and are left out." in text
@@ -203,7 +203,7 @@ def test_json_markdown_and_plot(tmp_path):
 def test_one_kind_only_is_not_defined_rather_than_zero():
     report = quality_report([Judged("q", True, "1", (0.7,)), Judged("q", True, "1", (0.9,))], budgets=(2,))
     assert (report.auc, report.pair_accuracy, report.pair_accuracy_pooled, report.step_auc) == (None, None, None, None)
-    assert "not defined" in report.to_markdown()
+    assert "not defined" in quality_markdown(report)
     assert json.loads(report.to_json())["auc"] is None
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from real_data import data_file
-from ttscale.training.examples import StepExample, write_examples
-from ttscale.training.readers import (
+from ttscale.training.data.examples import StepExample, write_examples
+from ttscale.training.data.readers import (
     Count,
     read_math_shepherd,
     read_omegaprm,

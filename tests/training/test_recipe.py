@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 import numpy as np
 import pytest
 
-from ttscale.training.recipe import Recipe
+from ttscale.training.fit.recipe import Recipe
 
 NUMBERS = [field.name for field in fields(Recipe) if field.name not in ("schedule", "gradient_checkpointing", "seed")]
 

@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 from transformers import Trainer
 
 from training.conftest import make_tokenizer, save_model
-from ttscale._errors import TtscaleError
-from ttscale.training import _fit, _run
-from ttscale.training._fit import Evaluation, choose
-from ttscale.training._run import check_untrained
-from ttscale.training.examples import StepExample
+from ttscale.core.errors import TtscaleError
+from ttscale.training.data.examples import StepExample
+from ttscale.training.fit import run as _run
+from ttscale.training.fit import trainer as _fit
+from ttscale.training.fit.recipe import Recipe
+from ttscale.training.fit.run import check_untrained
+from ttscale.training.fit.trainer import Evaluation, choose
 from ttscale.training.prm import train_prm
-from ttscale.training.recipe import Recipe
 
 EXAMPLES = [
     StepExample(f"{q}", f"What is {q}?", ("think\n", f"Answer: {a}"), (0.5, float(a == 7)), a == 7, str(a))
@@ -74,7 +75,7 @@ def test_resumed_training_equals_uninterrupted_training(base, whole, tmp_path, m
 def killed_before_it_was_saved(base, folder, recipe, monkeypatch):
     """What a run ends with that was killed after its last step and started again; training again is a failure."""
     with monkeypatch.context() as patch:
-        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr("ttscale.training.fit.run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             train_prm(base, EXAMPLES, folder, recipe=recipe, progress=False)
         patch.undo()
@@ -126,7 +127,7 @@ def test_a_run_may_go_on_with_smaller_micro_batches(base, whole, tmp_path, monke
 
 def test_a_torn_checkpoint_is_passed_over(base, whole, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr("ttscale.training.fit.run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
     folders = sorted((tmp_path / "m" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
@@ -205,7 +206,7 @@ def test_a_full_disk_is_known_by_its_fullness(tmp_path, monkeypatch):
 
 def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr("ttscale.training.fit.run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             train_prm(base, EXAMPLES, tmp_path / "m", recipe=RECIPE, progress=False)
     before = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
@@ -224,7 +225,7 @@ def test_another_training_of_the_base_is_not_the_base(tmp_path, monkeypatch):
     mine = save_model(tmp_path / "base", make_tokenizer())
     recipe = Recipe(batch=16, epochs=1, evaluate_every=1, lora_rank=2)
     with monkeypatch.context() as patch:
-        patch.setattr("ttscale.training._run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
+        patch.setattr("ttscale.training.fit.run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             train_prm(mine, EXAMPLES, tmp_path / "m", recipe=recipe, progress=False)
     save_model(tmp_path / "base", make_tokenizer(), seed=1)

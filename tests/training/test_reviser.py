@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from ttscale._requests import Revise
-from ttscale._types import Candidate, Key, Question, Step
+from ttscale.core.requests import Revise
+from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.hf import HFReviser
-from ttscale.prompts import PromptFormat
-from ttscale.training._run import check_untrained
-from ttscale.training.recipe import REVISION_RECIPE, Recipe
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.training.data.revision_data import RevisionExample
+from ttscale.training.fit.recipe import REVISION_RECIPE, Recipe
+from ttscale.training.fit.run import check_untrained
 from ttscale.training.reviser import train_reviser
-from ttscale.training.revision_data import RevisionExample
 
 # Which answer is right can only be known by reading the attempt.
 RIGHT_AFTER = {"A: up": "A: 1", "A: down": "A: 2"}

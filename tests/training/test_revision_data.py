@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale._types import Question
-from ttscale.training.examples import StepExample
-from ttscale.training.revision_data import (
+from ttscale.core.types import Question
+from ttscale.training.data.examples import StepExample
+from ttscale.training.data.revision_data import (
     RevisionExample,
     build_revision_data,
     nearest,

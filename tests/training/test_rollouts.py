@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from training.toys import TwoStep
-from ttscale._errors import RoleError
-from ttscale._requests import Completion
-from ttscale._types import Key, Step
-from ttscale.training.rollouts import collect_rollouts
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion
+from ttscale.core.types import Key, Step
+from ttscale.training.data.rollouts import collect_rollouts
 
 QUESTIONS = [(f"What is {i} + {7 - i}?", "7") for i in range(6)]
 

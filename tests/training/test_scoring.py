@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ttscale._errors import RoleError
-from ttscale._requests import Verdict
-from ttscale.training.examples import StepExample
-from ttscale.training.quality import Judged
-from ttscale.training.scoring import candidate_of, judge, verifier_scores
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Verdict
+from ttscale.evaluation.verifier_quality.report import Judged
+from ttscale.training.data.examples import StepExample
+from ttscale.training.score_examples import candidate_of, judge, verifier_scores
 
 EXAMPLES = [
     StepExample("q", "p", ("a\n", "b"), (1.0, 0.0), False, "8"),

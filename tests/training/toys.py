@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ttscale._cost import Cost
-from ttscale._requests import Completion, Sample
-from ttscale._types import Step
+from ttscale.core.cost import Cost
+from ttscale.core.requests import Completion, Sample
+from ttscale.core.types import Step
 
 
 class TwoStep:

@@ -11,7 +11,7 @@ import pytest
 
 import ttscale
 from ttscale import Candidate, Completion, Cost, Key, Question, Revise, Sample, Score, SequentialRevision, Step, Verdict
-from ttscale._errors import RoleError
+from ttscale.core.errors import RoleError
 from ttscale.revisers import PromptedReviser
 from ttscale.verifiers import JudgeVerifier
 

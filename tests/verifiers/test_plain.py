@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import ttscale
 from ttscale import BestOfN, Candidate, Completion, Cost, Key, Question, Sample, Score, Step, Verdict
-from ttscale._errors import RoleError
+from ttscale.core.errors import RoleError
 from ttscale.verifiers import ConfidenceVerifier, EnsembleVerifier, FunctionVerifier
 
 QUESTION = Question("q1", "2 + 2")

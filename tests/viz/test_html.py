@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import ttscale
 from ttscale import viz
-from ttscale.viz._html import OPEN_ALL_BELOW
+from ttscale.viz.html import OPEN_ALL_BELOW
 from viz.toys import Toy
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import ttscale
 from ttscale import viz
-from ttscale.engine._trace import read_events
+from ttscale.core.trace import read_events
 from viz.toys import Toy
 
 STRATEGIES = [

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ttscale._errors import RoleError
-from ttscale.hf.backend import row_limit, runner
-from ttscale.hf.forwards import is_out_of_memory
+from ttscale.core.errors import RoleError
+from ttscale.hf.memory import is_out_of_memory
 from ttscale.hf.model import HFModel
+from ttscale.hf.pick_runner import row_limit, runner
 from ttscale.hf.sampling import Filters, draw, uniforms
-from ttscale.hf.steps import StepText
+from ttscale.prompts.steps import StepText
 
 SMALLEST_CHUNK = 16
 """Prefix tokens a prefill is cut down to before its row is given up."""

@@ -11,17 +11,17 @@ from dataclasses import asdict, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Completion, Revise, Sample, check_temperature
-from ttscale._types import Candidate, Step
-from ttscale.hf.choose import Odds, first_token_odds
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, Revise, Sample, check_temperature
+from ttscale.core.types import Candidate, Step
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import REMEMBERED, HFModel, step_names
-from ttscale.hf.prompts import PromptFormat, encode, piece_ids
+from ttscale.hf.option_probabilities import Odds, first_token_odds
 from ttscale.hf.sampling import Filters
-from ttscale.hf.steps import StepText
-from ttscale.prompts import check_prompt
+from ttscale.prompts.layouts import check_prompt
+from ttscale.prompts.steps import StepText
+from ttscale.prompts.tokenize import PromptFormat, encode, piece_ids
 
 MAX_NEW_TOKENS = 2048
 OWN = ("prompt", "delimiter", "temperature", "max_new_tokens")
@@ -231,7 +231,7 @@ def _cut(text: StepText, row: Row, spans: list[_Piece], keep: int) -> list[_Piec
 
 
 class SamplerSession:
-    """Continuous batching for a role: see ``ttscale._roles.Session``."""
+    """Continuous batching for a role: see ``ttscale.core.protocols.Session``."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler

@@ -21,8 +21,8 @@ import torch
 import transformers
 from torch import nn
 
-from ttscale._cost import forward_flops
-from ttscale.hf.prompts import read_settings
+from ttscale.core.cost import forward_flops
+from ttscale.prompts.tokenize import read_settings
 
 Span: TypeAlias = tuple[int, int]
 """Where a step begins and ends in token ids."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ttscale._requests import Completion, Revise
+from ttscale.core.requests import Completion, Revise
 from ttscale.hf.generator import UNSET, Sampler, SamplerSession, Settings, run_all
 from ttscale.hf.model import HFModel
-from ttscale.hf.prompts import PromptFormat
+from ttscale.prompts.tokenize import PromptFormat
 
 
 class HFReviser:

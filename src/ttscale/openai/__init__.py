@@ -9,20 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttscale.openai._connection import Connection
-    from ttscale.openai._roles import OpenAIGenerator, OpenAIReviser
-    from ttscale.openai._servers import Server
-    from ttscale.openai._verifier import Layout, OpenAIVerifier
+    from ttscale.openai.connection import Connection
+    from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
+    from ttscale.openai.server_kinds import Server
+    from ttscale.openai.verifier import Layout, OpenAIVerifier
 
 __all__ = ["Connection", "Layout", "OpenAIGenerator", "OpenAIReviser", "OpenAIVerifier", "Server"]
 
 _HOME = {
-    "Connection": "_connection",
-    "Layout": "_verifier",
-    "OpenAIGenerator": "_roles",
-    "OpenAIReviser": "_roles",
-    "OpenAIVerifier": "_verifier",
-    "Server": "_servers",
+    "Connection": "ttscale.openai.connection",
+    "Layout": "ttscale.openai.verifier",
+    "OpenAIGenerator": "ttscale.openai.generator_and_reviser",
+    "OpenAIReviser": "ttscale.openai.generator_and_reviser",
+    "OpenAIVerifier": "ttscale.openai.verifier",
+    "Server": "ttscale.openai.server_kinds",
 }
 
 
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'ttscale.openai' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"ttscale.openai.{_HOME[name]}"), name)
+        return getattr(importlib.import_module(_HOME[name]), name)
     except ModuleNotFoundError as error:
         if error.name != "openai":
             raise

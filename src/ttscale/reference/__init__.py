@@ -38,8 +38,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ttscale.reference._expressions import PREFIX, OutOfDomainError, read, show
-from ttscale.reference._format import (
+from ttscale.reference.expressions import PREFIX, OutOfDomainError, read, show
+from ttscale.reference.layout import (
     BOS,
     DELIMITER,
     EOS,
@@ -48,8 +48,8 @@ from ttscale.reference._format import (
     prompt,
     revision_prompt,
 )
-from ttscale.reference._load import load, scheduler
-from ttscale.reference._problems import LEVELS, SPLITS, Problem, questions, split_of
+from ttscale.reference.load import load, scheduler
+from ttscale.reference.problems import LEVELS, SPLITS, Problem, questions, split_of
 
 __all__ = [
     "BOS",
@@ -83,7 +83,7 @@ def path(name: str) -> Path:
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(
             f"The bundled {name} is missing from this installation ({folder}). Reinstall ttscale, or rebuild "
-            "the models: python -m ttscale.reference.build --out DIR"
+            "the models: python -m tools.reference_models --out DIR"
         )
     return folder
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from ttscale._answers import answer_classes
-from ttscale._requests import Search
-from ttscale._roles import Role
-from ttscale._select import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
-from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import draw, draw_whole, judge, verifier_scores
+from ttscale.answers import answer_classes
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
+from ttscale.strategies.waves import draw, draw_whole, judge, verifier_scores
 
 FEW = 100
 """Votes up to which the chance to lead is a finite sum, exact but slow."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ttscale._requests import Search
-from ttscale._roles import Role
-from ttscale._select import Aggregate, check_aggregate, weighted_vote
-from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import lockstep
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
+from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.allocation import Width, branching, check_width
 from ttscale.strategies.step_search import step_search
+from ttscale.strategies.waves import lockstep
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ttscale._requests import Search
-from ttscale._roles import Role
-from ttscale._select import Aggregate, best, check_aggregate, majority_vote, vote_weights, weighted_vote
-from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import draw_whole, judge
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, best, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.types import Candidate, Outcome
+from ttscale.strategies.waves import draw_whole, judge
 
 Choose = Callable[[Sequence[Candidate], Sequence[float | None]], int | None]
 

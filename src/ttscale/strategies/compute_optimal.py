@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ttscale._requests import Search
-from ttscale._roles import Role
-from ttscale._select import Aggregate, check_aggregate, weighted_vote
-from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import draw_whole, judge, verifier_scores
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
+from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
+from ttscale.strategies.waves import draw_whole, judge, verifier_scores
 
 
 @dataclass(frozen=True, slots=True)

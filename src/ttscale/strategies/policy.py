@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ttscale._roles import Role, Strategy
-from ttscale._select import Aggregate
+from ttscale.core.protocols import Role, Strategy
+from ttscale.core.selection import Aggregate
 from ttscale.strategies.beam import DVTS, Beam, Lookahead
 from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
 from ttscale.strategies.revision import SequentialRevision

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from ttscale._requests import Completion, Revise, Search
-from ttscale._roles import Role
-from ttscale._select import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
-from ttscale._types import Candidate, Outcome
-from ttscale.strategies._waves import judge, lockstep
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Completion, Revise, Search
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.types import Candidate, Outcome
+from ttscale.strategies.waves import judge, lockstep
 
 Selection = Literal["hierarchical", "majority"]
 

@@ -7,11 +7,11 @@ neither pay twice nor crowd out the beam, and their slots stay in play.
 
 from __future__ import annotations
 
-from ttscale._requests import Search
-from ttscale._select import Aggregate, weighted_vote
-from ttscale._types import Candidate, Outcome, Step
-from ttscale.strategies._waves import draw, judge
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, weighted_vote
+from ttscale.core.types import Candidate, Outcome, Step
 from ttscale.strategies.allocation import top_share
+from ttscale.strategies.waves import draw, judge
 
 
 def step_search(

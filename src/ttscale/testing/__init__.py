@@ -9,17 +9,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ttscale.testing._fakes import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
-from ttscale.testing._laws import check_laws, deliver, toy_roles, waves
-from ttscale.testing._toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
-from ttscale.testing._twins import as_async, as_session
+from ttscale.testing.async_and_session import as_async, as_session
+from ttscale.testing.fakes import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
+from ttscale.testing.laws import check_laws, deliver, toy_roles, waves
+from ttscale.testing.toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
 
 if TYPE_CHECKING:
-    from ttscale.testing._role_suites import GeneratorTests, ReviserTests, VerifierTests
-    from ttscale.testing._strategy_suite import StrategyTests
+    from ttscale.testing.role_suites import GeneratorTests, ReviserTests, VerifierTests
+    from ttscale.testing.strategy_suite import StrategyTests
 
-_SUITES = dict.fromkeys(("GeneratorTests", "ReviserTests", "VerifierTests"), "ttscale.testing._role_suites") | {
-    "StrategyTests": "ttscale.testing._strategy_suite"
+_SUITES = dict.fromkeys(("GeneratorTests", "ReviserTests", "VerifierTests"), "ttscale.testing.role_suites") | {
+    "StrategyTests": "ttscale.testing.strategy_suite"
 }
 
 __all__ = [

@@ -9,11 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ttscale.training._quality_text import plot_reliability
-    from ttscale.training._run import TrainingResult, check_untrained, read_result
-    from ttscale.training.calibration import Calibration, calibrate
-    from ttscale.training.chains import ChainSummary, collect_chains
-    from ttscale.training.examples import (
+    from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
+    from ttscale.evaluation.verifier_quality.report import Judged, QualityReport, quality_report
+    from ttscale.training.data.chains import ChainSummary, collect_chains
+    from ttscale.training.data.examples import (
         StepExample,
         consensus_filter,
         hard_labels,
@@ -22,11 +21,7 @@ if TYPE_CHECKING:
         relabel,
         write_examples,
     )
-    from ttscale.training.implicit import train_implicit_prm
-    from ttscale.training.prm import train_orm, train_prm
-    from ttscale.training.problems import Problem, as_problems, check_disjoint, load_problems, split_questions
-    from ttscale.training.quality import Judged, QualityReport, quality_report
-    from ttscale.training.readers import (
+    from ttscale.training.data.readers import (
         Read,
         read_math_shepherd,
         read_omegaprm,
@@ -36,16 +31,21 @@ if TYPE_CHECKING:
         read_trl,
         write_trl,
     )
-    from ttscale.training.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, Recipe
-    from ttscale.training.reviser import train_reviser
-    from ttscale.training.revision_data import (
+    from ttscale.training.data.revision_data import (
         RevisionExample,
         build_revision_data,
         read_revision_data,
         write_revision_data,
     )
-    from ttscale.training.rollouts import RolloutSummary, collect_rollouts
-    from ttscale.training.scoring import judge, verifier_scores
+    from ttscale.training.data.rollouts import RolloutSummary, collect_rollouts
+    from ttscale.training.fit.calibration import Calibration, calibrate
+    from ttscale.training.fit.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, Recipe
+    from ttscale.training.fit.run import TrainingResult, check_untrained, read_result
+    from ttscale.training.implicit import train_implicit_prm
+    from ttscale.training.prm import train_orm, train_prm
+    from ttscale.training.reviser import train_reviser
+    from ttscale.training.score_examples import judge, verifier_scores
+    from ttscale.training.splits import Problem, as_problems, check_disjoint, load_problems, split_questions
 
 __all__ = [
     "IMPLICIT_RECIPE",
@@ -76,6 +76,7 @@ __all__ = [
     "load_problems",
     "outcome_labels",
     "plot_reliability",
+    "quality_markdown",
     "quality_report",
     "read_math_shepherd",
     "read_omegaprm",
@@ -98,57 +99,58 @@ __all__ = [
 ]
 
 _HOME = {
-    "Calibration": "calibration",
-    "ChainSummary": "chains",
-    "IMPLICIT_RECIPE": "recipe",
-    "Judged": "quality",
-    "PRM_RECIPE": "recipe",
-    "Problem": "problems",
-    "QualityReport": "quality",
-    "REVISION_RECIPE": "recipe",
-    "Read": "readers",
-    "Recipe": "recipe",
-    "RevisionExample": "revision_data",
-    "RolloutSummary": "rollouts",
-    "StepExample": "examples",
-    "TrainingResult": "_run",
-    "as_problems": "problems",
-    "build_revision_data": "revision_data",
-    "calibrate": "calibration",
-    "check_disjoint": "problems",
-    "check_untrained": "_run",
-    "collect_chains": "chains",
-    "collect_rollouts": "rollouts",
-    "consensus_filter": "examples",
-    "hard_labels": "examples",
-    "judge": "scoring",
-    "last_step_labels": "examples",
-    "load_problems": "problems",
-    "outcome_labels": "examples",
-    "plot_reliability": "_quality_text",
-    "quality_report": "quality",
-    "read_math_shepherd": "readers",
-    "read_omegaprm": "readers",
-    "read_prm800k": "readers",
-    "read_result": "_run",
-    "read_revision_data": "revision_data",
-    "read_rlhflow": "readers",
-    "read_rollouts": "readers",
-    "read_trl": "readers",
-    "relabel": "examples",
-    "split_questions": "problems",
-    "train_implicit_prm": "implicit",
-    "train_orm": "prm",
-    "train_prm": "prm",
-    "train_reviser": "reviser",
-    "verifier_scores": "scoring",
-    "write_examples": "examples",
-    "write_revision_data": "revision_data",
-    "write_trl": "readers",
+    "Calibration": "ttscale.training.fit.calibration",
+    "ChainSummary": "ttscale.training.data.chains",
+    "IMPLICIT_RECIPE": "ttscale.training.fit.recipe",
+    "Judged": "ttscale.evaluation.verifier_quality.report",
+    "PRM_RECIPE": "ttscale.training.fit.recipe",
+    "Problem": "ttscale.training.splits",
+    "QualityReport": "ttscale.evaluation.verifier_quality.report",
+    "REVISION_RECIPE": "ttscale.training.fit.recipe",
+    "Read": "ttscale.training.data.readers",
+    "Recipe": "ttscale.training.fit.recipe",
+    "RevisionExample": "ttscale.training.data.revision_data",
+    "RolloutSummary": "ttscale.training.data.rollouts",
+    "StepExample": "ttscale.training.data.examples",
+    "TrainingResult": "ttscale.training.fit.run",
+    "as_problems": "ttscale.training.splits",
+    "build_revision_data": "ttscale.training.data.revision_data",
+    "calibrate": "ttscale.training.fit.calibration",
+    "check_disjoint": "ttscale.training.splits",
+    "check_untrained": "ttscale.training.fit.run",
+    "collect_chains": "ttscale.training.data.chains",
+    "collect_rollouts": "ttscale.training.data.rollouts",
+    "consensus_filter": "ttscale.training.data.examples",
+    "hard_labels": "ttscale.training.data.examples",
+    "judge": "ttscale.training.score_examples",
+    "last_step_labels": "ttscale.training.data.examples",
+    "load_problems": "ttscale.training.splits",
+    "outcome_labels": "ttscale.training.data.examples",
+    "plot_reliability": "ttscale.evaluation.verifier_quality.markdown",
+    "quality_markdown": "ttscale.evaluation.verifier_quality.markdown",
+    "quality_report": "ttscale.evaluation.verifier_quality.report",
+    "read_math_shepherd": "ttscale.training.data.readers",
+    "read_omegaprm": "ttscale.training.data.readers",
+    "read_prm800k": "ttscale.training.data.readers",
+    "read_result": "ttscale.training.fit.run",
+    "read_revision_data": "ttscale.training.data.revision_data",
+    "read_rlhflow": "ttscale.training.data.readers",
+    "read_rollouts": "ttscale.training.data.readers",
+    "read_trl": "ttscale.training.data.readers",
+    "relabel": "ttscale.training.data.examples",
+    "split_questions": "ttscale.training.splits",
+    "train_implicit_prm": "ttscale.training.implicit",
+    "train_orm": "ttscale.training.prm",
+    "train_prm": "ttscale.training.prm",
+    "train_reviser": "ttscale.training.reviser",
+    "verifier_scores": "ttscale.training.score_examples",
+    "write_examples": "ttscale.training.data.examples",
+    "write_revision_data": "ttscale.training.data.revision_data",
+    "write_trl": "ttscale.training.data.readers",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)

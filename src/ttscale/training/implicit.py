@@ -19,19 +19,27 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch.nn.functional import cross_entropy
 
-from ttscale.hf.verifiers.layout import FILE
-from ttscale.prompts import PromptFormat
-from ttscale.training._features import Row, need_some, solution_rows
-from ttscale.training._given import check_call, questions_of, sides_of
-from ttscale.training._models import check_ids, context_length, device, load_frozen, load_tokenizer, pad_id, weights_of
-from ttscale.training._objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
-from ttscale.training._run import TrainingResult, check_untrained, run, seen_by, split
-from ttscale.training.calibration import Calibration, calibrate, step_weights
-from ttscale.training.examples import StepExample, outcome_labels
+from ttscale.hf.verifiers.input_format import FILE
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.training.data.examples import StepExample, outcome_labels
+from ttscale.training.fit.arguments import check_call, questions_of, sides_of
+from ttscale.training.fit.calibration import Calibration, calibrate, step_weights
+from ttscale.training.fit.checkpoints import (
+    check_ids,
+    context_length,
+    device,
+    load_frozen,
+    load_tokenizer,
+    pad_id,
+    weights_of,
+)
+from ttscale.training.fit.features import Row, need_some, solution_rows
+from ttscale.training.fit.objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
+from ttscale.training.fit.recipe import IMPLICIT_RECIPE, Recipe
+from ttscale.training.fit.run import TrainingResult, check_untrained, run, seen_by, split
 from ttscale.training.prm import data_of, measured
-from ttscale.training.problems import WithQuestion
-from ttscale.training.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.reviser import prompt_of, write_settings
+from ttscale.training.splits import WithQuestion
 
 Goal: TypeAlias = Literal["ratio", "right"]
 """What is trained: the log-ratio by cross-entropy with the outcome (the paper's), or a model of right solutions only,

@@ -17,18 +17,18 @@ from typing import Any
 
 import torch
 
-from ttscale.hf.verifiers.layout import FILE, Kind, VerifierFormat
-from ttscale.prompts import PromptFormat
-from ttscale.training._features import Row, need_some, step_rows
-from ttscale.training._given import check_call, sides_of
-from ttscale.training._models import base_settings, context_length, load_tokenizer, pad_id
-from ttscale.training._objectives import STEP_BCE, Collator, step_margin
-from ttscale.training._run import Data, TrainingResult, run, split
-from ttscale.training.calibration import Calibration, calibrate
-from ttscale.training.examples import StepExample, last_step_labels
-from ttscale.training.problems import WithQuestion, fingerprints
-from ttscale.training.quality import Judged, quality_report
-from ttscale.training.recipe import PRM_RECIPE, Recipe
+from ttscale.evaluation.verifier_quality.report import Judged, quality_report
+from ttscale.hf.verifiers.input_format import FILE, Kind, VerifierFormat
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.training.data.examples import StepExample, last_step_labels
+from ttscale.training.fit.arguments import check_call, sides_of
+from ttscale.training.fit.calibration import Calibration, calibrate
+from ttscale.training.fit.checkpoints import base_settings, context_length, load_tokenizer, pad_id
+from ttscale.training.fit.features import Row, need_some, step_rows
+from ttscale.training.fit.objectives import STEP_BCE, Collator, step_margin
+from ttscale.training.fit.recipe import PRM_RECIPE, Recipe
+from ttscale.training.fit.run import Data, TrainingResult, run, split
+from ttscale.training.splits import WithQuestion, fingerprints
 
 
 def train_prm(

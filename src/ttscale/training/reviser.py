@@ -1,6 +1,6 @@
 """Training a reviser: wrong attempts in context, loss on the right solution only (section 3.8 of the paper's notes).
 
-Knows the paper's recipe. The context is ``ttscale.hf.prompts.encode``, the function that ``HFReviser`` uses, with the
+Knows the paper's recipe. The context is ``prompts.tokenize.encode``, the function that ``HFReviser`` uses, with the
 prompt format that is saved beside the weights; so training and inference cannot differ.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ttscale.hf.prompts import uses_chat
-from ttscale.prompts import PromptFormat
-from ttscale.training._features import need_some, revision_features
-from ttscale.training._given import check_call, sides_of
-from ttscale.training._models import base_settings, context_length, load_tokenizer
-from ttscale.training._objectives import TOKEN_CE
-from ttscale.training._run import Data, TrainingResult, run, split
-from ttscale.training.problems import WithQuestion, fingerprints
-from ttscale.training.recipe import REVISION_RECIPE, Recipe
-from ttscale.training.revision_data import RevisionExample
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.prompts.tokenize import uses_chat
+from ttscale.training.data.revision_data import RevisionExample
+from ttscale.training.fit.arguments import check_call, sides_of
+from ttscale.training.fit.checkpoints import base_settings, context_length, load_tokenizer
+from ttscale.training.fit.features import need_some, revision_features
+from ttscale.training.fit.objectives import TOKEN_CE
+from ttscale.training.fit.recipe import REVISION_RECIPE, Recipe
+from ttscale.training.fit.run import Data, TrainingResult, run, split
+from ttscale.training.splits import WithQuestion, fingerprints
 
 
 def train_reviser(

@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
-from ttscale._select import Aggregate
-from ttscale._types import Step
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.selection import Aggregate
+from ttscale.core.types import Step
 
 Measure = Literal["logprob", "certainty"]
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._relay import Call, Plan, common_worker, is_async, relay
-from ttscale._requests import Score, Verdict
-from ttscale._select import Aggregate, aggregate
-from ttscale.verifiers._replies import received
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.selection import Aggregate, aggregate
+from ttscale.verifiers.replies import received
+from ttscale.verifiers.sync_or_async import Call, Plan, common_worker, is_async, relay
 
 Combine = Literal["mean", "min"]
 

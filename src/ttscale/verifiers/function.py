@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import CodeType
 from typing import Any
 
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
-from ttscale._types import Candidate
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.types import Candidate
 
 
 class FunctionVerifier:

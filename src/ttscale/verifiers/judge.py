@@ -9,15 +9,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale._answers._extract import without_thinking
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._relay import Call, Plan, is_async, relay
-from ttscale._requests import Completion, Sample, Score, Verdict
-from ttscale._select import Aggregate
-from ttscale._types import Candidate, Question
-from ttscale.prompts import fill
-from ttscale.verifiers._replies import received
+from ttscale.answers.extract import without_thinking
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, Sample, Score, Verdict
+from ttscale.core.selection import Aggregate
+from ttscale.core.types import Candidate, Question
+from ttscale.prompts.layouts import fill
+from ttscale.verifiers.replies import received
+from ttscale.verifiers.sync_or_async import Call, Plan, is_async, relay
 
 VOTES = 8
 """Votes where the generator shows no probabilities: they tell apart what differs by about a third."""

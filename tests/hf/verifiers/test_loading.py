@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from hf.verifiers import checkpoints
-from ttscale._requests import Score
-from ttscale._types import Candidate, Key, Question, Step
+from ttscale.core.requests import Score
+from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.hf import HFModel, HFVerifier
 
 REQUEST = Score(Candidate(Question("q", "What is 2 + 2?"), Key(("q",)), (Step("It is 4.\n"), Step("So 4."))))

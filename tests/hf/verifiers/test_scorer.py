@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import ttscale
 from hf.verifiers import checkpoints
 from ttscale import Candidate, Key, Question, Score, Step, Verdict
-from ttscale._errors import RoleError
+from ttscale.core.errors import RoleError
 from ttscale.hf import HFModel, HFVerifier
 from ttscale.hf.verifiers import scorer as scorer_module
-from ttscale.hf.verifiers.families import family_of
+from ttscale.hf.verifiers.families.detect import family_of
 
 
 def candidate(question: str, *steps: str) -> Candidate:

@@ -13,8 +13,8 @@ from tokenizers import normalizers
 
 from hf.verifiers import checkpoints
 from ttscale import Candidate, Key, Question, Score, Step
-from ttscale._errors import RoleError
-from ttscale._select import weighted_vote
+from ttscale.core.errors import RoleError
+from ttscale.core.selection import weighted_vote
 from ttscale.hf import HFVerifier
 
 QUESTION = Question("q", "What is 12 + 7?")

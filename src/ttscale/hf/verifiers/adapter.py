@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ttscale._select import Aggregate
+from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.prompts import without_marks
+from ttscale.prompts.layouts import without_marks
 
 
 class Encoded(NamedTuple):

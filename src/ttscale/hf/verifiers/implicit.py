@@ -24,14 +24,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
-from ttscale._select import Aggregate
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.selection import Aggregate
 from ttscale.hf.generator import step_ids
 from ttscale.hf.model import HFModel
-from ttscale.hf.prompts import PromptFormat, encode, read_settings
 from ttscale.hf.verifiers.likelihood import Likelihood, Spent
+from ttscale.prompts.tokenize import PromptFormat, encode, read_settings
 
 Curve: TypeAlias = Literal["linear", "log"]
 DIGITS = 5

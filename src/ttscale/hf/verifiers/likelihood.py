@@ -16,12 +16,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ttscale.hf.backend import Fast, fast
-from ttscale.hf.fast import extend
-from ttscale.hf.forwards import batches, halves, is_out_of_memory
+from ttscale.hf.memory import batches, halves, is_out_of_memory
 from ttscale.hf.model import REMEMBERED, HFModel, Span, step_names
-from ttscale.hf.probe import rescaled
-from ttscale.hf.tree import Node
+from ttscale.hf.pick_runner import Fast, fast
+from ttscale.hf.self_check import rescaled
+from ttscale.hf.shared_kv.forward import extend
+from ttscale.hf.shared_kv.prefix_tree import Node
 
 Tokens: TypeAlias = tuple[int, ...]
 

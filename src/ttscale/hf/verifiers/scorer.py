@@ -20,15 +20,15 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ttscale._cost import Cost
-from ttscale._errors import RoleError
-from ttscale._requests import Score, Verdict
-from ttscale.hf.backend import Fast, fast
-from ttscale.hf.fast import extend
-from ttscale.hf.forwards import batches, halves, is_out_of_memory
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Score, Verdict
+from ttscale.hf.memory import batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel
-from ttscale.hf.probe import rescaled
-from ttscale.hf.tree import Node
+from ttscale.hf.pick_runner import Fast, fast
+from ttscale.hf.self_check import rescaled
+from ttscale.hf.shared_kv.forward import extend
+from ttscale.hf.shared_kv.prefix_tree import Node
 from ttscale.hf.verifiers.adapter import Adapter
 
 REMEMBERED = 200_000

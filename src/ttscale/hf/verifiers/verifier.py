@@ -8,11 +8,11 @@ from typing import get_args
 from torch import device as Device
 from torch import dtype as DType
 
-from ttscale._requests import Score, Verdict
-from ttscale._select import Aggregate
+from ttscale.core.requests import Score, Verdict
+from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import Adapter
-from ttscale.hf.verifiers.families import Family, adapter_for, family_of, family_of_loaded, load
+from ttscale.hf.verifiers.families.detect import Family, adapter_for, family_of, family_of_loaded, load
 from ttscale.hf.verifiers.scorer import Scorer
 
 

@@ -1,0 +1,300 @@
+"""Reads one formula, in LaTeX or as people type it, into a tree.
+
+Knows a grammar of school mathematics: numbers, letters, + - * / ^, fractions, roots, powers, functions, factorials,
+binomials, |x|, floor and ceiling. Knows no values (``evaluate.py``) and no lists, sets or equations (``keys.py``).
+Time is linear in the text, nesting is limited, nothing is evaluated and no Python is run. What it cannot read raises
+``Unreadable``; the caller then compares text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_DEPTH = 40
+"""Nested groups allowed. The deepest answer of MATH-500 nests 3; 40 keeps Python's own stack out of danger."""
+
+_TOKEN = re.compile(r"\\text\{[^{}]*\}|\\[A-Za-z]+|\\.|[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[A-Za-z]{4,}|[A-Za-z]|\S")
+_LETTERS = frozenset(
+    re.findall(
+        r"\w+",
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau "
+        "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell",
+    )
+)
+FUNCTIONS = frozenset(
+    ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp")
+)
+DEGREE = "\\degree"
+"""Written by ``normalize.py`` where degrees are an argument of a function, as in \\sin 30^\\circ."""
+_INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "\\lvert": "\\rvert"}
+_AROUND = {"\\lfloor": "floor", "\\lceil": "ceil", "\\lvert": "abs"}
+
+
+class Unreadable(Exception):
+    """This text is not a formula that can be given a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A formula: an operation on ``args``, or a leaf ("number", "symbol" or "constant") with its ``value``."""
+
+    op: str
+    args: tuple[Node, ...] = ()
+    value: Fraction | str = ""
+
+
+def read(text: str) -> Node:
+    """The tree of a whole formula. Raises ``Unreadable``."""
+    reader = _Reader(_TOKEN.findall(text))
+    tree = reader.sum()
+    if reader.peek():
+        raise Unreadable(f"did not expect {reader.peek()!r}")
+    return tree
+
+
+def symbols(node: Node) -> set[str]:
+    """The names of the variables in a tree."""
+    if node.op == "symbol":
+        return {str(node.value)}
+    return {name for arg in node.args for name in symbols(arg)}
+
+
+def number(text: str) -> Node:
+    """A literal: "3", "0.25", ".5"."""
+    return Node("number", value=Fraction(text))
+
+
+def _product(factors: list[Node]) -> Node:
+    return factors[0] if len(factors) == 1 else Node("mul", tuple(factors))
+
+
+def _fraction(upper: Node, lower: Node) -> Node:
+    return Node("mul", (upper, Node("inverse", (lower,))))
+
+
+class _Reader:
+    """A recursive descent over the tokens; each method reads one level of the grammar and leaves the rest."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.depth = 0
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        if not token:
+            raise Unreadable("the formula stops too early")
+        self.at += 1
+        return token
+
+    def expect(self, token: str) -> None:
+        if self.take() != token:
+            raise Unreadable(f"missing {token!r}")
+
+    # sum := product (("+" | "-") product)*
+
+    def sum(self) -> Node:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable("nested too deeply")
+        terms = [self.product()]
+        while self.peek() in ("+", "-"):
+            sign = self.take()
+            term = self.product()
+            terms.append(term if sign == "+" else Node("neg", (term,)))
+        self.depth -= 1
+        return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
+
+    # product := signed (("*" | "/" | nothing) signed)*, from left to right: 1/2x is (1/2)x
+
+    def product(self) -> Node:
+        factors = [self.signed()]
+        while True:
+            token = self.peek()
+            if token in ("*", "\\times", "\\cdot", "\\ast"):
+                self.take()
+                factors.append(self.signed())
+            elif token in ("/", "\\div"):
+                self.take()
+                factors.append(Node("inverse", (self.signed(),)))
+            elif self.starts_atom():
+                if token[0] in _DIGITS and self.tokens[self.at - 1][-1] in _DIGITS:
+                    raise Unreadable("two numbers side by side")
+                factors.append(self.power())
+            else:
+                return _product(factors)
+
+    def signed(self) -> Node:
+        minus = False
+        while self.peek() in ("+", "-"):
+            minus ^= self.take() == "-"
+        node = self.power()
+        return Node("neg", (node,)) if minus else node
+
+    # power := atom ("!" | degree | "^" exponent)*
+
+    def power(self) -> Node:
+        node = self.atom()
+        for _ in range(MAX_DEPTH):
+            if self.peek() == "!":
+                self.take()
+                node = Node("factorial", (node,))
+            elif self.peek() == DEGREE:
+                self.take()
+                node = Node("mul", (node, Node("constant", value="pi"), Node("number", value=Fraction(1, 180))))
+            elif self.peek() == "^":
+                self.take()
+                node = Node("pow", (node, self.exponent()))
+            else:
+                return node
+        raise Unreadable("too many powers in a row")
+
+    def exponent(self) -> Node:
+        """What stands after "^". Digits are read as one number (x^10), as people mean when they type it."""
+        minus = False
+        while self.peek() == "-":
+            minus ^= self.take() == "-"
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable("nested too deeply")
+        node = self.atom()
+        if self.peek() == "^":
+            self.take()
+            node = Node("pow", (node, self.exponent()))
+        self.depth -= 1
+        return Node("neg", (node,)) if minus else node
+
+    def starts_atom(self) -> bool:
+        token = self.peek()
+        if not token:
+            return False
+        if token[0] == "\\":
+            name = token[1:]
+            return name in _LETTERS or name in FUNCTIONS or token in _AROUND or name in _STARTERS
+        return token.isalnum() or token[0] in _DIGITS or token in ("(", "[", "{")
+
+    def atom(self) -> Node:
+        token = self.take()
+        if token[0] in _DIGITS or (token[0] == "." and len(token) > 1):
+            return self.mixed(token)
+        if token in _CLOSING:
+            node = self.sum()
+            self.expect(_CLOSING[token])
+            return Node(_AROUND[token], (node,)) if token in _AROUND else node
+        if token == "|":
+            node = self.sum()
+            self.expect("|")
+            return Node("abs", (node,))
+        if len(token) == 1 and token.isalpha() and token.isascii():
+            return self.letter(token)
+        name = token[1:]
+        if name == "pi":
+            return Node("constant", value="pi")
+        if name in ("frac", "binom"):
+            upper, lower = self.argument(), self.argument()
+            return _fraction(upper, lower) if name == "frac" else Node("binomial", (upper, lower))
+        if name == "sqrt":
+            return self.root()
+        if name in FUNCTIONS:
+            return self.function(name)
+        if name in _LETTERS:
+            return self.subscript(name)
+        raise Unreadable(f"no value is known for {token!r}")
+
+    def mixed(self, token: str) -> Node:
+        """A number; an integer before a fraction of two integers is a mixed number, 1\\frac{4}{5} = 9/5."""
+        whole = number(token)
+        start = self.at
+        if self.peek() != "\\frac" or "." in token:
+            return whole
+        self.take()
+        upper, lower = self.argument(), self.argument()
+        if upper.op == lower.op == "number" and self.peek() != "^":
+            return Node("add", (whole, _fraction(upper, lower)))
+        self.at = start
+        return whole
+
+    def argument(self) -> Node:
+        """One argument of a command: a group, or like TeX a single token, of a number only the first digit."""
+        token = self.peek()
+        if token and token[0] in _DIGITS and len(token) > 1:
+            self.tokens[self.at : self.at + 1] = [token[0], token[1:]]
+            token = token[0]
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable("nested too deeply")
+        node = self.atom()
+        self.depth -= 1
+        return node
+
+    def root(self) -> Node:
+        degree = number("2")
+        if self.peek() == "[":
+            self.take()
+            degree = self.sum()
+            self.expect("]")
+        return Node("root", (self.argument(), degree))
+
+    def letter(self, token: str) -> Node:
+        if self.peek() != "_":
+            if token == "e" or token == "i":
+                return Node("constant", value=token)
+            if token in ("f", "g") and self.peek() == "(":
+                return Node("unknown", (self.atom(),), token)
+        return self.subscript(token)
+
+    def subscript(self, name: str) -> Node:
+        """A variable with the subscript that belongs to its name: x_1, x_{12}, v_{\\text{max}}."""
+        if self.peek() == "_":
+            self.take()
+            parts = [self.take()]
+            if parts[0] == "{":
+                parts = []
+                while self.peek() != "}":
+                    parts.append(self.take())
+                self.take()
+            name += "_" + "".join(parts)
+        return Node("symbol", value=name)
+
+    def function(self, name: str) -> Node:
+        """A named function with an optional power or base before its argument: \\sin^2 x, \\log_2 8."""
+        power: Node | None = None
+        base: tuple[Node, ...] = ()
+        while self.peek() in ("^", "_"):
+            if self.take() == "^":
+                power = self.exponent()
+            else:
+                base = (self.argument(),)
+        if name in _INVERSE and power == Node("neg", (number("1"),)):
+            name, power = _INVERSE[name], None
+        if base and name != "log":
+            raise Unreadable(f"a subscript of \\{name}")
+        node = Node(name, (self.function_argument(), *base))
+        return node if power is None else Node("pow", (node, power))
+
+    def function_argument(self) -> Node:
+        """A group, or the factors that follow up to the next function: \\sin 2x \\cos x has the argument 2x."""
+        if self.peek() in ("(", "[", "{"):
+            return self.atom()
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise Unreadable("nested too deeply")
+        minus = self.peek() == "-"
+        if minus:
+            self.take()
+        factors = [self.power()]
+        while self.starts_atom() and self.peek() not in ("(", "[") and self.peek()[1:] not in FUNCTIONS:
+            factors.append(self.power())
+        self.depth -= 1
+        node = _product(factors)
+        return Node("neg", (node,)) if minus else node
+
+
+_DIGITS = frozenset("0123456789")
+_STARTERS = frozenset({"pi", "frac", "binom", "sqrt"})

@@ -1,0 +1,23 @@
+"""Checks of plain numbers that users and files hand in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeGuard
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Whether this is an ordinary number: no bool, NaN or infinity, however many digits an integer has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+def check_count(name: str, given: Any, least: int = 1) -> None:
+    """``ValueError`` unless it is a whole number of at least ``least``."""
+    if isinstance(given, bool) or not isinstance(given, int) or given < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {given!r}.")
+
+
+def check_seed(given: Any) -> None:
+    """``ValueError`` unless it is a Python integer, which the keys in a file can hold."""
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise ValueError(f"seed must be a Python integer, got {given!r}.")

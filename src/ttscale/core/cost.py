@@ -1,0 +1,83 @@
+"""What a search spent: one record that adds up, and the formula for its FLOPs.
+
+This file knows arithmetic only. Where each number is measured: the engine counts what can be seen from outside
+(generations, steps, verifier calls); the backend that does the work reports tokens, FLOPs and seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What happened, in units that can be counted. Costs add with ``+``.
+
+    ``budget`` is what the user asked for (the paper's N); a ``Cost`` is what was really spent. Two costs compare equal
+    when everything but the clock agrees.
+    """
+
+    generations: int = 0
+    """Solutions begun: draws from the bare question, and revisions. The paper's unit N (section 3.6 of the notes).
+
+    A continuation of a prefix is not another generation, so a beam search over N beams is N, as in the paper."""
+    steps: int = 0
+    """Steps sampled, rollout steps of lookahead included."""
+    sampled_tokens: int = 0
+    """Tokens drawn from the model, including each end-of-sequence token and rollouts. Padding never counts."""
+    prompt_tokens: int = 0
+    """Context tokens run through the generator or reviser for these requests (not found in a cache)."""
+    cached_tokens: int = 0
+    """Context tokens whose keys and values were reused instead. ``prompt_tokens + cached_tokens`` is the context."""
+    verifier_calls: int = 0
+    """Candidates judged by the verifier."""
+    verifier_tokens: int = 0
+    """Tokens the verifier really ran, over all of its models."""
+    flops: float = 0.0
+    """Floating-point operations of every forward, verifier included; see ``forward_flops``. 0 where unknown."""
+    seconds: float = field(default=0.0, compare=False)
+    """Busy seconds of the workers, shared out over the requests they served together; waiting is not in it."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.generations + other.generations,
+            self.steps + other.steps,
+            self.sampled_tokens + other.sampled_tokens,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.verifier_calls + other.verifier_calls,
+            self.verifier_tokens + other.verifier_tokens,
+            self.flops + other.flops,
+            self.seconds + other.seconds,
+        )
+
+    def counted(self, generations: int = 0, steps: int = 0, verifier_calls: int = 0) -> Cost:
+        """The same work with these three counts, which the engine takes from requests and replies."""
+        return Cost(
+            generations,
+            steps,
+            self.sampled_tokens,
+            self.prompt_tokens,
+            self.cached_tokens,
+            verifier_calls,
+            self.verifier_tokens,
+            self.flops,
+            self.seconds,
+        )
+
+
+FREE = Cost()
+"""What replies cost that say nothing of it."""
+
+
+def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:
+    """FLOPs of one causal forward of ``new_tokens`` tokens after ``context`` earlier ones.
+
+    ``2 * matmul_parameters`` per token (a multiply and an add for each weight that takes part in a matrix product, the
+    LM head included, embedding look-ups not), plus attention at the true context length: a token that sees ``n``
+    positions costs ``4 * attention_width * n``, where ``attention_width`` is query heads x head size summed over
+    layers (scores and weighted values, a multiply and an add each). Left out: norms, softmax, activations, rotary
+    embeddings and sampling, together below 2% for models of more than a few layers.
+    """
+    seen = new_tokens * context + new_tokens * (new_tokens + 1) // 2
+    return float(2 * matmul_parameters * new_tokens + 4 * attention_width * seen)

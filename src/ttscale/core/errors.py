@@ -1,0 +1,33 @@
+"""The errors ttscale raises, split by whose fault it is.
+
+Bad arguments raise ``ValueError`` (``BudgetError`` for budgets). A strategy that breaks the protocol raises
+``StrategyError``; a generator, verifier or reviser that does raises ``RoleError``. Every message names what happened,
+for which question and key, and what to do. Any other exception that escapes from ttscale is a bug in ttscale.
+"""
+
+from __future__ import annotations
+
+from ttscale.core.result import Result
+
+
+class TtscaleError(Exception):
+    """Anything ttscale raises on purpose, other than for a bad argument."""
+
+    result: Result | None = None
+    """What was found before the search failed, where ``solve`` raised this."""
+
+
+class StrategyError(TtscaleError):
+    """A strategy broke the protocol: a key asked for twice, an empty wave, an outcome that does not fit."""
+
+
+class MissingRoleError(StrategyError, ValueError):
+    """A strategy needs a generator, verifier or reviser that was not given. Raised before any token is spent."""
+
+
+class RoleError(TtscaleError):
+    """A generator, verifier or reviser broke its promise: wrong length, a score outside [0, 1], an exception."""
+
+
+class BudgetError(ValueError):
+    """The budget is not an integer between 1 and ``ttscale.MAX_BUDGET``."""

@@ -1,0 +1,104 @@
+"""What a strategy may ask for and what it gets back.
+
+One request is one unit of work: n samples are n requests (law 3). Requests are frozen and hashable, so a trace of them
+is a cache and a checkpoint. A reply depends on its request and the model, never on its neighbours (law 4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator as PyGenerator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from ttscale.core.cost import FREE, Cost
+from ttscale.core.types import Candidate, Finish, Key, Question, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Continue ``prefix`` by at most ``max_steps`` steps (None: to the end), with noise from ``key``.
+
+    ``temperature`` None leaves the generator's own; 0 is greedy.
+    """
+
+    prefix: Candidate
+    key: Key
+    max_steps: int | None = None
+    temperature: float | None = None
+
+    @property
+    def question(self) -> Question:
+        return self.prefix.question
+
+
+def is_temperature(value: Any) -> bool:
+    """Whether this is a finite number of at least 0, or None for the model's own."""
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf)
+
+
+def check_temperature(value: Any) -> None:
+    """``ValueError`` unless this is a temperature."""
+    if not is_temperature(value):
+        raise ValueError(f"temperature must be a finite number of at least 0, or None; got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """Write a new whole solution after seeing ``attempts``, oldest first, with noise from ``key``.
+
+    At least one attempt must be given. The root candidate (no steps) stands for "no attempt yet": ``Revise((root,),
+    key)`` asks the reviser for a first attempt.
+    """
+
+    attempts: tuple[Candidate, ...]
+    key: Key
+
+    @property
+    def question(self) -> Question:
+        return self.attempts[0].question
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Judge ``candidate``: one score for every step of it (a PRM), or one for all of it (an ORM)."""
+
+    candidate: Candidate
+
+    @property
+    def key(self) -> Key:
+        return self.candidate.key
+
+    @property
+    def question(self) -> Question:
+        return self.candidate.question
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The reply to ``Sample`` and ``Revise``: the new steps only, and how they ended.
+
+    ``finish`` is "open" when ``max_steps`` steps were written and the model had not ended, "stop" when it had,
+    "length" when the context or the token limit cut it off.
+    """
+
+    steps: tuple[Step, ...]
+    finish: Finish
+    cost: Cost = FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM)."""
+
+    step_scores: tuple[float, ...]
+    cost: Cost = FREE
+
+
+Request: TypeAlias = Sample | Revise | Score
+Reply: TypeAlias = Completion | Verdict
+
+T = TypeVar("T")
+Search: TypeAlias = PyGenerator[Sequence[Request], Sequence[Reply], T]
+"""A search: yields a wave of requests, is sent their replies in the same order, returns its outcome."""

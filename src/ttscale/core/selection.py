@@ -1,0 +1,128 @@
+"""Who wins: from step scores to one score per candidate, and from scored candidates to the chosen one.
+
+Pure functions over data (paper sections 3.3 and 3.8 of the notes). Ties go to the earlier candidate, so the choice does
+not depend on anything but the candidates in their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ttscale.answers import answer_classes
+from ttscale.core.types import Candidate
+
+Aggregate = Literal["last", "min", "prod", "mean"]
+
+
+def check_aggregate(how: str) -> None:
+    """Raise ``ValueError`` unless ``how`` names an aggregation."""
+    if how not in get_args(Aggregate):
+        raise ValueError(f"aggregate must be one of {', '.join(get_args(Aggregate))}; got {how!r}")
+
+
+def aggregate(step_scores: Sequence[float], how: Aggregate) -> float:
+    """One score in [0, 1] from the scores of a candidate's steps.
+
+    ``last`` is the paper's choice for verifiers trained on Monte-Carlo values; ``min`` and ``prod`` suit step labels
+    by people or judges (arXiv 2501.07301, section 3.2.4).
+    """
+    if how == "last":
+        return step_scores[-1]
+    if how == "min":
+        return min(step_scores)
+    if how == "prod":
+        return math.prod(step_scores)
+    return math.fsum(step_scores) / len(step_scores)
+
+
+def best(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
+    """The finished candidate with the highest score; one that states an answer goes before any that does not."""
+    ranked = [
+        (candidate.answer is not None, score, -index)
+        for index, (candidate, score) in enumerate(zip(candidates, scores, strict=True))
+        if candidate.done and score is not None
+    ]
+    return -max(ranked)[2] if ranked else None
+
+
+def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[float]:
+    """For each candidate the total weight of its answer's equivalence class; 0 for one that has no answer.
+
+    A candidate that is not finished, states no answer or has no weight does not vote.
+    """
+    return _totals(_voting(candidates, weights), weights)
+
+
+def _voting(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[str | None]:
+    """The answer that each candidate votes for."""
+    return [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+
+
+def _totals(answers: Sequence[str | None], weights: Sequence[float | None]) -> list[float]:
+    """For each answer the weight of its class."""
+    classes = answer_classes(answers)
+    votes: dict[int, list[float]] = defaultdict(list)
+    for answer_class, weight in zip(classes, weights, strict=True):
+        if answer_class is not None and weight is not None:
+            votes[answer_class].append(weight)
+    totals = {answer_class: math.fsum(weights) for answer_class, weights in votes.items()}
+    return [0.0 if answer_class is None else totals[answer_class] for answer_class in classes]
+
+
+def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
+    """Best-of-N weighted: the answer whose candidates' scores sum highest; of those, the candidate scored highest.
+
+    Where no candidate states an answer (free text), the best single candidate.
+    """
+    answers = _voting(candidates, scores)
+    ranked = [
+        (total, score, -index)
+        for index, (answer, score, total) in enumerate(zip(answers, scores, _totals(answers, scores), strict=True))
+        if score is not None and answer is not None
+    ]
+    return -max(ranked)[2] if ranked else best(candidates, scores)
+
+
+def majority_vote(candidates: Sequence[Candidate]) -> int | None:
+    """The first candidate that has the most frequent answer; without any answer, the first finished candidate."""
+    return weighted_vote(candidates, [1.0 if candidate.done else None for candidate in candidates])
+
+
+def best_so_far(
+    found: Sequence[tuple[Candidate, float | None]],
+) -> tuple[tuple[Candidate, ...], tuple[float | None, ...], int | None]:
+    """What to return when a search is cut short: a weighted vote of what is scored, else a majority vote."""
+    candidates = tuple(candidate for candidate, _ in found)
+    scores = tuple(score for _, score in found)
+    chosen = weighted_vote(candidates, scores)
+    return candidates, scores, majority_vote(candidates) if chosen is None else chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """How one answer fared: the first spelling seen, its candidates, and its share of all weight."""
+
+    answer: str
+    count: int
+    share: float
+
+
+def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> list[Vote]:
+    """The answers with their votes, heaviest first; by number of candidates where nothing was scored."""
+    scored = any(score for score in scores)
+    weights = [score if scored else 1.0 for score in scores]
+    answers = _voting(candidates, weights)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, answer_class in enumerate(answer_classes(answers)):
+        if answer_class is not None:
+            groups[answer_class].append(index)
+    total = math.fsum(weights[i] or 0.0 for members in groups.values() for i in members)
+    votes = [
+        Vote(answers[members[0]] or "", len(members), math.fsum(weights[i] or 0.0 for i in members) / (total or 1.0))
+        for members in groups.values()
+    ]
+    return sorted(votes, key=lambda vote: -vote.share)

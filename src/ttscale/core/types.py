@@ -1,0 +1,132 @@
+"""The data every part of ttscale speaks: keys, questions, steps, candidates, outcomes, results.
+
+Everything here is frozen and compares with ``==``. This file knows nothing of models, strategies or time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ttscale.answers import extract_answer
+
+Finish = Literal["open", "stop", "length"]
+_HASH = re.compile("[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The address of a draw in its search tree, and therefore its seed (law 2).
+
+    ``path`` starts with the user's seed and the question's id; each step down the tree appends parts. Parts are
+    strings or integers.
+    """
+
+    path: tuple[str | int, ...]
+
+    def child(self, *parts: str | int) -> Key:
+        """The address one or more parts further down."""
+        return Key(self.path + parts)
+
+    @property
+    def seed(self) -> int:
+        """A 63-bit hash of the path: the same in every process, whatever PYTHONHASHSEED says."""
+        text = "".join(f"{type(part).__name__[0]}{len(str(part))}:{part}" for part in self.path)
+        return (
+            int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
+        )
+
+    def __str__(self) -> str:
+        return "/".join(str(part) for part in self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. It holds no reference answer, so a strategy cannot peek."""
+
+    id: str
+    prompt: str
+
+    @staticmethod
+    def of(prompt: str) -> Question:
+        """A question whose id is a hash of its text, so that asking it alone or among others draws the same."""
+        return Question(hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
+
+    @property
+    def label(self) -> str:
+        """How messages name it: by its id, with the beginning of its text where the id is a hash that says nothing."""
+        if not _HASH.fullmatch(self.id):
+            return repr(self.id)
+        return f"{self.id!r} ({self.prompt if len(self.prompt) <= 60 else self.prompt[:57] + '...'!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a solution, with its delimiter if it ended in one.
+
+    ``tokens`` are the ids as sampled, never re-tokenised. The log-probability and certainty are optional records of
+    the draw for verifiers that use them; they carry the rounding noise of a batch and do not take part in ``==``.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprob: float | None = field(default=None, compare=False)
+    """Sum over the tokens of the log-probability under the model at temperature 1."""
+    certainty: float | None = field(default=None, compare=False)
+    """Mean over the tokens of KL(uniform || model), the self-certainty of arXiv 2502.18581."""
+    drawn: int | None = field(default=None, compare=False)
+    """How many tokens were drawn where their ids are not known (servers); None where ``tokens`` holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A solution, whole or begun: the steps from the question on.
+
+    ``finish`` is "open" (can be continued), "stop" (the model ended it) or "length" (cut off: not finished).
+    ``attempts`` are the earlier solutions a revision saw in its context, oldest first, each without its own.
+    """
+
+    question: Question
+    key: Key
+    steps: tuple[Step, ...] = ()
+    finish: Finish = "open"
+    attempts: tuple[Candidate, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "".join(step.text for step in self.steps)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        return tuple(token for step in self.steps for token in step.tokens)
+
+    @property
+    def answer(self) -> str | None:
+        """The final answer found in the text, or None. Open and cut-off candidates have none."""
+        return extract_answer(self.text) if self.finish == "stop" else None
+
+    @property
+    def done(self) -> bool:
+        """Whether the model ended the solution itself. One cut off at the length limit is not done."""
+        return self.finish == "stop"
+
+    def extend(self, key: Key, steps: Sequence[Step], finish: Finish) -> Candidate:
+        """This candidate continued by ``steps``, under a key of its own."""
+        return Candidate(self.question, key, (*self.steps, *steps), finish, self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strategy returns: its candidates, a score for each (None where none was asked for) and the winner.
+
+    ``chosen`` is an index into ``candidates``, or None when no candidate was finished. ``note`` says in a few words
+    what was decided on the way (the scheduler names the strategy it went on with).
+    """
+
+    candidates: tuple[Candidate, ...]
+    scores: tuple[float | None, ...]
+    chosen: int | None
+    note: str = ""

@@ -1,0 +1,164 @@
+"""Asking a role: a batch call, an awaited call, or a session that requests enter and leave at any time.
+
+Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. An exception in the place
+of a reply ends one question. A batch that raises is asked again question by question, and a session that fails is
+asked again as a batch, so that only the question at fault pays for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from ttscale.core.errors import RoleError
+from ttscale.core.protocols import METHOD_OF, Role
+from ttscale.core.requests import Reply
+from ttscale.engine.core import Ticket
+
+Answers = list[tuple[Ticket, Reply | Exception]]
+
+FAULTS = (Exception, asyncio.CancelledError)
+"""What a synchronous role may raise and its question pays for. Nobody can cancel it from outside, so a
+``CancelledError`` comes from a loop of its own, as where a server hangs up on its client."""
+
+
+def is_async(role: Role, obj: Any) -> bool:
+    """Whether the role's method must be awaited."""
+    method = getattr(obj, METHOD_OF[role])
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))  # noqa: B004
+
+
+def worker_of(obj: Any) -> Hashable:
+    """Roles with the same worker never run at the same time."""
+    worker: Hashable = getattr(obj, "worker", id(obj))
+    return worker
+
+
+def name_of(obj: Any) -> str:
+    """What traces and errors call a role: its ``name``, else its class."""
+    return str(getattr(obj, "name", type(obj).__name__))
+
+
+def by_question(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
+    """The tickets of each search together."""
+    for _, group in groupby(sorted(tickets, key=lambda ticket: ticket.slot), key=lambda ticket: ticket.slot):
+        yield list(group)
+
+
+def ask(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
+    """Call a synchronous role with one batch."""
+    try:
+        replies = getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
+        return _paired(role, obj, tickets, replies)
+    except FAULTS as error:
+        groups = list(by_question(tickets))
+        if len(groups) > 1:
+            return [answer for group in groups for answer in ask(role, obj, group)]
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+
+
+async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
+    """Await an asynchronous role with one question's requests."""
+    try:
+        replies = await getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
+        return _paired(role, obj, tickets, replies)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():  # it is us who are being cancelled
+            raise
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+    except Exception as error:
+        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+
+
+class SyncWorker:
+    """One synchronous role, called with batches or, where it offers one, kept going as a session."""
+
+    def __init__(self, role: Role, obj: Any) -> None:
+        self.role = role
+        self._obj = obj
+        self._session = _opened(obj) if hasattr(obj, "session") else None
+        self.most: int | None = None if self._session else getattr(obj, "max_batch", None)
+        """Requests it takes at once."""
+        self._out: dict[int, Ticket] = {}
+        self._numbers = 0
+
+    @property
+    def rows(self) -> int:
+        """Requests the session has not answered yet."""
+        return len(self._out)
+
+    def turn(self, tickets: Sequence[Ticket], steps: int) -> Answers:
+        """Take in tickets, work for at most ``steps`` session steps or one batch, return what was answered."""
+        if self._session is None:
+            return ask(self.role, self._obj, tickets) if tickets else []
+        arrived = dict(enumerate(tickets, self._numbers))
+        self._numbers += len(arrived)
+        self._out |= arrived
+        try:
+            if arrived:
+                self._session.admit([(number, ticket.request) for number, ticket in arrived.items()])
+            replied: Sequence[tuple[int, Reply | Exception]] = ()
+            while self._session.active and not replied and steps > 0:
+                steps -= 1
+                replied = self._session.step()
+            numbers = {number for number, _ in replied}
+            if len(numbers) != len(replied) or not numbers <= self._out.keys():
+                raise RoleError("the session answered a ticket twice, or one that it does not hold")
+            if numbers != self._out.keys() and not self._session.active:
+                raise RoleError("the session has ended and left requests without a reply")
+        except FAULTS:
+            return self._start_over()
+        return _blamed(self.role, self._obj, ((self._out.pop(number), reply) for number, reply in replied))
+
+    def _start_over(self) -> Answers:
+        """Ask for all that a failed session owes in a batch, and open another session."""
+        owed, self._out = list(self._out.values()), {}
+        self._session = _opened(self._obj)
+        return ask(self.role, self._obj, owed)
+
+
+def _opened(obj: Any) -> Any:
+    """A session of the role, or None where it cannot open one now: it is asked in batches then."""
+    try:
+        return obj.session()
+    except FAULTS:
+        return None
+
+
+def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> Answers:
+    if inspect.iscoroutine(replies):
+        replies.close()
+        raise RoleError(
+            f"{METHOD_OF[role]}() returned a coroutine, though it is not an async def (a decorator can hide that); "
+            f"write 'async def {METHOD_OF[role]}(self, requests)' around it, and await it there"
+        )
+    if not isinstance(replies, Sequence) or len(replies) != len(tickets):
+        got = f"{len(replies)} replies" if isinstance(replies, Sequence) else f"a {type(replies).__name__}"
+        raise RoleError(
+            f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; return a list with one reply per request"
+        )
+    return _blamed(role, obj, zip(tickets, replies, strict=True))
+
+
+def _blamed(role: Role, obj: Any, answers: Iterable[tuple[Ticket, Reply | Exception]]) -> Answers:
+    """The answers, with the exceptions among them blamed on the role."""
+    return [
+        (ticket, blame(role, obj, [ticket], reply)) if isinstance(reply, Exception) else (ticket, reply)
+        for ticket, reply in answers
+    ]
+
+
+def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException) -> RoleError:
+    """The error of a role as a ``RoleError`` that says for which question and key; the original is its cause."""
+    first = tickets[0].request
+    more = f" and {len(tickets) - 1} more" if len(tickets) > 1 else ""
+    blamed = RoleError(
+        f"the {role} {name_of(obj)} raised {type(error).__name__}: {error} "
+        f"(question {first.question.label}, key {first.key}{more})"
+    )
+    blamed.__cause__ = error
+    return blamed

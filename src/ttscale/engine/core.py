@@ -1,0 +1,270 @@
+"""The engine without the waiting: searches in, requests out, replies in, outcomes out (sans-I/O).
+
+It knows queues and tickets. It does not know models, batches, threads, files or the clock: drivers
+(``_drive.py``) ask for requests with ``take``, answer with ``give`` or ``fail``, and collect ``ended``. An exception
+from a strategy or a role ends its own question only. Any that escapes from a method here is a bug in ttscale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError, StrategyError
+from ttscale.core.limit import Limit
+from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
+from ttscale.core.requests import Reply, Request, Score, Search
+from ttscale.core.selection import best_so_far
+from ttscale.core.types import Candidate, Outcome, Question
+from ttscale.engine.protocol_checks import outcome_problem, reply_problem, request_problem
+from ttscale.engine.search_state import CUT, Active, begins, may_go, settle
+from ttscale.engine.search_state import Recall as Recall
+
+CUT_WAVES = 1000
+"""Waves a strategy may go on asking after its token limit before it is ended with the best so far."""
+
+Record = Callable[[Question, Request, Reply], None]
+
+
+class Ticket(NamedTuple):
+    """One request out for work: which search, which place in its wave."""
+
+    slot: int
+    place: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a search ended. On an error or a limit the outcome is the best of what was finished by then."""
+
+    outcome: Outcome = Outcome((), (), None)
+    cost: Cost = Cost()
+    error: Exception | None = None
+    stopped_by: str | None = None
+
+
+class Engine:
+    """Many searches at once, none waiting for another."""
+
+    def __init__(self, roles: Iterable[Role], record: Record | None = None) -> None:
+        self._roles = frozenset(roles)
+        self._record = record
+        self._queues: dict[Role, deque[Ticket]] = {role: deque() for role in METHOD_OF}
+        self._active: dict[int, Active] = {}
+        self._ended: deque[tuple[int, Ended]] = deque()
+        self._slots = 0
+
+    # What goes in.
+
+    def start(
+        self,
+        root: Candidate,
+        search: Search[Outcome],
+        limit: Limit | None = None,
+        recall: Recall | None = None,
+        budget: int | None = None,
+    ) -> int:
+        """Begin a search; returns the slot under which its end will be reported.
+
+        ``recall`` answers requests from a trace, or returns None for those that need fresh work. A search that asks for
+        more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn.
+        """
+        slot, self._slots = self._slots, self._slots + 1
+        self._active[slot] = Active(root, search, limit, recall, budget)
+        self._advance(slot, None)
+        return slot
+
+    def give(self, ticket: Ticket, reply: Reply) -> None:
+        """Answer a ticket. A reply that breaks the protocol ends its question with a ``RoleError``."""
+        problem = _caught(reply_problem, ticket.request, reply)
+        if problem:
+            self.fail(ticket, RoleError(f"{problem} ({_where(ticket.request)})"))
+            return
+        if self._record:
+            self._record(ticket.request.question, ticket.request, reply)
+        active = self._active.get(ticket.slot)
+        if active is None:  # ended meanwhile; the reply is in the trace, a resumed run has it
+            return
+        active.replies[ticket.place] = reply
+        active.missing -= 1
+        if active.missing == 0 or active.limit is not None:
+            self._release(ticket.slot, active)
+        if active.missing == 0 and ticket.slot in self._active:
+            self._advance(ticket.slot, _whole(active.replies))
+
+    def fail(self, ticket: Ticket, error: Exception) -> None:
+        """Say that a ticket cannot be answered: ends its question, and no other, with ``error``."""
+        if ticket.slot in self._active:
+            self._end(ticket.slot, None, error=error)
+
+    def stop(self, slot: int, reason: str) -> None:
+        """End a search now, with the best it has finished so far."""
+        if slot in self._active:
+            self._end(slot, None, stopped_by=reason)
+
+    # What comes out.
+
+    def pending(self, role: Role) -> int:
+        """How many requests wait for ``role``."""
+        return sum(ticket.slot in self._active for ticket in self._queues[role])
+
+    def take(self, role: Role, most: int | None = None) -> list[Ticket]:
+        """The requests that wait for ``role``, oldest first, ``most`` at most."""
+        queue, active = self._queues[role], self._active
+        if most is None:
+            tickets = [ticket for ticket in queue if ticket.slot in active]
+            queue.clear()
+            return tickets
+        tickets = []
+        while queue and len(tickets) < most:
+            ticket = queue.popleft()
+            if ticket.slot in active:
+                tickets.append(ticket)
+        return tickets
+
+    def ended(self) -> list[tuple[int, Ended]]:
+        """The searches that have ended since the last call."""
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
+
+    @property
+    def active(self) -> int:
+        """How many searches are in progress."""
+        return len(self._active)
+
+    # Inside.
+
+    def _advance(self, slot: int, replies: Sequence[Reply] | None) -> None:
+        """Send replies to a search and release its next wave; loops while a wave is answered without fresh work."""
+        active = self._active[slot]
+        question = active.root.question
+        if not hasattr(active.search, "send"):
+            error = StrategyError(
+                f"search() returned {type(active.search).__name__}, not a generator; write it with yield "
+                f"(question {question.label})"
+            )
+            self._end(slot, None, error=error)
+            return
+        while True:
+            try:
+                wave = next(active.search) if replies is None else active.search.send(replies)
+            except StopIteration as stop:
+                problem = _caught(outcome_problem, stop.value)
+                error = StrategyError(f"{problem} (question {question.label})")
+                self._end(slot, None if problem else stop.value, error if problem else None, active.stopped_by)
+                return
+            except Exception as error:
+                self._end(slot, None, blame_strategy(error, question))
+                return
+            problem = _caught(self._wave_problem, active, wave)
+            if problem:
+                self._end(slot, None, StrategyError(f"{problem} (question {question.label})"))
+                return
+            active.cut_waves += active.stopped_by is not None
+            if active.cut_waves > CUT_WAVES:
+                self._end(slot, None, stopped_by=active.stopped_by)
+                return
+            active.wave, active.missing, active.let_out, active.settled = wave, len(wave), 0, 0
+            active.replies = [None] * len(wave)
+            self._release(slot, active)
+            if active.missing or slot not in self._active:
+                return
+            replies = _whole(active.replies)
+
+    def _release(self, slot: int, active: Active) -> None:
+        """Let out as many requests as the limit allows, settle what has come in, and again.
+
+        Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
+        up to, depends on the replies alone (law 2).
+        """
+        while True:
+            if active.let_out < len(active.wave) and may_go(active):
+                self._let_out(slot, active)
+            elif active.settled < active.let_out and active.replies[active.settled] is not None:
+                settle(active, active.settled)
+                active.settled += 1
+            else:
+                break
+        if active.stopped_by == "flops" and active.settled == active.let_out < len(active.wave):
+            self._end(slot, None, stopped_by="flops")
+
+    def _let_out(self, slot: int, active: Active) -> None:
+        """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
+        place = active.let_out
+        request = active.wave[place]
+        active.let_out += 1
+        if active.stopped_by and not isinstance(request, Score):
+            # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
+            reply: Reply | None = CUT
+        else:
+            reply = active.recall(request) if active.recall else None
+            if reply is not None and _caught(reply_problem, request, reply):
+                reply = None  # a trace that was changed by hand: asked again
+        if reply is None:
+            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
+            return
+        active.replies[place] = reply
+        active.missing -= 1
+
+    def _wave_problem(self, active: Active, wave: Sequence[Request]) -> str | None:
+        """What is wrong with a wave, or None. Remembers its keys."""
+        if not isinstance(wave, Sequence) or not wave:
+            return "the strategy yielded an empty wave or something that is no sequence of requests"
+        for request in wave:
+            problem = request_problem(request, active.root, self._roles)
+            if problem:
+                return problem
+            if isinstance(request, Score):
+                continue
+            path = request.key.path
+            if path in active.keys:
+                return f"the strategy asked for key {request.key} twice; every draw needs a key of its own"
+            active.keys.add(path)
+            active.begun += begins(request)
+        if active.stopped_by is None and active.budget is not None and active.begun > active.budget:
+            return f"the strategy asked for {active.begun} solutions, its budget is {active.budget}"
+        return None
+
+    def _end(
+        self, slot: int, outcome: Outcome | None, error: Exception | None = None, stopped_by: str | None = None
+    ) -> None:
+        active = self._active.pop(slot)
+        with contextlib.suppress(Exception):  # a search that will not be closed, or is none
+            active.search.close()
+        for place in range(active.settled, len(active.replies)):
+            if active.replies[place] is not None:
+                settle(active, place)
+        if outcome is None:
+            outcome = Outcome(*best_so_far(list(active.finished.values())))
+        self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))
+
+
+def _whole(replies: Sequence[Reply | None]) -> list[Reply]:
+    return [reply for reply in replies if reply is not None]
+
+
+def _where(request: Request) -> str:
+    return f"question {request.question.label}, key {request.key}"
+
+
+def _caught(check: Callable[..., str | None], *arguments: object) -> str | None:
+    """What a check finds, or what it stumbles over: data so malformed that it cannot be looked at is a problem too."""
+    try:
+        return check(*arguments)
+    except Exception as error:
+        return f"malformed data, {type(error).__name__}: {error}"
+
+
+def blame_strategy(error: Exception, question: Question) -> Exception:
+    """What a strategy raised as a ``StrategyError`` that says for which question; the original is its cause."""
+    if isinstance(error, StrategyError):
+        return error
+    blamed = StrategyError(f"the strategy raised {type(error).__name__}: {error} (question {question.label})")
+    blamed.__cause__ = error
+    return blamed

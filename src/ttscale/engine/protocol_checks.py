@@ -1,0 +1,156 @@
+"""What is wrong with a wave, a reply or an outcome: one sentence each, or None.
+
+Everything a strategy or a role hands in passes here before the engine leans on it, so that what they do wrong ends
+their own question and no other. Knows the protocol; nothing of queues or costs. Any exception that malformed data
+raises in here is the same fault, told less well: callers treat it so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence, Set
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from ttscale.core.cost import FREE, Cost
+from ttscale.core.protocols import ROLE_OF, Role
+from ttscale.core.requests import Completion, Request, Revise, Sample, Score, Verdict, is_temperature
+from ttscale.core.types import Candidate, Key, Outcome, Step
+
+_NUMBERS = {int, float}
+_KEY_PARTS = {int, str}
+_INTEGERS = {int}
+_MOST = 1e300
+"""No amount is larger, so that many can be added up."""
+_AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
+
+
+def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str | None:
+    """What is wrong with a request of the search of ``root``."""
+    kind = type(request)
+    role = ROLE_OF.get(kind)
+    if role is None:
+        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise and Score"
+    if role not in roles:
+        return (
+            f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
+            "or choose another strategy"
+        )
+    if isinstance(request, Revise) and not request.attempts:
+        return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
+    if isinstance(request, Revise) and not all(isinstance(attempt, Candidate) for attempt in request.attempts):
+        return f"the attempts {request.attempts!r} at key {request.key} are not all candidates"
+    question = request.question
+    if question is not root.question and question.id != root.question.id:
+        return f"the strategy asked about another question, {question.label}; keep the root's id"
+    key: Any = request.key
+    if not isinstance(key, Key) or not isinstance(key.path, tuple):
+        return f"the strategy gave {key!r} as a key; make keys with child()"
+    if not _KEY_PARTS.issuperset(map(type, key.path)):
+        return f"the key {key.path!r} must be made of text and Python integers alone, which a trace can hold"
+    if kind is Score:
+        return None
+    above = root.key.path
+    if key.path[: len(above)] != above:
+        return f"key {key} is not below the root's key {root.key}; make keys with child()"
+    if isinstance(request, Sample):
+        if request.prefix.finish != "open":
+            return f"the strategy asked to continue {request.prefix.key}, a candidate that has ended"
+        most, temperature = request.max_steps, request.temperature
+        if most is not None and (not isinstance(most, int) or most < 1):
+            return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
+        if temperature is not None and not is_temperature(temperature):
+            return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
+    return None
+
+
+def reply_problem(request: Request, reply: Any) -> str | None:
+    """What is wrong with a reply to this request."""
+    role = ROLE_OF[type(request)]
+    wanted = Verdict if isinstance(request, Score) else Completion
+    fits: bool = isinstance(reply, wanted)
+    if not fits:
+        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
+    spent = reply.cost
+    if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
+        return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
+    if isinstance(request, Score):
+        return _verdict_problem(len(request.candidate.steps), reply.step_scores)
+    most = request.max_steps if isinstance(request, Sample) else None
+    problem = _completion_problem(most, reply.steps, reply.finish)
+    return f"the {role} {problem}" if problem else None
+
+
+def outcome_problem(outcome: Any) -> str | None:
+    """What is wrong with what a strategy returned."""
+    if not isinstance(outcome, Outcome):
+        return f"the strategy returned {type(outcome).__name__} instead of an Outcome"
+    if len(outcome.scores) != len(outcome.candidates):
+        return f"the outcome has {len(outcome.candidates)} candidates and {len(outcome.scores)} scores"
+    strangers = [type(candidate).__name__ for candidate in outcome.candidates if not isinstance(candidate, Candidate)]
+    if strangers:
+        return f"the outcome holds {strangers[0]} as a candidate"
+    for score in outcome.scores:
+        if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score)):
+            return f"the outcome holds the score {score!r}; scores are finite Python numbers or None"
+    chosen: Any = outcome.chosen
+    if chosen is None:
+        return None
+    if not isinstance(chosen, int) or not 0 <= chosen < len(outcome.candidates):
+        return f"the outcome chose candidate {chosen!r} of {len(outcome.candidates)}; give an index or None"
+    if not outcome.candidates[chosen].done:
+        return f"the outcome chose candidate {chosen}, which is not finished"
+    return None
+
+
+def _completion_problem(most: int | None, steps: Any, finish: Any) -> str | None:
+    if not isinstance(steps, tuple):
+        return f"returned its steps as {type(steps).__name__}; give a tuple of Step"
+    for step in steps:
+        if (problem := _step_problem(step)) is not None:
+            return f"returned {problem}"
+    if finish not in ("open", "stop", "length"):
+        return f'returned finish={finish!r}; it must be "open", "stop" or "length"'
+    if most is not None and len(steps) > most:
+        return f"returned {len(steps)} steps where at most {most} were asked for"
+    if finish == "open" and len(steps) != most:
+        return f'left a completion "open" after {len(steps)} steps with max_steps={most}'
+    return None
+
+
+def _step_problem(step: Any) -> str | None:
+    if not isinstance(step, Step):
+        return f"{type(step).__name__} among its steps instead of a Step"
+    text: Any = step.text
+    tokens: Any = step.tokens
+    if not isinstance(text, str):
+        return f"a step whose text is {text!r}"
+    if not isinstance(tokens, tuple) or not _INTEGERS.issuperset(map(type, tokens)):
+        return f"a step whose tokens are no tuple of ints: {text!r}"
+    for value in (step.logprob, step.certainty):
+        if value is not None and (not isinstance(value, (int, float)) or value != value):
+            name = "logprob" if value is step.logprob else "certainty"
+            return f"a step whose {name} is {value!r}; give a Python number or None"
+    drawn: Any = step.drawn
+    if drawn is not None and not isinstance(drawn, int):
+        return f"a step whose drawn is {drawn!r}; give a Python int or None"
+    return None
+
+
+def _verdict_problem(steps: int, scores: Any) -> str | None:
+    if not isinstance(scores, (tuple, Sequence)):  # most are tuples, and to ask for a Sequence takes long
+        return f"the verifier returned step_scores={scores!r}; give a tuple of one score per step, or of one"
+    if len(scores) not in (1, steps) or not scores:
+        return f"the verifier returned {len(scores)} scores for a candidate of {steps} steps; give one each, or one"
+    for score in scores:
+        # NaN fails both comparisons.
+        if not isinstance(score, (int, float)) or not 0 <= score <= 1:
+            return f"the verifier returned the score {score!r}; scores are Python numbers in [0, 1]"
+    return None
+
+
+def _countable(amounts: tuple[Any, ...]) -> bool:
+    """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
+    numbers = set(map(type, amounts)) <= _NUMBERS or all(isinstance(amount, (int, float)) for amount in amounts)
+    return numbers and min(amounts) >= 0 and max(amounts) < _MOST and sum(amounts) < math.inf

@@ -1,0 +1,118 @@
+"""One search in progress and its ledger: what it asked for, what came back, what that cost, what its limit allows.
+
+It knows waves, replies and limits. It does not know queues, tickets or other searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ttscale.core.cost import FREE, Cost
+from ttscale.core.limit import Limit
+from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.types import Candidate, Outcome
+
+CUT = Completion((), "length")
+"""The reply to draws past the token cap, which are never made; told apart from others by identity."""
+
+Recall = Callable[[Request], Reply | None]
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """One search in progress."""
+
+    root: Candidate
+    search: Search[Outcome]
+    limit: Limit | None
+    recall: Recall | None
+    budget: int | None
+    begun: int = 0
+    """Solutions asked for."""
+    wave: Sequence[Request] = ()
+    replies: list[Reply | None] = field(default_factory=list)
+    missing: int = 0
+    """Requests of the wave without a reply."""
+    let_out: int = 0
+    """Requests of the wave, from the first on, that the limit has let out."""
+    settled: int = 0
+    """Replies of the wave, from the first on, that are in the ledger."""
+    keys: set[tuple[str | int, ...]] = field(default_factory=set)
+    """Paths of the keys asked for."""
+    generations: int = 0
+    steps: int = 0
+    verifier_calls: int = 0
+    spent: Cost = FREE
+    """What the replies say they cost; of it the three above are counted here instead (law 5)."""
+    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: FREE, False: FREE})
+    """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
+    finished: dict[tuple[str | int, ...], tuple[Candidate, float | None]] = field(default_factory=dict)
+    """By the path of its key, each finished candidate and its last score."""
+    stopped_by: str | None = None
+    cut_waves: int = 0
+
+    @property
+    def cost(self) -> Cost:
+        """What is in the ledger."""
+        return self.spent.counted(self.generations, self.steps, self.verifier_calls)
+
+
+def may_go(active: Active) -> bool:
+    """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
+    limit, out = active.limit, active.let_out - active.settled
+    if limit is None:
+        return True
+    if active.stopped_by == "flops":
+        return False
+    drawing = not isinstance(active.wave[active.let_out], Score)
+    if active.stopped_by == "tokens" and drawing:
+        return True
+    dearest = active.dearest[drawing]
+    reached = limit.reached(active.cost, FREE if out else dearest, drawing)
+    if reached:
+        active.stopped_by = reached
+        return reached == "tokens"
+    return out < limit.affordable(active.cost, dearest, drawing)
+
+
+def settle(active: Active, place: int) -> None:
+    """Put the reply at this place of the wave in the ledger."""
+    request, reply = active.wave[place], active.replies[place]
+    assert reply is not None
+    if reply is CUT:
+        return
+    if reply.cost is not FREE:
+        active.spent += reply.cost
+        if active.limit:
+            drawing = not isinstance(request, Score)
+            active.dearest[drawing] = _larger(active.dearest[drawing], reply.cost)
+    if isinstance(reply, Verdict):
+        active.verifier_calls += 1
+        path = request.key.path
+        if path in active.finished:
+            active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
+        return
+    assert not isinstance(request, Score)
+    active.generations += begins(request)
+    active.steps += len(reply.steps)
+    if reply.finish == "stop":
+        candidate = _candidate(request, reply)
+        if candidate.steps:
+            active.finished.setdefault(candidate.key.path, (candidate, None))
+
+
+def begins(request: Sample | Revise) -> bool:
+    """Whether the request begins a solution, rather than going on with one."""
+    return isinstance(request, Revise) or not request.prefix.steps
+
+
+def _larger(a: Cost, b: Cost) -> Cost:
+    return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
+
+
+def _candidate(request: Sample | Revise, reply: Completion) -> Candidate:
+    if isinstance(request, Sample):
+        return request.prefix.extend(request.key, reply.steps, reply.finish)
+    seen = tuple(attempt for attempt in request.attempts if attempt.steps)
+    return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)

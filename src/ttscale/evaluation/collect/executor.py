@@ -1,0 +1,46 @@
+"""Who does the work of a sweep: this process, or the workers of a Ray cluster (``_ray.py``).
+
+Knows loaded models and the runner. Must not know what is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ttscale.api.load_roles import Models
+from ttscale.evaluation.collect.result_store import Store
+from ttscale.evaluation.collect.runner import Turn, Work, local_work
+
+
+class Crew(Protocol):
+    """Models at work somewhere."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What the models are called, by role."""
+
+    @property
+    def aggregate(self) -> Any:
+        """How the verifier wants its step scores aggregated, or None."""
+
+    def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
+        """What runs pieces and stores the records that ``turn`` makes of them."""
+
+
+class LocalCrew:
+    """The models in this process."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self._models.labels
+
+    @property
+    def aggregate(self) -> Any:
+        return getattr(self._models.roles.get("verifier"), "aggregate", None)
+
+    def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
+        return local_work(self._models, store, turn, share=share)

@@ -1,0 +1,151 @@
+"""What a sample pool holds: solutions, their scores, and their grades as arrays.
+
+Knows solutions and reference answers. Must not know models or files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttscale.core.cost import Cost
+from ttscale.core.selection import Aggregate, aggregate, check_aggregate
+from ttscale.core.types import Finish
+from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems, graded
+
+Kind = Literal["samples", "chains"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One solution: what it says and what the verifier said. ``scores`` is empty where nothing was judged."""
+
+    answer: str | None
+    finish: Finish
+    scores: tuple[float, ...]
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Solutions of one question drawn together: samples ``first`` and on, or one whole chain of revisions."""
+
+    question: str
+    digest: str
+    first: int
+    drawn: tuple[Drawn, ...]
+    cost: Cost
+
+    @property
+    def key(self) -> str:
+        return f"{self.question}|{self.first}"
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """The solutions of one question as arrays of length K, ready for the estimators."""
+
+    question: str
+    correct: NDArray[np.bool_]
+    classes: NDArray[np.int64]
+    """Equal numbers mean equivalent answers; -1 where there is no answer to vote with."""
+    scores: NDArray[np.float64]
+    """The verifier's score of each; NaN where it was cut off, and everywhere in a pool without a verifier."""
+    tokens: NDArray[np.int64]
+
+
+class Pool:
+    """The solutions drawn for each problem, in memory."""
+
+    def __init__(self, kind: Kind, seed: int, models: Mapping[str, str | None], blocks: Iterable[Block]) -> None:
+        self.kind, self.seed, self.models = kind, seed, dict(models)
+        self._blocks: dict[str, dict[int, Block]] = {}
+        for block in blocks:
+            self._blocks.setdefault(block.question, {})[block.first] = block
+        self._golds: dict[str, Gold] = {}
+        self._marks: dict[str, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
+
+    def of(self, problems: Iterable[AnyProblem]) -> Pool:
+        """The pool's part for these problems, in their order; ``ValueError`` where it lacks one or has another text."""
+        golds = check_problems(problems)
+        for gold in golds:
+            if gold.id not in self._blocks:
+                raise ValueError(f"the pool has no samples of question {gold.id!r}; draw them with draw_pool")
+            for block in self._blocks[gold.id].values():
+                check_digest(block.question, block.digest, gold, "the pool")
+        part = Pool(self.kind, self.seed, self.models, ())
+        part._blocks = {gold.id: self._blocks[gold.id] for gold in golds}
+        part._golds = {gold.id: gold for gold in golds}
+        return part
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        return tuple(self._blocks)
+
+    @property
+    def size(self) -> int:
+        """K: how many samples (or chains) every question has."""
+        return min((self._reach(question) for question in self._blocks), default=0)
+
+    def drawn(self, question: str) -> tuple[Drawn, ...]:
+        """The samples of a question, in the order of their keys."""
+        if self.kind == "chains":
+            raise ValueError("a pool of chains has no independent samples; read it with chain()")
+        blocks, found = self._blocks[question], 0
+        samples: list[Drawn] = []
+        while found in blocks:
+            samples += blocks[found].drawn
+            found += len(blocks[found].drawn)
+        return tuple(samples)
+
+    def chain(self, question: str, chain: int) -> tuple[Drawn, ...]:
+        """The attempts of one chain, first to last."""
+        if self.kind == "samples":
+            raise ValueError("a pool of independent samples has no chains; draw one with kind='chains'")
+        return self._blocks[question][chain].drawn
+
+    def cost(self, question: str) -> Cost:
+        """What drawing and judging everything of this question cost."""
+        return sum((block.cost for block in self._blocks[question].values()), Cost())
+
+    def graded(self, how: Aggregate = "last") -> list[Graded]:
+        """Every question's first ``size`` samples as arrays. Needs ``of(problems)``, which knows the references."""
+        check_aggregate(how)
+        return [self._graded(question, self.drawn(question)[: self.size], how) for question in self._blocks]
+
+    def graded_chains(self, how: Aggregate = "last") -> list[list[Graded]]:
+        """For every question its chains as arrays along the chain."""
+        check_aggregate(how)
+        return [
+            [self._graded(question, block.drawn, how, f"|{first}") for first, block in sorted(blocks.items())]
+            for question, blocks in self._blocks.items()
+        ]
+
+    def _graded(self, question: str, drawn: Sequence[Drawn], how: Aggregate, part: str = "") -> Graded:
+        if question not in self._golds:
+            raise ValueError("the pool does not know the reference answers; call pool.of(problems) first")
+        mark = self._marks.get(question + part)
+        if mark is None or len(mark[0]) != len(drawn):
+            mark = graded([one.answer for one in drawn], self._golds[question].answer)
+            self._marks[question + part] = mark
+        scores = [aggregate(one.scores, how) if one.scores else math.nan for one in drawn]
+        return Graded(question, mark[1], mark[0], np.array(scores), np.array([one.tokens for one in drawn]))
+
+    def _reach(self, question: str) -> int:
+        if self.kind == "chains":
+            return len(self._blocks[question])
+        return len(self.drawn(question))
+
+
+def check_digest(question: str, digest: str, gold: Gold, where: str) -> None:
+    if digest != gold.digest:
+        raise ValueError(
+            f"question {question!r} has another text or reference answer in {where} than now; ids must mean the same "
+            "question in both, so use another file for another data set"
+        )

@@ -1,0 +1,181 @@
+"""Sample pools: K solutions of every question with their scores, drawn once and kept.
+
+Knows how they are drawn and stored; what they are is in ``_pool.py``. Must not know what is read off them. Two kinds:
+``samples`` are independent solutions by the generator (their keys are those of ``BestOfN``, so the first N of a pool
+are what best-of-N with that seed draws); ``chains`` are chains of revisions. A pool is a JSONL file that only ever
+grows, in blocks; it can be killed at any time, written by several processes, and extended to more samples or questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from ttscale.api.arguments import check_seed
+from ttscale.api.load_roles import ModelSpec, ModelSpecs
+from ttscale.core.cost import Cost
+from ttscale.core.protocols import METHOD_OF, Role
+from ttscale.core.requests import Score, Search, Verdict, check_temperature
+from ttscale.core.types import Candidate, Outcome
+from ttscale.engine.core import Ended
+from ttscale.evaluation.collect.pool import Block, Drawn, Kind, Pool, check_digest
+from ttscale.evaluation.collect.result_store import Store, check_format, read_store
+from ttscale.evaluation.collect.runner import Piece, Progress, local_work, run_pieces
+from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems
+from ttscale.strategies.revision import _chain
+from ttscale.strategies.waves import draw
+
+FORMAT = "pool/1"
+BLOCK = 16
+"""Samples drawn, stored and claimed together: a kill loses at most this many per question in progress."""
+CONTEXT = 4
+"""Attempts a reviser sees: the paper's four, and the default of ``SequentialRevision``."""
+
+
+def draw_pool(
+    problems: Iterable[AnyProblem],
+    path: str | Path | None,
+    samples: int = 64,
+    *,
+    kind: Kind = "samples",
+    length: int = 8,
+    generator: ModelSpec = None,
+    verifier: ModelSpec = None,
+    reviser: ModelSpec = None,
+    seed: int = 0,
+    temperature: float | None = None,
+    progress: Progress = True,
+) -> Pool:
+    """Draw ``samples`` solutions of each problem, or that many chains of ``length`` revisions, and judge each.
+
+    What ``path`` holds already is not drawn again; None keeps everything in memory. Several processes may call this
+    with the same path and share the work. Without a verifier (a generator given, and none for judging) there are no
+    scores. ``temperature`` None is the generator's own.
+
+    Raises ``ValueError`` for bad arguments and for a file that was drawn with another seed, other models or other
+    settings; ``TtscaleError`` when draws failed, after everything else is stored.
+    """
+    golds = check_problems(problems)
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ValueError(f"samples must be a positive integer; got {samples!r}")
+    if kind not in ("samples", "chains"):
+        raise ValueError(f'kind must be "samples" or "chains"; got {kind!r}')
+    if kind == "chains" and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
+        raise ValueError(f"length must be a positive integer; got {length!r}")
+    if kind == "chains" and temperature is not None:
+        raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
+    check_temperature(temperature)
+    check_seed(seed)
+    specs = ModelSpecs(generator, verifier, reviser).check()
+    drawer: Role = "generator" if kind == "samples" else "reviser"
+    if drawer not in specs.roles:
+        raise ValueError(f"a pool of {kind} needs a {drawer}; pass {drawer}=...")
+    models = specs.load({drawer, "verifier"})
+    header = {
+        "ttscale": FORMAT,
+        "kind": kind,
+        "seed": check_seed(seed),
+        "models": {role: models.labels.get(role) for role in METHOD_OF},
+        "temperature": temperature,
+    } | ({"length": length} if kind == "chains" else {})
+    with Store(path, header, lambda found: _check_header(found, header, path), _read_block) as store:
+        known = {gold.id: gold for gold in golds}
+        for block in store.records.values():
+            if block.question in known:
+                check_digest(block.question, block.digest, known[block.question], str(path))
+        while pieces := _missing(golds, store, samples, header, "verifier" in models.roles):
+            work = local_work(models, store, _block_data, share=False)
+            run_pieces(pieces, store, work, progress=progress, unit="block").check("blocks")
+        return Pool(kind, seed, cast(dict[str, str | None], header["models"]), store.records.values()).of(golds)
+
+
+def load_pool(path: str | Path) -> Pool:
+    """The pool in a file, whatever it was drawn with; ``pool.of(problems)`` brings in the references."""
+    if not Path(path).is_file():
+        raise ValueError(f"there is no pool at {path}; draw one with draw_pool")
+    header, blocks = read_store(path, FORMAT, _read_block)
+    return Pool(header["kind"], header["seed"], header["models"], blocks)
+
+
+class _Draw:
+    """Draws one block and keeps all step scores, which an ``Outcome`` has no place for."""
+
+    def __init__(self, kind: Kind, first: int, count: int, judged: bool, temperature: float | None) -> None:
+        self._kind, self._first, self._count, self._judged = kind, first, count, judged
+        self._temperature = temperature
+        self.verdicts: dict[int, Verdict] = {}
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        if self._kind == "chains":
+            drawn = yield from _chain(root, self._first, self._count, CONTEXT)
+        else:
+            keys = [root.key.child(self._first + i) for i in range(self._count)]
+            drawn = yield from draw([root] * self._count, keys, temperature=self._temperature)
+        asked = [i for i, one in enumerate(drawn) if one.steps and one.finish != "length"]
+        if self._judged and asked:
+            verdicts = cast(Sequence[Verdict], (yield [Score(drawn[i]) for i in asked]))
+            self.verdicts = dict(zip(asked, verdicts, strict=True))
+        return Outcome(tuple(drawn), (None,) * len(drawn), None)
+
+
+def _missing(
+    golds: Sequence[Gold], store: Store[Block], samples: int, header: Mapping[str, Any], judged: bool
+) -> list[Piece]:
+    """The blocks still to draw so that every question has ``samples``."""
+    reach: dict[str, dict[int, int]] = {}
+    for block in store.records.values():
+        reach.setdefault(block.question, {})[block.first] = len(block.drawn)
+    pieces = []
+    chains = header["kind"] == "chains"
+    for gold in golds:
+        blocks = reach.get(gold.id, {})
+        begin = 0
+        while begin < samples:
+            count = 1 if chains else blocks.get(begin) or min(BLOCK - begin % BLOCK, samples - begin)
+            if begin not in blocks:
+                drawn = header["length"] if chains else count
+                strategy = _Draw(header["kind"], begin, drawn, judged, header["temperature"])
+                pieces.append(Piece(f"{gold.id}|{begin}", gold, (header["seed"], gold.id), strategy, drawn))
+            begin += count
+    return pieces
+
+
+def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:
+    assert isinstance(piece.strategy, _Draw)
+    verdicts = piece.strategy.verdicts
+    return {
+        "question": piece.gold.id,
+        "digest": piece.gold.digest,
+        "first": int(piece.key.rpartition("|")[2]),
+        "drawn": [
+            {
+                "answer": one.answer,
+                "finish": one.finish,
+                "scores": list(verdicts[i].step_scores) if i in verdicts else [],
+                "text": one.text,
+                "tokens": sum(len(step.tokens) or step.drawn or 0 for step in one.steps),
+            }
+            for i, one in enumerate(ended.outcome.candidates)
+        ],
+        "cost": asdict(ended.cost),
+    }
+
+
+def _read_block(data: Mapping[str, Any]) -> Block:
+    drawn = tuple(
+        Drawn(one["answer"], one["finish"], tuple(one["scores"]), one["text"], one["tokens"]) for one in data["drawn"]
+    )
+    return Block(data["question"], data["digest"], data["first"], drawn, Cost(**data["cost"]))
+
+
+def _check_header(found: Mapping[str, Any], header: Mapping[str, Any], path: str | Path | None) -> None:
+    check_format(found, FORMAT, path)
+    changed = [name for name in header if found.get(name) != header[name]]
+    if changed:
+        raise ValueError(
+            f"the pool {path} was drawn with other settings ("
+            + "; ".join(f"{name}: {found.get(name)!r} there, {header[name]!r} now" for name in changed)
+            + "). Samples of different models or seeds must not be mixed: use the same settings, or another file"
+        )

@@ -1,0 +1,1 @@
+"""Questions with their reference answers: loading, grading, splitting."""

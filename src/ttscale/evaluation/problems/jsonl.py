@@ -1,0 +1,48 @@
+"""JSON lines: read one by one whatever is broken in the others, written whole or not at all.
+
+Knows files, bytes and JSON. Must not know what a row means. Half a surrogate pair, which no tokenizer takes and no file
+in UTF-8 holds, becomes "\\ufffd" both ways.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ttscale.prompts.layouts import whole_characters
+
+
+def parsed(line: bytes) -> Any:
+    """What a line (or a whole file) says; a ``ValueError`` where it is not UTF-8 or not JSON."""
+    try:
+        value = json.loads(line.decode("utf-8"))
+        if b"\\ud" in line.lower():  # an escaped surrogate, alone or not
+            value = json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep to be read") from error
+    return value
+
+
+def encoded(row: Mapping[str, Any]) -> bytes:
+    """A row as a line, with its newline."""
+    return (whole_characters(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n").encode()
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], path: str | Path) -> None:
+    """Write all rows to ``path``. Where one of them cannot be written, what was there before stays as it is."""
+    target = Path(path)
+    if target.exists() and not target.is_file():  # a pipe or a terminal cannot be replaced
+        target.write_bytes(b"".join(map(encoded, rows)))
+        return
+    target = target.resolve()  # what a link points to, not the link
+    part = target.with_name(target.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(map(encoded, rows))
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

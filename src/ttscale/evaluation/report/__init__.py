@@ -1,0 +1,1 @@
+"""Reports: tables and figures of stored results, as a page."""

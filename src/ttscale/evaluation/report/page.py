@@ -1,0 +1,123 @@
+"""A report as a page: tables and figures in self-contained HTML, and the same in Markdown.
+
+Knows figures, tables and words. Must not know where the numbers come from.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttscale.evaluation.report import matplotlib as _draw
+from ttscale.evaluation.report.figure_data import Figure, table
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1d2329;
+  background: #fff; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2em; border-top: 1px solid #dde2e7; padding-top: 1em; }
+table { border-collapse: collapse; margin: 1em 0; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { padding: .3em .7em; border-bottom: 1px solid #e4e8ec; text-align: left; white-space: nowrap; }
+th { background: #f4f6f8; } figure { margin: 1em 0; } svg { max-width: 100%; height: auto; }
+.scroll { overflow-x: auto; } details { margin: .5em 0; } p.caption, .note { color: #56606b; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table under a heading of its own."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report says: a title, how it was made, and its parts in order."""
+
+    title: str
+    about: tuple[tuple[str, str], ...]
+    """(name, value) pairs: models, data, seeds, versions, the command."""
+    parts: tuple[Table | Figure, ...]
+
+
+def write_report(report: Report, folder: str | Path) -> tuple[Path, Path]:
+    """Write ``report.html``, which needs no other file, and ``report.md`` with its figures as SVG beside it.
+
+    Without matplotlib the figures are left out, and both say so; their numbers are in the tables.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    drawn = _draw.available()
+    svgs = {part.name: _draw.to_svg(part) for part in report.parts if isinstance(part, Figure)} if drawn else {}
+    page, text = place / "report.html", place / "report.md"
+    page.write_text(to_html(report, svgs), encoding="utf-8")
+    if svgs:
+        (place / "figures").mkdir(exist_ok=True)
+    for name, svg in svgs.items():
+        (place / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
+    text.write_text(to_markdown(report, {name: f"figures/{name}.svg" for name in svgs}), encoding="utf-8")
+    return page, text
+
+
+def to_html(report: Report, svgs: dict[str, str]) -> str:
+    """The report as one HTML page; ``svgs`` are the drawn figures by name."""
+    out = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_e(report.title)}</title><style>{STYLE}</style>",
+        f"<h1>{_e(report.title)}</h1>",
+        _html_table(("", ""), report.about),
+    ]
+    if not svgs and any(isinstance(part, Figure) for part in report.parts):
+        out.append(f"<p class=note>{_e(NO_PLOTS)}</p>")
+    for part in report.parts:
+        out.append(f"<h2>{_e(part.title)}</h2>")
+        if isinstance(part, Table):
+            out.append(_html_table(part.header, part.rows))
+            out.append(f"<p class=note>{_e(part.note)}</p>" if part.note else "")
+            continue
+        out.append(f"<p class=caption>{_e(part.caption)}</p>")
+        if part.name in svgs:
+            out.append(f"<figure>{svgs[part.name]}</figure>")
+        for panel in part.panels:
+            title = f"Numbers{': ' + panel.title if panel.title else ''}"
+            out.append(f"<details><summary>{_e(title)}</summary>{_html_table(*table(panel))}</details>")
+    return "\n".join(line for line in out if line) + "</html>\n"
+
+
+def to_markdown(report: Report, pictures: dict[str, str]) -> str:
+    """The report in Markdown; ``pictures`` are the paths of the figures by name."""
+    out = [f"# {report.title}", "", *(f"- {name}: {value}" for name, value in report.about), ""]
+    if not pictures and any(isinstance(part, Figure) for part in report.parts):
+        out += [NO_PLOTS, ""]
+    for part in report.parts:
+        out += [f"## {part.title}", ""]
+        if isinstance(part, Table):
+            out += [*_markdown_table(part.header, part.rows), "", *([part.note, ""] if part.note else [])]
+            continue
+        out += [part.caption, ""]
+        if part.name in pictures:
+            out += [f"![{part.title}]({pictures[part.name]})", ""]
+        for panel in part.panels:
+            out += [*([f"**{panel.title}**", ""] if panel.title else []), *_markdown_table(*table(panel)), ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
+NO_PLOTS = "Figures are left out because matplotlib is not installed: pip install 'ttscale[plot]'."
+
+
+def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{_e(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{_e(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<div class=scroll><table>{f'<tr>{head}</tr>' if any(header) else ''}{body}</table></div>"
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def _e(text: str) -> str:
+    return html.escape(text)

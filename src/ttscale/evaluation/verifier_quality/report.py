@@ -1,0 +1,300 @@
+"""How good a verifier is: one report from scored solutions, the same for a PRM, an ORM and an implicit PRM.
+
+Knows scores, right and wrong, and answers; needs numpy and scipy only. Must not know models. The number that decides
+best-of-N is the *within-question* pair accuracy: a verifier can have a high pooled AUC only because it knows which
+questions are hard, and rank the solutions of one question at chance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttscale.answers import answer_classes
+from ttscale.core.checks import check_count
+from ttscale.core.selection import Aggregate, aggregate, check_aggregate
+from ttscale.evaluation.verifier_quality.metrics import (
+    Bin,
+    Bools,
+    Floats,
+    auc,
+    best_of,
+    bootstrap,
+    draw_subsets,
+    expected_calibration_error,
+    oracle_of,
+    reliability,
+    vote,
+)
+
+METHODS = ("pass@1", "majority", "best-of-N", "weighted best-of-N", "oracle")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A solution, whether it is right, and what the verifier said."""
+
+    question: str
+    """Id of the question: solutions are compared within it."""
+    correct: bool
+    answer: str | None
+    """Its final answer; None never votes and is never selected before one that has an answer."""
+    step_scores: tuple[float, ...]
+    """One per step (PRM) or one in all (ORM)."""
+    step_labels: tuple[float | None, ...] = ()
+    """What each step is worth, in [0, 1], where known (None: not): Monte-Carlo values or step labels. May be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over questions with its 95% bootstrap interval over questions."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepAuc:
+    """AUC of the scores at one step position (1 is the first), over the solutions that reach it."""
+
+    step: int
+    count: int
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Expected accuracy of each way to choose among ``n`` solutions of a question, over ``questions`` questions."""
+
+    n: int
+    questions: int
+    accuracy: dict[str, Interval]
+    """Method -> accuracy. Without probabilities (``probabilities=False``) there is no weighted best-of-N."""
+    gain: dict[str, Interval]
+    """Method -> accuracy minus majority's, with a paired interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """What ``quality_report`` found. None stands for "cannot be computed from these solutions"."""
+
+    questions: int
+    solutions: int
+    steps: int
+    aggregate: str
+    auc: float | None
+    """Pooled AUC of the final score. It can be high for the wrong reason; read ``pair_accuracy`` first."""
+    pair_accuracy: Interval | None
+    """Share of (right, wrong) pairs of one question ranked correctly, mean over the questions that have both kinds."""
+    pair_accuracy_pooled: float | None
+    """The same over all such pairs at once, so that questions with many pairs weigh more."""
+    pair_questions: int
+    pairs: int
+    ece: float | None
+    """Expected calibration error of the final score."""
+    brier: float | None
+    reliability: tuple[Bin, ...]
+    step_auc: float | None
+    """AUC of step scores against step labels (the solution's outcome where there are none), all steps pooled."""
+    step_ece: float | None
+    step_reliability: tuple[Bin, ...]
+    by_step: tuple[StepAuc, ...]
+    selection: tuple[Selection, ...]
+    notes: tuple[str, ...]
+    """What was left out and why."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+
+def quality_report(
+    judged: Iterable[Judged],
+    *,
+    aggregate: Aggregate = "last",
+    budgets: Sequence[int] = (4, 16, 64),
+    bins: int = 10,
+    step_threshold: float = 0.5,
+    draws: int = 200,
+    resamples: int = 1000,
+    probabilities: bool = True,
+    seed: int = 0,
+) -> QualityReport:
+    """Judge a verifier by its scores on solutions whose outcome is known.
+
+    A question with K solutions gives the expected accuracy of choosing among N < K of them: exactly for pass@1,
+    best-of-N and the oracle, over ``draws`` random subsets for the votes. Questions with fewer than N solutions are
+    left out of that row and noted. ``step_threshold``: a step label counts as positive from here on. With
+    ``probabilities=False`` scores may be any numbers (log-ratios, say): calibration and weighted best-of-N are left
+    out. Intervals are 95%, from ``resamples`` bootstrap resamples of the questions.
+    """
+    rows = list(judged)
+    check_aggregate(aggregate)
+    for name, number in [
+        ("bins", bins),
+        ("draws", draws),
+        ("resamples", resamples),
+        *(("a budget", n) for n in budgets),
+    ]:
+        check_count(name, number)
+    _check(rows, probabilities)
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for row in rows:
+        groups[row.question].append(row)
+    final = {question: _final_scores(members, aggregate) for question, members in groups.items()}
+    right = {question: np.array([m.correct for m in members], dtype=np.bool_) for question, members in groups.items()}
+    scores, correct = np.concatenate(list(final.values())), np.concatenate(list(right.values()))
+    table = reliability(scores, correct.astype(float), bins) if probabilities else ()
+    pair_rows = [_pairs(final[q], right[q]) for q in groups]
+    both = [(won, pairs) for won, pairs in pair_rows if pairs]
+    step_scores, step_labels = _steps(rows)
+    step_table = reliability(step_scores, step_labels, bins) if probabilities else ()
+    selection, notes = _selections(groups, final, right, budgets, draws, resamples, probabilities, seed)
+    return QualityReport(
+        questions=len(groups),
+        solutions=len(rows),
+        steps=sum(len(row.step_scores) for row in rows),
+        aggregate=aggregate,
+        auc=auc(scores, correct),
+        pair_accuracy=_interval(np.array([won / pairs for won, pairs in both]), resamples, seed) if both else None,
+        pair_accuracy_pooled=sum(won for won, _ in both) / sum(pairs for _, pairs in both) if both else None,
+        pair_questions=len(both),
+        pairs=sum(pairs for _, pairs in both),
+        ece=expected_calibration_error(table),
+        brier=float(((scores - correct) ** 2).mean()) if probabilities else None,
+        reliability=table,
+        step_auc=auc(step_scores, step_labels >= step_threshold) if step_scores.size else None,
+        step_ece=expected_calibration_error(step_table),
+        step_reliability=step_table,
+        by_step=_by_step(rows, step_threshold),
+        selection=selection,
+        notes=notes,
+    )
+
+
+def _check(rows: list[Judged], probabilities: bool) -> None:
+    if not rows:
+        raise ValueError("No solutions to report on: the list of judged solutions is empty.")
+    for index, row in enumerate(rows):
+        where = f"solution {index} of question {row.question!r}"
+        if row.correct not in (True, False):  # 1 and 0 of any kind are
+            raise ValueError(f"The {where} is correct={row.correct!r}; it must be True or False.")
+        if not row.step_scores:
+            raise ValueError(f"The {where} has no score. A verifier that fails must raise; it is not a score of 0.")
+        if row.step_labels and len(row.step_labels) != len(row.step_scores):
+            raise ValueError(
+                f"The {where} has {len(row.step_scores)} step scores and {len(row.step_labels)} step labels; "
+                "give one label per score, or none."
+            )
+        for label in row.step_labels:
+            if label is not None and not 0.0 <= label <= 1.0:
+                raise ValueError(f"The {where} has the step label {label}; labels are in [0, 1], or None.")
+        for score in row.step_scores:
+            if not math.isfinite(score):
+                raise ValueError(f"The {where} has the score {score}.")
+            if probabilities and not 0.0 <= score <= 1.0:
+                raise ValueError(
+                    f"The {where} has the score {score}, outside [0, 1]. Calibrate the scores first, or pass "
+                    "probabilities=False to rank by them only."
+                )
+
+
+def _final_scores(members: Sequence[Judged], how: Aggregate) -> Floats:
+    return np.array([aggregate(member.step_scores, how) for member in members], dtype=np.float64)
+
+
+def _pairs(scores: Floats, correct: Bools) -> tuple[float, int]:
+    """(pairs won, pairs) among the (right, wrong) pairs of one question; a tie is half a win."""
+    pairs = int(correct.sum()) * int((~correct).sum())
+    share = auc(scores, correct)
+    return (0.0 if share is None else share * pairs), pairs
+
+
+def _labels(row: Judged) -> tuple[float | None, ...]:
+    return row.step_labels or (float(row.correct),) * len(row.step_scores)
+
+
+def _steps(rows: Sequence[Judged]) -> tuple[Floats, Floats]:
+    pairs = [pair for row in rows for pair in zip(row.step_scores, _labels(row), strict=True)]
+    known = np.array([(score, label) for score, label in pairs if label is not None], dtype=np.float64).reshape(-1, 2)
+    return known[:, 0], known[:, 1]
+
+
+def _by_step(rows: Sequence[Judged], threshold: float) -> tuple[StepAuc, ...]:
+    columns: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        for step, (score, label) in enumerate(zip(row.step_scores, _labels(row), strict=True), start=1):
+            if label is not None:
+                columns[step].append((score, label))
+    return tuple(
+        StepAuc(step, len(pairs), auc(np.array([s for s, _ in pairs]), np.array([y for _, y in pairs]) >= threshold))
+        for step, pairs in sorted(columns.items())
+    )
+
+
+def _interval(per_question: Floats, resamples: int, seed: int) -> Interval:
+    low, high = bootstrap(per_question[:, None], resamples, seed)
+    return Interval(float(per_question.mean()), float(low[0]), float(high[0]))
+
+
+def _selections(
+    groups: dict[str, list[Judged]],
+    final: dict[str, Floats],
+    right: dict[str, Bools],
+    budgets: Sequence[int],
+    draws: int,
+    resamples: int,
+    probabilities: bool,
+    seed: int,
+) -> tuple[tuple[Selection, ...], tuple[str, ...]]:
+    classes = {
+        question: np.array([-1 if c is None else c for c in answer_classes([m.answer for m in members])])
+        for question, members in groups.items()
+    }
+    methods = tuple(method for method in METHODS if probabilities or method != "weighted best-of-N")
+    selection, notes = [], []
+    for n in budgets:
+        enough = [question for question, members in groups.items() if len(members) >= n]
+        if len(enough) < len(groups):
+            short = len(groups) - len(enough)
+            notes.append(f"N = {n}: {short} of {len(groups)} questions have fewer than {n} solutions and are left out.")
+        if not enough:
+            continue
+        accuracies = [_accuracies(final[q], right[q], classes[q], n, draws, f"{seed}/{n}/{q}") for q in enough]
+        table = np.array([[values[method] for method in methods] for values in accuracies])  # [questions, methods]
+        gains = table - table[:, [methods.index("majority")]]
+        low, high = bootstrap(np.concatenate([table, gains], axis=1), resamples, seed)
+        means = np.concatenate([table, gains], axis=1).mean(axis=0)
+        found = [Interval(float(mean), float(lo), float(hi)) for mean, lo, hi in zip(means, low, high, strict=True)]
+        accuracy = dict(zip(methods, found[: len(methods)], strict=True))
+        gain = dict(zip(methods, found[len(methods) :], strict=True))
+        selection.append(Selection(n, len(enough), accuracy, {m: g for m, g in gain.items() if m != "majority"}))
+    return tuple(selection), tuple(notes)
+
+
+def _accuracies(
+    scores: Floats, correct: Bools, classes: NDArray[np.int64], n: int, draws: int, address: str
+) -> dict[str, float]:
+    digest = hashlib.blake2b(address.encode(), digest_size=8).digest()
+    masks = draw_subsets(scores.size, n, draws, int.from_bytes(digest, "big"))
+    # A solution without an answer is picked only when nothing else is there, as in ttscale.core.selection.best.
+    ranking = np.where(classes >= 0, scores, -np.inf)
+    return {
+        "pass@1": float(correct.mean()),
+        "majority": vote(masks, np.ones_like(scores), classes, correct),
+        "best-of-N": best_of(ranking, correct, n),
+        "weighted best-of-N": vote(masks, scores, classes, correct),
+        "oracle": oracle_of(correct, n),
+    }

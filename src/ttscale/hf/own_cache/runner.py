@@ -1,0 +1,209 @@
+"""Decoding on a model's own forward and cache: slower than ``fast_rows.py``, for architectures that one does not know.
+
+Rows that start from the same prefix form a lane and go forward in lockstep, so all have the same length and nothing is
+padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. What a
+cache gets wrong (``plain_caching.py``) is run again; a model without one is run on the whole sequence for every token.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ttscale.hf.model import HFModel
+from ttscale.hf.own_cache.cache_check import Caching, forward
+
+KEPT_PREFIXES = 32
+
+
+class PlainPrefix:
+    """A context: run whole by ``advance``, after the longest prefix of it that is kept."""
+
+    def __init__(self, tokens: tuple[int, ...]) -> None:
+        self.tokens = tokens
+        self.ran = 0
+        self.ran_flops = 0.0
+        self.users = 0
+        self.cache: Any = None
+        self.logits: Tensor | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.logits is not None
+
+
+class _Lane:
+    """Rows of equal length with one cache."""
+
+    def __init__(self, cache: Any, tokens: tuple[int, ...], again_at: int | None) -> None:
+        self.cache = cache
+        self.again_at = again_at
+        """The length at which the cache is of no more use."""
+        self.start = tokens
+        self.length = len(tokens)
+        self.rows: list[_Row] = []
+        self.own: Tensor | None = None
+        """Tokens run so far [rows, ran], for models that need them again."""
+
+    def select(self, index: list[int], device: torch.device) -> None:
+        """Keep these rows of the cache; a row may be taken several times."""
+        if self.cache is not None:
+            self.cache.reorder_cache(torch.tensor(index, device=device))
+        if self.own is not None:
+            self.own = self.own[torch.tensor(index, device=device)]
+
+    def forward(self, model: HFModel, tokens: Tensor) -> Tensor:
+        """Run one more token per row [rows, 1]: next-token logits, fp32."""
+        if self.cache is None or self.again_at is not None:
+            self.own = tokens if self.own is None else torch.cat((self.own, tokens), 1)
+        if self.cache is not None and self.length != self.again_at:
+            self.cache, logits = forward(model, tokens, self.cache, self.length)
+        else:
+            assert self.own is not None
+            start = torch.tensor([self.start], device=tokens.device).expand(len(tokens), -1)
+            whole = torch.cat((start, self.own), 1)
+            if self.cache is None:
+                logits = model.module(input_ids=whole, use_cache=False).logits.float()
+            else:
+                self.cache, logits = forward(model, whole, None, 0)
+        self.length += 1
+        return logits[:, -1]
+
+
+class _Row:
+    """A row's place: its lane. Compared by identity."""
+
+    def __init__(self, lane: _Lane) -> None:
+        self.lane = lane
+        lane.rows.append(self)
+
+
+class PlainRunner:
+    """KV and forwards for the decode loop, on ``model(...)`` and its own cache class."""
+
+    def __init__(self, model: HFModel, caching: Caching) -> None:
+        self._model = model
+        self._caching = caching
+        self.whole = not caching.steps
+        """Whether every token runs its whole sequence again."""
+        self._rows: list[_Row] = []
+        self._kept: OrderedDict[tuple[int, ...], tuple[Any, Tensor]] = OrderedDict()
+        self._sizes: dict[tuple[int, ...], int] = {}
+        self.chunk = 1
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of the prefixes kept; what running rows hold is not known."""
+        return sum(map(self._sizes.__getitem__, self._kept))
+
+    def open(self, tokens: tuple[int, ...]) -> PlainPrefix:
+        """A handle on a context; ``advance`` makes it ready."""
+        return PlainPrefix(tokens)
+
+    def release(self, prefix: PlainPrefix) -> None:
+        """Let go of a handle."""
+        prefix.cache = None
+
+    def advance(self, prefixes: Sequence[PlainPrefix]) -> None:
+        """Run what the first of the prefixes misses."""
+        prefix = prefixes[0]
+        found = self._kept.get(prefix.tokens)
+        if found is None:
+            found = self._run(prefix)
+            self._kept[prefix.tokens] = found
+            self._sizes[prefix.tokens] = _bytes(found[0])
+        self._kept.move_to_end(prefix.tokens)
+        while self._kept and (len(self._kept) > KEPT_PREFIXES or self.kv_bytes > self._model.kv_bytes):
+            self._sizes.pop(self._kept.popitem(last=False)[0])
+        prefix.cache, prefix.logits = found
+
+    def _run(self, prefix: PlainPrefix) -> tuple[Any, Tensor]:
+        cache, start, most = None, 0, self._caching.length or 0
+        for tokens, (kept, _) in self._kept.items() if self._caching.prefixes else ():
+            fits = len(tokens) > most or len(prefix.tokens) <= most or not most
+            if fits and len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
+                cache, start = kept, len(tokens)
+        ids = torch.tensor([prefix.tokens[start:]], device=self._model.device)
+        if self.whole:
+            logits = self._model.module(input_ids=ids, use_cache=False).logits.float()
+        else:
+            cache, logits = forward(self._model, ids, copy.deepcopy(cache), start)
+        prefix.ran = len(prefix.tokens) - start
+        prefix.ran_flops = self._model.flops(prefix.ran, start, prefix.ran)
+        self._model.forwarded_tokens += prefix.ran
+        return cache, logits[0, -1]
+
+    def enter(self, prefixes: Sequence[PlainPrefix], trunks: Sequence[int]) -> Tensor:
+        """One new row per entry from a ready prefix: next-token logits. ``trunks`` is for the fast runner only."""
+        lanes: dict[int, _Lane] = {}
+        for prefix in prefixes:
+            if id(prefix) not in lanes:
+                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching.length)
+            self._rows.append(_Row(lanes[id(prefix)]))
+        for lane in lanes.values():
+            lane.select([0] * len(lane.rows), self._model.device)
+        return torch.stack([prefix.logits for prefix in prefixes if prefix.logits is not None])
+
+    def store(self, row: int, tokens: Sequence[int]) -> None:
+        """Rows of a lane have one cache, so nothing is kept: a continuation runs again."""
+
+    def keep(self, index: Sequence[int]) -> None:
+        """Only the rows at these places go on, in this order."""
+        rows = [self._rows[i] for i in index]
+        alive = set(map(id, rows))
+        for lane in {id(row.lane): row.lane for row in self._rows}.values():
+            left = [i for i, row in enumerate(lane.rows) if id(row) in alive]
+            if left and len(left) < len(lane.rows):
+                lane.select(left, self._model.device)
+                lane.rows = [lane.rows[i] for i in left]
+        self._rows = rows
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Run one token per row: next-token logits [rows, vocabulary], fp32."""
+        place = {id(row): i for i, row in enumerate(self._rows)}
+        logits: Tensor | None = None
+        for lane in {id(row.lane): row.lane for row in self._rows}.values():
+            at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
+            again = self.whole or lane.length == lane.again_at
+            last = lane.forward(self._model, tokens[at][:, None])
+            self._model.forwarded_tokens += len(lane.rows) * (lane.length if again else 1)
+            if logits is None:
+                logits = torch.empty((len(self._rows), last.shape[-1]), device=self._model.device)
+            logits[at] = last
+        assert logits is not None
+        return logits
+
+    def shrink(self) -> None:
+        """Give back memory after an out-of-memory error."""
+        self._kept.clear()
+        self._sizes.clear()
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Let go of all rows."""
+        self._rows = []
+
+
+def _bytes(cache: Any) -> int:
+    """Bytes of all tensors in a cache, whatever its class."""
+    seen: set[int] = set()
+
+    def walk(part: Any) -> int:
+        if id(part) in seen:
+            return 0
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            return part.numel() * part.element_size()
+        if isinstance(part, dict):
+            return sum(map(walk, part.values()))
+        if isinstance(part, list | tuple):
+            return sum(map(walk, part))
+        return walk(vars(part)) if hasattr(part, "__dict__") and not isinstance(part, type) else 0
+
+    return walk(cache)

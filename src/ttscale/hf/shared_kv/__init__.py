@@ -1,0 +1,1 @@
+"""Decoding with keys and values that many rows share, over the prefix tree."""

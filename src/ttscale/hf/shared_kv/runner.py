@@ -1,0 +1,157 @@
+"""The fast runner: what the decode loop asks of a model, on shared keys and values.
+
+Knows: prefixes, rows, the model's modules through ``fast.py``. Must not know: sampling, text, questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ttscale.hf.model import HFModel
+from ttscale.hf.shared_kv.batch_rows import Rows
+from ttscale.hf.shared_kv.forward import Network, Shape, Step, extend
+from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree, Tokens
+
+CHUNK_TOKENS = 1024
+"""Prefix tokens run in one forward, so that a long prompt does not stall the rows that decode."""
+SHARE_AT = 8
+"""Prefixes that share this many missing tokens wait for one of them to run those."""
+
+
+class Prefix:
+    """A context on its way to being ready: every token run, the last hidden state at hand."""
+
+    __slots__ = ("node", "ran", "ran_flops", "tokens", "users")
+
+    def __init__(self, tokens: Tokens, node: Node) -> None:
+        self.tokens = tokens
+        self.node = node
+        self.ran = 0
+        """Tokens run for this prefix; the rest was found in the cache."""
+        self.ran_flops = 0.0
+        self.users = 0
+
+    @property
+    def missing(self) -> Tokens:
+        return self.tokens[self.node.length :]
+
+    @property
+    def ready(self) -> bool:
+        return self.node.length == len(self.tokens)
+
+
+class FastRunner:
+    """Prefixes, rows and forwards over one model's tree. Closing it lets go of everything it pinned."""
+
+    whole = False
+    """Whether every token runs its whole sequence again."""
+
+    def __init__(self, model: HFModel, network: Network, tree: PrefixTree, shape: Shape) -> None:
+        self._model = model
+        self._network = network
+        self._tree = tree
+        self._shape = shape
+        self._rows = Rows(tree, lambda: shape.slab(model), model.device)
+        self.chunk = CHUNK_TOKENS
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held now, by the tree and by the running rows."""
+        return self._tree.bytes + self._rows.bytes
+
+    def open(self, tokens: Tokens) -> Prefix:
+        """A handle on a context, holding what the tree has of it."""
+        node = self._tree.find(tokens)
+        if node.length == len(tokens) and node.last is None:
+            node = self._tree.find(tokens[:-1])
+        return Prefix(tokens, self._tree.pin(node))
+
+    def release(self, prefix: Prefix) -> None:
+        """Let go of a handle; rows that entered from it keep what they need."""
+        self._tree.unpin(prefix.node)
+
+    def advance(self, prefixes: Sequence[Prefix]) -> None:
+        """Run one chunk of what the prefixes miss, shared beginnings once."""
+        items, served = self._plan(prefixes)
+        ends, _ = extend(self._network, self._tree, self._shape, items)
+        for (node, tokens), mine, end in zip(items, served, ends, strict=True):
+            mine[0].ran += len(tokens)
+            mine[0].ran_flops += self._model.flops(len(tokens), node.length, 0)
+            for prefix in mine:
+                self._tree.pin(end)
+                self._tree.unpin(prefix.node)
+                prefix.node = end
+        self._model.forwarded_tokens += sum(len(tokens) for _, tokens in items)
+        self._tree.trim()
+
+    def _plan(self, prefixes: Sequence[Prefix]) -> tuple[list[tuple[Node, Tokens]], list[list[Prefix]]]:
+        groups: dict[tuple[int, int], list[Prefix]] = {}
+        for prefix in prefixes:
+            groups.setdefault((id(prefix.node), prefix.missing[0]), []).append(prefix)
+        wanted: list[tuple[Tokens, list[Prefix]]] = []
+        for group in groups.values():
+            low, high = min(p.missing for p in group), max(p.missing for p in group)
+            shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+            if len(group) > 1 and (shared >= SHARE_AT or shared == len(low)):
+                wanted.append((low[:shared], group))
+            else:
+                wanted += [(prefix.missing, [prefix]) for prefix in group]
+        wanted.sort(key=lambda entry: len(entry[0]))
+        items: list[tuple[Node, Tokens]] = []
+        served: list[list[Prefix]] = []
+        for tokens, group in wanted:
+            if items and (len(items) + 1) * len(tokens) > self.chunk:
+                break
+            items.append((group[0].node, tokens[: self.chunk]))
+            served.append(group)
+        return items, served
+
+    def enter(self, prefixes: Sequence[Prefix], trunks: Sequence[int]) -> Tensor:
+        """One new row per entry from a ready prefix, whose first ``trunks`` tokens it shares: next-token logits."""
+        distinct = list(dict.fromkeys(prefix.node for prefix in prefixes))
+        for prefix in dict.fromkeys(prefixes):
+            prefix.ran_flops += self._model.flops(0, 0, 1)
+        shared = [self._tree.find(prefix.tokens[:trunk]) for prefix, trunk in zip(prefixes, trunks, strict=True)]
+        self._rows.add(shared, [prefix.node for prefix in prefixes])
+        hidden = [node.last for node in distinct if node.last is not None]
+        logits = self._network.logits(torch.stack(hidden))
+        if len(distinct) == len(prefixes):
+            return logits
+        place = {node: i for i, node in enumerate(distinct)}
+        return logits[torch.tensor([place[prefix.node] for prefix in prefixes], device=logits.device)]
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Run one token per row: hidden states [rows, width]."""
+        lengths, positions, levels, longest = self._rows.ready()
+        step = Step(self._rows.slab, lengths, positions, levels, longest)
+        hidden = self._network.run(tokens[:, None], positions, step)[:, 0]
+        self._rows.advance()
+        self._model.forwarded_tokens += len(tokens)
+        return hidden
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Run one token per row: next-token logits [rows, vocabulary], fp32."""
+        return self._network.logits(self.hidden(tokens))
+
+    def store(self, row: int, tokens: Sequence[int]) -> None:
+        """Keep what a row has run, for prefixes that will continue it."""
+        self._rows.store(row, tokens)
+
+    def keep(self, index: Sequence[int]) -> None:
+        """Only these rows go on, in this order; rows may only move towards the front."""
+        self._rows.keep(index)
+        self._tree.trim()
+
+    def shrink(self) -> None:
+        """Give back memory after an out-of-memory error: everything that nothing running needs."""
+        self._tree.evict()
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """Let go of all rows; what is kept of them fits the budget."""
+        self._rows.keep([])
+        self._tree.trim()

@@ -1,0 +1,88 @@
+"""How a solution is laid out for a verifier trained by ttscale: one function for training and for inference.
+
+Knows: text, tokenizers, the JSON a verifier's checkpoint carries. Must not know: models, tensors, search.
+
+``ttscale_verifier.json`` lies beside the weights; every field may be left out::
+
+    {"kind": "prm", "separator": "\\n", "attempts": false, "prompt": {"chat": false, "template": "{question}\\n"}}
+
+``prompt`` holds the fields of ``PromptFormat``; ``"template"`` alone is short for a plain prompt with that template.
+``kind`` is "prm" (a score per step) or "orm" (one score, after the last step). With ``attempts`` the earlier attempts
+of a revision stand in the prompt. (Kind "implicit" is another kind of checkpoint: see ``implicit.py``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.prompts.tokenize import encode, piece_ids, read_settings
+
+Kind: TypeAlias = Literal["prm", "orm"]
+FILE = "ttscale_verifier.json"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierFormat:
+    """What a verifier's checkpoint says about its input and its scores. Plain data, saved as JSON."""
+
+    kind: Kind = "prm"
+    separator: str = "\n"
+    """Written after every step, whatever the step ended in; the score is read at its last token."""
+    prompt: PromptFormat = PromptFormat(chat=False)
+    attempts: bool = False
+    """Whether the earlier attempts of a revision are shown, as the reviser saw them."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"verifier kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if not isinstance(self.separator, str) or not self.separator:
+            raise ValueError(f"the separator of a verifier must be a string that is not empty; got {self.separator!r}")
+        if not isinstance(self.attempts, bool):
+            raise ValueError(f"the setting attempts of a verifier must be true or false; got {self.attempts!r}")
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> VerifierFormat:
+        """The format in a parsed ``ttscale_verifier.json``; unknown names are a ``ValueError``."""
+        if not isinstance(data, dict) or not isinstance(data.get("prompt", {}), dict):
+            raise ValueError(f"{FILE} and its prompt must be JSON objects; got {data!r}")
+        settings = dict(data)
+        if settings.get("kind") == "implicit":
+            raise ValueError("this checkpoint is an implicit verifier; load it with ttscale.hf.ImplicitVerifier")
+        template = settings.pop("template", None)
+        prompt = {"chat": False} | ({} if template is None else {"template": template}) | settings.pop("prompt", {})
+        unknown = sorted(set(settings) - {"kind", "separator", "attempts"})
+        if unknown:
+            raise ValueError(f"unknown setting {unknown[0]!r} in {FILE}")
+        return VerifierFormat(prompt=PromptFormat.from_json(prompt), **settings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that ``from_json`` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def of_checkpoint(folder: str | Path) -> VerifierFormat:
+        """The format a local checkpoint carries, or the default when it has none."""
+        return VerifierFormat.from_json(read_settings(folder, FILE))
+
+
+def encode_steps(
+    tokenizer: Any, form: VerifierFormat, question: str, steps: Sequence[str], attempts: Sequence[str] = ()
+) -> tuple[list[int], list[int]]:
+    """(token ids, the position to read each step's score at).
+
+    The prompt, then for each step its own ids and the separator's, tokenised apart so that none merges over a border;
+    no separator between prompt and first step (TRL's layout).
+    """
+    ids = encode(tokenizer, form.prompt, question, attempts if form.attempts else ())
+    separator = piece_ids(tokenizer, form.separator)
+    if not separator:
+        raise ValueError(f"the tokenizer turns the separator {form.separator!r} into no token at all")
+    reads = []
+    for step in steps:
+        ids += piece_ids(tokenizer, step.removesuffix(form.separator)) + separator
+        reads.append(len(ids) - 1)
+    return ids, reads

@@ -1,0 +1,51 @@
+"""The bundled models as roles, each loaded once per process, and the scheduler fitted for them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from ttscale.core.protocols import Role
+from ttscale.strategies import ComputeOptimalScheduler
+
+_loading = RLock()
+
+
+def load(role: Role) -> Any:
+    """The bundled generator, verifier or reviser."""
+    with _loading:  # a cache alone would let every thread load
+        return _load(role)
+
+
+@cache
+def _load(role: Role) -> Any:
+    from ttscale.hf import HFGenerator, HFReviser, ImplicitVerifier
+
+    if role == "verifier":
+        return ImplicitVerifier(_model("verifier"), _model("generator"))
+    return HFGenerator(_model("generator")) if role == "generator" else HFReviser(_model("reviser"))
+
+
+@cache
+def _model(name: str) -> Any:
+    from transformers.utils import logging
+
+    from ttscale.hf import HFModel
+    from ttscale.reference import path
+
+    # These load in a moment; transformers' progress bars would be most of what a first user sees.
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return HFModel(str(path(name)))
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def scheduler() -> ComputeOptimalScheduler:
+    """The compute-optimal scheduler with the policy fitted for the bundled models, or the paper's where none is."""
+    policy = Path(__file__).parent / "policy.json"
+    return ComputeOptimalScheduler.load(policy) if policy.is_file() else ComputeOptimalScheduler()

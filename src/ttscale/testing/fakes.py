@@ -1,0 +1,121 @@
+"""Scripted roles: a generator, a verifier and a reviser that say what the test tells them to.
+
+A script is a list with a line for each request in the order they arrive, a function of the request, or a single line
+said every time. A line that is an exception is the reply to its own request alone. Knows requests and replies; nothing
+of strategies or engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ttscale.core.cost import Cost
+from ttscale.core.requests import Completion, Revise, Sample, Score, Verdict
+from ttscale.core.types import Step
+
+Line: TypeAlias = str | Completion | Exception
+"""What a fake generator or reviser says: a text of one step per line, a whole completion, or an error."""
+Mark: TypeAlias = float | Sequence[float] | Verdict | Exception
+"""What a fake verifier says: one score, one per step, a whole verdict, or an error."""
+
+R = TypeVar("R", Sample, Revise, Score)
+
+
+def steps_of(text: str) -> tuple[Step, ...]:
+    """A text as steps, one per line, each with its newline; the tokens are the bytes."""
+    return tuple(Step(line, tuple(line.encode())) for line in text.splitlines(keepends=True))
+
+
+def completion_of(text: str, max_steps: int | None = None) -> Completion:
+    """A text as the reply of a model that was about to say all of it and was asked for at most ``max_steps`` lines."""
+    steps = steps_of(text)
+    whole = max_steps is None or len(steps) <= max_steps
+    kept = steps if whole else steps[:max_steps]
+    # A model that ends a solution draws one token more, its end-of-sequence.
+    tokens = sum(len(step.tokens) for step in kept) + whole
+    return Completion(kept, "stop" if whole else "open", Cost(sampled_tokens=tokens))
+
+
+class FakeGenerator:
+    """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions.
+
+    A text is a whole solution: a request that continues a beginning of it gets the rest, and one with ``max_steps`` no
+    more than so many lines. ``requests`` and ``batches`` (sizes) record what was asked.
+    """
+
+    def __init__(self, script: Sequence[Line] | Callable[[Sample], Line] | Line, *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[Sample] = []
+        self.batches: list[int] = []
+        self._script: _Script[Sample] = _Script(script)
+
+    def sample(self, requests: Sequence[Sample], /) -> list[Completion | Exception]:
+        """The next line of the script for each request."""
+        self.requests += requests
+        self.batches.append(len(requests))
+        return [_completion(self._script.line(request), request.max_steps, request.prefix.text) for request in requests]
+
+
+class FakeReviser:
+    """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions. Records as the others do."""
+
+    def __init__(self, script: Sequence[Line] | Callable[[Revise], Line] | Line, *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[Revise] = []
+        self.batches: list[int] = []
+        self._script: _Script[Revise] = _Script(script)
+
+    def revise(self, requests: Sequence[Revise], /) -> list[Completion | Exception]:
+        """The next line of the script for each request."""
+        self.requests += requests
+        self.batches.append(len(requests))
+        return [_completion(self._script.line(request)) for request in requests]
+
+
+class FakeVerifier:
+    """Scores as ``script`` says: numbers, a number per step, ``Verdict``s or exceptions. Records as the others do."""
+
+    def __init__(self, script: Sequence[Mark] | Callable[[Score], Mark] | Mark, *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[Score] = []
+        self.batches: list[int] = []
+        self._script: _Script[Score] = _Script(script)
+
+    def score(self, requests: Sequence[Score], /) -> list[Verdict | Exception]:
+        """The next line of the script for each request."""
+        self.requests += requests
+        self.batches.append(len(requests))
+        return [_verdict(self._script.line(request)) for request in requests]
+
+
+class _Script(Generic[R]):
+    """Where the next line comes from."""
+
+    def __init__(self, script: Any) -> None:
+        self._script = script
+        self._said = 0
+
+    def line(self, request: R) -> Any:
+        script = self._script
+        if callable(script):
+            return script(request)
+        if not isinstance(script, Sequence) or isinstance(script, str):
+            return script
+        if self._said == len(script):
+            raise AssertionError(
+                f"the script has {len(script)} lines and was asked for one more, at key {request.key}; "
+                "give it more lines, or a function of the request"
+            )
+        self._said += 1
+        return script[self._said - 1]
+
+
+def _completion(line: Line, max_steps: int | None = None, begun: str = "") -> Completion | Exception:
+    return completion_of(line.removeprefix(begun), max_steps) if isinstance(line, str) else line
+
+
+def _verdict(mark: Mark) -> Verdict | Exception:
+    if isinstance(mark, Verdict | Exception):
+        return mark
+    return Verdict(tuple(mark) if isinstance(mark, Sequence) else (mark,))

@@ -1,0 +1,1 @@
+"""What models are trained on: rollouts, chains, examples and their readers."""

@@ -1,0 +1,128 @@
+"""What every reader shares: rows in, examples out, and an account of what was left out. Nothing is ever guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ttscale.evaluation.problems.jsonl import parsed
+from ttscale.training.data.examples import StepExample
+
+Source: TypeAlias = str | Path | Iterable[Mapping[str, Any]]
+"""A JSONL file (or a JSON file that holds a list), or rows already loaded, such as a ``datasets.Dataset``."""
+SHOWN = 5
+"""How many row numbers a report names per reason."""
+
+
+class Malformed(ValueError):
+    """A row that does not follow its format; the text is the reason it is counted under."""
+
+
+class LeftOut(ValueError):
+    """A well-formed row that is left out on purpose; the text is the reason it is counted under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows, and the numbers of the first of them (1 is the first row of the source)."""
+
+    rows: int
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a reader found: the examples, and every row that gave none, by reason."""
+
+    examples: list[StepExample]
+    rows: int
+    malformed: dict[str, Count]
+    left_out: dict[str, Count]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.examples)} examples from {self.rows} rows"]
+        for kind, counts in (("malformed", self.malformed), ("left out", self.left_out)):
+            for reason, count in counts.items():
+                rows = ", ".join(map(str, count.first)) + (", ..." if count.rows > len(count.first) else "")
+                lines.append(f"{kind}: {count.rows} ({reason}; rows {rows})")
+        return "\n".join(lines)
+
+
+def read(source: Source, convert: Callable[[Mapping[str, Any]], list[StepExample] | None]) -> Read:
+    """Convert every row; a ``Malformed`` or ``LeftOut`` raised by ``convert`` is counted, anything else is a bug.
+
+    None from ``convert`` says that the line is no data at all, such as a header.
+    """
+    examples: list[StepExample] = []
+    malformed: dict[str, list[int]] = {}
+    left_out: dict[str, list[int]] = {}
+    rows = 0
+    for number, row in enumerate(_rows(source), start=1):
+        try:
+            if not isinstance(row, Mapping):
+                raise Malformed("not JSON" if row is None else "not an object")
+            converted = convert(row)
+            if converted is None:
+                continue
+            examples += converted
+        except Malformed as error:
+            malformed.setdefault(str(error), []).append(number)
+        except LeftOut as error:
+            left_out.setdefault(str(error), []).append(number)
+        rows += 1
+    return Read(examples, rows, _counts(malformed), _counts(left_out))
+
+
+def text_of(row: Mapping[str, Any], name: str) -> str:
+    """A text field that is not blank."""
+    value = row.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise Malformed(f"no text in {name!r}")
+    return value
+
+
+def list_of(row: Mapping[str, Any], name: str) -> list[Any]:
+    """A list field that is not empty."""
+    value = row.get(name)
+    if not isinstance(value, list | tuple) or not value:
+        raise Malformed(f"no list in {name!r}")
+    return list(value)
+
+
+def with_separators(steps: list[str], separator: str) -> tuple[str, ...]:
+    """The steps as a solution has them: each but the last ends in the separator."""
+    return (*(step if step.endswith(separator) else step + separator for step in steps[:-1]), steps[-1])
+
+
+def _rows(source: Source) -> Iterator[Any]:
+    """The rows of the source; None for a line that is not JSON."""
+    if not isinstance(source, str | Path):
+        yield from source
+        return
+    path = Path(source)
+    if path.suffix == ".json":
+        try:
+            content = parsed(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}. For one row per line name it .jsonl.") from error
+        if not isinstance(content, list):
+            raise ValueError(f"{path} must hold a list of rows; for one row per line name it .jsonl.")
+        yield from content
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                yield _parsed(line)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parsed(line)
+    except ValueError:
+        return None
+
+
+def _counts(rows: Mapping[str, list[int]]) -> dict[str, Count]:
+    return {reason: Count(len(numbers), tuple(numbers[:SHOWN])) for reason, numbers in rows.items()}

@@ -1,0 +1,125 @@
+"""Revision training data, as in section 3.8 of the paper's notes: wrong attempts in context, a right one to learn.
+
+Knows sampled solutions and edit distance. Must not know models or prompts. Every random choice is a hash of (seed,
+question, solution), so a question's data does not depend on the other questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from ttscale.evaluation.problems.jsonl import parsed, write_rows
+from ttscale.training.data.examples import StepExample, id_in
+
+Last: TypeAlias = Literal["nearest", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionExample:
+    """Wrong attempts at a question, oldest first (there may be none), and the right solution to write after them."""
+
+    id: str
+    prompt: str
+    attempts: tuple[str, ...]
+    target: str
+
+
+def build_revision_data(
+    solutions: Iterable[StepExample], *, max_attempts: int = 4, last: Last = "nearest", seed: int = 0
+) -> list[RevisionExample]:
+    """For each right solution n ~ U{0..``max_attempts``} wrong ones of the same question in front of it.
+
+    The maximum is cut to the number of wrong solutions there are. If n > 0 the last one in context is the wrong
+    solution nearest to the right one in character edit distance (of equally near ones the first; ``last="random"``
+    takes any); the other n - 1 are drawn without replacement from the rest. Solutions without an answer are left out,
+    as in the paper. A question without a right solution gives nothing.
+    """
+    if max_attempts < 0:
+        raise ValueError(f"max_attempts must not be negative, got {max_attempts}.")
+    if last not in get_args(Last):
+        raise ValueError(f"last must be one of {', '.join(get_args(Last))}; got {last!r}.")
+    groups: dict[tuple[str, str], list[StepExample]] = defaultdict(list)
+    for solution in solutions:
+        if solution.correct is None:
+            raise ValueError(f"A solution of question {solution.id!r} does not say whether its answer is right.")
+        if solution.answer is not None:
+            groups[solution.id, solution.prompt].append(solution)
+    data = []
+    for (id, prompt), group in groups.items():
+        wrong = [s.text for s in group if not s.correct]
+        for number, right in enumerate(s.text for s in group if s.correct):
+            rng = random.Random(_seed(f"{seed}/{id}/{number}"))
+            attempts = _attempts(right, wrong, rng, max_attempts, last)
+            data.append(RevisionExample(id, prompt, attempts, right))
+    if not data:
+        raise ValueError("None of the solutions is right (or there are none), so there is nothing to learn to write.")
+    return data
+
+
+def _attempts(right: str, wrong: Sequence[str], rng: random.Random, most: int, last: Last) -> tuple[str, ...]:
+    n = rng.randint(0, min(most, len(wrong)))
+    if n == 0:
+        return ()
+    final = nearest(right, wrong) if last == "nearest" else rng.randrange(len(wrong))
+    others = rng.sample([index for index in range(len(wrong)) if index != final], n - 1)
+    return tuple(wrong[index] for index in [*others, final])
+
+
+def nearest(right: str, wrong: Sequence[str]) -> int:
+    """Index of the wrong text with the smallest character edit (Levenshtein) distance; of equal ones the first."""
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError as error:
+        raise ImportError("Revision data needs rapidfuzz: pip install 'ttscale[train]'.") from error
+    best, best_distance = 0, None
+    for index, text in enumerate(wrong):
+        distance = Levenshtein.distance(right, text, score_cutoff=best_distance)
+        if best_distance is None or distance < best_distance:
+            best, best_distance = index, distance
+    return best
+
+
+def write_revision_data(examples: Iterable[RevisionExample], path: str | Path) -> None:
+    """Write revision examples as JSONL."""
+    rows = ({"id": e.id, "prompt": e.prompt, "attempts": list(e.attempts), "target": e.target} for e in examples)
+    write_rows(rows, path)
+
+
+def read_revision_data(path: str | Path) -> list[RevisionExample]:
+    """Revision examples from JSONL; a malformed line is a ``ValueError`` that names it."""
+    examples = []
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                examples.append(_example(parsed(line)))
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not a revision example (id, prompt, attempts, target): {error}"
+                ) from error
+    if not examples:
+        raise ValueError(f"{path} holds no revision examples.")
+    return examples
+
+
+def _example(row: Any) -> RevisionExample:
+    if not isinstance(row, dict):
+        raise ValueError("it is not an object")
+    for name in ("prompt", "target"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            raise ValueError(f"no text in {name!r}")
+    attempts = row.get("attempts")
+    if not isinstance(attempts, list) or not all(isinstance(attempt, str) for attempt in attempts):
+        raise ValueError("attempts is not a list of texts")
+    return RevisionExample(id_in(row, row["prompt"]), row["prompt"], tuple(attempts), row["target"])
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

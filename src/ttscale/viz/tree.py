@@ -1,0 +1,189 @@
+"""From the events of a trace to the tree of what was drawn, as plain data.
+
+Reads events (``Trace.events()`` or the lines of a trace file) and nothing else: no model, no strategy, no ``Result``.
+How it is drawn is ``_html.py``'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Literal
+
+from ttscale.answers import extract_answer
+from ttscale.core.cost import Cost
+from ttscale.core.trace import Event, Trace
+
+Kind = Literal["root", "group", "sample", "revise"]
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One draw, with what was said about it.
+
+    A "group" was never drawn: it is a place in the tree under which others were (a subtree of DVTS, a revision chain,
+    the scheduler's probe). Rollouts of lookahead are children of the prefix they judge.
+    """
+
+    key: Path
+    kind: Kind
+    parent: int | None
+    """Index of the parent in ``Tree.nodes``; None for the root. Parents come before their children."""
+    label: str
+    """What the key adds to the parent's."""
+    steps: tuple[str, ...] = ()
+    """The texts of the steps drawn here; those of the prefix are the parents'."""
+    finish: str = ""
+    """"open", "stop" or "length"; empty for the root and groups."""
+    scores: tuple[float, ...] = ()
+    """The verifier's scores for the whole candidate, prefix included: one per step or a single one; empty if none."""
+    answer: str | None = None
+    saw: tuple[int, ...] = ()
+    """For a revision: indices of the attempts in its context, oldest first."""
+    won: bool = False
+    """Whether it is the chosen solution or a prefix of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A search: what was asked, what came out, and every draw in between (``nodes[0]`` is the root)."""
+
+    question: str
+    prompt: str
+    strategy: str
+    budget: int
+    answer: str | None
+    score: float | None
+    stopped_by: str | None
+    error: str | None
+    cost: Cost
+    """The sum over the events: ``Result.cost``, where the trace is of one strategy."""
+    nodes: tuple[Node, ...]
+
+    def children(self) -> list[list[int]]:
+        """For each node the indices of its children, in the order they were asked for."""
+        below: list[list[int]] = [[] for _ in self.nodes]
+        for index, node in enumerate(self.nodes):
+            if node.parent is not None:
+                below[node.parent].append(index)
+        return below
+
+
+def tree(trace: Trace | Iterable[Event]) -> Tree:
+    """The tree of one question's trace.
+
+    ``trace`` is ``Result.trace`` or an iterable of events. In a file that several runs of the question were written
+    to, the last start and end count, and at each key the last reply; draws that another strategy left in it are shown
+    and counted as well, so give each strategy a file of its own. A search that has not ended gives the tree so far.
+    Raises ``ValueError`` when there is no start event, or when the events belong to more than one question.
+    """
+    if isinstance(trace, str | PathLike) or hasattr(trace, "trace"):
+        what = "a path: pass its lines, parsed" if isinstance(trace, str | PathLike) else "a result: pass its .trace"
+        raise TypeError(f"tree takes a trace or its events (the JSON lines of a trace file); this is {what}")
+    events = list(trace.events() if isinstance(trace, Trace) else trace)
+    begins = [index for index, event in enumerate(events) if event["event"] == "start"]
+    if not begins:
+        raise ValueError("the trace has no start event, so there is nothing to show; was this question ever asked?")
+    start = events[begins[-1]]
+    asked = {event["question"] for event in events if event["event"] == "start"}
+    if len(asked) > 1:
+        raise ValueError(f"the events are of {len(asked)} questions; pass those of one, such as Result.trace")
+    builder = _Builder(tuple(start["key"]))
+    # A draw arrives before its score and before what continues it, so one pass is enough.
+    replies = {_place(event): event for event in events if event["event"] == "reply"}
+    for event in replies.values():
+        builder.add(event)
+    end = next((event for event in events[begins[-1] :] if event["event"] == "end"), {})
+    builder.mark_winner(end.get("chosen"))
+    return Tree(
+        question=start["question"],
+        prompt=start["prompt"],
+        strategy=end.get("strategy") or start["strategy"],
+        budget=start["budget"],
+        answer=end.get("answer"),
+        score=end.get("score"),
+        stopped_by=end.get("stopped_by"),
+        error=end.get("error"),
+        cost=builder.cost,
+        nodes=tuple(builder.nodes),
+    )
+
+
+class _Builder:
+    """The nodes so far and where each key is."""
+
+    def __init__(self, root: Path) -> None:
+        self.nodes = [Node(root, "root", None, "")]
+        self.cost = Cost()
+        self._root = root
+        self._index = {root: 0}
+        self._texts = [""]
+
+    def add(self, event: Event) -> None:
+        """Take in one reply."""
+        key = tuple(event["key"])
+        if key[: len(self._root)] != self._root:
+            return  # another seed's run in the same file
+        reported = Cost(**event["cost"])
+        if event["op"] == "score":
+            self.cost += reported.counted(verifier_calls=1)
+            index = self._at(key)
+            self.nodes[index] = replace(self.nodes[index], scores=tuple(event["scores"]))
+            return
+        revision = event["op"] == "revise"
+        above = self._at(key[:-1] if revision else tuple(event["prefix"]))
+        begun = revision or self.nodes[above].kind in ("root", "group")
+        self.cost += reported.counted(generations=int(begun), steps=len(event["steps"]))
+        steps = tuple(step[0] for step in event["steps"])
+        text = ("" if revision else self._texts[above]) + "".join(steps)
+        self._put(
+            Node(
+                key=key,
+                kind="revise" if revision else "sample",
+                parent=above,
+                label=_label(key, self.nodes[above].key),
+                steps=steps,
+                finish=event["finish"],
+                answer=extract_answer(text) if event["finish"] == "stop" else None,
+                saw=tuple(self._index[path] for path in map(tuple, event.get("attempts", ())) if self._drawn(path)),
+            ),
+            text,
+        )
+
+    def mark_winner(self, chosen: Sequence[str | int] | None) -> None:
+        """Mark the chosen node and its prefixes."""
+        index = None if chosen is None else self._index.get(tuple(chosen))
+        while index is not None:
+            node = self.nodes[index]
+            if node.kind in ("sample", "revise"):
+                self.nodes[index] = replace(node, won=True)
+            index = node.parent
+
+    def _at(self, key: Path) -> int:
+        """The node at ``key``; one that was never drawn becomes a group under its nearest ancestor."""
+        if key not in self._index:
+            above = next((key[:n] for n in range(len(key) - 1, -1, -1) if key[:n] in self._index), None)
+            if above is None:
+                named = "/".join(map(str, key))
+                raise ValueError(f"the trace names the key {named!r}, which is not below its question's")
+            self._put(Node(key, "group", self._index[above], _label(key, above)), "")
+        return self._index[key]
+
+    def _drawn(self, key: Path) -> bool:
+        return key in self._index and self.nodes[self._index[key]].kind in ("sample", "revise")
+
+    def _put(self, node: Node, text: str) -> None:
+        self._index[node.key] = len(self.nodes)
+        self.nodes.append(node)
+        self._texts.append(text)
+
+
+def _place(event: Event) -> tuple[bool, Path]:
+    return event["op"] == "score", tuple(event["key"])
+
+
+def _label(key: Path, above: Path) -> str:
+    rest = key[len(above) :] if key[: len(above)] == above else key
+    return "/".join(map(str, rest))
