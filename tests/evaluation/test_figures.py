@@ -15,9 +15,9 @@ from ttscale.evaluation.analyse.estimators import accuracy
 from ttscale.evaluation.analyse.flops import compare
 from ttscale.evaluation.analyse.outcomes import Outcomes
 from ttscale.evaluation.intervals import Interval
+from ttscale.evaluation.report import figures
+from ttscale.evaluation.report import matplotlib as _draw
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series, table
-from ttscale.evaluation.report.page import figures
-from ttscale.evaluation.report.page import matplotlib as _draw
 
 QUESTIONS = ("a", "b", "c", "d")
 BINS = Bins({"a": 0, "b": 0, "c": 1, "d": 1}, 2, (0.5,))

@@ -81,7 +81,7 @@ def test_without_matplotlib_there_are_still_the_tables(tmp_path: Path, monkeypat
         assert "0.250" in content
         assert "svg" not in content.split("</style>")[-1]
     assert not (tmp_path / "figures").exists()
-    from ttscale.evaluation.report.page import matplotlib as _draw
+    from ttscale.evaluation.report import matplotlib as _draw
 
     figure = REPORT.parts[1]
     assert isinstance(figure, Figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,8 @@ def test_threads_that_load_at_once_load_one_model() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from ttscale.hf import HFModel
-    from ttscale.reference import load as _load
 
+    _load = import_module("ttscale.reference.load")  # the package has a function of that name
     _load._load.cache_clear()
     _load._model.cache_clear()
     with ThreadPoolExecutor(4) as pool:

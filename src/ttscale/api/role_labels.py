@@ -25,7 +25,7 @@ def label(obj: Any) -> str:
     The folder of the bundled models is named as such, so that stored results do not depend on where ttscale lies.
     """
     name = name_of(obj)
-    home = Path(__file__).parent / "reference" / "models"
+    home = Path(__file__).parent.parent / "reference" / "models"
     hashes = []
     for attribute in ("model", "reference"):
         folder = getattr(getattr(obj, attribute, None), "name", None)
