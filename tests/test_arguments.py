@@ -28,8 +28,9 @@ from ttscale import (
     SequentialRevision,
     reference,
 )
-from ttscale.api.arguments import check_budget, choose_strategy, strategy_named
+from ttscale.api.arguments import check_budget, choose_strategy
 from ttscale.strategies import AdaptiveScheduler
+from ttscale.strategies.names import strategy_named
 from ttscale.strategies.policy import default_policy
 from ttscale.testing import FakeGenerator, FakeReviser, FakeVerifier, ToyVerifier
 

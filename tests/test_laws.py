@@ -43,7 +43,7 @@ from ttscale import (
 from ttscale.core.protocols import METHOD_OF, role_of
 from ttscale.engine.core import Engine
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
-from ttscale.strategies.revision import split
+from ttscale.strategies.revision import chain_lengths
 from ttscale.testing import ToyLM, ToyVerifier, ToyWorld, check_laws, completion_of, toy_roles, waves
 
 STRATEGIES: list[Any] = [
@@ -366,28 +366,29 @@ def test_parallel_sampling_draws_n_in_one_wave(strategy: Any) -> None:
         assert [[q.candidate for q, _ in wave] for wave in judged] == expected  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("width", [1, 3, 4, "sqrt"])
-def test_beam_begins_n_keeps_n_over_m_and_never_refills(width: Any) -> None:
+def test_beam_begins_n_keeps_n_over_m_and_never_refills(width: Any, merge: bool) -> None:
     for n in BUDGETS:
-        seen, outcome = run(Beam(width), n)
+        seen, outcome = run(Beam(width, merge=merge), n)
         m = max(1, round(math.sqrt(n))) if width == "sqrt" else width
         rounds = [draws_of(wave) for wave in seen if draws_of(wave)]
         assert all(q.max_steps == 1 and q.temperature is None for wave in rounds for q in wave)
         # The first level is N, from the bare question.
         assert len(rounds[0]) == n
         assert {q.prefix.steps for q in rounds[0]} == {()}
-        slots, distinct = n, 1
+        slots, competing = n, 1
         replies = {q.key: a for wave in seen for q, a in wave if isinstance(q, Sample)}
         for wave in rounds:
             # Every slot still open gets one child; those that have ended keep theirs and are not refilled.
             assert len(wave) == slots
             parents = list(dict.fromkeys(q.prefix.key for q in wave))
             if wave is not rounds[0]:
-                assert len(parents) == min(max(1, slots // m), distinct)
+                assert len(parents) == min(max(1, slots // m), competing)
                 shares = [sum(q.prefix.key == parent for q in wave) for parent in parents]
                 assert max(shares) - min(shares) <= 1
             open_ = [q.prefix.steps + replies[q.key].steps for q in wave if replies[q.key].finish == "open"]
-            slots, distinct = len(open_), len(set(open_))
+            slots, competing = len(open_), len(set(open_) if merge else open_)
         assert len(outcome.candidates) == n
         assert len({c.key for c in outcome.candidates}) == n
 
@@ -435,19 +436,36 @@ def test_dvts_runs_n_over_m_subtrees_that_keep_one_each(width: Any) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0, 1 / 16, 1 / 4, 1.0, 4.0, 16.0, math.inf])
-def test_revision_writes_p_chains_of_s_with_p_s_within_n(ratio: float) -> None:
+def test_revision_writes_as_many_attempts_as_it_was_asked_for(ratio: float) -> None:
     for n in BUDGETS:
         seen, outcome = run(SequentialRevision(ratio), n)
         revisions = [draws_of(wave) for wave in seen if draws_of(wave)]
         chains, length = len(revisions[0]), len(revisions)
-        assert all(len(wave) == chains for wave in revisions)
-        assert chains * length == len(outcome.candidates) <= n
-        wanted = n if ratio == math.inf else min(n, max(1, round(math.sqrt(n * ratio))))
-        assert (length, chains) == (wanted, n // wanted)
+        assert sum(map(len, revisions)) == len(outcome.candidates) == n
+        # Chains differ by at most one attempt.
+        assert all(len(wave) == chains for wave in revisions[:-1])
+        # No other number of chains has a ratio nearer to the one asked for.
+        if 0 < ratio < math.inf:
+            off = [abs(math.log(n / p**2 / ratio)) for p in range(1, n + 1)]
+            assert off[chains - 1] <= min(off) + 1e-12
+        else:
+            assert (length, chains) == ((n, 1) if ratio else (1, n))
         for position, wave in enumerate(revisions):
             for request in wave:
                 attempts = [a for a in request.attempts if a.steps]
                 assert len(attempts) == min(position, 4)
+
+
+@pytest.mark.parametrize(
+    ("n", "lengths"), [(2, [1, 1]), (3, [2, 1]), (8, [3, 3, 2]), (12, [3, 3, 3, 3]), (15, [4, 4, 4, 3])]
+)
+def test_chains_where_n_is_no_square(n: int, lengths: list[int]) -> None:
+    assert chain_lengths(n, 1.0) == lengths
+
+
+@pytest.mark.parametrize("ratio", [5e-324, 1e-9, 1e9, 1.7e308, 10**400])
+def test_extreme_ratios_are_all_parallel_or_one_chain(ratio: float) -> None:
+    assert chain_lengths(64, ratio) == ([1] * 64 if ratio < 1 else [64])
 
 
 @pytest.mark.parametrize(
@@ -465,7 +483,7 @@ def test_revision_writes_p_chains_of_s_with_p_s_within_n(ratio: float) -> None:
 def test_the_paper_s_grid_of_ratios_comes_out_even(n: int, ratios: list[tuple[int, int]]) -> None:
     """Table 1 of the camera-ready: s sequential, p parallel, s * p = N."""
     for s, p in ratios:
-        assert split(n, s / p) == (s, p)
+        assert chain_lengths(n, s / p) == [s] * p
 
 
 @pytest.mark.parametrize("probe", [None, 1, 5, 100])

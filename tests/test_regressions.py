@@ -42,7 +42,7 @@ from ttscale import (
     WeightedBestOfN,
 )
 from ttscale.strategies.adaptive import AdaptiveScheduler
-from ttscale.strategies.policy import STRATEGIES
+from ttscale.strategies.names import IN_POLICY, strategy_class
 from ttscale.testing import (
     FakeGenerator,
     FakeReviser,
@@ -305,7 +305,10 @@ def test_the_scheduler_chooses_for_a_question_it_has_never_seen() -> None:
     for mark in (0.9, 0.1):
         result = solve(ComputeOptimalScheduler(policy, probe=2), FakeGenerator("a\nAnswer: 1"), FakeVerifier(mark), 8)
         strategies.add(result.strategy.rsplit("-> ", 1)[1])
-    assert strategies == {"WeightedBestOfN(aggregate='last')", "Beam(width=2, max_rounds=40, aggregate='last')"}
+    assert strategies == {
+        "WeightedBestOfN(aggregate='last')",
+        "Beam(width=2, max_rounds=40, aggregate='last', merge=False)",
+    }
 
 
 def test_the_subtrees_of_dvts_choose_together() -> None:
@@ -319,13 +322,13 @@ def test_the_subtrees_of_dvts_choose_together() -> None:
     assert (result.answer, len(result.candidates)) == ("2", 6)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", IN_POLICY)
 def test_a_name_means_one_strategy_and_the_result_says_which(name: str) -> None:
     """openr's rstar_mcts runs with the settings of vanilla MCTS."""
     roles: Any = toy_roles()
     result = ttscale.solve("Why?", 4, **roles, strategy=name)
-    assert result.strategy.startswith(f"{STRATEGIES[name].__name__}(")
-    assert result == ttscale.solve("Why?", 4, **roles, strategy=STRATEGIES[name]())
+    assert result.strategy.startswith(f"{strategy_class(name).__name__}(")
+    assert result == ttscale.solve("Why?", 4, **roles, strategy=strategy_class(name)())
 
 
 def test_beams_of_many_questions_share_their_batches() -> None:

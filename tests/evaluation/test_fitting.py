@@ -141,7 +141,7 @@ def test_where_a_look_does_not_pay_nobody_looks() -> None:
     records = clear_case({"a": 0.5, "b": 1.0})
     policy = fit_policy(records, CLEAR, thresholds=2, probe=4)
     assert policy.strategies == ((BestOfN(),), (BestOfN(),))
-    assert policy.whatever_the_difficulty(4) == BestOfN()
+    assert policy.fixed_strategy(4) == BestOfN()
     assert scheduled(records, policy, CLEAR, 4, 0, "q3") == records.get("b", 4, 0, "q3")
 
 
@@ -166,7 +166,7 @@ def test_an_arm_may_lack_budgets_that_it_is_not_to_be_chosen_for() -> None:
     records = small.joined(sweep({"weighted": WeightedBestOfN()}, [16], problems(12), **kwargs))  # type: ignore[arg-type]
     policy = fit_policy(records, menu, thresholds=2, probe=2)
     assert policy.budgets == (4, 16)
-    assert policy.whatever_the_difficulty(16) == WeightedBestOfN()
+    assert policy.fixed_strategy(16) == WeightedBestOfN()
     first = {PROBED + "beam": probed(menu, 2)[PROBED + "beam"]}
     both = records.joined(sweep(first, [8], problems(12), **kwargs))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"no arm without a probe has records at N = 8; sweep all of probed"):

@@ -75,7 +75,9 @@ def best_of_n(roles: Any, root: Candidate, n: int, how: str, weighted: bool) -> 
     return Outcome(candidates, scores, (vote if weighted else choose_best)(candidates, scores))
 
 
-def beam(roles: Any, root: Candidate, n: int, m: int, how: str, rounds: int = 40, k: int = 0) -> Outcome:
+def beam(
+    roles: Any, root: Candidate, n: int, m: int, how: str, rounds: int = 40, k: int = 0, merge: bool = False
+) -> Outcome:
     """N beams, M children for each of the N/M best; with ``k``, judged at the end of a greedy rollout of k steps."""
     generator, verifier = roles["generator"], roles["verifier"]
     finished: list[Candidate] = []
@@ -94,37 +96,38 @@ def beam(roles: Any, root: Candidate, n: int, m: int, how: str, rounds: int = 40
                     finished_scores.append(score(verifier, child, how))
         if not still_open or number == rounds:
             break
-        # Equal prefixes count once.
-        distinct: list[Candidate] = []
-        for candidate in still_open:
-            if all(candidate.steps != other.steps for other in distinct):
-                distinct.append(candidate)
+        # Every copy competes, unless copies are merged; in both cases the first one is judged for all.
+        competing: list[Candidate] = []
         judged: list[float] = []
-        for candidate in distinct:
-            seen = draw(generator, candidate, candidate.key.child("rollout"), k, 0.0) if k else candidate
+        for candidate in still_open:
+            first = next(other for other in still_open if other.steps == candidate.steps)
+            if merge and first is not candidate:
+                continue
+            seen = draw(generator, first, first.key.child("rollout"), k, 0.0) if k else first
             found = score(verifier, seen, how)
+            competing.append(candidate)
             judged.append(-1.0 if found is None else found)
         # Best first; of equals the first.
-        ranking = sorted(range(len(distinct)), key=lambda i: -judged[i])
+        ranking = sorted(range(len(competing)), key=lambda i: -judged[i])
         survivors = ranking[: max(1, len(still_open) // m)]
         # The slots are dealt out like cards, so the best get what is left over.
-        dealt = [0] * len(distinct)
+        dealt = [0] * len(competing)
         for slot in range(len(still_open)):
             dealt[survivors[slot % len(survivors)]] += 1
-        families = [(candidate, dealt[i]) for i, candidate in enumerate(distinct) if dealt[i]]
+        families = [(candidate, dealt[i]) for i, candidate in enumerate(competing) if dealt[i]]
     candidates = tuple(finished + still_open)
     scores = tuple(finished_scores) + (None,) * len(still_open)
     return Outcome(candidates, scores, vote(candidates, scores))
 
 
-def dvts(roles: Any, root: Candidate, n: int, m: int, how: str) -> Outcome:
+def dvts(roles: Any, root: Candidate, n: int, m: int, how: str, merge: bool = False) -> Outcome:
     """N/M trees, one after the other, each a beam that keeps one."""
     trees = max(1, n // m)
     sizes = [0] * trees
     for slot in range(n):
         sizes[slot % trees] += 1
     outcomes = [
-        beam(roles, Candidate(root.question, root.key.child("tree", i)), size, size, how)
+        beam(roles, Candidate(root.question, root.key.child("tree", i)), size, size, how, merge=merge)
         for i, size in enumerate(sizes)
     ]
     candidates = tuple(c for outcome in outcomes for c in outcome.candidates)
@@ -132,10 +135,13 @@ def dvts(roles: Any, root: Candidate, n: int, m: int, how: str) -> Outcome:
     return Outcome(candidates, scores, vote(candidates, scores))
 
 
-def revision(roles: Any, root: Candidate, length: int, chains: int, context: int, how: str) -> Outcome:
-    """Chains, one after the other; the winner of each chain, then the winner of those."""
+def revision(roles: Any, root: Candidate, n: int, chains: int, context: int, how: str) -> Outcome:
+    """Chains, one after the other, n attempts in all; the winner of each chain, then the winner of those."""
     candidates: list[Candidate] = []
-    for c in range(chains):
+    lengths = [0] * chains
+    for slot in range(n):
+        lengths[slot % chains] += 1
+    for c, length in enumerate(lengths):
         chain: list[Candidate] = []
         for i in range(length):
             recent = [a for a in chain if a.finish == "stop" and a.steps]
@@ -147,8 +153,8 @@ def revision(roles: Any, root: Candidate, length: int, chains: int, context: int
         candidates += chain
     scores = [score(roles["verifier"], candidate, how) for candidate in candidates]
     winners: list[int] = []
-    for c in range(chains):
-        mine = list(range(c * length, (c + 1) * length))
+    for c, length in enumerate(lengths):
+        mine = list(range(sum(lengths[:c]), sum(lengths[:c]) + length))
         winner = vote([candidates[i] for i in mine], [scores[i] for i in mine])
         if winner is not None:
             winners.append(mine[winner])

@@ -58,9 +58,25 @@ def test_a_beam_that_keeps_one_needs_one_right_child_in_each_round(p: float, n: 
     check(BestOfN(), n, world, 1 - (1 - p**depth) ** n)
 
 
-def test_a_beam_that_drops_nobody_is_best_of_n() -> None:
-    """As long as no two prefixes are equal, which would be merged."""
-    check(Beam(width=1), 4, ToyWorld(p=0.5, depth=3, ways=10**9, wrong=100), 1 - (1 - 0.5**3) ** 4)
+@pytest.mark.parametrize("ways", [1, 10**9])
+def test_a_beam_that_drops_nobody_is_best_of_n(ways: int) -> None:
+    """Whether prefixes are often equal or never: copies count."""
+    check(Beam(width=1), 4, ToyWorld(p=0.5, depth=3, ways=ways, wrong=100), 1 - (1 - 0.5**3) ** 4)
+
+
+@pytest.mark.parametrize(("n", "m", "depth", "p"), [(8, 4, 2, 0.3), (8, 2, 3, 0.5), (6, 3, 2, 0.2)])
+def test_a_beam_is_right_as_a_markov_chain_of_right_prefixes_says(n: int, m: int, depth: int, p: float) -> None:
+    """With a perfect verifier the right prefixes survive first, so how many there are is a chain of binomials."""
+    right = {n: 1.0}  # the number of children whose parents are right, with its probability
+    for _ in range(depth):
+        after: dict[int, float] = {}
+        for children, chance in right.items():
+            for hits in range(children + 1):
+                some = chance * math.comb(children, hits) * p**hits * (1 - p) ** (children - hits)
+                kept = min(hits, n // m) * m
+                after[kept] = after.get(kept, 0.0) + some
+        right = after
+    check(Beam(width=m), n, ToyWorld(p=p, depth=depth, ways=1), 1 - right[0])
 
 
 @pytest.mark.parametrize(("n", "m"), [(8, 4), (9, 3)])

@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies import slow
-from ttscale import DVTS, Beam, BestOfN, Candidate, Key, Lookahead, Question, SequentialRevision, Step, WeightedBestOfN
+from ttscale import (
+    DVTS,
+    Beam,
+    BestOfN,
+    Candidate,
+    Key,
+    Lookahead,
+    Question,
+    Score,
+    SequentialRevision,
+    Step,
+    WeightedBestOfN,
+)
 from ttscale.core.selection import Aggregate, best, majority_vote, weighted_vote
 from ttscale.strategies.allocation import top_share
 from ttscale.testing import ToyLM, ToyReviser, ToyVerifier, ToyWorld, waves
@@ -53,29 +65,39 @@ def test_best_of_n(given_: Any, weighted: bool) -> None:
     assert waves(strategy, n, roles=roles, question=question)[1] == slow.best_of_n(roles, root, n, how, weighted)
 
 
-@given(settings_of(), st.integers(1, 6), st.integers(1, 6))
+@given(settings_of(), st.integers(1, 6), st.integers(1, 6), st.booleans())
 @settings(max_examples=200)
-def test_beam(given_: Any, width: int, rounds: int) -> None:
+def test_beam(given_: Any, width: int, rounds: int, merge: bool) -> None:
     roles, question, root, n, how = given_
-    outcome = waves(Beam(width, rounds, how), n, roles=roles, question=question)[1]
-    assert outcome == slow.beam(roles, root, n, width, how, rounds)
+    outcome = waves(Beam(width, rounds, how, merge), n, roles=roles, question=question)[1]
+    assert outcome == slow.beam(roles, root, n, width, how, rounds, merge=merge)
 
 
-@given(settings_of(), st.integers(1, 4), st.integers(0, 4))
+@given(settings_of(), st.integers(1, 4), st.integers(0, 4), st.booleans())
 @settings(max_examples=200)
-def test_lookahead(given_: Any, width: int, k: int) -> None:
+def test_lookahead(given_: Any, width: int, k: int, merge: bool) -> None:
     roles, question, root, n, how = given_
-    outcome = waves(Lookahead(k, width, 40, how), n, roles=roles, question=question)[1]
+    outcome = waves(Lookahead(k, width, 40, how, merge), n, roles=roles, question=question)[1]
     deep = min(k, n - 1)
-    assert outcome == slow.beam(roles, root, n // (deep + 1), width, how, 40, deep)
+    assert outcome == slow.beam(roles, root, n // (deep + 1), width, how, 40, deep, merge)
 
 
-@given(settings_of(), st.integers(1, 6))
+@given(settings_of(), st.integers(1, 6), st.booleans())
 @settings(max_examples=150)
-def test_dvts(given_: Any, width: int) -> None:
+def test_dvts(given_: Any, width: int, merge: bool) -> None:
     roles, question, root, n, how = given_
-    outcome = waves(DVTS(width, 40, how), n, roles=roles, question=question)[1]
-    assert outcome == slow.dvts(roles, root, n, width, how)
+    outcome = waves(DVTS(width, 40, how, merge), n, roles=roles, question=question)[1]
+    assert outcome == slow.dvts(roles, root, n, width, how, merge)
+
+
+@given(settings_of(), st.sampled_from([Beam(3), Lookahead(1, 3), DVTS(3)]), st.booleans())
+def test_equal_prefixes_are_judged_once(given_: Any, strategy: Any, merge: bool) -> None:
+    roles, question, _, n, _ = given_
+    seen, _ = waves(replace(strategy, merge=merge), n, roles=roles, question=question)
+    for wave in seen:
+        judged = [q.candidate.steps for q, _ in wave if isinstance(q, Score) and q.candidate.finish == "open"]
+        # Two subtrees of DVTS may each judge an equal prefix; nobody else meets the same one twice.
+        assert isinstance(strategy, DVTS) or len(set(judged)) == len(judged)
 
 
 @given(settings_of(), st.sampled_from([0.0, 0.25, 1.0, 4.0, math.inf]), st.integers(0, 5))
@@ -83,9 +105,13 @@ def test_dvts(given_: Any, width: int) -> None:
 def test_sequential_revision(given_: Any, ratio: float, context: int) -> None:
     roles, question, root, n, how = given_
     strategy = SequentialRevision(ratio, context, "hierarchical", how)
-    length = n if ratio == math.inf else min(n, max(1, round(math.sqrt(n * ratio))))
+    # The number of chains whose ratio is nearest to the one asked for, on a logarithmic scale; of two the larger.
+    chains = 1 if ratio == math.inf else n
+    if 0 < ratio < math.inf:
+        distance = {p: abs(math.log(n / p**2 / ratio)) for p in range(1, n + 1)}
+        chains = max(p for p in distance if distance[p] <= min(distance.values()) + 1e-12)
     outcome = waves(strategy, n, roles=roles, question=question)[1]
-    assert outcome == slow.revision(roles, root, length, n // length, context, how)
+    assert outcome == slow.revision(roles, root, n, chains, context, how)
 
 
 ANSWERS = st.sampled_from(["Answer: 1/2", "Answer: 0.5", "Answer: 2", "Answer: 2.0", "\\boxed{2}", "I cannot say", ""])

@@ -23,7 +23,7 @@ def asked(seen: Any) -> list[list[tuple[str, Any]]]:
 
 
 def test_a_beam_of_four_with_two_children_each() -> None:
-    """First N, then the N/M best with M children each; a beam that ends keeps its slot; copies count once."""
+    """First N, then the N/M best with M children each; a beam that ends keeps its slot."""
     texts = {
         # first steps, by the last part of the key
         "": ["a\n", "b\n", "a\n", "c\n"],
@@ -62,6 +62,40 @@ def test_a_beam_of_four_with_two_children_each() -> None:
         (0, "toy-0", 3, 1),
         *[(0, "toy-0", 0, 0, i) for i in range(3)],
     ]
+
+
+@pytest.mark.parametrize(("merge", "survivors"), [(False, ["a\n", "a\n"]), (True, ["a\n", "b\n"])])
+def test_copies_compete_each_for_itself_unless_they_are_merged(merge: bool, survivors: list[str]) -> None:
+    """The paper keeps the top N/M of all N children; equal ones are judged once all the same."""
+
+    def reply(request: Sample) -> str:
+        first = ["b\n", "a\n", "c\n", "a\n"]
+        return request.prefix.text + ("Answer: 1" if request.prefix.steps else first[request.key.path[-1]] + "(more)")  # type: ignore[index]
+
+    marks = {"a\n": 0.9, "b\n": 0.6, "c\n": 0.1}
+    seen, _ = beam(reply, lambda r: marks.get(r.candidate.text, 0.5), Beam(width=2, merge=merge), 4)
+    waves_ = asked(seen)
+    assert waves_[1] == [("score", "b\n"), ("score", "a\n"), ("score", "c\n")]
+    assert sorted(waves_[2]) == [("sample", text) for text in survivors for _ in range(2)]
+    # A copy has a key of its own, so its children are other draws.
+    keys = {q.key for q, _ in seen[2]}
+    assert len(keys) == 4
+
+
+def test_copies_of_copies_are_judged_once() -> None:
+    """Two equal prefixes that both survive may have equal children."""
+
+    def reply(request: Sample) -> str:
+        return request.prefix.text + ("Answer: 1" if len(request.prefix.steps) == 2 else "same\n(more)")
+
+    seen, outcome = beam(reply, 0.5, Beam(width=1), 4)
+    assert asked(seen)[:4] == [
+        [("sample", "")] * 4,
+        [("score", "same\n")],
+        [("sample", "same\n")] * 4,
+        [("score", "same\nsame\n")],
+    ]
+    assert len({c.key for c in outcome.candidates}) == 4
 
 
 @pytest.mark.parametrize(("strategy", "rounds"), [(Beam(), 40), (Beam(max_rounds=3), 3), (DVTS(max_rounds=5), 5)])
@@ -179,6 +213,7 @@ def test_a_rollout_that_is_cut_off_ranks_last() -> None:
         (lambda: Lookahead(max_rounds="40"), "max_rounds must be a positive integer; got '40'"),
         (lambda: Lookahead(-1), "k must be an integer of at least 0; got -1"),
         (lambda: Lookahead(1.5), "k must be an integer of at least 0; got 1.5"),
+        (lambda: Beam(merge=1), "merge must be True or False; got 1"),
         (lambda: Beam(aggregate="sum"), "aggregate must be one of last, min, prod, mean; got 'sum'"),
     ],
 )
@@ -188,8 +223,8 @@ def test_settings_that_make_no_sense_are_refused(make: Any, problem: str) -> Non
 
 
 def test_the_defaults_are_the_paper_s() -> None:
-    assert repr(Beam()) == "Beam(width=4, max_rounds=40, aggregate='last')"
-    assert repr(Lookahead()) == "Lookahead(k=3, width=4, max_rounds=40, aggregate='last')"
+    assert repr(Beam()) == "Beam(width=4, max_rounds=40, aggregate='last', merge=False)"
+    assert repr(Lookahead()) == "Lookahead(k=3, width=4, max_rounds=40, aggregate='last', merge=False)"
 
 
 def test_the_number_of_distinct_questions_does_not_matter_to_the_toy() -> None:

@@ -5,7 +5,6 @@ Everything that can be wrong is said here, before a model is loaded or a token s
 
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 from collections.abc import Iterable, Mapping
@@ -16,9 +15,10 @@ from ttscale.core.errors import BudgetError, MissingRoleError
 from ttscale.core.protocols import METHOD_OF, Role, Strategy
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Question
-from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
+from ttscale.strategies.adaptive import AdaptiveScheduler
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
-from ttscale.strategies.policy import STRATEGIES, Policy, default_policy
+from ttscale.strategies.names import strategy_named
+from ttscale.strategies.policy import Policy, default_policy
 
 MAX_BUDGET = 65_536
 """The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
@@ -58,23 +58,6 @@ def check_seed(seed: int) -> int:
     if number is None:
         raise ValueError(f"seed must be an integer; got {seed!r}")
     return number
-
-
-def strategy_named(name: str) -> Strategy:
-    """The strategy of a name such as "beam", with its default settings; ``ValueError`` with the near matches."""
-    known = {
-        **STRATEGIES,
-        "compute_optimal": ComputeOptimalScheduler,
-        "adaptive_consistency": AdaptiveConsistency,
-        "adaptive_scheduler": AdaptiveScheduler,
-    }
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
-    if plain not in known:
-        near = difflib.get_close_matches(plain, known, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown strategy {name!r}; {hint}Known: {', '.join(sorted(known))}")
-    strategy: Strategy = known[plain]()
-    return strategy
 
 
 def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bundled: bool) -> Strategy:

@@ -21,6 +21,7 @@ from ttscale.core.result import Result
 from ttscale.core.selection import tally
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
+from ttscale.strategies.names import strategy_from_text
 
 VOTES_SHOWN = 5
 _POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
@@ -124,11 +125,7 @@ def _answer(
 
 def _strategy(text: str | None) -> Any:
     """The name as it is, or the strategy with the settings that follow it."""
-    if text is None or ":" not in text:
-        return text
-    from ttscale.evaluation.collect.arms import strategy_of
-
-    return strategy_of(text)
+    return text if text is None or ":" not in text else strategy_from_text(text)
 
 
 def _ends_a_solution(event: Event) -> int:

@@ -1,16 +1,27 @@
 """Who gets children: from the scores of the open prefixes and the free slots to a number of children for each.
 
-An allocation always hands out exactly ``slots`` children, so a step search never loses width (paper section 3.4 of the
-notes; the paper is silent on numbers that do not divide, the rule is the design's).
+A new way to share out children (REBASE, say) is a file beside this one with an ``Allocation``, and a strategy that
+gives it to ``step_search``. The paper (section 3.4 of the notes) does not say what happens where M does not divide N.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 Width = int | Literal["sqrt"]
+
+
+class Allocation(Protocol):
+    """Shares out children among the open prefixes of a step search. A plain function is enough."""
+
+    def __call__(self, scores: Sequence[float], slots: int, /) -> list[int]:
+        """The number of children of each prefix; they add up to ``slots``, so that a search never loses width.
+
+        ``scores`` are those of the verifier in [0, 1], one per prefix; -1 where a rollout was cut off. ``slots`` is at
+        least 1.
+        """
 
 
 def check_width(width: Width) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
 from ttscale.core.types import Candidate, Outcome
-from ttscale.strategies.allocation import Width, branching, check_width
+from ttscale.strategies.allocation import Width, branching, check_width, top_share
 from ttscale.strategies.step_search import step_search
 from ttscale.strategies.waves import lockstep
 
@@ -19,46 +20,62 @@ class Beam:
     """Beam search (paper section 3.4 of the notes): N first steps, keep the best N/M, M children each, until all end.
 
     ``width`` is M, the branching factor: 4 and sqrt(N) in the paper. At most ``max_rounds`` steps (the paper's 40);
-    the winner is chosen by weighted best-of-N over the finished beams.
+    the winner is chosen by weighted best-of-N over the finished beams. Equal prefixes are scored once. As in the paper
+    each copy takes its own place among the best N/M; with ``merge`` copies take one place together.
     """
 
     width: Width = 4
     max_rounds: int = 40
     aggregate: Aggregate = "last"
+    merge: bool = False
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
 
     def __post_init__(self) -> None:
-        _check(self.width, self.max_rounds, self.aggregate)
+        _check(self.width, self.max_rounds, self.aggregate, self.merge)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        width = branching(self.width, budget)
-        return step_search(root, budget, width=width, max_rounds=self.max_rounds, aggregate=self.aggregate)
+        return step_search(
+            root,
+            budget,
+            allocate=partial(top_share, width=branching(self.width, budget)),
+            max_rounds=self.max_rounds,
+            aggregate=self.aggregate,
+            merge=self.merge,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Lookahead:
     """Beam search that scores each step by the verifier's score ``k`` greedy steps further on (paper 3.5).
 
-    A rollout costs what it costs, so N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1. ``k`` = 0 is
-    ``Beam``. The rollout's text is not kept.
+    Rollouts are paid for: N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1. ``k`` = 0 is ``Beam``. The
+    rollout's text is not kept. Equal prefixes share one rollout.
     """
 
     k: int = 3
     width: Width = 4
     max_rounds: int = 40
     aggregate: Aggregate = "last"
+    merge: bool = False
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
 
     def __post_init__(self) -> None:
-        _check(self.width, self.max_rounds, self.aggregate)
+        _check(self.width, self.max_rounds, self.aggregate, self.merge)
         if not isinstance(self.k, int) or self.k < 0:
             raise ValueError(f"k must be an integer of at least 0; got {self.k!r}")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         k = min(self.k, budget - 1)
         beams = budget // (k + 1)
-        width = branching(self.width, beams)
-        return step_search(root, beams, width=width, max_rounds=self.max_rounds, aggregate=self.aggregate, lookahead=k)
+        return step_search(
+            root,
+            beams,
+            allocate=partial(top_share, width=branching(self.width, beams)),
+            max_rounds=self.max_rounds,
+            aggregate=self.aggregate,
+            lookahead=k,
+            merge=self.merge,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +90,11 @@ class DVTS:
     width: Width = 4
     max_rounds: int = 40
     aggregate: Aggregate = "last"
+    merge: bool = False
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
 
     def __post_init__(self) -> None:
-        _check(self.width, self.max_rounds, self.aggregate)
+        _check(self.width, self.max_rounds, self.aggregate, self.merge)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         subtrees = max(1, budget // branching(self.width, budget))
@@ -87,9 +105,10 @@ class DVTS:
                 step_search(
                     Candidate(root.question, root.key.child("tree", i)),
                     size,
-                    width=size,
+                    allocate=partial(top_share, width=size),
                     max_rounds=self.max_rounds,
                     aggregate=self.aggregate,
+                    merge=self.merge,
                 )
                 for i, size in enumerate(sizes)
             ]
@@ -99,8 +118,10 @@ class DVTS:
         return Outcome(candidates, scores, weighted_vote(candidates, scores))
 
 
-def _check(width: Width, max_rounds: int, aggregate: str) -> None:
+def _check(width: Width, max_rounds: int, aggregate: str, merge: bool) -> None:
     check_width(width)
     check_aggregate(aggregate)
     if not isinstance(max_rounds, int) or max_rounds < 1:
         raise ValueError(f"max_rounds must be a positive integer; got {max_rounds!r}")
+    if not isinstance(merge, bool):
+        raise ValueError(f"merge must be True or False; got {merge!r}")

@@ -58,7 +58,7 @@ class ComputeOptimalScheduler:
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         policy = self.policy or default_policy(frozenset({"generator", "verifier"}), self.aggregate)
-        fixed = policy.whatever_the_difficulty(budget) if self.probe is None else None
+        fixed = policy.fixed_strategy(budget) if self.probe is None else None
         if fixed is not None:
             outcome = yield from fixed.search(root, budget)
             return replace(outcome, note=f"any difficulty -> {fixed!r}")

@@ -9,27 +9,18 @@ import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ttscale.core.protocols import Role, Strategy
 from ttscale.core.selection import Aggregate
-from ttscale.strategies.beam import DVTS, Beam, Lookahead
-from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
+from ttscale.strategies.beam import DVTS, Beam
+from ttscale.strategies.best_of_n import WeightedBestOfN
+from ttscale.strategies.names import from_spec, to_spec
 from ttscale.strategies.revision import SequentialRevision
 
 SCHEMA = 1
-
-STRATEGIES: dict[str, Any] = {
-    "majority_vote": MajorityVote,
-    "best_of_n": BestOfN,
-    "weighted_best_of_n": WeightedBestOfN,
-    "beam": Beam,
-    "dvts": DVTS,
-    "lookahead": Lookahead,
-    "sequential_revision": SequentialRevision,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +61,7 @@ class Policy:
         )
 
     def _strategies_hash(self) -> str:
-        savable = set(STRATEGIES.values())
-        rows = [[spec_of(one) if type(one) in savable else repr(one) for one in row] for row in self.strategies]
-        return hashlib.blake2b(json.dumps(rows, sort_keys=True, default=repr).encode(), digest_size=4).hexdigest()
+        return hashlib.blake2b(repr(self.strategies).encode(), digest_size=4).hexdigest()
 
     def bin(self, difficulty: float) -> int:
         """The bin of a difficulty: a difficulty equal to a threshold belongs to the harder side."""
@@ -83,7 +72,7 @@ class Policy:
         column = max(0, bisect_right(self.budgets, budget) - 1)
         return self.strategies[self.bin(difficulty)][column]
 
-    def whatever_the_difficulty(self, budget: int) -> Strategy | None:
+    def fixed_strategy(self, budget: int) -> Strategy | None:
         """The strategy that every question gets under this budget; None where it depends on the difficulty."""
         first = self.lookup(0.0, budget)
         column = max(0, bisect_right(self.budgets, budget) - 1)
@@ -101,7 +90,7 @@ class Policy:
             "schema": SCHEMA,
             "thresholds": list(self.thresholds),
             "budgets": list(self.budgets),
-            "strategies": [[spec_of(strategy) for strategy in row] for row in self.strategies],
+            "strategies": [[to_spec(strategy) for strategy in row] for row in self.strategies],
             "probe": self.probe,
             "provenance": dict(self.provenance),
         }
@@ -164,34 +153,6 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "provenance": (lambda value: value is None or isinstance(value, dict), "an object, or null"),
 }
 """What each field of a policy's JSON must be: a test, and words."""
-
-
-def spec_of(strategy: Strategy) -> dict[str, Any]:
-    """A strategy as JSON data: its name and its settings."""
-    for name, cls in STRATEGIES.items():
-        if type(strategy) is cls:
-            settings = {f.name: getattr(strategy, f.name) for f in fields(STRATEGIES[name])}
-            return {"name": name} | settings
-    raise ValueError(f"{strategy!r} cannot be saved in a policy; those that can: {', '.join(STRATEGIES)}")
-
-
-def from_spec(spec: Any) -> Strategy:
-    """The strategy that JSON data describes."""
-    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str) or spec["name"] not in STRATEGIES:
-        raise ValueError(f'a strategy is an object with a "name", one of {", ".join(STRATEGIES)}; got {spec!r:.80}')
-    cls = STRATEGIES[spec["name"]]
-    settings = {key: value for key, value in spec.items() if key != "name"}
-    unknown = set(settings) - {f.name for f in fields(cls)}
-    if unknown:
-        raise ValueError(f"{spec['name']} has no setting {', '.join(sorted(unknown))}")
-    try:
-        for key, value in settings.items():
-            if isinstance(value, bool):
-                raise ValueError(f"{key} must be a number or a name; got {value!r}")
-        strategy: Strategy = cls(**settings)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the settings of {spec['name']} do not fit: {error}") from error
-    return strategy
 
 
 def default_policy(roles: frozenset[Role], aggregate: Aggregate = "last", whole: bool = False) -> Policy:

@@ -18,11 +18,12 @@ Selection = Literal["hierarchical", "majority"]
 
 @dataclass(frozen=True, slots=True)
 class SequentialRevision:
-    """p chains of s revisions with p * s <= N, side by side.
+    """p chains of s revisions with p * s = N, side by side.
 
-    ``ratio`` is sequential : parallel, r = s / p, so s = sqrt(N r) and p = sqrt(N / r), rounded and kept within N; 0
-    is all parallel, ``math.inf`` one chain. A reviser sees the ``context`` most recent finished attempts (4 in the
-    paper), and writes the first one after seeing none.
+    ``ratio`` is sequential : parallel, r = s / p, so p = sqrt(N / r) and s = sqrt(N r); 0 is all parallel, ``math.inf``
+    one chain. Where they are not whole, p is the number of chains with N / p**2 nearest to r, and the first chains are
+    one revision longer. A reviser sees the ``context`` most recent finished attempts (4 in the paper), and writes the
+    first one after seeing none.
 
     ``select``: "hierarchical" needs a verifier: best-of-N weighted inside each chain, then over the chains' winners.
     "majority" needs none: one flat vote over every attempt (the paper found hierarchical voting to fail without a
@@ -53,8 +54,8 @@ class SequentialRevision:
         return self if "verifier" in roles else replace(self, select="majority")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        length, chains = split(budget, self.ratio)
-        written = yield from lockstep([_chain(root, c, length, self.context) for c in range(chains)])
+        lengths = chain_lengths(budget, self.ratio)
+        written = yield from lockstep([_chain(root, c, length, self.context) for c, length in enumerate(lengths)])
         candidates = tuple(attempt for chain in written for attempt in chain)
         if self.select == "majority":
             votes = vote_weights(candidates, [1.0] * len(candidates))
@@ -62,13 +63,22 @@ class SequentialRevision:
             shares = tuple(vote / voters if vote else None for vote in votes)
             return Outcome(candidates, shares, majority_vote(candidates))
         scores = tuple((yield from judge(candidates, self.aggregate)))
-        return Outcome(candidates, scores, _hierarchical(candidates, scores, length))
+        return Outcome(candidates, scores, _hierarchical(candidates, scores, lengths))
 
 
-def split(budget: int, ratio: float) -> tuple[int, int]:
-    """Chain length s and number of chains p for N = ``budget`` and r = s / p = ``ratio``, with p * s <= N."""
-    length = budget if math.isinf(ratio) else min(budget, max(1, round(math.sqrt(budget * ratio))))
-    return length, budget // length
+def chain_lengths(budget: int, ratio: float) -> list[int]:
+    """The length of each chain for N = ``budget`` and r = ``ratio``; they add up to N.
+
+    The number of chains p is the one whose ratio N / p**2 is nearest to r on a logarithmic scale, from 1 to N: with
+    x = N / r the first p with p (p + 1) > x.
+    """
+    if not ratio:
+        return [1] * budget
+    wanted = budget / ratio
+    chains = math.isqrt(int(min(wanted, budget * budget)))
+    chains = min(budget, max(1, chains + (chains * (chains + 1) <= wanted)))
+    each, extra = divmod(budget, chains)
+    return [each + (c < extra) for c in range(chains)]
 
 
 def _chain(root: Candidate, chain: int, length: int, context: int) -> Search[list[Candidate]]:
@@ -82,12 +92,16 @@ def _chain(root: Candidate, chain: int, length: int, context: int) -> Search[lis
     return attempts
 
 
-def _hierarchical(candidates: Sequence[Candidate], scores: Sequence[float | None], length: int) -> int | None:
-    """The winner among the winners of each run of ``length`` candidates."""
+def _hierarchical(
+    candidates: Sequence[Candidate], scores: Sequence[float | None], lengths: Sequence[int]
+) -> int | None:
+    """The winner among the winners of the chains, which lie one after the other."""
     winners = []
-    for start in range(0, len(candidates), length):
+    start = 0
+    for length in lengths:
         winner = weighted_vote(candidates[start : start + length], scores[start : start + length])
         if winner is not None:
             winners.append(start + winner)
+        start += length
     final = weighted_vote([candidates[i] for i in winners], [scores[i] for i in winners])
     return None if final is None else winners[final]

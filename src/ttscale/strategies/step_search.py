@@ -1,8 +1,7 @@
-"""The loop that beam search and lookahead share: sample one step, score, decide who gets children, again.
+"""The step search that beam search, lookahead and DVTS share: draw one step, score, allocate children, again.
 
-Paper sections 3.4 and 3.5 of the notes. Where the paper is silent: a finished beam keeps its slot and is not refilled,
-so at most N solutions ever exist; open prefixes with equal steps are merged before they are scored, so that copies
-neither pay twice nor crowd out the beam, and their slots stay in play.
+Paper sections 3.4 and 3.5 of the notes. It knows when a search ends and what is judged; an ``Allocation`` decides who
+gets children. Where the paper is silent: a finished solution keeps its slot, so at most N solutions ever exist.
 """
 
 from __future__ import annotations
@@ -10,49 +9,70 @@ from __future__ import annotations
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, weighted_vote
 from ttscale.core.types import Candidate, Outcome, Step
-from ttscale.strategies.allocation import top_share
+from ttscale.strategies.allocation import Allocation
 from ttscale.strategies.waves import draw, judge
 
 
 def step_search(
-    root: Candidate, beams: int, *, width: int, max_rounds: int, aggregate: Aggregate, lookahead: int = 0
+    root: Candidate,
+    beams: int,
+    *,
+    allocate: Allocation,
+    max_rounds: int,
+    aggregate: Aggregate,
+    lookahead: int = 0,
+    merge: bool = False,
 ) -> Search[Outcome]:
-    """Search with ``beams`` slots, ``width`` children per survivor, a rollout of ``lookahead`` steps before scoring."""
+    """Search with ``beams`` slots; each round ``allocate`` shares out the slots that no finished solution holds.
+
+    ``lookahead`` is the number of greedy steps rolled out from a prefix before it is scored. Equal prefixes are scored
+    once and share that score. ``merge`` hands them to ``allocate`` as one prefix, else each copy competes on its own.
+    """
     ended: list[Candidate] = []
     ended_scores: list[float | None] = []
-    parents = [root]
-    children = [beams]
     open_beams: list[Candidate] = []
+    parents, groups, children = [root], [0], [beams]
     for round_ in range(1, max_rounds + 1):
         family = [(p, i) for p, n in enumerate(children) for i in range(n)]
         drawn = yield from draw(
             [parents[p] for p, _ in family], [parents[p].key.child(i) for p, i in family], max_steps=1
         )
-        open_beams = [candidate for candidate in drawn if candidate.finish == "open"]
         just_ended = [candidate for candidate in drawn if candidate.finish != "open"]
+        open_beams = [candidate for candidate in drawn if candidate.finish == "open"]
         # In the last round nobody needs the scores of open beams any more.
-        distinct = _merge([p for p, _ in family], drawn) if round_ < max_rounds else []
+        last = round_ == max_rounds
+        of_parent = [groups[p] for (p, _), candidate in zip(family, drawn, strict=True) if candidate.finish == "open"]
+        distinct, copies = _distinct(of_parent, [] if last else open_beams)
         seen = (yield from _roll_out(distinct, lookahead)) if lookahead and distinct else distinct
         scores = yield from judge([*just_ended, *seen], aggregate)
         ended += just_ended
         ended_scores += scores[: len(just_ended)]
         if not distinct:
             break
-        parents = distinct
         prefix_scores = [-1.0 if score is None else score for score in scores[len(just_ended) :]]
-        children = top_share(prefix_scores, slots=len(open_beams), width=width)
+        if merge:
+            parents, groups = distinct, list(range(len(distinct)))
+        else:
+            parents, groups, prefix_scores = open_beams, copies, [prefix_scores[group] for group in copies]
+        children = allocate(prefix_scores, len(open_beams))
     candidates = (*ended, *open_beams)
     all_scores = (*ended_scores, *[None] * len(open_beams))
     return Outcome(candidates, all_scores, weighted_vote(candidates, all_scores))
 
 
-def _merge(parents: list[int], children: list[Candidate]) -> list[Candidate]:
-    """The first of each group of equal open children: of one parent (parents differ), with an equal last step."""
-    distinct: dict[tuple[int, Step], Candidate] = {}
-    for parent, child in zip(parents, children, strict=True):
-        if child.finish == "open":
-            distinct.setdefault((parent, child.steps[-1]), child)
-    return list(distinct.values())
+def _distinct(groups: list[int], prefixes: list[Candidate]) -> tuple[list[Candidate], list[int]]:
+    """The first of each group of equal prefixes, and for every prefix the index of its group.
+
+    Prefixes are equal if their parents are (the same number in ``groups``) and their last steps are.
+    """
+    found: dict[tuple[int, Step], int] = {}
+    copies = [
+        found.setdefault((group, prefix.steps[-1]), len(found)) for group, prefix in zip(groups, prefixes, strict=False)
+    ]
+    distinct: dict[int, Candidate] = {}
+    for group, prefix in zip(copies, prefixes, strict=True):
+        distinct.setdefault(group, prefix)
+    return list(distinct.values()), copies
 
 
 def _roll_out(prefixes: list[Candidate], k: int) -> Search[list[Candidate]]:

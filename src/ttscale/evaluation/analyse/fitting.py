@@ -153,7 +153,7 @@ def scheduled(
 ) -> Record:
     """What the scheduler with ``policy`` did on a question: the record of the arm that its policy names there."""
     names = list(menu)
-    strategy = policy.whatever_the_difficulty(budget)
+    strategy = policy.fixed_strategy(budget)
     first = ""
     if strategy is None:
         strategy, first = policy.lookup(_difficulty(records, names[0], question, seed), budget), PROBED

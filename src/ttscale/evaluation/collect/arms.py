@@ -6,10 +6,7 @@ Knows strategies and budgets. Must not know results. Paper sections 3.4, 3.5 and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
 
-from ttscale.api.arguments import strategy_named
 from ttscale.api.batch import BatchAllocation
 from ttscale.core.protocols import Strategy
 from ttscale.core.selection import Aggregate
@@ -22,10 +19,10 @@ from ttscale.strategies import (
     BestOfN,
     Lookahead,
     MajorityVote,
-    Policy,
     SequentialRevision,
     WeightedBestOfN,
 )
+from ttscale.strategies.names import strategy_from_text
 from ttscale.strategies.revision import Selection
 
 PARALLEL = "revisions all parallel"
@@ -112,27 +109,9 @@ def policy_menu(reviser: bool, aggregate: Aggregate = "last") -> dict[str, Strat
     return menu
 
 
-BATCH = "batch_allocation"
-
-
 def arm_of(text: str) -> Arm:
-    """The arm that a text describes; it is called by that text."""
-    name, colon, rest = text.partition(":")
-    made: Any = BatchAllocation() if _plain(name) == BATCH else strategy_named(name)
-    known = {field.name for field in fields(made)}
-    settings: dict[str, Any] = {}
-    for part in rest.split(",") if colon else ():
-        key, equals, value = part.partition("=")
-        if not equals or key not in known:
-            raise ValueError(
-                f"{text!r}: {part!r} is no setting of {_plain(name)}; write name:key=value,key=value with "
-                f"{', '.join(sorted(known)) or 'no settings'}"
-            )
-        settings[key] = Policy.load(value) if key == "policy" else _value(value)
-    try:
-        return Arm(text, type(made)(**settings) if settings else made)
-    except TypeError as error:
-        raise ValueError(f"{text!r}: the settings do not fit, {error}") from error
+    """The arm that a text such as "beam:width=sqrt" describes; it is called by that text."""
+    return Arm(text, strategy_from_text(text, {"batch_allocation": BatchAllocation}))
 
 
 def arms_of(texts: str) -> list[Arm]:
@@ -141,23 +120,3 @@ def arms_of(texts: str) -> list[Arm]:
     if ":" not in separated:
         separated = separated.replace(",", " ")
     return [arm_of(text) for text in separated.split()]
-
-
-def strategy_of(text: str) -> Strategy | BatchAllocation:
-    """The strategy that a text describes."""
-    strategy = arm_of(text).strategy
-    assert not isinstance(strategy, str)
-    return strategy
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("-", "_")
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
