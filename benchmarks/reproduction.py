@@ -29,7 +29,7 @@ from _reproduction_plan import Log, full, planned, planned_policy, policy_arms, 
 
 from ttscale import evaluation, reference
 from ttscale.api.load_roles import ModelSpecs
-from ttscale.evaluation.problems.problem import check_problems, problems_digest
+from ttscale.evaluation.problems.problem import as_problems, problems_digest
 from ttscale.evaluation.report.contents import study_report
 from ttscale.evaluation.report.page import Table
 from ttscale.evaluation.report.settings import StudySettings
@@ -122,7 +122,7 @@ def fit_policy(options: argparse.Namespace, settings: StudySettings, log: Log) -
     provenance = {
         "models": dict(ModelSpecs(**models).load().labels),
         "data": "reference, validation split",
-        "problems": problems_digest(check_problems(problems)),
+        "problems": problems_digest(as_problems(problems)),
         "command": f"python benchmarks/reproduction.py policy --policy-questions {options.policy_questions}",
     }
     fitted = fit_as_fine(records, settings.arms(True).menu, settings, provenance, "")

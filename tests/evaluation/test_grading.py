@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ttscale.answers import MAX_ANSWER
-from ttscale.evaluation.problems.grading import check_reference, final_answer, grade, grade_text
+from ttscale.evaluation.problems.grading import check_reference, final_answer, grade, grade_text, right_answers
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,7 @@ def test_other_references_are_taken(reference: str) -> None:
 )
 def test_final_answers_of_reference_solutions(solution: str, answer: str | None) -> None:
     assert final_answer(solution) == answer
+
+
+def test_answers_are_graded_together_by_equivalence() -> None:
+    assert right_answers(["7", "8", None, "7.0"], "7") == {None: False, "7": True, "8": False, "7.0": True}

@@ -12,14 +12,14 @@ import pytest
 
 import ttscale
 from evaluation.killing import in_other_processes, killed, lines
-from evaluation.worlds import Examiner, Problem, Pupil, Student, problems
+from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
 from ttscale.core.requests import Completion, Sample, Score, Search, Verdict
 from ttscale.core.types import Candidate, Outcome
 from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
 from ttscale.evaluation.collect.runner import Piece, together
-from ttscale.evaluation.problems.problem import Gold
+from ttscale.evaluation.problems.problem import Problem
 from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
@@ -160,9 +160,9 @@ def test_processes_do_not_draw_the_same_twice(tmp_path: Path) -> None:
 
 def test_few_questions_are_not_all_taken_by_the_first_process() -> None:
     def at_once(count: int) -> int:
-        own = [Gold(f"q{i}", "?", "1") for i in range(count)]
+        own = [Problem(f"q{i}", "?", "1") for i in range(count)]
         return together(
-            [Piece(f"{gold.id}|{n}", gold, (0, gold.id), MajorityVote(), n) for gold in own for n in (1, 4)]
+            [Piece(f"{problem.id}|{n}", problem, (0, problem.id), MajorityVote(), n) for problem in own for n in (1, 4)]
         )
 
     assert [at_once(count) for count in (1, 5, 20, 100, 1500)] == [1, 5, 8, 25, 48]
@@ -436,14 +436,14 @@ def test_a_strategy_that_fails_before_its_first_wave_costs_its_question_only() -
         needs = frozenset({"generator"})
 
         def search(self, root: Candidate, budget: int) -> Search[Outcome]:
-            if root.question.id == golds[1].id:
+            if root.question.id == asked[1].id:
                 raise ZeroDivisionError("no")
             return MajorityVote().search(root, budget)
 
-    golds = problems(3)
+    asked = problems(3)
     with pytest.warns(UserWarning, match="1 "):
-        records = sweep({"eager": Eager()}, [2], golds, generator=Student(), progress=False)
-    assert list(records.questions) == [golds[0].id, golds[2].id]
+        records = sweep({"eager": Eager()}, [2], asked, generator=Student(), progress=False)
+    assert list(records.questions) == [asked[0].id, asked[2].id]
     assert "ZeroDivisionError" in str(next(iter(records.failed.values())))
 
 

@@ -7,20 +7,12 @@ but depend on the request only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, Revise, Sample, Score, Verdict
 from ttscale.core.types import Candidate, Step
-
-
-@dataclass(frozen=True)
-class Problem:
-    id: str
-    prompt: str
-    answer: str
-    level: int = 1
+from ttscale.evaluation.problems.problem import Problem
 
 
 def problems(count: int) -> list[Problem]:

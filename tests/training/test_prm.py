@@ -13,6 +13,7 @@ import transformers
 
 from training.conftest import make_tokenizer, save_model
 from training.toys import TwoStep
+from ttscale.evaluation.problems.splits import split_questions
 from ttscale.evaluation.verifier_quality.report import quality_report
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.families.ttscale import StepEncoder
@@ -26,7 +27,6 @@ from ttscale.training.fit.recipe import Recipe
 from ttscale.training.fit.run import check_untrained, read_result
 from ttscale.training.prm import train_orm, train_prm
 from ttscale.training.score_examples import judge, verifier_scores
-from ttscale.training.splits import split_questions
 
 QUICK = Recipe(learning_rate=3e-3, batch=16, micro_batch=16, epochs=6, dropout=0.0, evaluate_every=20)
 OUTCOMES = [

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from ttscale.evaluation.collect.records import Record, Records
     from ttscale.evaluation.collect.sweeps import Arm, load_records, sweep
     from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
-    from ttscale.evaluation.problems.datasets import Problem, from_hub, from_jsonl, from_reference, load
+    from ttscale.evaluation.problems.datasets import from_hub, from_jsonl, from_reference, load
     from ttscale.evaluation.problems.grading import check_reference, final_answer, grade, grade_text
+    from ttscale.evaluation.problems.problem import Problem
     from ttscale.evaluation.report.page import Report, Table, write_report
 
 __all__ = [
@@ -129,7 +130,7 @@ _HOME = {
     "Match": "ttscale.evaluation.analyse.flops",
     "Outcomes": "ttscale.evaluation.analyse.outcomes",
     "Pool": "ttscale.evaluation.collect.pool",
-    "Problem": "ttscale.evaluation.problems.datasets",
+    "Problem": "ttscale.evaluation.problems.problem",
     "Record": "ttscale.evaluation.collect.records",
     "Records": "ttscale.evaluation.collect.records",
     "Report": "ttscale.evaluation.report.page",

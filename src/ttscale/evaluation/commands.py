@@ -23,8 +23,8 @@ from ttscale.evaluation.collect.processes import MOST, beside, cores
 from ttscale.evaluation.collect.records import Records
 from ttscale.evaluation.collect.sweeps import Arm, sweep
 from ttscale.evaluation.intervals import Interval, paired_difference
-from ttscale.evaluation.problems.datasets import Problem, load
-from ttscale.evaluation.problems.problem import check_problems, problems_digest
+from ttscale.evaluation.problems.datasets import load
+from ttscale.evaluation.problems.problem import Problem, problems_digest
 from ttscale.evaluation.report.contents import study_report
 from ttscale.evaluation.report.page import write_report
 from ttscale.evaluation.report.settings import StudySettings, menu_arms, reduced
@@ -119,7 +119,7 @@ def fit_policy_command(options: argparse.Namespace) -> int:
         provenance={
             "models": dict(labels),
             "data": options.data,
-            "problems": problems_digest(check_problems(problems)),
+            "problems": problems_digest(problems),
             "seeds": seeds,
         },
     )

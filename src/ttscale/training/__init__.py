@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ttscale.evaluation.problems.datasets import from_jsonl as load_problems
+    from ttscale.evaluation.problems.problem import Problem, as_problems
+    from ttscale.evaluation.problems.splits import check_disjoint, split_questions
     from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
     from ttscale.evaluation.verifier_quality.report import Judged, QualityReport, quality_report
     from ttscale.training.data.chains import ChainSummary, collect_chains
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from ttscale.training.prm import train_orm, train_prm
     from ttscale.training.reviser import train_reviser
     from ttscale.training.score_examples import judge, verifier_scores
-    from ttscale.training.splits import Problem, as_problems, check_disjoint, load_problems, split_questions
 
 __all__ = [
     "IMPLICIT_RECIPE",
@@ -104,7 +106,7 @@ _HOME = {
     "IMPLICIT_RECIPE": "ttscale.training.fit.recipe",
     "Judged": "ttscale.evaluation.verifier_quality.report",
     "PRM_RECIPE": "ttscale.training.fit.recipe",
-    "Problem": "ttscale.training.splits",
+    "Problem": "ttscale.evaluation.problems.problem",
     "QualityReport": "ttscale.evaluation.verifier_quality.report",
     "REVISION_RECIPE": "ttscale.training.fit.recipe",
     "Read": "ttscale.training.data.readers",
@@ -113,10 +115,10 @@ _HOME = {
     "RolloutSummary": "ttscale.training.data.rollouts",
     "StepExample": "ttscale.training.data.examples",
     "TrainingResult": "ttscale.training.fit.run",
-    "as_problems": "ttscale.training.splits",
+    "as_problems": "ttscale.evaluation.problems.problem",
     "build_revision_data": "ttscale.training.data.revision_data",
     "calibrate": "ttscale.training.fit.calibration",
-    "check_disjoint": "ttscale.training.splits",
+    "check_disjoint": "ttscale.evaluation.problems.splits",
     "check_untrained": "ttscale.training.fit.run",
     "collect_chains": "ttscale.training.data.chains",
     "collect_rollouts": "ttscale.training.data.rollouts",
@@ -124,7 +126,7 @@ _HOME = {
     "hard_labels": "ttscale.training.data.examples",
     "judge": "ttscale.training.score_examples",
     "last_step_labels": "ttscale.training.data.examples",
-    "load_problems": "ttscale.training.splits",
+    "load_problems": "ttscale.evaluation.problems.datasets:from_jsonl",
     "outcome_labels": "ttscale.training.data.examples",
     "plot_reliability": "ttscale.evaluation.verifier_quality.markdown",
     "quality_markdown": "ttscale.evaluation.verifier_quality.markdown",
@@ -138,7 +140,7 @@ _HOME = {
     "read_rollouts": "ttscale.training.data.readers",
     "read_trl": "ttscale.training.data.readers",
     "relabel": "ttscale.training.data.examples",
-    "split_questions": "ttscale.training.splits",
+    "split_questions": "ttscale.evaluation.problems.splits",
     "train_implicit_prm": "ttscale.training.implicit",
     "train_orm": "ttscale.training.prm",
     "train_prm": "ttscale.training.prm",
@@ -153,4 +155,5 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(import_module(module), attribute or name)

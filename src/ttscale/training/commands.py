@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.api.load_roles import BUNDLED
+from ttscale.evaluation.problems.datasets import from_jsonl
+from ttscale.evaluation.problems.problem import Problem
+from ttscale.evaluation.problems.splits import check_disjoint
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training.data import readers
 from ttscale.training.data.examples import (
@@ -26,7 +29,6 @@ from ttscale.training.data.examples import (
     write_examples,
 )
 from ttscale.training.fit.recipe import Recipe
-from ttscale.training.splits import Problem, check_disjoint, load_problems
 
 Settings = Mapping[str, Any]
 
@@ -206,11 +208,11 @@ def _say(found: readers.Read, path: str, allow_malformed: bool) -> list[StepExam
 
 
 def _questions(settings: Settings) -> list[Problem]:
-    return load_problems(settings["questions"], bad_references="skip" if settings["skip_bad_references"] else "raise")
+    return from_jsonl(settings["questions"], bad_references="skip" if settings["skip_bad_references"] else "raise")
 
 
 def _test_questions(settings: Settings) -> Sequence[Problem]:
-    return () if settings["test_questions"] is None else load_problems(settings["test_questions"])
+    return () if settings["test_questions"] is None else from_jsonl(settings["test_questions"])
 
 
 def _prompt(settings: Settings) -> PromptFormat | None:

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch.nn.functional import cross_entropy
 
+from ttscale.evaluation.problems.splits import WithQuestion
 from ttscale.hf.verifiers.input_format import FILE
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training.data.examples import StepExample, outcome_labels
@@ -39,7 +40,6 @@ from ttscale.training.fit.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.fit.run import TrainingResult, check_untrained, run, seen_by, split
 from ttscale.training.prm import data_of, measured
 from ttscale.training.reviser import prompt_of, write_settings
-from ttscale.training.splits import WithQuestion
 
 Goal: TypeAlias = Literal["ratio", "right"]
 """What is trained: the log-ratio by cross-entropy with the outcome (the paper's), or a model of right solutions only,

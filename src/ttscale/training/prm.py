@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
 from ttscale.evaluation.verifier_quality.report import Judged, quality_report
 from ttscale.hf.verifiers.input_format import FILE, Kind, VerifierFormat
 from ttscale.prompts.layouts import PromptFormat
@@ -28,7 +29,6 @@ from ttscale.training.fit.features import Row, need_some, step_rows
 from ttscale.training.fit.objectives import STEP_BCE, Collator, step_margin
 from ttscale.training.fit.recipe import PRM_RECIPE, Recipe
 from ttscale.training.fit.run import Data, TrainingResult, run, split
-from ttscale.training.splits import WithQuestion, fingerprints
 
 
 def train_prm(

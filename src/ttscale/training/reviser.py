@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.prompts.tokenize import uses_chat
 from ttscale.training.data.revision_data import RevisionExample
@@ -22,7 +23,6 @@ from ttscale.training.fit.features import need_some, revision_features
 from ttscale.training.fit.objectives import TOKEN_CE
 from ttscale.training.fit.recipe import REVISION_RECIPE, Recipe
 from ttscale.training.fit.run import Data, TrainingResult, run, split
-from ttscale.training.splits import WithQuestion, fingerprints
 
 
 def train_reviser(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttscale.evaluation.collect.pool import Graded
-from ttscale.evaluation.problems.problem import shuffled
+from ttscale.evaluation.problems.splits import shuffled
 
 Ties = Literal["together", "split"]
 PLACES = 12

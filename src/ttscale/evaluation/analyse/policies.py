@@ -15,7 +15,7 @@ import numpy as np
 from ttscale.evaluation.analyse.difficulty import Bins
 from ttscale.evaluation.analyse.outcomes import Outcomes, of_records
 from ttscale.evaluation.collect.records import Records
-from ttscale.evaluation.problems.problem import shuffled
+from ttscale.evaluation.problems.splits import shuffled
 
 BinOf = Callable[[str, int], int]
 """(question, seed) -> bin. Oracle bins do not depend on the seed; a prediction from a probe does."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ttscale.core.cost import Cost
 from ttscale.core.selection import Aggregate, aggregate, check_aggregate
 from ttscale.core.types import Finish
-from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems, graded
+from ttscale.evaluation.problems.grading import graded
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 
 Kind = Literal["samples", "chains"]
 
@@ -68,20 +69,20 @@ class Pool:
         self._blocks: dict[str, dict[int, Block]] = {}
         for block in blocks:
             self._blocks.setdefault(block.question, {})[block.first] = block
-        self._golds: dict[str, Gold] = {}
+        self._problems: dict[str, Problem] = {}
         self._marks: dict[str, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
 
     def of(self, problems: Iterable[AnyProblem]) -> Pool:
         """The pool's part for these problems, in their order; ``ValueError`` where it lacks one or has another text."""
-        golds = check_problems(problems)
-        for gold in golds:
-            if gold.id not in self._blocks:
-                raise ValueError(f"the pool has no samples of question {gold.id!r}; draw them with draw_pool")
-            for block in self._blocks[gold.id].values():
-                check_digest(block.question, block.digest, gold, "the pool")
+        asked = as_problems(problems)
+        for problem in asked:
+            if problem.id not in self._blocks:
+                raise ValueError(f"the pool has no samples of question {problem.id!r}; draw them with draw_pool")
+            for block in self._blocks[problem.id].values():
+                check_digest(block.question, block.digest, problem, "the pool")
         part = Pool(self.kind, self.seed, self.models, ())
-        part._blocks = {gold.id: self._blocks[gold.id] for gold in golds}
-        part._golds = {gold.id: gold for gold in golds}
+        part._blocks = {problem.id: self._blocks[problem.id] for problem in asked}
+        part._problems = {problem.id: problem for problem in asked}
         return part
 
     @property
@@ -128,11 +129,11 @@ class Pool:
         ]
 
     def _graded(self, question: str, drawn: Sequence[Drawn], how: Aggregate, part: str = "") -> Graded:
-        if question not in self._golds:
+        if question not in self._problems:
             raise ValueError("the pool does not know the reference answers; call pool.of(problems) first")
         mark = self._marks.get(question + part)
         if mark is None or len(mark[0]) != len(drawn):
-            mark = graded([one.answer for one in drawn], self._golds[question].answer)
+            mark = graded([one.answer for one in drawn], self._problems[question].answer)
             self._marks[question + part] = mark
         scores = [aggregate(one.scores, how) if one.scores else math.nan for one in drawn]
         return Graded(question, mark[1], mark[0], np.array(scores), np.array([one.tokens for one in drawn]))
@@ -143,8 +144,8 @@ class Pool:
         return len(self.drawn(question))
 
 
-def check_digest(question: str, digest: str, gold: Gold, where: str) -> None:
-    if digest != gold.digest:
+def check_digest(question: str, digest: str, problem: Problem, where: str) -> None:
+    if digest != problem.digest:
         raise ValueError(
             f"question {question!r} has another text or reference answer in {where} than now; ids must mean the same "
             "question in both, so use another file for another data set"

@@ -23,7 +23,7 @@ from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.pool import Block, Drawn, Kind, Pool, check_digest
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 from ttscale.evaluation.collect.runner import Piece, Progress, local_work, run_pieces
-from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.revision import _chain
 from ttscale.strategies.waves import draw
 
@@ -57,7 +57,7 @@ def draw_pool(
     Raises ``ValueError`` for bad arguments and for a file that was drawn with another seed, other models or other
     settings; ``TtscaleError`` when draws failed, after everything else is stored.
     """
-    golds = check_problems(problems)
+    asked = as_problems(problems)
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
         raise ValueError(f"samples must be a positive integer; got {samples!r}")
     if kind not in ("samples", "chains"):
@@ -81,14 +81,14 @@ def draw_pool(
         "temperature": temperature,
     } | ({"length": length} if kind == "chains" else {})
     with Store(path, header, lambda found: _check_header(found, header, path), _read_block) as store:
-        known = {gold.id: gold for gold in golds}
+        known = {problem.id: problem for problem in asked}
         for block in store.records.values():
             if block.question in known:
                 check_digest(block.question, block.digest, known[block.question], str(path))
-        while pieces := _missing(golds, store, samples, header, "verifier" in models.roles):
+        while pieces := _missing(asked, store, samples, header, "verifier" in models.roles):
             work = local_work(models, store, _block_data, share=False)
             run_pieces(pieces, store, work, progress=progress, unit="block").check("blocks")
-        return Pool(kind, seed, cast(dict[str, str | None], header["models"]), store.records.values()).of(golds)
+        return Pool(kind, seed, cast(dict[str, str | None], header["models"]), store.records.values()).of(asked)
 
 
 def load_pool(path: str | Path) -> Pool:
@@ -121,7 +121,7 @@ class _Draw:
 
 
 def _missing(
-    golds: Sequence[Gold], store: Store[Block], samples: int, header: Mapping[str, Any], judged: bool
+    asked: Sequence[Problem], store: Store[Block], samples: int, header: Mapping[str, Any], judged: bool
 ) -> list[Piece]:
     """The blocks still to draw so that every question has ``samples``."""
     reach: dict[str, dict[int, int]] = {}
@@ -129,15 +129,15 @@ def _missing(
         reach.setdefault(block.question, {})[block.first] = len(block.drawn)
     pieces = []
     chains = header["kind"] == "chains"
-    for gold in golds:
-        blocks = reach.get(gold.id, {})
+    for problem in asked:
+        blocks = reach.get(problem.id, {})
         begin = 0
         while begin < samples:
             count = 1 if chains else blocks.get(begin) or min(BLOCK - begin % BLOCK, samples - begin)
             if begin not in blocks:
                 drawn = header["length"] if chains else count
                 strategy = _Draw(header["kind"], begin, drawn, judged, header["temperature"])
-                pieces.append(Piece(f"{gold.id}|{begin}", gold, (header["seed"], gold.id), strategy, drawn))
+                pieces.append(Piece(f"{problem.id}|{begin}", problem, (header["seed"], problem.id), strategy, drawn))
             begin += count
     return pieces
 
@@ -146,8 +146,8 @@ def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:
     assert isinstance(piece.strategy, _Draw)
     verdicts = piece.strategy.verdicts
     return {
-        "question": piece.gold.id,
-        "digest": piece.gold.digest,
+        "question": piece.problem.id,
+        "digest": piece.problem.digest,
         "first": int(piece.key.rpartition("|")[2]),
         "drawn": [
             {

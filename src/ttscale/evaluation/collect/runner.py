@@ -24,7 +24,7 @@ from ttscale.core.types import Candidate, Key, Question
 from ttscale.engine.core import Ended, blame_strategy
 from ttscale.engine.drive import Job, run
 from ttscale.evaluation.collect.result_store import Store
-from ttscale.evaluation.problems.problem import Gold
+from ttscale.evaluation.problems.problem import Problem
 
 MOST_TOGETHER, LEAST_TOGETHER = 48, 8
 """Questions worked on at once: enough to fill a batch, few enough that their shared replies fit in memory."""
@@ -37,7 +37,7 @@ class Piece:
     """One search to run: its key in the store, its question and where in the tree of draws it starts."""
 
     key: str
-    gold: Gold
+    problem: Problem
     path: tuple[str | int, ...]
     strategy: Strategy
     budget: int
@@ -224,9 +224,9 @@ class _Desk:
 
 def _job(piece: Piece, models: Models) -> Job:
     error: Exception | None = None
-    question = Question(piece.gold.id, piece.gold.prompt)
+    question = Question(piece.problem.id, piece.problem.prompt)
     try:
-        question = models.question(piece.gold.id, piece.gold.prompt)
+        question = models.question(piece.problem.id, piece.problem.prompt)
     except ValueError as refusal:
         error = refusal
     root = Candidate(question, Key(piece.path))

@@ -29,7 +29,7 @@ from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 from ttscale.evaluation.collect.runner import Failures, Piece, Progress, run_pieces
 from ttscale.evaluation.problems.grading import grade
-from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 
 FORMAT = "sweep/1"
 
@@ -74,7 +74,7 @@ def sweep(
     A question that fails costs the others nothing: it is left out of the tables, named in ``Records.failed`` and in a
     warning, and tried again by the next run. Raises ``ValueError`` for bad arguments and for a file of another sweep.
     """
-    golds = check_problems(problems)
+    asked = as_problems(problems)
     seeds = [check_seed(seed) for seed in _listed("seeds", seeds)]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct integers, at least one; got {list(seeds)}")
@@ -98,7 +98,7 @@ def sweep(
             store.amend(lambda found: {**found, "models": {**found.get("models", {}), **crew.labels}})
             _check_arms(store.records.values(), arms, resume)
             failures, wanted_keys = Failures(), list[str]()
-            for pieces in _rounds(arms, seeds, golds, store):
+            for pieces in _rounds(arms, seeds, asked, store):
                 for piece in pieces:
                     if piece.key in store.records:
                         _check_record(store.records[piece.key], piece, crew.labels, resume)
@@ -111,11 +111,11 @@ def sweep(
     order = {arm.name: place for place, arm in enumerate(arms)}
     records.sort(key=lambda record: (order[record.arm], record.budget))
     cells = [(arm.name, budget) for arm in arms for budget in arm.budgets or ()]
-    return Records(records, [gold.id for gold in golds], failures.errors, cells, seeds)
+    return Records(records, [problem.id for problem in asked], failures.errors, cells, seeds)
 
 
 def _rounds(
-    arms: Sequence[Arm], seeds: Sequence[int], golds: Sequence[Gold], store: Store[Record]
+    arms: Sequence[Arm], seeds: Sequence[int], asked: Sequence[Problem], store: Store[Record]
 ) -> Iterator[list[Piece]]:
     """What to run: searches of single questions and the probes of batch allocations, then what those allot."""
     pieces: list[Piece] = []
@@ -127,38 +127,42 @@ def _rounds(
                     batches.append((arm.name, arm.strategy, budget, seed))
                 else:
                     assert not isinstance(arm.strategy, str)
-                    pieces += [_piece(arm.name, budget, seed, gold, arm.strategy) for gold in golds]
+                    pieces += [_piece(arm.name, budget, seed, problem, arm.strategy) for problem in asked]
     probes = {
         (f"{name}: probe", allocation.probe_of(budget), seed): allocation.strategy
         for name, allocation, budget, seed in batches
     }
     yield pieces + [
-        replace(_piece(*cell, gold, strategy), probe=True) for cell, strategy in probes.items() for gold in golds
+        replace(_piece(*cell, problem, strategy), probe=True) for cell, strategy in probes.items() for problem in asked
     ]
     rest: list[Piece] = []
     for name, allocation, budget, seed in batches:
-        keys = {gold.id: record_key(f"{name}: probe", allocation.probe_of(budget), seed, gold.id) for gold in golds}
+        keys = {
+            problem.id: record_key(f"{name}: probe", allocation.probe_of(budget), seed, problem.id) for problem in asked
+        }
         probed = {id_: store.records[key].difficulty or 0.0 for id_, key in keys.items() if key in store.records}
         shares = allocation.shares(probed, budget)
         among = _digest(shares)
         rest += [
             Piece(
-                record_key(name, budget, seed, gold.id, among),
-                gold,
-                (seed, gold.id),
+                record_key(name, budget, seed, problem.id, among),
+                problem,
+                (seed, problem.id),
                 allocation.strategy,
-                shares[gold.id],
+                shares[problem.id],
                 repr(allocation),
             )
-            for gold in golds
-            if gold.id in shares
+            for problem in asked
+            if problem.id in shares
         ]
     if rest:
         yield rest
 
 
-def _piece(name: str, budget: int, seed: int, gold: Gold, strategy: Strategy) -> Piece:
-    return Piece(record_key(name, budget, seed, gold.id), gold, (seed, gold.id), strategy, budget, repr(strategy))
+def _piece(name: str, budget: int, seed: int, problem: Problem, strategy: Strategy) -> Piece:
+    return Piece(
+        record_key(name, budget, seed, problem.id), problem, (seed, problem.id), strategy, budget, repr(strategy)
+    )
 
 
 def _digest(shares: Mapping[str, int]) -> str:
@@ -235,11 +239,11 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         budget=budget,
         seed=seed,
         question=question,
-        digest=piece.gold.digest,
+        digest=piece.problem.digest,
         models=_models_digest(piece.strategy, labels),
         answer=answer,
         score=None if outcome.chosen is None else outcome.scores[outcome.chosen],
-        correct=grade(answer, piece.gold.answer),
+        correct=grade(answer, piece.problem.answer),
         cost=ended.cost,
         difficulty=_difficulty(piece.strategy, ended),
         note=outcome.note,
@@ -280,7 +284,7 @@ def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path:
             f"{path} has records of the arm {record.arm!r} that other models made ({dict(labels)} now); go on with the "
             "same models, or write to another file"
         )
-    if record.digest != piece.gold.digest:
+    if record.digest != piece.problem.digest:
         raise ValueError(
             f"{path} has records of a question {record.question!r} with another text or reference answer; ids must "
             "mean the same question, so write to another file for another data set"

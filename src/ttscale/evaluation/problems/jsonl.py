@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,28 @@ from ttscale.prompts.layouts import whole_characters
 def parsed(line: bytes) -> Any:
     """What a line (or a whole file) says; a ``ValueError`` where it is not UTF-8 or not JSON."""
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8-sig"))
         if b"\\ud" in line.lower():  # an escaped surrogate, alone or not
             value = json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
     except RecursionError as error:
         raise ValueError("it is nested too deep to be read") from error
     return value
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, object) of every line that is not empty; ``ValueError``, with file and line, for one that is none."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}, line {number}"
+            try:
+                row = parsed(line)
+            except ValueError as error:  # JSON, UTF-8, numbers too long
+                raise ValueError(f"{place}, is not JSON in UTF-8: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{place}: expected an object, got {repr(row)[:80]}")
+            yield place, row
 
 
 def encoded(row: Mapping[str, Any]) -> bytes:

@@ -1,28 +1,59 @@
-"""Problems as an evaluation takes them: a question with its reference answer, checked before anything is spent.
+"""A question with its reference answer, and the one reader of such pairs.
 
-Knows questions, reference answers and which answers are the same. Must not know models or strategies. The reference
-answer stays on this side: what is searched with is a ``ttscale.Question``, which has none.
+``as_problems`` takes what evaluation and training are given: objects, (prompt, answer) pairs, rows of a file. It reads
+every row by its field names, checks that the reference can be graded against, and says where a bad row stands.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from os import PathLike
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ttscale.answers import answer_classes
+from ttscale.core.checks import check_count
 from ttscale.core.types import Question
-from ttscale.evaluation.problems.grading import check_reference, final_answer
+from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
+from ttscale.prompts.layouts import whole_characters
+
+QUESTION_FIELDS = ("problem", "question", "prompt")
+ANSWER_FIELDS = ("answer", "final_answer", "ground_truth", "ground_truth_answer", "solution")
+ID_FIELDS = ("id", "unique_id")
+BadReferences = Literal["raise", "skip"]
+_LEFT_OUT = re.compile(r"nan|none|null|n/a|\?+|[+-]?inf(?:inity)?", re.IGNORECASE)
+"""What stands where an answer was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question and the right answer to it. (``ttscale.Question`` holds no answer, so that a strategy cannot peek.)"""
+
+    id: str
+    prompt: str
+    answer: str
+    """A final answer, not a solution: "18", "\\frac{1}{2}"."""
+    level: int | None = None
+    """The difficulty its source gives it, 1 (easy) to 5."""
+    subject: str | None = None
+
+    @property
+    def question(self) -> Question:
+        """What models and strategies may see."""
+        return Question(self.id, self.prompt)
+
+    @property
+    def digest(self) -> str:
+        """A hash of prompt and answer: tells a question from another one that has its id."""
+        return hashlib.blake2b(f"{self.prompt}\x00{self.answer}".encode(), digest_size=6).hexdigest()
 
 
 @runtime_checkable
 class ProblemLike(Protocol):
-    """Anything with these three fields: rows of ``ttscale.evaluation`` data sets, ``ttscale.reference`` problems."""
+    """Anything with these three fields, such as a problem of ``ttscale.reference``."""
 
     @property
     def id(self) -> str: ...
@@ -32,91 +63,181 @@ class ProblemLike(Protocol):
     def answer(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """A question and the reference answer to it."""
-
-    id: str
-    prompt: str
-    answer: str
-
-    @property
-    def digest(self) -> str:
-        """A hash of prompt and answer: tells a question from another one that has its id."""
-        return hashlib.blake2b(
-            f"{self.prompt}\x00{self.answer}".encode("utf-8", "surrogatepass"), digest_size=6
-        ).hexdigest()
+AnyProblem: TypeAlias = ProblemLike | tuple[str, str] | Mapping[str, Any]
 
 
-AnyProblem = ProblemLike | tuple[str, str]
+def as_problems(
+    rows: Iterable[AnyProblem], *, bad_references: BadReferences = "raise", limit: int | None = None
+) -> list[Problem]:
+    """Problems from objects with ``id``, ``prompt`` and ``answer``, (prompt, answer) pairs, or rows (mappings).
 
+    In a row, the question is in ``problem``, ``question`` or ``prompt``; the reference in ``answer``, ``final_answer``,
+    ``ground_truth``, ``ground_truth_answer`` or ``solution``, as a final answer or as a solution that ends in one
+    (GSM8K's ``#### 18``, MATH's ``\\boxed{18}``); ``id`` (or ``unique_id``), ``level`` and ``subject`` are optional. A
+    field that holds null counts as absent. Without an id, the id is a hash of the question. Half a character (a lone
+    surrogate) becomes "\\ufffd". A question that comes twice with one answer counts once. ``limit`` stops after so
+    many problems.
 
-def check_problems(problems: Iterable[AnyProblem]) -> list[Gold]:
-    """The problems with their reference answers reduced to what grading compares.
-
-    Each is an object with ``id``, ``prompt`` and ``answer``, or a (prompt, answer) pair, whose id is a hash of its
-    prompt. ``ValueError`` for an empty list, an id that comes twice, an empty prompt, and a reference answer that
-    cannot be read: an empty one, or a text of several lines without a final answer.
+    ``ValueError``, with the row, for a missing field, an id that two questions share, a question with two answers, and
+    a reference that cannot be graded against (``bad_references="skip"`` leaves that question out).
     """
-    if isinstance(problems, str | PathLike):
-        raise ValueError(f"problems must be a list, not the path {problems!r}: read it, evaluation.load(path)")
-    if not isinstance(problems, Iterable):
-        raise ValueError(f"problems must be a list of problems; got {problems!r}")
-    checked: dict[str, Gold] = {}
-    for number, given in enumerate(problems, start=1):
-        gold = _read(given, number)
-        if gold.id in checked:
-            raise ValueError(
-                f"problem {number} has the id {gold.id!r}, which an earlier one has too; every problem needs an id of "
-                "its own, or its records cannot be told apart"
-            )
-        checked[gold.id] = gold
-    if not checked:
-        raise ValueError("there are no problems to evaluate on: the list is empty")
-    return list(checked.values())
+    if isinstance(rows, str | PathLike) or not isinstance(rows, Iterable):
+        raise ValueError(f"problems must be a list, got {rows!r}. Read a file first: ttscale.evaluation.load(path)")
+    placed = ((f"problem {number}", row) for number, row in enumerate(rows, start=1))
+    return read_problems(placed, "the list", bad_references=bad_references, limit=limit)
 
 
-def _read(given: AnyProblem, number: int) -> Gold:
-    if isinstance(given, tuple):
-        if len(given) != 2 or not isinstance(given[0], str):
-            raise ValueError(f"problem {number}: expected a (prompt, answer) pair; got {given!r}")
-        prompt, answer, id_ = given[0], given[1], Question.of(given[0]).id
-    elif isinstance(given, ProblemLike):
-        prompt, answer, id_ = given.prompt, given.answer, given.id
+def read_problems(
+    placed: Iterable[tuple[str, AnyProblem]],
+    source: str,
+    *,
+    bad_references: BadReferences = "raise",
+    limit: int | None = None,
+) -> list[Problem]:
+    """``as_problems`` of (place, row) pairs. ``place`` and ``source`` say in errors where a row stands."""
+    if bad_references not in get_args(BadReferences):
+        raise ValueError(f"bad_references must be one of {', '.join(get_args(BadReferences))}; got {bad_references!r}")
+    if limit is not None:
+        check_count("limit", limit)
+    problems: dict[str, Problem] = {}
+    places: dict[str, str] = {}
+    ids: dict[str, str] = {}  # the first id of each text
+    bad: list[str] = []
+    for place, row in placed:
+        fields = _fields(place, row)
+        try:
+            answer = _reference(fields["answer"])
+        except ValueError as error:
+            bad.append(f"{place}: {error}")
+            continue
+        id_, prompt = _id(place, fields["id"], fields["prompt"]), fields["prompt"]
+        subject = None if fields["subject"] is None else str(fields["subject"])
+        problem = Problem(id_, prompt, answer, _level(fields["level"]), subject)
+        text = plain(prompt)
+        for other_id in (id_, ids.get(text)):
+            if other_id in problems:
+                _check_same(place, problem, places[other_id], problems[other_id])
+        if id_ not in problems:
+            problems[id_], places[id_] = problem, place
+            ids.setdefault(text, id_)
+        if len(problems) == limit:
+            break
+    if bad and bad_references == "raise":
+        raise ValueError(_bad(bad))
+    if not problems:
+        left_out = f": all {len(bad)} references cannot be read" if bad else " is empty"
+        raise ValueError(f"there are no problems: {source}{left_out}")
+    return list(problems.values())
+
+
+def problems_digest(problems: Iterable[Problem]) -> str:
+    """A hash of a set of problems, whatever their order: says in a policy what it was fitted on."""
+    return hashlib.blake2b("".join(sorted(p.digest for p in problems)).encode(), digest_size=6).hexdigest()
+
+
+def plain(prompt: str) -> str:
+    """The text of a question with single spaces: two questions with equal plain texts are one."""
+    return " ".join(prompt.split())
+
+
+def short(text: str) -> str:
+    """A text for an error message, at most 80 characters long."""
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
+    """id, prompt, answer, level and subject of a row, unchecked but for the prompt."""
+    if isinstance(row, Mapping):
+        prompt = _first(place, row, QUESTION_FIELDS, "a question")
+        found = {
+            "answer": _first(place, row, ANSWER_FIELDS, "a reference answer"),
+            "id": next((row[name] for name in ID_FIELDS if row.get(name) is not None), None),
+            "level": row.get("level"),
+            "subject": row.get("subject"),
+        }
+    elif isinstance(row, tuple):
+        if len(row) != 2:
+            raise ValueError(f"{place}: expected a (prompt, answer) pair; got {len(row)} values")
+        prompt, found = row[0], {"answer": row[1], "id": None, "level": None, "subject": None}
+    elif isinstance(row, ProblemLike):
+        found = {name: getattr(row, name, None) for name in ("answer", "id", "level", "subject")}
+        prompt = row.prompt
     else:
         raise ValueError(
-            f"problem {number} must have the fields id, prompt and answer, or be a (prompt, answer) pair; got {given!r}"
+            f"{place} is no question with its answer: {short(repr(row))}. Give a (prompt, answer) pair, a mapping, or "
+            "an object with id, prompt and answer"
         )
     if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f"problem {number} (id {id_!r}) has no question: its prompt is {prompt!r}")
-    try:
-        final = final_answer(answer) if isinstance(answer, str) else check_reference(answer)
-        if final is None:
-            raise ValueError(
-                f"the reference answer {answer!r} cannot be read: it states no final answer. Give the answer alone, or "
-                "mark it as \\boxed{...}, 'Answer: ...' or '#### ...'"
-            )
-        check_reference(final)
-    except ValueError as error:
-        raise ValueError(f"problem {number} (id {id_!r}): {error}") from error
-    return Gold(str(id_), prompt, final)
+        raise ValueError(f"{place} has no question: expected a text, got {short(repr(prompt))}")
+    return found | {"prompt": whole_characters(prompt)}
 
 
-def graded(answers: Sequence[str | None], reference: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each answer its class (-1: no answer, it never votes) and whether it is the reference's.
-
-    The reference is classed together with the answers, so that answers of one class are right or wrong together.
-    """
-    first, *classes = answer_classes([reference, *answers])
-    numbers = np.array([-1 if number is None else number for number in classes], dtype=np.int64)
-    return numbers, (numbers == first) & (numbers >= 0)
-
-
-def shuffled(questions: Iterable[str], seed: int) -> list[str]:
-    """Question ids in an order that depends on each id and the seed only, not on the order they come in."""
-    return sorted(questions, key=lambda id_: hashlib.blake2b(f"{seed}/{id_}".encode(), digest_size=8).digest())
+def _first(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str) -> Any:
+    """The first of the fields ``names`` that holds something."""
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    found = ", ".join(map(str, row)) or "none"
+    raise ValueError(f"{place}: {what} is missing; expected a field named {' or '.join(names)}, found {found}")
 
 
-def problems_digest(golds: Iterable[Gold]) -> str:
-    """A hash of a set of problems, whatever their order: says in a policy what it was fitted on."""
-    return hashlib.blake2b("".join(sorted(gold.digest for gold in golds)).encode(), digest_size=6).hexdigest()
+def _reference(answer: Any) -> str:
+    """The final answer in a reference; ``ValueError`` for one that cannot be graded against."""
+    if _is_number(answer):
+        answer = str(answer)
+    if not isinstance(answer, str):
+        raise ValueError(f"the reference answer {short(repr(answer))} is neither a text nor a number")
+    final = final_answer(whole_characters(answer))
+    if final is None and answer.strip():
+        raise ValueError(
+            f"the reference {short(repr(answer))} is a text of several lines that states no final answer. Give the "
+            "answer alone, or mark it as \\boxed{...}, 'Answer: ...' or '#### ...'"
+        )
+    if _LEFT_OUT.fullmatch((final or "").strip()):
+        raise ValueError(f"the reference answer {short(repr(answer))} cannot be read: the answer was left out")
+    return check_reference(final or "")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite real number of any library, however large."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    number: Any = value
+    return bool(-math.inf < number < math.inf)
+
+
+def _id(place: str, given: Any, prompt: str) -> str:
+    if given is None:
+        return Question.of(prompt).id
+    if isinstance(given, bool) or not isinstance(given, str | Integral) or given == "":
+        raise ValueError(f"{place}: an id must be a text or an integer, got {given!r}")
+    return whole_characters(str(given))
+
+
+def _level(value: object) -> int | None:
+    """5 from 5 and from MATH's "Level 5"; None for what gives no number ("Level ?")."""
+    digits = re.search(r"[0-9]{1,9}", str(value))
+    return int(digits[0]) if digits and not isinstance(value, bool) else None
+
+
+def _check_same(place: str, problem: Problem, other_place: str, other: Problem) -> None:
+    """Refuse two questions under one id, and two answers to one question."""
+    one_text = plain(problem.prompt) == plain(other.prompt)
+    if one_text and (problem.answer == other.answer or grade(problem.answer, other.answer)):
+        return
+    if not one_text:
+        raise ValueError(
+            f"{place}: the id {problem.id!r} stands in {other_place} already, with another question; give every "
+            "question an id of its own"
+        )
+    raise ValueError(
+        f"{place}: the question {short(problem.prompt)!r} stands in {other_place} already, with another answer "
+        f"({other.answer!r} there, {problem.answer!r} here); give it one"
+    )
+
+
+def _bad(bad: list[str]) -> str:
+    if len(bad) == 1:
+        return bad[0]
+    listed = "; ".join(bad[:5]) + ("; ..." if len(bad) > 5 else "")
+    return f'{len(bad)} reference answers cannot be read; bad_references="skip" leaves these questions out. {listed}'

@@ -22,7 +22,7 @@ from ttscale.evaluation.collect.pool import Pool
 from ttscale.evaluation.collect.pools import draw_pool
 from ttscale.evaluation.collect.records import Records
 from ttscale.evaluation.collect.sweeps import Arm, sweep
-from ttscale.evaluation.problems.problem import AnyProblem, Gold, check_problems, problems_digest
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems, problems_digest
 from ttscale.evaluation.report.settings import StudyArms, StudySettings
 from ttscale.strategies import AdaptiveScheduler, MajorityVote, Policy, SequentialRevision
 
@@ -84,7 +84,7 @@ def run_study(
     file with what both models cost (``read_ladder``). ``policy``, fitted on other questions over the same menu, is
     scored beside the ones that are cross-validated. ``data`` names the data set in the report.
     """
-    golds = check_problems(problems)
+    asked = as_problems(problems)
     costs = None if ladder is None else read_ladder(ladder)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def run_study(
     reviser_there = "reviser" in specs.roles
     arms = settings.arms(reviser_there)
 
-    def swept(stage: str, some: Sequence[Arm], seeds: Sequence[int], asked: Sequence[Gold]) -> Records:
+    def swept(stage: str, some: Sequence[Arm], seeds: Sequence[int], asked: Sequence[Problem]) -> Records:
         return sweep(
             some,
             settings.budgets,
@@ -106,16 +106,18 @@ def run_study(
             progress=_of(progress, stage),
         )
 
-    headline = swept("headline", [*arms.headline, *arms.adaptive], settings.seeds, golds)
-    golds = [gold for gold in golds if gold.id in headline.questions]  # the sweep has warned of those that failed
-    few = golds[: settings.figure_questions]
+    headline = swept("headline", [*arms.headline, *arms.adaptive], settings.seeds, asked)
+    asked = [
+        problem for problem in asked if problem.id in headline.questions
+    ]  # the sweep has warned of those that failed
+    few = asked[: settings.figure_questions]
     draw = partial(draw_pool, seed=settings.pool_seed)
     solo = {role: models[role] for role in ("generator", "verifier")}
-    pool = draw(golds, place / "pool.jsonl", settings.samples, **solo, progress=_of(progress, "pool"))
+    pool = draw(asked, place / "pool.jsonl", settings.samples, **solo, progress=_of(progress, "pool"))
     chains = None
     if reviser_there:
         chains = draw(
-            golds,
+            asked,
             place / "chains.jsonl",
             settings.chains,
             kind="chains",
@@ -127,7 +129,7 @@ def run_study(
     records = swept("figures", [*arms.search, *arms.revisions], figure_seeds, few)
     deep = second_pool = deep_records = None
     if settings.deep_questions:
-        some = golds[: settings.deep_questions]
+        some = asked[: settings.deep_questions]
         deep = draw(some, place / "pool.jsonl", settings.deep_samples, **solo, progress=_of(progress, "deep pool"))
         budgets = tuple(sorted({*settings.budgets, settings.deep_samples}))
         steps = [Arm(arm.name, arm.strategy, budgets) for arm in arms.search if arm.name in settings.deep]
@@ -141,18 +143,18 @@ def run_study(
     provenance = {
         "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
         "data": data,
-        "problems": problems_digest(golds),
+        "problems": problems_digest(asked),
     }
     fitted = fit_as_fine(headline, arms.menu, settings, provenance, "compute-optimal, probe paid")
     searching = {name: one for name, one in arms.menu.items() if not isinstance(one, SequentialRevision)}
     by_search = fit_as_fine(headline, searching, settings, provenance, "compute-optimal search, probe paid")
-    adaptive_fitted = _adaptive_by_halves(golds, fitted, arms, settings, place, models, _of(progress, "adaptive"))
+    adaptive_fitted = _adaptive_by_halves(asked, fitted, arms, settings, place, models, _of(progress, "adaptive"))
     big = None
     if large is not None:
         once = sweep(
             [Arm("large, greedy", MajorityVote())],
             [1],
-            golds,
+            asked,
             generator=large,
             resume=place / "large.jsonl",
             progress=_of(progress, "large model"),
@@ -212,7 +214,7 @@ def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy], b
 
 
 def _adaptive_by_halves(
-    golds: Sequence[Gold],
+    asked: Sequence[Problem],
     fitted: CrossValidatedScheduler,
     arms: StudyArms,
     settings: StudySettings,
@@ -228,7 +230,7 @@ def _adaptive_by_halves(
     name = "adaptive scheduler"
     budgets = arms.adaptive[0].budgets or settings.fitted_at
     for half in (0, 1):
-        own = [gold for gold in golds if fitted.folds.get(gold.id) == half]
+        own = [problem for problem in asked if fitted.folds.get(problem.id) == half]
         policy = fitted.policies[1 - half]
         records = sweep(
             [Arm(name, AdaptiveScheduler(policy, settings.probe))],

@@ -20,9 +20,10 @@ from ttscale.core.cost import Cost
 from ttscale.core.protocols import AnyReviser
 from ttscale.core.requests import Completion, Request, Revise
 from ttscale.core.types import Candidate
+from ttscale.evaluation.problems.grading import right_answers
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.training.data.run_searches import Filled, Row, Written, fill
 from ttscale.training.data.step_values import fold
-from ttscale.training.splits import AnyProblem, Problem, as_problems, grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _search(
 
 
 def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[Row]:
-    right = grade((attempt.answer for attempt in attempts), problem.answer)
+    right = right_answers((attempt.answer for attempt in attempts), problem.answer)
     rows = []
     for number, attempt in enumerate(attempts):
         outcome = int(right[attempt.answer])

@@ -22,6 +22,8 @@ from ttscale.core.cost import Cost
 from ttscale.core.protocols import AnyGenerator
 from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
+from ttscale.evaluation.problems.grading import right_answers
+from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.training.data.run_searches import Filled, Row, Written, fill
 from ttscale.training.data.step_values import (
     Count,
@@ -32,7 +34,6 @@ from ttscale.training.data.step_values import (
     fold,
     step_counts,
 )
-from ttscale.training.splits import AnyProblem, Problem, as_problems, grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _search(
     answers = [r.prefix.extend(r.key, c.steps, c.finish).answer for r, c in zip(requests, replies, strict=True)]
     n = chosen.rollouts
     endings = {texts: answers[n * place : n * (place + 1)] for place, texts in enumerate(starts)}
-    right = grade(chain((s.answer for s in kept), answers), problem.answer)
+    right = right_answers(chain((s.answer for s in kept), answers), problem.answer)
     counts = step_counts(kept, drawn, endings, right, chosen.estimate, chosen.unparsable_rollouts)
     rows = [_row(problem, s, right[s.answer], c, chosen) for s, c in zip(kept, counts, strict=True)]
     return rows, _closing(rows, endings, chosen)

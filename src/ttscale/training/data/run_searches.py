@@ -23,8 +23,8 @@ from ttscale.core.requests import Reply, Request, Search
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended
 from ttscale.engine.drive import Job, run
+from ttscale.evaluation.problems.problem import Problem
 from ttscale.training.data.rollout_file import RolloutFile
-from ttscale.training.splits import Problem, question_of
 
 Row: TypeAlias = dict[str, Any]
 Written: TypeAlias = tuple[list[Row], Row]
@@ -109,7 +109,7 @@ class _Writer:
 
     def job(self, index: int, search: Fills, seed: int) -> Job:
         problem = self._missing[index]
-        root = Candidate(question_of(problem), Key((seed, problem.id)))
+        root = Candidate(problem.question, Key((seed, problem.id)))
 
         def filling() -> Search[Outcome]:
             self._finished[index] = yield from search(problem, root)

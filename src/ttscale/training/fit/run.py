@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import transformers
 
+from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
 from ttscale.training.fit.arguments import questions_of
 from ttscale.training.fit.checkpoints import (
     Task,
@@ -33,7 +34,6 @@ from ttscale.training.fit.checkpoints import (
 from ttscale.training.fit.objectives import Objective
 from ttscale.training.fit.recipe import Recipe
 from ttscale.training.fit.trainer import Evaluation, Feature, Fit, fit, no_room
-from ttscale.training.splits import E, WithQuestion, fingerprints, sides
 
 RECORD = "ttscale_training.json"
 ONLY_MEMORY = ("micro_batch", "gradient_checkpointing")
