@@ -122,8 +122,8 @@ def test_one_text_under_two_ids_has_one_answer() -> None:
         ([(" ", "1")], "problem 1 has no question"),
         ([{"answer": "1"}], "a question is missing; expected a field named problem or question or prompt"),
         ([{"question": "a", "answer": "1", "id": [1]}], r"an id must be a text or an integer, got \[1\]"),
-        ("questions.jsonl", r"problems must be a list.*ttscale.evaluation.load\(path\)"),
-        (Path("questions.jsonl"), "Read a file first"),
+        ("questions.jsonl", r"not the path 'questions.jsonl': read it, evaluation.load\(path\)"),
+        (Path("questions.jsonl"), "problems must be a list, not the path"),
         (3, "problems must be a list"),
     ],
 )

@@ -81,8 +81,10 @@ def as_problems(
     ``ValueError``, with the row, for a missing field, an id that two questions share, a question with two answers, and
     a reference that cannot be graded against (``bad_references="skip"`` leaves that question out).
     """
-    if isinstance(rows, str | PathLike) or not isinstance(rows, Iterable):
-        raise ValueError(f"problems must be a list, got {rows!r}. Read a file first: ttscale.evaluation.load(path)")
+    if isinstance(rows, str | PathLike):
+        raise ValueError(f"problems must be a list, not the path {rows!r}: read it, evaluation.load(path)")
+    if not isinstance(rows, Iterable):
+        raise ValueError(f"problems must be a list of problems; got {rows!r}")
     placed = ((f"problem {number}", row) for number, row in enumerate(rows, start=1))
     return read_problems(placed, "the list", bad_references=bad_references, limit=limit)
 
@@ -108,7 +110,8 @@ def read_problems(
         try:
             answer = _reference(fields["answer"])
         except ValueError as error:
-            bad.append(f"{place}: {error}")
+            named = "" if fields["id"] is None else f" (id {fields['id']!r})"
+            bad.append(f"{place}{named}: {error}")
             continue
         id_, prompt = _id(place, fields["id"], fields["prompt"]), fields["prompt"]
         subject = None if fields["subject"] is None else str(fields["subject"])
