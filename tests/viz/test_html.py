@@ -1,10 +1,12 @@
 """The page holds the whole tree, escaped, and nothing that reaches outside it. Pixels are not tested."""
 
+import base64
+import hashlib
 from html.parser import HTMLParser
 
 import ttscale
 from ttscale import viz
-from ttscale.viz.html import OPEN_ALL_BELOW
+from ttscale.viz.html import OPEN_ALL_BELOW, SCRIPT
 from viz.toys import Toy
 
 
@@ -16,6 +18,8 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.depth = self.deepest = 0
+        self.own = ""
+        """The text outside of our own style sheet and script."""
         self._open: list[str] = []
         self.feed(text)
         self.close()
@@ -23,7 +27,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag != "meta":
+        if tag not in ("meta", "input"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -31,6 +35,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._open and self._open[-1] not in ("style", "script"):
+            self.own += data
 
 
 def beam(budget: int = 16) -> viz.Tree:
@@ -48,11 +54,17 @@ def test_every_node_is_on_the_page_and_the_way_to_the_winner_is_marked() -> None
         assert "".join(node.steps) in page.text
 
 
-def test_nothing_is_loaded_and_nothing_runs() -> None:
-    text = viz.html(beam())
-    assert {tag for tag, _ in Page(text).tags}.isdisjoint({"script", "link", "img", "iframe"})
-    assert "http" not in text
-    assert "url(" not in text
+def test_nothing_is_loaded_and_only_our_own_script_may_run() -> None:
+    page = Page(viz.html(beam()))
+    tags = [tag for tag, _ in page.tags]
+    assert set(tags).isdisjoint({"link", "img", "iframe", "object"})
+    assert tags.count("script") == 1
+    (policy,) = [a["content"] or "" for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert (rules["default-src"], rules["script-src"]) == ("'none'", f"'sha256-{digest}'")
+    assert "unsafe" not in policy
+    assert "url(" not in page.text
 
 
 def test_text_of_models_and_users_is_escaped() -> None:
@@ -64,8 +76,9 @@ def test_text_of_models_and_users_is_escaped() -> None:
 
     result = ttscale.solve(evil, 2, generator=Evil(), strategy="majority_vote")
     page = Page(viz.html(viz.tree(result.trace)))
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "b"})
-    assert page.text.count(evil) == 2 + 2 * 2  # title, heading; each draw's line and whole text
+    assert {tag for tag, _ in page.tags}.isdisjoint({"b"})
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert page.own.count(evil) == 2 + 2 * 2  # title, heading; each draw's line and whole text
 
 
 def test_large_trees_start_folded_except_on_the_way_to_the_winner() -> None:

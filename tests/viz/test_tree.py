@@ -67,6 +67,7 @@ def test_the_whole_tree_of_two_draws() -> None:
             ]
 
     result = ttscale.solve(ttscale.Question("q", "What?"), 2, generator=Two(), strategy="majority_vote", seed=7)
+    each = ttscale.Cost(generations=1, steps=2, sampled_tokens=3)
     assert viz.tree(result.trace) == viz.Tree(
         question="q",
         prompt="What?",
@@ -79,8 +80,8 @@ def test_the_whole_tree_of_two_draws() -> None:
         cost=ttscale.Cost(generations=2, steps=4, sampled_tokens=6),
         nodes=(
             viz.Node((7, "q"), "root", None, ""),
-            viz.Node((7, "q", 0), "sample", 0, "0", ("so\n", "Answer: 0"), "length"),
-            viz.Node((7, "q", 1), "sample", 0, "1", ("so\n", "Answer: 1"), "stop", answer="1", won=True),
+            viz.Node((7, "q", 0), "sample", 0, "0", ("so\n", "Answer: 0"), "length", cost=each),
+            viz.Node((7, "q", 1), "sample", 0, "1", ("so\n", "Answer: 1"), "stop", answer="1", won=True, cost=each),
         ),
     )
 

@@ -1,7 +1,7 @@
 """From the events of a trace to the tree of what was drawn, as plain data.
 
 Reads events (``Trace.events()`` or the lines of a trace file) and nothing else: no model, no strategy, no ``Result``.
-How it is drawn is ``_html.py``'s business.
+How it is drawn is ``html.py``'s business.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ class Node:
     """For a revision: indices of the attempts in its context, oldest first."""
     won: bool = False
     """Whether it is the chosen solution or a prefix of it."""
+    cost: Cost = Cost()
+    """What drawing and judging it cost."""
+    same_as: int | None = None
+    """Index of an earlier node whose candidate has the same text and whose score it shares; None if it has its own."""
+
+    @property
+    def rollout(self) -> bool:
+        """Whether it was sampled only to judge its prefix (lookahead)."""
+        return self.key[-1] == "rollout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,11 @@ class Tree:
     cost: Cost
     """The sum over the events: ``Result.cost``, where the trace is of one strategy."""
     nodes: tuple[Node, ...]
+
+    def fates(self) -> list[str]:
+        """What became of each node, in a few words: why a branch ends where it does. Empty where it goes on."""
+        goes_on = {node.parent for node in self.nodes if not node.rollout}
+        return [_fate(node, index in goes_on) for index, node in enumerate(self.nodes)]
 
     def children(self) -> list[list[int]]:
         """For each node the indices of its children, in the order they were asked for."""
@@ -96,6 +110,7 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
     for event in replies.values():
         builder.add(event)
     end = next((event for event in events[begins[-1] :] if event["event"] == "end"), {})
+    builder.mark_shared_scores()
     builder.mark_winner(end.get("chosen"))
     return Tree(
         question=start["question"],
@@ -120,6 +135,7 @@ class _Builder:
         self._root = root
         self._index = {root: 0}
         self._texts = [""]
+        self._judged: dict[str, int] = {}
 
     def add(self, event: Event) -> None:
         """Take in one reply."""
@@ -130,12 +146,16 @@ class _Builder:
         if event["op"] == "score":
             self.cost += reported.counted(verifier_calls=1)
             index = self._at(key)
-            self.nodes[index] = replace(self.nodes[index], scores=tuple(event["scores"]))
+            node = self.nodes[index]
+            scored = replace(node, scores=tuple(event["scores"]), cost=node.cost + reported.counted(verifier_calls=1))
+            self.nodes[index] = scored
+            self._judged.setdefault(self._texts[index], index)
             return
         revision = event["op"] == "revise"
         above = self._at(key[:-1] if revision else tuple(event["prefix"]))
         begun = revision or self.nodes[above].kind in ("root", "group")
-        self.cost += reported.counted(generations=int(begun), steps=len(event["steps"]))
+        spent = reported.counted(generations=int(begun), steps=len(event["steps"]))
+        self.cost += spent
         steps = tuple(step[0] for step in event["steps"])
         text = ("" if revision else self._texts[above]) + "".join(steps)
         self._put(
@@ -148,9 +168,18 @@ class _Builder:
                 finish=event["finish"],
                 answer=extract_answer(text) if event["finish"] == "stop" else None,
                 saw=tuple(self._index[path] for path in map(tuple, event.get("attempts", ())) if self._drawn(path)),
+                cost=spent,
             ),
             text,
         )
+
+    def mark_shared_scores(self) -> None:
+        """Point draws without a score of their own to the judged one with the same text."""
+        by_rollout = {node.parent for node in self.nodes if node.rollout}
+        for index, node in enumerate(self.nodes):
+            other = None if index in by_rollout else self._judged.get(self._texts[index])
+            if other is not None and node.kind in ("sample", "revise") and not node.scores:
+                self.nodes[index] = replace(node, scores=self.nodes[other].scores, same_as=other)
 
     def mark_winner(self, chosen: Sequence[str | int] | None) -> None:
         """Mark the chosen node and its prefixes."""
@@ -178,6 +207,18 @@ class _Builder:
         self._index[node.key] = len(self.nodes)
         self.nodes.append(node)
         self._texts.append(text)
+
+
+def _fate(node: Node, goes_on: bool) -> str:
+    if node.kind in ("root", "group") or goes_on:
+        return ""
+    if node.rollout:
+        return "rollout: judges its prefix"
+    if node.finish == "length":
+        return "cut off at the length limit"
+    if node.finish == "open":
+        return "pruned: not among the best" if node.scores else "not continued"
+    return "no answer found" if node.answer is None else ""
 
 
 def _place(event: Event) -> tuple[bool, Path]:

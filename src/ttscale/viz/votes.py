@@ -1,0 +1,64 @@
+"""The vote over a tree's finished solutions: who got what, and by which measure the winner won. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ttscale.answers import answer_classes
+from ttscale.viz.tree import Node, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What equal answers got together."""
+
+    answer: str
+    """As the first solution wrote it."""
+    count: int
+    total: float | None
+    """Their last scores added up; None where nothing was scored."""
+    best: float | None
+    won: bool
+
+
+def votes(tree: Tree) -> list[Vote]:
+    """One row per answer of the finished solutions, the winner first, then by count and total score."""
+    solutions = list(_solutions(tree))
+    classes = answer_classes([node.answer for node in solutions])
+    groups: dict[int, list[Node]] = {}
+    for node, group in zip(solutions, classes, strict=True):
+        if group is not None:
+            groups.setdefault(group, []).append(node)
+    rows = [_vote(group) for group in groups.values()]
+    return sorted(rows, key=lambda row: (not row.won, -row.count, -(row.total or 0.0)))
+
+
+def why(tree: Tree) -> str:
+    """One sentence that says by which measures the winner leads; empty where there is none."""
+    rows = votes(tree)
+    if not rows or not rows[0].won:
+        return ""
+    first, others = rows[0], rows[1:]
+    solutions = sum(row.count for row in rows)
+    if not others:
+        return f"Every one of the {solutions} solutions with an answer says {first.answer}."
+    leads = []
+    if first.count > max(row.count for row in others):
+        leads.append(f"most votes ({first.count} of {solutions})")
+    if first.total is not None and first.total > max(row.total or 0.0 for row in others):
+        leads.append(f"highest summed score ({first.total:.2f})")
+    if first.best is not None and first.best > max(row.best or 0.0 for row in others):
+        leads.append(f"highest single score ({first.best:.3f})")
+    return f"{first.answer} won with the {', the '.join(leads)}." if leads else f"{first.answer} won by the tie rule."
+
+
+def _solutions(tree: Tree) -> Iterator[Node]:
+    """The finished draws that could win: rollouts of lookahead only judge a prefix."""
+    return (node for node in tree.nodes if node.finish == "stop" and not node.rollout)
+
+
+def _vote(group: list[Node]) -> Vote:
+    scores = [node.scores[-1] for node in group if node.scores]
+    total, best = (sum(scores), max(scores)) if scores else (None, None)
+    return Vote(group[0].answer or "", len(group), total, best, any(node.won for node in group))
