@@ -58,10 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ttscale {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_solve(commands)
-    from ttscale.cli import evaluate, train, view
+    from ttscale.cli import evaluate, serve, train, view
 
     evaluate.add_parsers(commands)
     train.add_train_parser(commands)
+    serve.add_parser(commands)
     view.add_parser(commands)
     return parser
 

@@ -54,6 +54,7 @@ class _Failure:
     what: str
     answered: bool = False
     wait: float | None = None
+    status: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +64,7 @@ class _LoopState:
     clients: list[openai.AsyncOpenAI]
     slots: asyncio.Semaphore
     looking: asyncio.Lock
+    keeper: AsyncGenerator[None, None]
 
 
 _KEEPERS: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
@@ -156,6 +158,14 @@ class Connection:
                 self._looked = True
         return self._models
 
+    async def aclose(self) -> None:
+        """Close the sockets of the running loop, which its end does too. A later request opens new ones."""
+        loop = asyncio.get_running_loop()
+        state = self._states.pop(loop, None)
+        if state is not None:
+            _KEEPERS[loop].remove(state.keeper)
+            await state.keeper.aclose()
+
     def scrub(self, text: str, most: int = 2000) -> str:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
         return self._secrets.scrub(text, most)
@@ -194,8 +204,8 @@ class Connection:
             if not owed
             else "is the server up? raise retries or timeout, lower concurrency, or add another base_url"
         )
-        error = Refused if last.answered else RoleError
-        raise error(self.scrub(f"no usable reply for {where} after {tried}; last: {last.what}; {advice}"))
+        what = self.scrub(f"no usable reply for {where} after {tried}; last: {last.what}; {advice}")
+        raise Refused(what, last.status) if last.answered else RoleError(what)
 
     async def _attempt(
         self,
@@ -235,7 +245,7 @@ class Connection:
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
         if isinstance(failure, _Hopeless):
-            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})")
+            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", failure.status)
         self._resting[endpoint] = RESTING
         return replace(failure, what=what)
 
@@ -266,12 +276,12 @@ class Connection:
                 )
                 for url in self._urls
             ]
-            state = _LoopState(clients, asyncio.Semaphore(self._concurrency), asyncio.Lock())
+            keeper = _close_with_loop(clients)
+            state = _LoopState(clients, asyncio.Semaphore(self._concurrency), asyncio.Lock(), keeper)
             for table in (self._states, _KEEPERS):
                 for old in [other for other in table if other.is_closed()]:
                     del table[old]
             self._states[loop] = state
-            keeper = _close_with_loop(clients)
             _KEEPERS.setdefault(loop, []).append(keeper)
             await anext(keeper)
         return state
@@ -283,6 +293,11 @@ class _Hopeless(_Failure):
 
 class Refused(RoleError):
     """The server answered, and the answer was an error."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        """Its HTTP status, where it had one."""
 
 
 class Rejected(Refused):
@@ -314,8 +329,8 @@ def _judge_status(error: openai.APIStatusError) -> _Failure:
         what = f"status {status}: the server redirects to {where}; give the URL that serves the model as base_url"
     hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
     if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
-        return _Hopeless(what, answered=True)
-    return _Failure(what, True, _retry_after(error.response.headers))
+        return _Hopeless(what, answered=True, status=status)
+    return _Failure(what, True, _retry_after(error.response.headers), status)
 
 
 def _backoff(round_: int, seed: int) -> float:

@@ -1,0 +1,1 @@
+"""Doors to other programs: the OpenAI-compatible gateway, and adapters for frameworks people use."""

@@ -1,0 +1,197 @@
+"""Models in this process, shared by all requests: one thread each, which takes in requests of any search at any time.
+
+``asolve`` alone would run a model once for every search that is under way, one beside the other. Here the searches ask
+awaited roles, and behind these one session of the model decodes what all of them have asked for, in one batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ttscale import reference
+from ttscale.api.arguments import choose_strategy
+from ttscale.api.load_roles import load_roles, roles_at_hand
+from ttscale.api.role_labels import label
+from ttscale.core.protocols import METHOD_OF, Role
+from ttscale.core.types import Question
+from ttscale.engine.ask_roles import Answers, SyncWorker, worker_of
+from ttscale.engine.core import Ticket
+from ttscale.integrations.gateway.errors import refused
+from ttscale.integrations.gateway.request import Asked
+from ttscale.integrations.gateway.settings import Settings
+from ttscale.integrations.gateway.upstream import Roles, fixed_verifier
+
+SESSION_STEPS = 16
+"""Steps of a session before its thread looks for new requests, as ``asolve`` does."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of a role: what is still missing of its replies."""
+
+    replies: list[Any]
+    missing: int
+    done: asyncio.Future[list[Any]]
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The roles that share a device, the thread they run in, and what waits for them."""
+
+    roles: dict[Role, SyncWorker] = field(default_factory=dict)
+    waiting: dict[Role, deque[Ticket]] = field(default_factory=dict)
+    calls: dict[int, _Call] = field(default_factory=dict)
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ttscale"))
+    pump: asyncio.Task[None] | None = None
+    numbers: Any = field(default_factory=itertools.count)
+
+    async def ask(self, role: Role, requests: Sequence[Any]) -> list[Any]:
+        """The replies to these requests; an exception in the place of one that failed."""
+        if not requests:
+            return []
+        slot = next(self.numbers)
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.calls[slot] = _Call([None] * len(requests), len(requests), future)
+        self.waiting[role].extend(Ticket(slot, place, request) for place, request in enumerate(requests))
+        if self.pump is None or self.pump.done():
+            self.pump = asyncio.create_task(self._work())
+        try:
+            return await future
+        finally:
+            self.calls.pop(slot, None)
+
+    async def _work(self) -> None:
+        """Turns in the thread while there is work; hands out what they answer."""
+        loop = asyncio.get_running_loop()
+        while any(self.waiting.values()) or any(worker.rows for worker in self.roles.values()):
+            turns = [(worker, self._taken(role, worker.most)) for role, worker in self.roles.items()]
+            for ticket, reply in await loop.run_in_executor(self.thread, _turn, turns):
+                call = self.calls.get(ticket.slot)
+                if call is None:  # whoever asked has gone
+                    continue
+                call.replies[ticket.place] = reply
+                call.missing -= 1
+                if not call.missing and not call.done.done():
+                    call.done.set_result(call.replies)
+
+    def _taken(self, role: Role, most: int | None) -> list[Ticket]:
+        """The oldest requests that somebody still waits for."""
+        queue, taken = self.waiting[role], list[Ticket]()
+        while queue and (most is None or len(taken) < most):
+            ticket = queue.popleft()
+            if ticket.slot in self.calls:
+                taken.append(ticket)
+        return taken
+
+
+def _turn(turns: list[tuple[SyncWorker, list[Ticket]]]) -> Answers:
+    return [answer for worker, tickets in turns for answer in worker.turn(tickets, SESSION_STEPS)]
+
+
+class Shared:
+    """One role of a model that all requests share, as an awaited role; with a temperature of the request's own."""
+
+    def __init__(self, role: Role, obj: Any, worker: _Worker, temperature: float | None = None) -> None:
+        self._role, self._obj, self._worker, self._temperature = role, obj, worker, temperature
+        self.name = label(obj)
+        self.continues = getattr(obj, "continues", True)
+        self.aggregate = getattr(obj, "aggregate", None)
+
+    def at(self, temperature: float | None) -> Shared:
+        """The same role for a request with this temperature."""
+        return self if temperature is None else Shared(self._role, self._obj, self._worker, temperature)
+
+    async def sample(self, requests: Sequence[Any], /) -> list[Any]:
+        """Draws; a strategy that sets a temperature keeps it."""
+        if self._temperature is not None:
+            requests = [
+                replace(one, temperature=self._temperature) if one.temperature is None else one for one in requests
+            ]
+        return await self._worker.ask("generator", requests)
+
+    async def score(self, requests: Sequence[Any], /) -> list[Any]:
+        """Verdicts."""
+        return await self._worker.ask("verifier", requests)
+
+    async def revise(self, requests: Sequence[Any], /) -> list[Any]:
+        """New attempts."""
+        return await self._worker.ask("reviser", requests)
+
+
+class LocalRoles:
+    """The models of this process. Loaded when the gateway starts, not when the first client waits."""
+
+    local_draws = True
+
+    def __init__(self, settings: Settings) -> None:
+        given = settings.verifier
+        verifier = given.id if given.url is None else fixed_verifier(given, None)
+        at_hand = roles_at_hand(settings.generator, verifier, None)
+        self.bundled = settings.generator is None
+        self._strategy = settings.defaults.strategy
+        loaded = load_roles(at_hand, list(at_hand))
+        self.local_verifier = given.url is None
+        self._workers: dict[Hashable, _Worker] = {}
+        self._roles: dict[Role, Any] = {role: self._shared(role, obj) for role, obj in loaded.items()}
+
+    @asynccontextmanager
+    async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
+        """The roles for a request."""
+        _refuse(asked)
+        yield Roles(
+            self._roles["generator"].at(asked.temperature), self._roles.get("verifier"), self._roles.get("reviser")
+        )
+
+    def strategy(self, asked: Asked) -> Any:
+        """What ``solve`` would run: for the bundled models with the policy that was fitted for them."""
+        named = asked.strategy or self._strategy
+        return choose_strategy(named, self._roles, True) if self.bundled else named
+
+    def question(self, asked: Asked) -> Question:
+        """The question as the models are asked it; the bundled ones refuse those that are not of their domain."""
+        if not self.bundled:
+            return asked.question
+        try:
+            return Question(asked.question.id, reference.check(asked.question.prompt))
+        except reference.OutOfDomainError as error:
+            raise refused("messages" if asked.chat else "prompt", str(error)) from error
+
+    async def close(self) -> None:
+        """End the threads, once what they are at is done."""
+        for worker in self._workers.values():
+            if worker.pump is not None:
+                worker.pump.cancel()
+            await asyncio.to_thread(worker.thread.shutdown)
+
+    def _shared(self, role: Role, obj: Any) -> Any:
+        if asyncio.iscoroutinefunction(getattr(obj, METHOD_OF[role])):  # a verifier behind a URL
+            return obj
+        worker = self._workers.setdefault(worker_of(obj), _Worker())
+        worker.roles[role] = SyncWorker(role, obj)
+        worker.waiting[role] = deque()
+        return Shared(role, obj, worker)
+
+
+def _refuse(asked: Asked) -> None:
+    """What a model in this process cannot do for a single request."""
+    if asked.tools:
+        raise refused("tools", "the model of this server calls no tools; serve one behind an upstream")
+    if len(asked.messages) > 1 or not asked.readable:
+        raise refused(
+            "messages",
+            "the model of this server answers a single message of text; for a conversation, a system prompt or images "
+            "put an upstream behind the gateway",
+        )
+    for name in ("top_p", "max_tokens", "stop"):
+        if getattr(asked, name):
+            raise refused(name, f"{name} is set where the model of this server is loaded, not by a request")
+    for name in asked.extra:
+        if name not in ("user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"):
+            raise refused(name, f"the model of this server has no {name}")

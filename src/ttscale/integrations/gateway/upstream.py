@@ -1,0 +1,258 @@
+"""Roles in front of an OpenAI-compatible server, made for one request: its messages as they came, its settings.
+
+It knows how a request of a client becomes requests to the upstream; not how a search goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ttscale.api.load_roles import open_role
+from ttscale.core.requests import Completion, Sample
+from ttscale.core.types import Question, Step
+from ttscale.integrations.gateway.request import Asked
+from ttscale.integrations.gateway.settings import Settings, Upstream, VerifierSettings, key_from
+from ttscale.integrations.gateway.tools import read_call
+from ttscale.integrations.gateway.usage import CountedConnection
+from ttscale.openai.connection import Connection
+from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
+from ttscale.openai.server_kinds import Server
+from ttscale.openai.verifier import OpenAIVerifier
+from ttscale.openai.writer import Task, together
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.verifiers.judge import JudgeVerifier
+
+KEPT = 64
+"""Clients' keys whose connections are kept open."""
+STRANGER = "none"
+
+
+@dataclass(slots=True)
+class _Held:
+    """The connections for one key, and how many requests use them now."""
+
+    draws: CountedConnection
+    judge: CountedConnection
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who answers one request."""
+
+    generator: Any
+    verifier: Any = None
+    reviser: Any = None
+    own_key: bool = False
+    """Whether the upstream is asked with the client's key."""
+
+
+class UpstreamRoles:
+    """Makes the roles of each request; keeps connections by key, so that sockets are used again."""
+
+    local_draws = False
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.upstream is not None
+        self._upstream: Upstream = settings.upstream
+        self._key = key_from(self._upstream.key_env)
+        self._strategy = settings.defaults.strategy
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._judged = settings.verifier.id == "judge"
+        self._verifier = fixed_verifier(settings.verifier, self._upstream)
+        self.local_verifier = settings.verifier.id is not None and not self._judged
+
+    @asynccontextmanager
+    async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
+        """The roles for a request whose client came with ``key``."""
+        async with self._connections(key) as held:
+            generator: Any = _generator(asked, held.draws, self._upstream)
+            reviser = None
+            if asked.strategy is not None and "revision" in asked.strategy:
+                reviser = _reviser(asked, held.draws, self._upstream)
+            verifier = self._verifier
+            if self._judged:
+                judge = OpenAIGenerator(asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS)
+                verifier = JudgeVerifier(judge)
+            yield Roles(generator, verifier if asked.readable else None, reviser, self._key is None)
+
+    def strategy(self, asked: Asked) -> Any:
+        """What ``solve`` is to run; None for its own choice."""
+        return asked.strategy or self._strategy
+
+    def question(self, asked: Asked) -> Question:
+        """The question as the roles are asked it."""
+        return asked.question
+
+    async def models(self, key: str | None) -> Any:
+        """What the upstream lists."""
+        async with self._connections(key) as held:
+            return await held.draws.models()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for held in self._held.values():
+            await held.draws.aclose()
+            await held.judge.aclose()
+        self._held.clear()
+
+    @asynccontextmanager
+    async def _connections(self, key: str | None) -> AsyncIterator[_Held]:
+        """The connections for the upstream's key, else the client's."""
+        used = self._key or key or STRANGER
+        name = hashlib.sha256(used.encode()).hexdigest()
+        held = self._held.get(name)
+        if held is None:
+            held = self._held[name] = _Held(
+                _connection(self._upstream, used, "draws"), _connection(self._upstream, used, "verifier")
+            )
+        self._held.move_to_end(name)
+        held.users += 1
+        try:
+            yield held
+        finally:
+            held.users -= 1
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close the connections that nobody uses and nobody has used for longest."""
+        idle = [name for name, held in self._held.items() if not held.users]
+        for name in idle[: max(0, len(self._held) - KEPT)]:
+            held = self._held.pop(name)
+            await held.draws.aclose()
+            await held.judge.aclose()
+
+
+def _connection(upstream: Upstream, key: str, who: Any) -> CountedConnection:
+    return CountedConnection(
+        upstream.url,
+        key,
+        who,
+        concurrency=upstream.concurrency,
+        retries=upstream.retries,
+        timeout=upstream.timeout,
+    )
+
+
+def fixed_verifier(given: VerifierSettings, upstream: Upstream | None) -> Any:
+    """The verifier that all requests share; None where there is none or it depends on the request."""
+    if given.url is not None:
+        patience = upstream or Upstream()
+        connection: Connection = CountedConnection(
+            given.url,
+            key_from(given.key_env),
+            "verifier",
+            concurrency=patience.concurrency,
+            retries=patience.retries,
+            timeout=patience.timeout,
+        )
+        activation: Any = given.activation
+        return OpenAIVerifier(given.model, layout=given.layout, connection=connection, activation=activation)
+    return None if given.id in (None, "judge") else open_role("verifier", given.id)
+
+
+# Generators: the library's own, with the client's messages in the place of a prompt.
+
+
+AS_IT_IS = PromptFormat(system=None)
+
+
+def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
+    if not asked.chat:
+        plain = PromptFormat(chat=False, system=None, template="{question}", stop=asked.stop)
+        return OpenAIGenerator(
+            asked.model,
+            connection=connection,
+            api="completions",
+            server=upstream.kind,
+            prompt=plain,
+            temperature=1.0 if asked.temperature is None else asked.temperature,
+            top_p=asked.top_p or None,
+            max_tokens=asked.max_tokens,
+            extra=asked.extra,
+        )
+    kind = ToolGenerator if asked.tools else ChatGenerator
+    return kind(asked, connection, upstream)
+
+
+def _reviser(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
+    return ChatReviser(asked, connection, upstream) if asked.chat else None
+
+
+class ChatGenerator(OpenAIGenerator):
+    """Draws replies to a chat, and continues those that are begun."""
+
+    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
+        super().__init__(
+            asked.model,
+            connection=connection,
+            server=upstream.kind,
+            prompt=PromptFormat(system=None, stop=asked.stop),
+            temperature=1.0 if asked.temperature is None else asked.temperature,
+            top_p=asked.top_p or None,
+            max_tokens=asked.max_tokens,
+            extra=dict(asked.extra) | dict(asked.tools),
+        )
+        self._asked = asked
+
+    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
+        return _with_chat(super()._body(server, task, seed, stop), self._asked)
+
+
+class ChatReviser(OpenAIReviser):
+    """Draws new attempts at the reply to a chat."""
+
+    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
+        super().__init__(
+            asked.model,
+            connection=connection,
+            server=upstream.kind,
+            prompt=PromptFormat(system=None, stop=asked.stop),
+            temperature=1.0 if asked.temperature is None else asked.temperature,
+            top_p=asked.top_p or None,
+            max_tokens=asked.max_tokens,
+            extra=asked.extra,
+        )
+        self._asked = asked
+
+    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
+        return _with_chat(super()._body(server, task, seed, stop), self._asked)
+
+
+def _with_chat(body: dict[str, object], asked: Asked) -> dict[str, object]:
+    """The request with the client's messages in the place of the one that held the question."""
+    turns: Any = body["messages"]
+    return body | {"messages": [*asked.messages, *turns[1:]]}
+
+
+class ToolGenerator(ChatGenerator):
+    """Draws replies to a chat that may be tool calls. None is executed: a text stands for it in the search."""
+
+    continues = False
+
+    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
+        super().__init__(asked, connection, upstream)
+        self.continues = False
+        self.calls: dict[str, Mapping[str, Any]] = {}
+        """The messages with calls as the upstream wrote them, by the text that stands for them."""
+
+    async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
+        """One whole reply for each request."""
+        return await together([self._reply(request) for request in requests])
+
+    async def _reply(self, request: Sample) -> Completion:
+        where = f"question {request.question.label}, key {request.key}"
+        task = Task(request.question.prompt, (), "", request.key, where)
+        body = self._body(await self._server(), task, request.key.seed, list(self._prompt.stop))
+        written, message = await self.connection.post(
+            "/chat/completions", body, read_call, where=where, seed=request.key.seed
+        )
+        if message is not None:
+            self.calls.setdefault(written.text, message)
+        steps = (Step(written.text),) if written.text.strip() else ()
+        return Completion(steps, written.finish, written.cost)

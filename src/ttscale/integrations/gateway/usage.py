@@ -1,0 +1,114 @@
+"""What a request used, as the upstream counts it: every draw and the verifier, broken and repeated replies included.
+
+Roles on an upstream count what its replies say, in the request's own ``Used``; what runs here is in ``Cost``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from ttscale.core.cost import Cost
+from ttscale.core.requests import Completion, Sample, Score
+from ttscale.core.result import Result
+from ttscale.openai.connection import Connection
+
+T = TypeVar("T")
+Who = Literal["draws", "verifier"]
+
+
+@dataclass(slots=True)
+class Used:
+    """Tokens by who used them."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    """Prompt tokens that the upstream found in its cache."""
+    verifier_prompt: int = 0
+    verifier_completion: int = 0
+
+    def add(self, who: Who, usage: Any) -> None:
+        """Count the "usage" of one reply."""
+        if not isinstance(usage, Mapping):
+            return
+        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if who == "verifier":
+            self.verifier_prompt += prompt
+            self.verifier_completion += completion
+        else:
+            self.prompt += prompt
+            self.completion += completion
+            self.cached += _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+
+    def add_cost(self, cost: Cost, draws: bool, verifier: bool) -> None:
+        """Count what ran in this process."""
+        if draws:
+            self.prompt += cost.prompt_tokens + cost.cached_tokens
+            self.cached += cost.cached_tokens
+            self.completion += cost.sampled_tokens
+        if verifier:
+            self.verifier_prompt += cost.verifier_tokens
+
+    def as_json(self, shown: int) -> dict[str, Any]:
+        """OpenAI's usage; ``shown`` tokens of what was drawn are what the client reads."""
+        prompt, completion = self.prompt + self.verifier_prompt, self.completion + self.verifier_completion
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": self.cached, "verifier_tokens": self.verifier_prompt},
+            "completion_tokens_details": {
+                "reasoning_tokens": max(0, self.completion - shown),
+                "verifier_tokens": self.verifier_completion,
+            },
+        }
+
+
+USED: ContextVar[Used | None] = ContextVar("USED", default=None)
+"""What the request that is being served has used so far. Tasks that its search starts inherit it."""
+
+
+class CountedConnection(Connection):
+    """A connection that counts what its replies say they used, also those that are then found to be broken."""
+
+    def __init__(self, url: str, key: str | None, who: Who, *, concurrency: int, retries: int, timeout: float) -> None:
+        # An empty key would make Connection look for one in the environment, which is not the client's to use.
+        super().__init__(url, api_key=key or "none", concurrency=concurrency, retries=retries, timeout=timeout)
+        self._who: Who = who
+
+    async def post(
+        self, path: str, body: Mapping[str, object], read: Callable[[Any], T], *, where: str, seed: int = 0
+    ) -> T:
+        """See ``Connection.post``."""
+
+        def counted(data: Any) -> T:
+            used = USED.get()
+            if used is not None and isinstance(data, Mapping):
+                used.add(self._who, data.get("usage"))
+            return read(data)
+
+        return await super().post(path, body, counted, where=where, seed=seed)
+
+
+def shown_tokens(result: Result, chosen: list[int]) -> int:
+    """Tokens drawn for the candidates that are shown: each draw on their way from the bare question."""
+    replies = {
+        request.key.path: (request, reply.cost.sampled_tokens)
+        for request, reply in result.trace.recorded
+        if not isinstance(request, Score) and isinstance(reply, Completion)
+    }
+    counted: dict[tuple[str | int, ...], int] = {}
+    for index in chosen:
+        path = result.candidates[index].key.path
+        while path in replies and path not in counted:
+            request, counted[path] = replies[path]
+            path = request.prefix.key.path if isinstance(request, Sample) else ()
+    return sum(counted.values())
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,397 @@
+"""The gateway through the official client and plain HTTP, before the stand-in server whose right replies are known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import openai
+import pytest
+
+import ttscale
+from fake_openai import FakeServer, serving, toy_line
+from integrations.gateways import Running, before, gateway
+from ttscale.integrations.gateway.settings import Defaults, VerifierSettings
+from ttscale.openai import OpenAIGenerator
+from ttscale.prompts.layouts import PromptFormat
+
+AS_IT_IS = PromptFormat(system=None)
+QUESTION = "What is the digit?"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def served(upstream: FakeServer) -> Iterator[Running]:
+    with gateway(before(upstream.url)) as running:
+        yield running
+
+
+def library(url: str, question: str, budget: int, **more: Any) -> ttscale.Result:
+    """The library's own call: the question as the only message, nothing around it."""
+    generator = OpenAIGenerator("toy", url, prompt=AS_IT_IS, max_tokens=None)
+    return ttscale.solve(question, budget, generator=generator, **more)
+
+
+def usage_of(upstream: FakeServer, bodies: list[dict[str, Any]]) -> tuple[int, int]:
+    """Prompt and completion tokens that the upstream says these requests used, asked of it once more."""
+    replies = [upstream.reply("/v1/chat/completions", body)["usage"] for body in bodies]
+    return sum(one["prompt_tokens"] for one in replies), sum(one["completion_tokens"] for one in replies)
+
+
+def test_one_question_is_answered_as_the_library_answers_it(upstream: FakeServer, served: Running) -> None:
+    client = openai.OpenAI(base_url=served.url, api_key="none")
+    for budget in (1, 5, 16):
+        reply = client.chat.completions.create(
+            model="toy", messages=[{"role": "user", "content": QUESTION}], seed=3, extra_body={"budget": budget}
+        )
+        own = library(upstream.url, QUESTION, budget, seed=3)
+        assert reply.choices[0].message.content == own.text
+        about = reply.choices[0].ttscale  # type: ignore[attr-defined]
+        assert (about["answer"], about["score"], about["strategy"]) == (own.answer, own.score, own.strategy)
+        assert about["cost"]["generations"] == budget
+        assert len(reply.choices) == 1
+
+
+def test_usage_is_what_the_upstream_counted(upstream: FakeServer, served: Running) -> None:
+    before_ = len(upstream.requests)
+    _, reply = served.chat(QUESTION, budget=7)
+    bodies = upstream.bodies[before_:]
+    assert len(bodies) == 7
+    prompt, completion = usage_of(upstream, bodies)
+    usage = reply["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (prompt, completion)
+    assert usage["total_tokens"] == prompt + completion
+    text = reply["choices"][0]["message"]["content"]
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == completion - (len(text.split()) + 1)
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 2 * 7
+
+
+@pytest.mark.parametrize("fault", ["two", "none", "drop", "429", "500", "truncated"])
+def test_usage_counts_replies_that_had_to_be_asked_for_again(fault: str) -> None:
+    with serving(fault=lambda n, body: fault if n == 1 else None) as upstream, gateway(before(upstream.url)) as served:
+        status, reply = served.chat(QUESTION, budget=4)
+        # What was said in a reply that could be read was used, though the reply was broken.
+        read = [b for i, b in enumerate(upstream.bodies) if i != 1 or fault in ("two", "none")]
+        assert (status, len(upstream.bodies)) == (200, 5)
+        assert (reply["usage"]["prompt_tokens"], reply["usage"]["completion_tokens"]) == usage_of(upstream, read)
+
+
+def test_budget_header_over_body_over_suffix_over_effort_over_default() -> None:
+    with serving() as upstream:
+        settings = before(upstream.url, defaults=Defaults(budget=2))
+        with gateway(settings) as served:
+
+            def spent(headers: dict[str, str] | None = None, **more: Any) -> tuple[int, int]:
+                _, reply = served.chat(QUESTION, headers, **more)
+                about = reply["choices"][0]["ttscale"]
+                return about["cost"]["generations"], about["budget_asked"]
+
+            assert spent() == (2, 2)
+            assert spent(reasoning_effort="low") == (4, 4)
+            assert spent(model="toy@3", reasoning_effort="low") == (3, 3)
+            assert spent(model="toy@majority_vote:3") == (3, 3)
+            assert spent(budget=5, model="toy@majority_vote:3", reasoning_effort="high") == (5, 5)
+            assert spent({"X-ITS-Budget": "6"}, budget=5, model="toy@3") == (6, 6)
+            assert spent({"X-ITS-Budget": "6", "X-TTScale-Budget": "7"}, budget=5) == (7, 7)
+            assert spent({"X-TTScale-Budget": "1000"}) == (32, 1000)
+            assert spent(budget=1000) == (32, 1000)
+            assert spent(reasoning_effort="xhigh") == (32, 256)
+
+
+def test_strategy_by_header_body_and_suffix(served: Running) -> None:
+    def strategy(headers: dict[str, str] | None = None, **more: Any) -> str:
+        return str(served.chat(QUESTION, headers, budget=4, **more)[1]["choices"][0]["ttscale"]["strategy"])
+
+    assert strategy().startswith("MajorityVote")
+    assert strategy(strategy="sequential_revision").startswith("SequentialRevision")
+    assert strategy(model="toy@adaptive-consistency").startswith("AdaptiveConsistency")
+    assert strategy(strategy="majority_vote", model="toy@adaptive_consistency").startswith("MajorityVote")
+    header = {"X-TTScale-Strategy": "adaptive_consistency"}
+    assert strategy(header, strategy="majority_vote").startswith("AdaptiveConsistency")
+
+
+def test_n_is_the_number_of_different_answers_and_never_the_budget(upstream: FakeServer, served: Running) -> None:
+    before_ = len(upstream.requests)
+    _, reply = served.chat(QUESTION, n=3, budget=12)
+    assert len(upstream.requests) - before_ == 12
+    own = library(upstream.url, QUESTION, 12)
+    votes = Counter(candidate.answer for candidate in own.candidates if candidate.answer is not None)
+    answers = [choice["ttscale"]["answer"] for choice in reply["choices"]]
+    assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
+    assert len(set(answers)) == 3
+    assert [votes[answer] for answer in answers] == sorted(votes.values(), reverse=True)[:3]
+    assert answers[0] == own.answer
+    # The toy has three answers: no more can differ, and none is given twice.
+    _, reply = served.chat(QUESTION, n=8, budget=32)
+    assert len(reply["choices"]) == 3
+    status, reply = served.chat(QUESTION, n=3, budget=2)
+    assert (status, reply["error"]["param"]) == (400, "n")
+
+
+def test_a_conversation_goes_to_the_upstream_as_it_came(upstream: FakeServer, served: Running) -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One"},
+        {"role": "assistant", "content": "Two"},
+        {"role": "user", "content": [{"type": "text", "text": "Three"}], "name": "me"},
+    ]
+    before_ = len(upstream.requests)
+    status, _ = served.post("/chat/completions", {"model": "toy", "messages": messages, "budget": 3, "top_k": 5})
+    assert status == 200
+    for body in upstream.bodies[before_:]:
+        assert body["messages"] == messages
+        assert (body["top_k"], body["temperature"]) == (5, 1.0)
+    assert len({body["seed"] for body in upstream.bodies[before_:]}) == 3
+
+
+def test_a_conversation_draws_what_the_library_draws_with_the_same_prompt(
+    upstream: FakeServer, served: Running
+) -> None:
+    form = PromptFormat(system="S", examples=(("q1", "a1"), ("q2", "a2")))
+    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_tokens=None)
+    own = ttscale.solve(QUESTION, 6, generator=generator, seed=9)
+    messages = [{"role": "system", "content": "S"}]
+    for question, solution in form.examples:
+        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": solution}]
+    messages.append({"role": "user", "content": QUESTION})
+    _, reply = served.post("/chat/completions", {"model": "toy", "messages": messages, "budget": 6, "seed": 9})
+    assert reply["choices"][0]["message"]["content"] == own.text
+
+
+def test_completions_continue_a_text(upstream: FakeServer, served: Running) -> None:
+    client = openai.OpenAI(base_url=served.url, api_key="none")
+    reply = client.completions.create(model="toy@majority_vote:5", prompt="Go:\n", max_tokens=64)
+    form = PromptFormat(chat=False, template="{question}")
+    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_tokens=64)
+    own = ttscale.solve("Go:\n", 5, generator=generator)
+    assert reply.choices[0].text == own.text
+    assert reply.object == "text_completion"
+    assert reply.model == "toy@majority_vote:5"
+
+
+def test_a_reply_that_was_cut_off_is_given_back_as_such(served: Running) -> None:
+    _, reply = served.chat(QUESTION, max_tokens=2)
+    (choice,) = reply["choices"]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["content"] == toy_line("", _seed(QUESTION))
+
+
+def _seed(question: str) -> int:
+    asked = ttscale.Question.of(question)
+    return ttscale.Key((0, asked.id)).child(0).seed
+
+
+def test_the_async_client(upstream: FakeServer, served: Running) -> None:
+    async def ask() -> list[str | None]:
+        async with openai.AsyncOpenAI(base_url=served.url, api_key="none") as client:
+            replies = await asyncio.gather(
+                *(
+                    client.chat.completions.create(
+                        model="toy@4", messages=[{"role": "user", "content": f"{QUESTION} {i}"}]
+                    )
+                    for i in range(20)
+                )
+            )
+        return [reply.choices[0].message.content for reply in replies]
+
+    assert asyncio.run(ask()) == [library(upstream.url, f"{QUESTION} {i}", 4).text for i in range(20)]
+
+
+def test_a_judge_is_counted_and_chooses(upstream: FakeServer) -> None:
+    """The judge of this test says Yes to whatever ends in "Answer: 2"."""
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        asked = body["messages"][-1]["content"]
+        if "Is the solution correct" not in asked:
+            return upstream.reply(path, body)
+        said = "Yes" if "Answer: 2" in asked else "No"
+        first = [{"token": said, "logprob": 0.0, "top_logprobs": [{"token": said, "logprob": 0.0}]}]
+        choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "length"}
+        return {
+            "choices": [{"index": 0, **choice, "logprobs": {"content": first}}],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 1},
+        }
+
+    with serving(answer=answer) as judged:
+        settings = before(judged.url, verifier=VerifierSettings(id="judge"))
+        with gateway(settings) as served:
+            status, reply = served.chat(QUESTION, budget=8, strategy="best_of_n")
+        asked = [body for body in judged.bodies if "Is the solution" in body["messages"][-1]["content"]]
+        draws = [body for body in judged.bodies if body not in asked]
+    assert (status, len(draws)) == (200, 8)
+    prompt, completion = usage_of(upstream, draws)
+    assert reply["choices"][0]["ttscale"]["answer"] == "2"
+    assert reply["choices"][0]["ttscale"]["score"] == 1.0
+    assert reply["usage"]["prompt_tokens"] == prompt + 11 * len(asked)
+    assert reply["usage"]["completion_tokens"] == completion + len(asked)
+    assert reply["usage"]["prompt_tokens_details"]["verifier_tokens"] == 11 * len(asked)
+    assert reply["usage"]["completion_tokens_details"]["verifier_tokens"] == len(asked)
+
+
+def test_a_trace_on_request(served: Running) -> None:
+    _, reply = served.chat(QUESTION, budget=3)
+    assert "ttscale_trace" not in reply
+    _, reply = served.chat(QUESTION, budget=3, ttscale_trace=True)
+    kinds = [event["event"] for event in reply["ttscale_trace"]]
+    assert kinds == ["start", "reply", "reply", "reply", "end"]
+
+
+def test_models(upstream: FakeServer, served: Running) -> None:
+    client = openai.OpenAI(base_url=served.url, api_key="none")
+    assert [model.id for model in client.models.list()] == ["toy"]
+    assert client.models.retrieve("toy").owned_by == "ttscale"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("other")
+    settings = before(upstream.url)
+    assert settings.upstream is not None
+    with gateway(replace(settings, upstream=replace(settings.upstream, model=None))) as open_:
+        status, listed = open_.get("/models")
+        assert (status, [one["id"] for one in listed["data"]]) == (200, ["toy"])
+        status, reply = open_.chat(QUESTION, model="some/model@majority_vote:2")
+        assert (status, reply["model"]) == (200, "some/model@majority_vote:2")
+        assert upstream.bodies[-1]["model"] == "some/model"
+
+
+def test_health_and_metrics(served: Running) -> None:
+    root = replace(served, url=served.url.removesuffix("/v1"))
+    status, health = root.get("/health")
+    assert (status, health["status"], health["in_progress"]) == (200, "ok", 0)
+    before_ = _metric(root.get("/metrics")[1], "ttscale_generations_total")
+    served.chat(QUESTION, budget=5)
+    status, text = root.get("/metrics")
+    assert _metric(text, "ttscale_generations_total") - before_ == 5
+    assert 'ttscale_requests_total{path="/v1/chat/completions",status="200"}' in text
+    count = _metric(text, "ttscale_request_seconds_count")
+    assert _metric(text, 'ttscale_request_seconds_bucket{le="+Inf"}') == count > 0
+
+
+def _metric(text: str, name: str) -> float:
+    (line,) = [line for line in text.splitlines() if line.startswith(name + " ")]
+    return float(line.rpartition(" ")[2])
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"logprobs": True}, "logprobs"),
+    ({"functions": [{"name": "f"}]}, "functions"),
+    ({"audio": {}}, "audio"),
+    ({"no_such_thing": 1}, "no_such_thing"),
+    ({"prompt": "x"}, "prompt"),
+    ({"n": 0}, "n"),
+    ({"n": True}, "n"),
+    ({"budget": 0}, "budget"),
+    ({"budget": "3"}, "budget"),
+    ({"budget": 1.5}, "budget"),
+    ({"strategy": "beem"}, "strategy"),
+    ({"strategy": 3}, "strategy"),
+    ({"model": "toy@beem:3"}, "model"),
+    ({"model": "toy@beam:x"}, "model"),
+    ({"model": "toy@majority_vote:0"}, "model"),
+    ({"reasoning_effort": "huge"}, "reasoning_effort"),
+    ({"temperature": 3}, "temperature"),
+    ({"temperature": "hot"}, "temperature"),
+    ({"temperature": 0, "budget": 4}, "temperature"),
+    ({"top_p": 2}, "top_p"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"stop": [""]}, "stop"),
+    ({"stop": 7}, "stop"),
+    ({"seed": 1.5}, "seed"),
+    ({"seed": 2**63}, "seed"),
+    ({"stream": "yes"}, "stream"),
+    ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"tools": {"type": "function"}}, "tools"),
+    ({"messages": []}, "messages"),
+    ({"messages": "hi"}, "messages"),
+    ({"messages": [{"role": "user", "content": " "}]}, "messages"),
+    ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "messages"),
+    ({"messages": [{"role": "king", "content": "a"}]}, "messages[0]"),
+    ({"messages": [{"role": "user", "content": [{"text": "a"}]}]}, "messages[0].content"),
+]
+
+
+@pytest.mark.parametrize(("change", "param"), REFUSED, ids=[json.dumps(change)[:40] for change, _ in REFUSED])
+def test_what_is_not_supported_is_refused_by_name(
+    upstream: FakeServer, served: Running, change: dict[str, Any], param: str
+) -> None:
+    before_ = len(upstream.requests)
+    status, reply = served.chat(QUESTION, **change)
+    error = reply["error"]
+    assert (status, error["param"], error["type"]) == (400, param, "invalid_request_error")
+    assert len(error["message"]) > 10
+    assert len(upstream.requests) == before_, "nothing was asked of the upstream"
+
+
+def test_what_asks_for_nothing_is_no_reason_to_refuse(served: Running) -> None:
+    status, _ = served.chat(QUESTION, logprobs=False, store=False, tools=None, stop=None, user="me", n=None)
+    assert status == 200
+
+
+def test_a_role_that_is_missing_is_said(served: Running) -> None:
+    status, reply = served.chat(QUESTION, budget=4, strategy="best_of_n")
+    assert status == 400
+    assert "needs a verifier" in reply["error"]["message"]
+
+
+def test_a_model_that_is_not_served(served: Running) -> None:
+    client = openai.OpenAI(base_url=served.url, api_key="none", max_retries=0)
+    with pytest.raises(openai.NotFoundError, match="not served"):
+        client.chat.completions.create(model="other", messages=[{"role": "user", "content": "x"}])
+
+
+BROKEN = [
+    *(b"", b"{", b"[]", b"\xff", b'{"a": NaN}', b'{"temperature": 1e999}', b"[" * 100_000),
+    b'{"model":"toy","messages":[{"role":"user","content":"\\ud800"}]}',
+    b'{"seed": ' + b"9" * 5000 + b"}",
+]
+
+
+@pytest.mark.parametrize("body", BROKEN)
+def test_bodies_that_are_no_requests(served: Running, body: bytes) -> None:
+    status, reply = served.post("/chat/completions", body)
+    assert (status, reply["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_other_paths_and_methods(served: Running) -> None:
+    assert served.get("/chat/completions")[0] == 405
+    status, reply = served.post("/embeddings", {})
+    assert (status, reply["error"]["type"]) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "kind"),
+    [
+        ("400", 400, "invalid_request_error"),
+        ("401", 401, "authentication_error"),
+        ("404", 404, "not_found_error"),
+        ("500", 502, "server_error"),
+        ("html", 502, "server_error"),
+        ("429", 429, "rate_limit_error"),
+        ("302", 502, "server_error"),
+    ],
+)
+def test_what_the_upstream_says(fault: str, status: int, kind: str) -> None:
+    with serving(fault=lambda n, body: fault) as broken:
+        settings = before(broken.url)
+        assert settings.upstream is not None
+        with gateway(replace(settings, upstream=replace(settings.upstream, retries=0))) as served:
+            got, reply = served.chat(QUESTION, {"Authorization": "Bearer sk-very-secret"}, budget=2)
+    assert (got, reply["error"]["type"]) == (status, kind)
+    assert "sk-very-secret" not in json.dumps(reply)
+
+
+def test_an_upstream_that_is_not_there() -> None:
+    with serving() as upstream:
+        url = upstream.url
+    settings = before(url)
+    assert settings.upstream is not None
+    with gateway(replace(settings, upstream=replace(settings.upstream, retries=0))) as served:
+        status, reply = served.chat(QUESTION)
+    assert (status, reply["error"]["code"]) == (502, "upstream_error")
