@@ -15,12 +15,11 @@ import numpy as np
 
 from ttscale.evaluation.analyse.chains import along_the_chain
 from ttscale.evaluation.analyse.difficulty import Bins
-from ttscale.evaluation.analyse.estimators import curves
 from ttscale.evaluation.analyse.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
 from ttscale.evaluation.analyse.outcomes import Outcomes
 from ttscale.evaluation.collect.arms import MIXED, PARALLEL
-from ttscale.evaluation.intervals import Interval, paired_difference
 from ttscale.evaluation.report.tables import WEIGHTED, Findings
+from ttscale.evaluation.statistics import Interval, curves, paired_difference
 
 Expected = Literal["ahead", "behind", "level"]
 Group = Literal["all", "easy", "medium", "hardest"]

@@ -19,7 +19,7 @@ import numpy as np
 from ttscale import Candidate, Key, Question, reference
 from ttscale.core.requests import Revise, Sample
 from ttscale.evaluation import ChainStep, along_the_chain
-from ttscale.evaluation.collect.pool import Graded
+from ttscale.evaluation.statistics import Graded
 from ttscale.hf import HFGenerator, HFReviser
 
 LENGTH, CONTEXT, SEED = 8, 4, 0

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale.evaluation import along_the_chain, draw_pool
-from ttscale.evaluation.collect.pool import Graded
+from ttscale.evaluation.statistics import Graded
 
 
 def chain(question: str, classes: list[int]) -> Graded:

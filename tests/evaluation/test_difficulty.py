@@ -21,7 +21,7 @@ from ttscale.evaluation.analyse.difficulty import (
     quantile_bins,
     rank_correlation,
 )
-from ttscale.evaluation.collect.pool import Graded
+from ttscale.evaluation.statistics import Graded
 from ttscale.strategies import MajorityVote, Policy
 
 

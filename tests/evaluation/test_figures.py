@@ -11,13 +11,12 @@ from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale.evaluation import draw_pool
 from ttscale.evaluation.analyse.chains import along_the_chain
 from ttscale.evaluation.analyse.difficulty import Agreement, Bins
-from ttscale.evaluation.analyse.estimators import accuracy
 from ttscale.evaluation.analyse.flops import compare
 from ttscale.evaluation.analyse.outcomes import Outcomes
-from ttscale.evaluation.intervals import Interval
 from ttscale.evaluation.report import figures
 from ttscale.evaluation.report import matplotlib as _draw
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series, table
+from ttscale.evaluation.statistics import Interval, accuracy
 
 QUESTIONS = ("a", "b", "c", "d")
 BINS = Bins({"a": 0, "b": 0, "c": 1, "d": 1}, 2, (0.5,))

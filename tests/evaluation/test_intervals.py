@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
 
 
 def test_it_is_the_percentile_bootstrap_over_questions() -> None:

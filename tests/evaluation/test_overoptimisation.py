@@ -10,7 +10,7 @@ import pytest
 from evaluation.worlds import Examiner, Student, problems
 from ttscale.evaluation import draw_pool
 from ttscale.evaluation.analyse.overoptimisation import decided, once_each, remedies, stopped, tempered
-from ttscale.evaluation.collect.pool import Graded
+from ttscale.evaluation.statistics import Graded
 
 
 def graded(solutions: list[tuple[int, float]], right: int = 0) -> Graded:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from evaluation.worlds import Examiner, Pupil, Student, problems
-from ttscale.evaluation.intervals import Interval
 from ttscale.evaluation.report.contents import study_report
 from ttscale.evaluation.report.figure_data import Figure
 from ttscale.evaluation.report.page import Table
 from ttscale.evaluation.report.settings import StudySettings, reduced
 from ttscale.evaluation.report.study import run_study
 from ttscale.evaluation.report.tables import Findings
+from ttscale.evaluation.statistics import Interval
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))

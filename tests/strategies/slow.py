@@ -38,21 +38,22 @@ def score(verifier: Any, candidate: Candidate, how: str) -> float | None:
 
 
 def vote(candidates: Any, scores: Any) -> int | None:
-    """Weighted best-of-N: for each candidate, add up the scores of all whose answer says the same."""
-    best: tuple[Any, ...] | None = None
+    """Weighted best-of-N: for each candidate, add up the scores of all whose answer says the same.
+
+    Sums within one part in a billion of the largest tie with it; of those the highest score wins, then the first.
+    """
+    totals: dict[int, Fraction] = {}
     for i, candidate in enumerate(candidates):
-        if candidate.finish != "stop" or candidate.answer is None or scores[i] is None:
-            continue
-        total = float(
-            sum(
+        if candidate.finish == "stop" and candidate.answer is not None and scores[i] is not None:
+            totals[i] = sum(
                 Fraction(scores[j])
                 for j, other in enumerate(candidates)
                 if other.finish == "stop" and scores[j] is not None and equivalent(candidate.answer, other.answer)
-            )
-        )
-        if best is None or (total, scores[i]) > best[:2]:
-            best = (total, scores[i], i)
-    return choose_best(candidates, scores) if best is None else best[2]
+            ) + Fraction(0)
+    if not totals:
+        return choose_best(candidates, scores)
+    leading = [i for i, total in totals.items() if total >= max(totals.values()) * (1 - Fraction(1, 10**9))]
+    return max(leading, key=lambda i: (scores[i], -i))
 
 
 def choose_best(candidates: Any, scores: Any) -> int | None:

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttscale.core.selection import weighted_vote
+from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
-from ttscale.evaluation.verifier_quality.metrics import (
-    auc,
-    best_of,
-    bootstrap,
-    draw_subsets,
-    expected_calibration_error,
-    oracle_of,
-    reliability,
-    vote,
-)
+from ttscale.evaluation.verifier_quality.metrics import auc, expected_calibration_error, reliability
 from ttscale.evaluation.verifier_quality.report import Judged, quality_report
 
 scores_and_labels = st.lists(
@@ -36,64 +26,11 @@ def slow_auc(scores, labels):
     return sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs) if pairs else None
 
 
-def slow_best_of(scores, labels, n):
-    """Average over all subsets of the share of right ones among the highest scores."""
-    values = []
-    for subset in itertools.combinations(range(len(scores)), n):
-        top = max(scores[i] for i in subset)
-        winners = [labels[i] for i in subset if scores[i] == top]
-        values.append(Fraction(sum(winners), len(winners)))
-    return float(sum(values) / len(values))
-
-
-def slow_vote(subsets, weights, classes, labels):
-    values = []
-    for subset in subsets:
-        totals = {}
-        for i in subset:
-            if classes[i] >= 0:
-                totals[classes[i]] = totals.get(classes[i], 0.0) + weights[i]
-        winners = [c for c in totals if totals[c] >= max(totals.values()) - 1e-12]
-        right = {c: np.mean([labels[i] for i in range(len(classes)) if classes[i] == c]) for c in winners}
-        values.append(np.mean(list(right.values())) if winners else 0.0)
-    return float(np.mean(values))
-
-
 @given(scores_and_labels)
 def test_auc_counts_every_pair(rows):
     scores, labels = zip(*rows, strict=True)
     fast, slow = auc(np.array(scores), np.array(labels)), slow_auc(scores, labels)
     assert fast == (None if slow is None else pytest.approx(slow))
-
-
-@given(scores_and_labels, st.integers(1, 7))
-def test_best_of_and_oracle_average_over_every_subset(rows, n):
-    scores, labels = zip(*rows, strict=True)
-    n = min(n, len(rows))
-    assert best_of(np.array(scores), np.array(labels), n) == pytest.approx(slow_best_of(scores, labels, n))
-    any_right = [any(labels[i] for i in subset) for subset in itertools.combinations(range(len(rows)), n)]
-    assert oracle_of(np.array(labels), n) == pytest.approx(np.mean(any_right))
-
-
-@given(scores_and_labels, st.data())
-def test_votes_agree_with_counting(rows, data):
-    scores, _ = zip(*rows, strict=True)
-    classes = data.draw(st.lists(st.integers(-1, 2), min_size=len(rows), max_size=len(rows)))
-    labels = [c == 0 for c in classes]
-    n = data.draw(st.integers(1, len(rows)))
-    masks = draw_subsets(len(rows), n, 20, 3)
-    subsets = [np.flatnonzero(mask) for mask in masks]
-    assert all(len(subset) == n for subset in subsets)
-    for weights in (scores, [1.0] * len(rows)):
-        fast = vote(masks, np.array(weights), np.array(classes), np.array(labels))
-        assert fast == pytest.approx(slow_vote(subsets, weights, classes, labels))
-
-
-def test_subsets_are_uniform():
-    """Each of the C(4, 2) = 6 subsets has chance 1/6: 4 standard errors around it at 6000 draws."""
-    masks = draw_subsets(4, 2, 6000, 1)
-    counts = {pair: int((masks[:, pair].all(axis=1)).sum()) for pair in itertools.combinations(range(4), 2)}
-    assert all(abs(count - 1000) < 4 * math.sqrt(6000 * 5 / 36) for count in counts.values())
 
 
 @given(scores_and_labels, st.sampled_from([1, 4, 10]))
@@ -113,14 +50,6 @@ def test_reliability_table_and_ece_by_hand(rows, bins):
             assert (row.score, row.right) == (None, None)
     assert expected_calibration_error(table) == pytest.approx(total / len(rows))
     assert sum(row.count for row in table) == len(rows)
-
-
-def test_bootstrap_interval_is_the_normal_one_for_many_questions():
-    rows = np.random.default_rng(0).random((400, 1)) < 0.3
-    low, high = bootstrap(rows.astype(float), 4000, 1)
-    error = 1.96 * float(rows.std()) / 20
-    assert low[0] == pytest.approx(rows.mean() - error, abs=0.006)
-    assert high[0] == pytest.approx(rows.mean() + error, abs=0.006)
 
 
 def question(name, *rows):
@@ -159,7 +88,7 @@ def test_the_whole_report_on_two_questions():
         "pass@1": 0.5,
         "majority": 0.5,
         "best-of-N": 1.0,  # the unanswered .4 is not selected while .3 has an answer
-        "weighted best-of-N": 0.75,  # hard: .1 + .2 for "1" ties with .3 for "3": half
+        "weighted best-of-N": 1.0,  # hard: .1 + .2 for "1" ties with .3 for "3", which has the highest score
         "oracle": 1.0,
     }
     assert four.gain["best-of-N"].value == 0.5
@@ -167,6 +96,21 @@ def test_the_whole_report_on_two_questions():
     first = [(0.9, 1), (0.6, 1), (0.9, 1), (0.9, 1), (0.1, 0), (0.3, 1), (0.4, 0)]
     assert report.by_step[0].auc == pytest.approx(slow_auc(*zip(*first, strict=True)))
     assert report.notes == ()
+
+
+@pytest.mark.parametrize(("answers", "right"), [("8778", 1.0), ("7887", 0.0), ("7778", 0.0)])
+def test_a_vote_chooses_as_a_search_does(answers, right):
+    """Weights .75 + .25 tie with .5 + .5: the answer of the candidate with the highest score wins, as in ``solve``."""
+    scores = (0.75, 0.5, 0.5, 0.25)
+    candidates = [
+        Candidate(Question("q", "?"), Key((0, "q", i)), (Step(f"Answer: {answer}"),), "stop")
+        for i, answer in enumerate(answers)
+    ]
+    chosen = weighted_vote(candidates, scores)
+    assert (candidates[chosen].answer == "8") is bool(right)
+    judged = [Judged("q", a == "8", a, (score,)) for a, score in zip(answers, scores, strict=True)]
+    (selection,) = quality_report(judged, budgets=(4,)).selection
+    assert selection.accuracy["weighted best-of-N"].value == right
 
 
 def test_pair_accuracy_sees_what_pooled_auc_hides():

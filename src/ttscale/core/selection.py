@@ -16,6 +16,8 @@ from ttscale.answers import answer_classes
 from ttscale.core.types import Candidate
 
 Aggregate = Literal["last", "min", "prod", "mean"]
+ROUNDING = 1e-9
+"""Summed weights that differ by less than this share are equal."""
 
 
 def check_aggregate(how: str) -> None:
@@ -76,7 +78,8 @@ def _totals(answers: Sequence[str | None], weights: Sequence[float | None]) -> l
 def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
     """Best-of-N weighted: the answer whose candidates' scores sum highest; of those, the candidate scored highest.
 
-    Where no candidate states an answer (free text), the best single candidate.
+    Sums that differ by rounding alone tie, as .1 + .2 and .3 do. Where no candidate states an answer (free text), the
+    best single candidate.
     """
     answers = _voting(candidates, scores)
     ranked = [
@@ -84,7 +87,10 @@ def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None
         for index, (answer, score, total) in enumerate(zip(answers, scores, _totals(answers, scores), strict=True))
         if score is not None and answer is not None
     ]
-    return -max(ranked)[2] if ranked else best(candidates, scores)
+    if not ranked:
+        return best(candidates, scores)
+    most = max(ranked)[0]
+    return -max(place[1:] for place in ranked if place[0] >= most - ROUNDING * abs(most))[1]
 
 
 def majority_vote(candidates: Sequence[Candidate]) -> int | None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         quantile_bins,
         rank_correlation,
     )
-    from ttscale.evaluation.analyse.estimators import accuracy, best_of_n, curves, pass_at_k, vote
     from ttscale.evaluation.analyse.fitting import (
         CrossValidatedScheduler,
         cross_validate_scheduler,
@@ -41,15 +40,25 @@ if TYPE_CHECKING:
     from ttscale.evaluation.analyse.outcomes import Outcomes, of_arm
     from ttscale.evaluation.analyse.policies import CrossValidated, cross_validate
     from ttscale.evaluation.collect.arms import adaptive_arms, policy_menu, ratio_grid, revision_arms, search_arms
-    from ttscale.evaluation.collect.pool import Drawn, Graded, Pool
+    from ttscale.evaluation.collect.pool import Drawn, Pool
     from ttscale.evaluation.collect.pools import draw_pool, load_pool
     from ttscale.evaluation.collect.records import Record, Records
     from ttscale.evaluation.collect.sweeps import Arm, load_records, sweep
-    from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
     from ttscale.evaluation.problems.datasets import from_hub, from_jsonl, from_reference, load
     from ttscale.evaluation.problems.grading import check_reference, final_answer, grade, grade_text
     from ttscale.evaluation.problems.problem import Problem
     from ttscale.evaluation.report.page import Report, Table, write_report
+    from ttscale.evaluation.statistics import (
+        Graded,
+        Interval,
+        accuracy,
+        best_of_n,
+        curves,
+        mean_interval,
+        paired_difference,
+        pass_at_k,
+        vote,
+    )
 
 __all__ = [
     "Agreement",
@@ -125,8 +134,8 @@ _HOME = {
     "CrossValidated": "ttscale.evaluation.analyse.policies",
     "CrossValidatedScheduler": "ttscale.evaluation.analyse.fitting",
     "Drawn": "ttscale.evaluation.collect.pool",
-    "Graded": "ttscale.evaluation.collect.pool",
-    "Interval": "ttscale.evaluation.intervals",
+    "Graded": "ttscale.evaluation.statistics",
+    "Interval": "ttscale.evaluation.statistics",
     "Match": "ttscale.evaluation.analyse.flops",
     "Outcomes": "ttscale.evaluation.analyse.outcomes",
     "Pool": "ttscale.evaluation.collect.pool",
@@ -137,15 +146,15 @@ _HOME = {
     "Rung": "ttscale.evaluation.analyse.flops",
     "Table": "ttscale.evaluation.report.page",
     "absolute_bins": "ttscale.evaluation.analyse.difficulty",
-    "accuracy": "ttscale.evaluation.analyse.estimators",
+    "accuracy": "ttscale.evaluation.statistics",
     "adaptive_arms": "ttscale.evaluation.collect.arms",
     "along_the_chain": "ttscale.evaluation.analyse.chains",
-    "best_of_n": "ttscale.evaluation.analyse.estimators",
+    "best_of_n": "ttscale.evaluation.statistics",
     "check_reference": "ttscale.evaluation.problems.grading",
     "compare": "ttscale.evaluation.analyse.flops",
     "cross_validate": "ttscale.evaluation.analyse.policies",
     "cross_validate_scheduler": "ttscale.evaluation.analyse.fitting",
-    "curves": "ttscale.evaluation.analyse.estimators",
+    "curves": "ttscale.evaluation.statistics",
     "draw_pool": "ttscale.evaluation.collect.pools",
     "final_answer": "ttscale.evaluation.problems.grading",
     "fit_policy": "ttscale.evaluation.analyse.fitting",
@@ -158,12 +167,12 @@ _HOME = {
     "load_pool": "ttscale.evaluation.collect.pools",
     "load_records": "ttscale.evaluation.collect.sweeps",
     "matched_multiplier": "ttscale.evaluation.analyse.flops",
-    "mean_interval": "ttscale.evaluation.intervals",
+    "mean_interval": "ttscale.evaluation.statistics",
     "measured_multiplier": "ttscale.evaluation.analyse.flops",
     "of_arm": "ttscale.evaluation.analyse.outcomes",
     "oracle_difficulty": "ttscale.evaluation.analyse.difficulty",
-    "paired_difference": "ttscale.evaluation.intervals",
-    "pass_at_k": "ttscale.evaluation.analyse.estimators",
+    "paired_difference": "ttscale.evaluation.statistics",
+    "pass_at_k": "ttscale.evaluation.statistics",
     "policy_menu": "ttscale.evaluation.collect.arms",
     "predicted_difficulty": "ttscale.evaluation.analyse.difficulty",
     "probe_agreement": "ttscale.evaluation.analyse.difficulty",
@@ -177,7 +186,7 @@ _HOME = {
     "search_arms": "ttscale.evaluation.collect.arms",
     "solve_batch": "ttscale.api.batch",
     "sweep": "ttscale.evaluation.collect.sweeps",
-    "vote": "ttscale.evaluation.analyse.estimators",
+    "vote": "ttscale.evaluation.statistics",
     "write_report": "ttscale.evaluation.report.page",
 }
 

@@ -22,7 +22,6 @@ from ttscale.evaluation.collect.arms import arm_of, arms_of, policy_menu, search
 from ttscale.evaluation.collect.processes import MOST, beside, cores
 from ttscale.evaluation.collect.records import Records
 from ttscale.evaluation.collect.sweeps import Arm, sweep
-from ttscale.evaluation.intervals import Interval, paired_difference
 from ttscale.evaluation.problems.datasets import load
 from ttscale.evaluation.problems.problem import Problem, problems_digest
 from ttscale.evaluation.report.contents import study_report
@@ -30,6 +29,7 @@ from ttscale.evaluation.report.page import write_report
 from ttscale.evaluation.report.settings import StudySettings, menu_arms, reduced
 from ttscale.evaluation.report.study import Study, run_study
 from ttscale.evaluation.report.tables import Findings, headline_table
+from ttscale.evaluation.statistics import Interval, paired_difference
 
 PLAIN = "weighted best-of-N"
 """What a fitted scheduler is compared with: of the menu."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttscale.evaluation.collect.pool import Graded
-from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Graded, Interval, mean_interval, paired_difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscale.evaluation.collect.pool import Graded
 from ttscale.evaluation.problems.splits import shuffled
+from ttscale.evaluation.statistics import Graded
 
 Ties = Literal["together", "split"]
 PLACES = 12

@@ -17,7 +17,7 @@ from pathlib import Path
 from ttscale.core.checks import is_finite
 from ttscale.evaluation.analyse.difficulty import Bins
 from ttscale.evaluation.analyse.outcomes import Outcomes
-from ttscale.evaluation.intervals import Interval
+from ttscale.evaluation.statistics import Interval
 
 PAPER_RATIOS = {1: (0.16, 0.79, 22.0), 2: (0.08, 0.40, 11.0)}
 """c -> the three R = inference tokens / pretraining tokens of that version of the paper."""

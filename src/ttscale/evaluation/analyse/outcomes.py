@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttscale.evaluation.collect.records import Record, Records
-from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
 
 Floats = NDArray[np.float64]
 COUNTED = ("generations", "sampled_tokens", "verifier_calls", "verifier_tokens", "flops", "seconds")

@@ -7,15 +7,14 @@ is another way to choose among the same N samples of a pool, so all of them cost
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscale.evaluation.analyse.estimators import _subsets, accuracy, vote_over
-from ttscale.evaluation.collect.pool import Graded, Pool
+from ttscale.evaluation.collect.pool import Pool
+from ttscale.evaluation.statistics import Graded, accuracy, orders, subsets, vote_over
 from ttscale.strategies.adaptive import chance_to_lead
 
 Floats = NDArray[np.float64]
@@ -43,7 +42,7 @@ def remedies(
         texts = [solution.text for solution in pool.drawn(one.question)[: len(one.scores)]]
         ways: dict[str, list[float]] = {}
         for column, n in enumerate(budgets):
-            masks = _subsets(len(one.scores), n, draws, f"0/{one.question}")
+            masks = subsets(len(one.scores), n, draws, f"0/{one.question}")
             now = {
                 "best-of-N": accuracy(one, "best_of_n", n),
                 "weighted best-of-N": _weighted(one, masks),
@@ -91,11 +90,12 @@ def stopped(graded: Graded, n: int, draws: int = DRAWS, confidence: float = CONF
 
     The rule is ``AdaptiveScheduler``'s. Orders are random, the same for every n.
     """
-    masks = _prefixes(len(graded.scores), _doublings(n), draws, graded.question)
+    places = orders(len(graded.scores), draws, graded.question)
     right = spent = 0.0
-    rows = len(masks[n])
+    rows = len(places)
     open_ = np.ones(rows, dtype=np.bool_)
-    for size, mask in masks.items():
+    for size in _doublings(n):
+        mask = places < size
         leads = np.array([decided(graded, mask[row], confidence) if open_[row] else False for row in range(rows)])
         ends = open_ & (leads | (size == n))
         if ends.any():
@@ -115,22 +115,12 @@ def decided(graded: Graded, mask: Bools, confidence: float) -> bool:
 
 
 def _weighted(graded: Graded, masks: Bools) -> float:
-    voters = (graded.classes >= 0) & ~np.isnan(graded.scores)
-    weights = np.where(voters, np.nan_to_num(graded.scores), 0.0)
-    return vote_over(masks, weights, voters, graded.classes, graded.correct)
+    return vote_over(masks, graded.scores, graded.classes, graded.correct)
 
 
 def _doublings(n: int) -> list[int]:
     sizes = [size for size in (FIRST * 2**k for k in range(n.bit_length())) if size < n]
     return [*sizes, n]
-
-
-def _prefixes(total: int, sizes: Sequence[int], draws: int, address: str) -> dict[int, Bools]:
-    """The first of each size in ``draws`` random orders."""
-    digest = hashlib.blake2b(address.encode(), digest_size=8).digest()
-    seed = int.from_bytes(digest, "big")
-    ranks = np.random.default_rng(seed).random((draws, total)).argsort(axis=1).argsort(axis=1)
-    return {size: ranks < size for size in sizes}
 
 
 def _by_question(pool: Pool | None) -> Mapping[str, Graded]:

@@ -18,6 +18,7 @@ from ttscale.core.selection import Aggregate, aggregate, check_aggregate
 from ttscale.core.types import Finish
 from ttscale.evaluation.problems.grading import graded
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
+from ttscale.evaluation.statistics import Graded
 
 Kind = Literal["samples", "chains"]
 
@@ -46,19 +47,6 @@ class Block:
     @property
     def key(self) -> str:
         return f"{self.question}|{self.first}"
-
-
-@dataclass(frozen=True, slots=True)
-class Graded:
-    """The solutions of one question as arrays of length K, ready for the estimators."""
-
-    question: str
-    correct: NDArray[np.bool_]
-    classes: NDArray[np.int64]
-    """Equal numbers mean equivalent answers; -1 where there is no answer to vote with."""
-    scores: NDArray[np.float64]
-    """The verifier's score of each; NaN where it was cut off, and everywhere in a pool without a verifier."""
-    tokens: NDArray[np.int64]
 
 
 class Pool:

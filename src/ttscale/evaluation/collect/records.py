@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
-from ttscale.evaluation.intervals import Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ttscale.evaluation.intervals import Interval
+from ttscale.evaluation.statistics import Interval
 
 
 @dataclass(frozen=True, slots=True)

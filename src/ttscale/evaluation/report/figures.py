@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from ttscale.core.selection import Aggregate
 from ttscale.evaluation.analyse.chains import ChainStep
 from ttscale.evaluation.analyse.difficulty import Agreement, Bins
-from ttscale.evaluation.analyse.estimators import Method, curves
 from ttscale.evaluation.analyse.flops import Match
 from ttscale.evaluation.analyse.outcomes import Outcomes
 from ttscale.evaluation.collect.pool import Pool
-from ttscale.evaluation.intervals import mean_interval
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series
+from ttscale.evaluation.statistics import Method, curves, mean_interval
 
 ACCURACY = "accuracy"
 AGGREGATES: tuple[Aggregate, ...] = ("last", "min", "prod", "mean")

@@ -20,9 +20,9 @@ from ttscale.evaluation.analyse.outcomes import Outcomes, of_arm
 from ttscale.evaluation.analyse.overoptimisation import remedies
 from ttscale.evaluation.analyse.policies import cross_validate
 from ttscale.evaluation.collect.arms import PARALLEL, policy_menu
-from ttscale.evaluation.intervals import mean_interval
 from ttscale.evaluation.report.page import Table
 from ttscale.evaluation.report.study import Study
+from ttscale.evaluation.statistics import mean_interval
 
 PARALLEL_TITLE = "parallel revisions, weighted best-of-N"
 WEIGHTED, MAJORITY, BEST = "weighted best-of-N", "majority", "best-of-N"

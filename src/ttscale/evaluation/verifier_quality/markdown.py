@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ttscale.evaluation.statistics import Interval
 from ttscale.evaluation.verifier_quality.metrics import Bin
-from ttscale.evaluation.verifier_quality.report import Interval, QualityReport
+from ttscale.evaluation.verifier_quality.report import QualityReport
 
 
 def quality_markdown(report: QualityReport, title: str = "Verifier quality") -> str:

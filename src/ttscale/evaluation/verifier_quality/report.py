@@ -7,7 +7,6 @@ questions are hard, and rank the solutions of one question at chance.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -16,26 +15,30 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttscale.answers import answer_classes
 from ttscale.core.checks import check_count
 from ttscale.core.selection import Aggregate, aggregate, check_aggregate
-from ttscale.evaluation.verifier_quality.metrics import (
-    Bin,
+from ttscale.evaluation.statistics import (
     Bools,
     Floats,
-    auc,
-    best_of,
-    bootstrap,
-    draw_subsets,
-    expected_calibration_error,
-    oracle_of,
-    reliability,
-    vote,
+    Graded,
+    Interval,
+    Method,
+    curves,
+    mean_interval,
+    paired_difference,
 )
+from ttscale.evaluation.verifier_quality.metrics import Bin, auc, expected_calibration_error, reliability
 
-METHODS = ("pass@1", "majority", "best-of-N", "weighted best-of-N", "oracle")
+METHODS: dict[str, Method] = {
+    "pass@1": "pass@1",
+    "majority": "majority",
+    "best-of-N": "best_of_n",
+    "weighted best-of-N": "weighted_best_of_n",
+    "oracle": "oracle",
+}
+"""Names in the report, and the estimators they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,6 @@ class Judged:
     """One per step (PRM) or one in all (ORM)."""
     step_labels: tuple[float | None, ...] = ()
     """What each step is worth, in [0, 1], where known (None: not): Monte-Carlo values or step labels. May be empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean over questions with its 95% bootstrap interval over questions."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +128,8 @@ def quality_report(
 ) -> QualityReport:
     """Judge a verifier by its scores on solutions whose outcome is known.
 
-    A question with K solutions gives the expected accuracy of choosing among N < K of them: exactly for pass@1,
-    best-of-N and the oracle, over ``draws`` random subsets for the votes. Questions with fewer than N solutions are
+    A question with K solutions gives the expected accuracy of choosing among N <= K of them (``statistics.accuracy``,
+    whose ``draws`` this is). Questions with fewer than N solutions are
     left out of that row and noted. ``step_threshold``: a step label counts as positive from here on. With
     ``probabilities=False`` scores may be any numbers (log-ratios, say): calibration and weighted best-of-N are left
     out. Intervals are 95%, from ``resamples`` bootstrap resamples of the questions.
@@ -159,16 +153,18 @@ def quality_report(
     table = reliability(scores, correct.astype(float), bins) if probabilities else ()
     pair_rows = [_pairs(final[q], right[q]) for q in groups]
     both = [(won, pairs) for won, pairs in pair_rows if pairs]
+    shares = np.array([won / pairs for won, pairs in both])
     step_scores, step_labels = _steps(rows)
     step_table = reliability(step_scores, step_labels, bins) if probabilities else ()
-    selection, notes = _selections(groups, final, right, budgets, draws, resamples, probabilities, seed)
+    pool = [_graded(question, members, final[question], right[question]) for question, members in groups.items()]
+    selection, notes = _selections(pool, budgets, draws, resamples, probabilities, seed)
     return QualityReport(
         questions=len(groups),
         solutions=len(rows),
         steps=sum(len(row.step_scores) for row in rows),
         aggregate=aggregate,
         auc=auc(scores, correct),
-        pair_accuracy=_interval(np.array([won / pairs for won, pairs in both]), resamples, seed) if both else None,
+        pair_accuracy=mean_interval(shares, resamples=resamples, seed=seed) if both else None,
         pair_accuracy_pooled=sum(won for won, _ in both) / sum(pairs for _, pairs in both) if both else None,
         pair_questions=len(both),
         pairs=sum(pairs for _, pairs in both),
@@ -244,57 +240,31 @@ def _by_step(rows: Sequence[Judged], threshold: float) -> tuple[StepAuc, ...]:
     )
 
 
-def _interval(per_question: Floats, resamples: int, seed: int) -> Interval:
-    low, high = bootstrap(per_question[:, None], resamples, seed)
-    return Interval(float(per_question.mean()), float(low[0]), float(high[0]))
+def _graded(question: str, members: Sequence[Judged], scores: Floats, correct: Bools) -> Graded:
+    classes = np.array([-1 if c is None else c for c in answer_classes([member.answer for member in members])])
+    return Graded(question, correct, classes, scores, np.zeros(len(members), dtype=np.int64))
 
 
 def _selections(
-    groups: dict[str, list[Judged]],
-    final: dict[str, Floats],
-    right: dict[str, Bools],
-    budgets: Sequence[int],
-    draws: int,
-    resamples: int,
-    probabilities: bool,
-    seed: int,
+    pool: Sequence[Graded], budgets: Sequence[int], draws: int, resamples: int, probabilities: bool, seed: int
 ) -> tuple[tuple[Selection, ...], tuple[str, ...]]:
-    classes = {
-        question: np.array([-1 if c is None else c for c in answer_classes([m.answer for m in members])])
-        for question, members in groups.items()
-    }
-    methods = tuple(method for method in METHODS if probabilities or method != "weighted best-of-N")
+    """One row for each N that some question has enough solutions for, and a note for each that left questions out."""
+    methods = {name: method for name, method in METHODS.items() if probabilities or name != "weighted best-of-N"}
     selection, notes = [], []
     for n in budgets:
-        enough = [question for question, members in groups.items() if len(members) >= n]
-        if len(enough) < len(groups):
-            short = len(groups) - len(enough)
-            notes.append(f"N = {n}: {short} of {len(groups)} questions have fewer than {n} solutions and are left out.")
+        enough = [one for one in pool if len(one.scores) >= n]
+        if len(enough) < len(pool):
+            short = len(pool) - len(enough)
+            notes.append(f"N = {n}: {short} of {len(pool)} questions have fewer than {n} solutions and are left out.")
         if not enough:
             continue
-        accuracies = [_accuracies(final[q], right[q], classes[q], n, draws, f"{seed}/{n}/{q}") for q in enough]
-        table = np.array([[values[method] for method in methods] for values in accuracies])  # [questions, methods]
-        gains = table - table[:, [methods.index("majority")]]
-        low, high = bootstrap(np.concatenate([table, gains], axis=1), resamples, seed)
-        means = np.concatenate([table, gains], axis=1).mean(axis=0)
-        found = [Interval(float(mean), float(lo), float(hi)) for mean, lo, hi in zip(means, low, high, strict=True)]
-        accuracy = dict(zip(methods, found[: len(methods)], strict=True))
-        gain = dict(zip(methods, found[len(methods) :], strict=True))
-        selection.append(Selection(n, len(enough), accuracy, {m: g for m, g in gain.items() if m != "majority"}))
+        found = curves(enough, list(methods.values()), [n], draws=draws, seed=seed)
+        column = {name: found[method][:, 0] for name, method in methods.items()}
+        mean = {name: mean_interval(values, resamples=resamples, seed=seed) for name, values in column.items()}
+        gain = {
+            name: paired_difference(values, column["majority"], resamples=resamples, seed=seed)
+            for name, values in column.items()
+            if name != "majority"
+        }
+        selection.append(Selection(n, len(enough), mean, gain))
     return tuple(selection), tuple(notes)
-
-
-def _accuracies(
-    scores: Floats, correct: Bools, classes: NDArray[np.int64], n: int, draws: int, address: str
-) -> dict[str, float]:
-    digest = hashlib.blake2b(address.encode(), digest_size=8).digest()
-    masks = draw_subsets(scores.size, n, draws, int.from_bytes(digest, "big"))
-    # A solution without an answer is picked only when nothing else is there, as in ttscale.core.selection.best.
-    ranking = np.where(classes >= 0, scores, -np.inf)
-    return {
-        "pass@1": float(correct.mean()),
-        "majority": vote(masks, np.ones_like(scores), classes, correct),
-        "best-of-N": best_of(ranking, correct, n),
-        "weighted best-of-N": vote(masks, scores, classes, correct),
-        "oracle": oracle_of(correct, n),
-    }

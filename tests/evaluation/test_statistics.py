@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from ttscale.core.selection import best, majority_vote, weighted_vote
 from ttscale.core.types import Candidate, Key, Question, Step
-from ttscale.evaluation.analyse.estimators import EXACT, Method, accuracy, curves, pass_at_k, vote_over
-from ttscale.evaluation.collect.pool import Graded
+from ttscale.evaluation.statistics import (
+    EXACT,
+    Graded,
+    Method,
+    accuracy,
+    curves,
+    holm,
+    paired_p_value,
+    pass_at_k,
+    vote_over,
+)
 
 RIGHT = "0"
 """The answer that is right in every pool here."""
@@ -21,7 +30,7 @@ RIGHT = "0"
 # A solution: its answer (None: states none), whether it was finished, its score.
 Solution = tuple[str | None, bool, float]
 SOLUTIONS = st.lists(
-    st.tuples(st.sampled_from([None, "0", "1", "2"]), st.booleans(), st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+    st.tuples(st.sampled_from([None, "0", "1", "2"]), st.booleans(), st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 1.0])),
     min_size=1,
     max_size=5,
 )
@@ -125,7 +134,7 @@ def test_random_subsets_agree_with_all_of_them() -> None:
     masks = np.zeros((math.comb(14, 7), 14), dtype=np.bool_)
     for row, members in enumerate(itertools.combinations(range(14), 7)):
         masks[row, list(members)] = True
-    exact = vote_over(masks, pool.scores, pool.classes >= 0, pool.classes, pool.correct)
+    exact = vote_over(masks, pool.scores, pool.classes, pool.correct)
     assert accuracy(pool, "weighted_best_of_n", 7, draws=4_000) == pytest.approx(exact, abs=0.03)
 
 
@@ -156,3 +165,25 @@ def test_errors_say_what_to_do() -> None:
     unscored = Graded("q", pool.correct, pool.classes, np.full(6, math.nan), pool.tokens)
     with pytest.raises(ValueError, match="needs a pool that was drawn with a verifier"):
         accuracy(unscored, "best_of_n", 2)
+
+
+def test_a_p_value_is_the_share_of_sign_flips_as_far_out() -> None:
+    """Against every one of the 2^8 flips; 20,000 random ones have a standard error below .0035."""
+    rng = np.random.default_rng(3)
+    ours, theirs = rng.random(8) + 0.15, rng.random(8)
+    differences = ours - theirs
+    flips = [abs(np.dot(signs, differences)) for signs in itertools.product([-1, 1], repeat=8)]
+    exact = np.mean([flip >= abs(differences.sum()) - 1e-9 for flip in flips])
+    assert paired_p_value(ours, theirs, resamples=20_000) == pytest.approx(exact, abs=0.014)
+    assert paired_p_value(theirs, ours, resamples=20_000) == paired_p_value(ours, theirs, resamples=20_000)
+    assert paired_p_value(ours, ours) == 1.0
+    assert paired_p_value(np.stack([ours, theirs], axis=1), np.stack([theirs, ours], axis=1)) == 1.0
+
+
+def test_holm_adjusts_for_the_number_of_claims() -> None:
+    """The example of Holm's procedure: .01 x 4, .03 x 2 and .04, which may not fall below it, .005 x ... first."""
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06}
+    )
+    assert holm({"a": 0.6, "b": 0.5}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
