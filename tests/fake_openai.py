@@ -32,6 +32,20 @@ def toy_line(text: str, seed: int) -> str | None:
     return f"step {written + 1} {number % 10}\n"
 
 
+class Hold:
+    """Replies that are kept back: ``arrived`` is set once a request waits for its own."""
+
+    def __init__(self) -> None:
+        self.arrived, self._go = threading.Event(), threading.Event()
+
+    def wait(self) -> None:
+        self.arrived.set()
+        self._go.wait(60)
+
+    def release(self) -> None:
+        self._go.set()
+
+
 @dataclass
 class FakeServer:
     """Counts and answers requests. ``fault`` says for the n-th one (from 0) what goes wrong, or None."""
@@ -56,6 +70,7 @@ class FakeServer:
     faulty: int = 0
     busiest: int = 0
     delay: float = 0.0
+    held: Hold | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,6 +101,11 @@ class FakeServer:
         assert self._server is not None
         self._server.shutdown()
         self._server.server_close()
+
+    def hold(self) -> Hold:
+        """Keep every reply back until it is released."""
+        self.held = Hold()
+        return self.held
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -190,6 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.fake.faulty += 1
                 self._fail(fault, body)
                 return
+            if self.fake.held is not None:
+                self.fake.held.wait()
             if self.fake.delay:
                 time.sleep(self.fake.delay)
             self._send(200, self.fake.reply(self.path, body))

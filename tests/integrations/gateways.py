@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import queue
 import threading
 import urllib.error
 import urllib.request
@@ -24,6 +26,11 @@ class Running:
     url: str
     """Ends in /v1."""
     gateway: Gateway
+    server: uvicorn.Server
+
+    def stop(self) -> None:
+        """Ask it to stop, as a signal does."""
+        self.server.should_exit = True
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
         """Status and JSON of the reply, as curl would see them."""
@@ -66,11 +73,35 @@ def gateway(settings: Settings) -> Iterator[Running]:
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Running(f"http://127.0.0.1:{port}/v1", app.state.gateway)
+        yield Running(f"http://127.0.0.1:{port}/v1", app.state.gateway, server)
     finally:
         server.should_exit = True
         thread.join(30)
         assert not thread.is_alive(), "the gateway did not end"
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: queue.Queue[Any] = queue.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        self.lines.put(json.loads(text) if text.startswith("{") else text)
+
+
+@contextmanager
+def lines_logged() -> Iterator[queue.Queue[Any]]:
+    """What the gateway logs, line by line as it comes."""
+    handler, log = _Lines(), logging.getLogger("ttscale.serve")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield handler.lines
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def before(url: str, **more: Any) -> Settings:

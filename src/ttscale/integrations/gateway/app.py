@@ -29,7 +29,7 @@ from ttscale.core.limit import Limit
 from ttscale.core.result import Result
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
-from ttscale.integrations.gateway.doors import Doors, key_of
+from ttscale.integrations.gateway.doors import Doors
 from ttscale.integrations.gateway.errors import ApiError, api_error
 from ttscale.integrations.gateway.local import LocalRoles
 from ttscale.integrations.gateway.metrics import Metrics
@@ -72,7 +72,7 @@ class Visit:
     asked: Asked | None = None
     used: Used = field(default_factory=Used)
     cost: Cost = Cost()
-    error: str | None = None
+    error: ApiError | None = None
     streaming: bool = False
     """Whether the head of the reply has gone out: an error then comes as an event."""
 
@@ -90,12 +90,12 @@ def create_app(settings: Settings) -> Starlette:
 
     async def models(request: Request) -> Response:
         doors.check(request.headers)
-        return JSONResponse(await _models(gateway, key_of(request.headers)))
+        return JSONResponse(await _models(gateway, doors.key_for_upstream(request.headers)))
 
     async def model(request: Request) -> Response:
         doors.check(request.headers)
         name = request.path_params["name"]
-        listed = await _models(gateway, key_of(request.headers))
+        listed = await _models(gateway, doors.key_for_upstream(request.headers))
         found = [one for one in listed["data"] if one.get("id") == name]
         if not found:
             raise ApiError(404, f"there is no model {name!r:.200} here", param="model", code="model_not_found")
@@ -139,20 +139,20 @@ class Completions:
                 cap = visitor.client.budget if visitor else None
                 asked = read_request(body, request.headers, self._chat, self._gateway.settings, cap)
                 visit.asked = asked
-                await self._answer(visit, asked, key_of(request.headers), scope, receive, send)
+                key = self._gateway.doors.key_for_upstream(request.headers)
+                await self._answer(visit, asked, key, scope, receive, send)
         except ClientDisconnect:
             visit.status = HUNG_UP
         except asyncio.CancelledError:
-            visit.error = "the gateway is shutting down"
             with suppress(Exception):
-                await _send_error(ApiError(503, visit.error, code="shutting_down"), visit, scope, receive, send)
+                ending = ApiError(503, "the gateway is shutting down", code="shutting_down")
+                await _send_error(ending, visit, scope, receive, send)
             raise
         except ApiError as error:
-            visit.error = error.message
+            log.debug("request %s: %s", visit.id, error.message)
             await _send_error(error, visit, scope, receive, send)
         except Exception:
             log.exception("request %s failed by a bug in ttscale", visit.id)
-            visit.error = "internal error"
             bug = ApiError(500, f"internal error; the gateway's log tells more under {visit.id}", code="internal")
             await _send_error(bug, visit, scope, receive, send)
         finally:
@@ -253,7 +253,7 @@ class Completions:
         visit.used.add_cost(result.cost, self._gateway.roles.local_draws, self._gateway.roles.local_verifier)
 
     def _end(self, visit: Visit) -> None:
-        """Count the request, and log it: one line, and never a word of what was asked or a key."""
+        """Count the request, and log it: one line, never a key nor a word of what was asked, which errors repeat."""
         seconds = time.perf_counter() - visit.begun
         self._gateway.metrics.ended(visit.path, visit.status, seconds)
         self._gateway.metrics.spent(visit.used, visit.cost)
@@ -270,14 +270,16 @@ class Completions:
             "budget": asked.budget if asked else None,
             "prompt_tokens": visit.used.prompt + visit.used.verifier_prompt,
             "completion_tokens": visit.used.completion + visit.used.verifier_completion,
-            "error": visit.error,
+            "code": visit.error.code if visit.error else None,
+            "param": visit.error.param if visit.error else None,
+            "cause": type(visit.error.__cause__).__name__ if visit.error and visit.error.__cause__ else None,
         }
         log.info(json.dumps({name: value for name, value in line.items() if value is not None}))
 
 
 async def _send_error(error: ApiError, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
     """An error as a reply, or as the last event of a stream that has begun."""
-    visit.status = error.status
+    visit.status, visit.error = error.status, error
     if visit.streaming:
         with suppress(ClientDisconnect):
             await send_text(send, event(error.body))

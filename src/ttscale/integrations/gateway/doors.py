@@ -61,6 +61,10 @@ class Doors:
             if visitor is not None:
                 visitor.inside -= 1
 
+    def key_for_upstream(self, headers: Mapping[str, str]) -> str | None:
+        """The key to pass through: the client's own, unless that opens this door; then what ``X-ITS-API-Key`` holds."""
+        return _plain(headers.get("x-its-api-key", "")) if self._visitors else key_of(headers)
+
     def check(self, headers: Mapping[str, str]) -> None:
         """``ApiError`` unless the key is known, where keys are asked for."""
         if self._visitors:
@@ -92,10 +96,13 @@ class Doors:
 def key_of(headers: Mapping[str, str]) -> str | None:
     """The key that a client sends; its_hub's header for the upstream's key counts too."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
-    found = key.strip() if scheme.lower() == "bearer" else headers.get("x-its-api-key", "").strip()
-    if not found.isascii() or not found.isprintable():
+    return _plain(key if scheme.lower() == "bearer" else headers.get("x-its-api-key", ""))
+
+
+def _plain(key: str) -> str | None:
+    if not key.isascii() or not key.strip().isprintable():
         raise ApiError(401, "an API key is one line of plain ASCII text", code="invalid_api_key")
-    return found or None
+    return key.strip() or None
 
 
 def _digest(key: str) -> str:

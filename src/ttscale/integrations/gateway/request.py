@@ -110,6 +110,9 @@ def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Se
     name = _text(body, "model", required=settings.upstream is None or settings.upstream.model is None) or ""
     model, suffix_strategy, suffix_budget = split_model(name, served_model(settings))
     strategy = _strategy(headers, body, suffix_strategy)
+    tools = _tools(body) if chat else {}
+    if tools and strategy not in (None, "majority_vote"):
+        raise refused("strategy", f"{strategy} cannot choose among tool calls; with tools there is majority_vote only")
     wanted = _budget(headers, body, suffix_budget, settings)
     most = min([settings.caps.budget, *([] if cap is None else [cap])])
     budget = min(wanted, most)
@@ -147,7 +150,7 @@ def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Se
         max_tokens=_integer(body, "max_completion_tokens", 1) or _integer(body, "max_tokens", 1),
         stop=_stop(body),
         extra={key: value for key, value in body.items() if key in PASSED_ON and value is not None},
-        tools=_tools(body) if chat else {},
+        tools=tools,
     )
 
 
