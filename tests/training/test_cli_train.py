@@ -49,7 +49,7 @@ def test_every_command_in_the_overview_is_one_that_parses():
     examples = [
         line.strip() for line in OVERVIEW.replace("\\\n", "").splitlines() if line.strip().startswith("ttscale")
     ]
-    assert len(examples) == 10
+    assert len(examples) == 11
     for line in examples:
         if line.startswith("ttscale train"):
             parser().parse_args(shlex.split(line)[1:])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ttscale.training.fit.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, Recipe
+from ttscale.training.fit.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, SFT_RECIPE, Recipe
 
 FORMATS = ("own", "trl", "math-shepherd", "prm800k", "rlhflow", "omegaprm")
 
@@ -31,6 +31,10 @@ and to a reviser with its own verifier:
   ttscale train reviser --base MODEL --data revisions.jsonl --out my-reviser
   ttscale train chains --reviser my-reviser --questions train.jsonl --out chains.jsonl
   ttscale train orm --base MODEL --data chains.jsonl --out my-revision-orm
+
+A base model that does not write solutions yet learns it first, from worked ones ({"question": ..., "solution": ...}):
+
+  ttscale train sft --base BASE --data solutions.jsonl --out MODEL
 
 Every command can be stopped and started again with the same arguments: it goes on where it was.
 Every flag may stand in a file instead (--config run.toml, .json or .yaml: learning_rate = 1e-5).
@@ -231,6 +235,23 @@ COMMANDS = (
         "Fine-tune a causal LM, chat or plain, to write a right solution after wrong ones; loss on the right one only. "
         "The checkpoint is taken slightly after the validation loss turns, as in the paper.",
         (BASE, _path("data", "revision data"), OUT_MODEL, VALIDATION, TEST, PROMPT, *_recipe(REVISION_RECIPE)),
+    ),
+    Command(
+        "sft",
+        "fine-tune a generator on worked solutions",
+        "Plain supervised fine-tuning: a causal LM learns to write your solutions, one step a line, the final answer "
+        "last. One JSON object a line with question (or prompt, problem) and solution (or target, response, "
+        "completion). Loss on the solution only.",
+        (
+            BASE,
+            _path("data", "worked solutions"),
+            OUT_MODEL,
+            Flag("delimiter", str, None, "text that ends a step (default: the base model's, else a newline)"),
+            VALIDATION,
+            TEST,
+            PROMPT,
+            *_recipe(SFT_RECIPE),
+        ),
     ),
     Command(
         "quality",

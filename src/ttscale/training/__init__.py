@@ -1,4 +1,4 @@
-"""Train what the paper trains: process and outcome verifiers from rollouts, and revision models; and measure them.
+"""Train generators, process and outcome verifiers from rollouts, and revision models; and measure them.
 
 Names load on first use: rollouts, readers, revision data and the quality report need no torch.
 """
@@ -42,17 +42,19 @@ if TYPE_CHECKING:
     )
     from ttscale.training.data.rollouts import RolloutSummary, collect_rollouts
     from ttscale.training.fit.calibration import Calibration, calibrate
-    from ttscale.training.fit.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, Recipe
+    from ttscale.training.fit.recipe import IMPLICIT_RECIPE, PRM_RECIPE, REVISION_RECIPE, SFT_RECIPE, Recipe
     from ttscale.training.fit.run import TrainingResult, check_untrained, read_result
     from ttscale.training.implicit import train_implicit_prm
     from ttscale.training.prm import train_orm, train_prm
     from ttscale.training.reviser import train_reviser
     from ttscale.training.score_examples import judge, verifier_scores
+    from ttscale.training.sft import read_solutions, train_sft
 
 __all__ = [
     "IMPLICIT_RECIPE",
     "PRM_RECIPE",
     "REVISION_RECIPE",
+    "SFT_RECIPE",
     "Calibration",
     "ChainSummary",
     "Judged",
@@ -87,6 +89,7 @@ __all__ = [
     "read_revision_data",
     "read_rlhflow",
     "read_rollouts",
+    "read_solutions",
     "read_trl",
     "relabel",
     "split_questions",
@@ -94,6 +97,7 @@ __all__ = [
     "train_orm",
     "train_prm",
     "train_reviser",
+    "train_sft",
     "verifier_scores",
     "write_examples",
     "write_revision_data",
@@ -112,6 +116,7 @@ _HOME = {
     "Read": "ttscale.training.data.readers",
     "Recipe": "ttscale.training.fit.recipe",
     "RevisionExample": "ttscale.training.data.revision_data",
+    "SFT_RECIPE": "ttscale.training.fit.recipe",
     "RolloutSummary": "ttscale.training.data.rollouts",
     "StepExample": "ttscale.training.data.examples",
     "TrainingResult": "ttscale.training.fit.run",
@@ -138,6 +143,7 @@ _HOME = {
     "read_revision_data": "ttscale.training.data.revision_data",
     "read_rlhflow": "ttscale.training.data.readers",
     "read_rollouts": "ttscale.training.data.readers",
+    "read_solutions": "ttscale.training.sft",
     "read_trl": "ttscale.training.data.readers",
     "relabel": "ttscale.training.data.examples",
     "split_questions": "ttscale.evaluation.problems.splits",
@@ -145,6 +151,7 @@ _HOME = {
     "train_orm": "ttscale.training.prm",
     "train_prm": "ttscale.training.prm",
     "train_reviser": "ttscale.training.reviser",
+    "train_sft": "ttscale.training.sft",
     "verifier_scores": "ttscale.training.score_examples",
     "write_examples": "ttscale.training.data.examples",
     "write_revision_data": "ttscale.training.data.revision_data",

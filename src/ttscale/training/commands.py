@@ -98,6 +98,23 @@ def reviser(settings: Settings) -> None:
     print(result)
 
 
+def sft(settings: Settings) -> None:
+    from ttscale.training.sft import read_solutions, train_sft
+
+    validation = settings["validation"]
+    result = train_sft(
+        _base(settings["base"]),
+        read_solutions(settings["data"]),
+        settings["out"],
+        validation=None if validation is None else read_solutions(validation),
+        test=_test_questions(settings),
+        recipe=_recipe(settings),
+        prompt=_prompt(settings),
+        delimiter=settings["delimiter"],
+    )
+    print(result)
+
+
 def quality(settings: Settings) -> None:
     from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
     from ttscale.evaluation.verifier_quality.report import quality_report

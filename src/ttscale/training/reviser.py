@@ -43,11 +43,33 @@ def train_reviser(
     other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
     off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
     """
+    return train_writer(base, examples, out, validation, test, recipe, prompt, {}, progress)
+
+
+def train_writer(
+    base: str | os.PathLike[str],
+    examples: Iterable[RevisionExample],
+    out: str | os.PathLike[str],
+    validation: Iterable[RevisionExample] | None,
+    test: Iterable[WithQuestion],
+    recipe: Recipe,
+    prompt: PromptFormat | None,
+    settings: dict[str, Any],
+    progress: bool,
+    attempts: bool = True,
+) -> TrainingResult:
+    """Fine-tune a causal LM to write each example's target in its context; ``settings`` go into ``ttscale.json``.
+
+    ``attempts=False`` refuses examples with earlier attempts in their context.
+    """
     check_call(base, out, recipe, prompt)
     given, held = sides_of(examples, validation, RevisionExample)
+    if not attempts and (found := next((e for e in (*given, *(held or ())) if e.attempts), None)) is not None:
+        raise ValueError(f"The example of question {found.id!r} has earlier attempts: train_reviser is for those.")
     training, held_out = split(base, given, held, test, recipe)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)
+    saved |= settings
     uses_chat(tokenizer, form)  # refuses a chat format without a template
     limit = min(recipe.max_tokens or 2**31, context_length(base))
     trained, skipped = revision_features(tokenizer, form, training, limit)
@@ -55,12 +77,13 @@ def train_reviser(
     need_some(trained, skipped, "training")
     need_some(validated, also_skipped, "held-out")
     data = Data(trained, validated, dict(skipped + also_skipped), fingerprints([*training, *held_out]))
+    identity = {"prompt": asdict(form), **settings}
 
     def finish(model: Any, folder: Path) -> dict[str, Any]:
         write_settings(folder, saved)
         return {}
 
-    return run(base, out, "text", TOKEN_CE, data, tokenizer, recipe, {"prompt": asdict(form)}, finish, progress)
+    return run(base, out, "text", TOKEN_CE, data, tokenizer, recipe, identity, finish, progress)
 
 
 def prompt_of(base: str | os.PathLike[str], prompt: PromptFormat | None) -> tuple[PromptFormat, dict[str, Any]]:

@@ -91,5 +91,9 @@ REVISION_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0, after_best=1)
 """The reviser (section 3.8 of the notes). The validation set is off-policy, so the paper takes a checkpoint slightly
 after its loss begins to rise: here, one evaluation after the lowest."""
 
+SFT_RECIPE = Recipe(learning_rate=1e-4, batch=16, epochs=1.0, dropout=0.0, schedule="linear", warmup_steps=10)
+"""Fine-tuning a small generator on worked solutions. The numbers are our choice (docs/real-study.md), not the
+paper's, whose generator comes fine-tuned."""
+
 IMPLICIT_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0)
 """Implicit PRMs. No dropout: it would be noise in one of the two likelihoods. The learning rate is our choice."""

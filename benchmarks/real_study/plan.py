@@ -1,0 +1,103 @@
+"""How large the study is, and where it keeps what it makes: the full study and the reduced one that tests run.
+
+Knows numbers and paths. Must not know models. Everything that decides a figure stands here or in ``contrasts.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.real_study import questions
+
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.training import Recipe
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "real_study.json"
+PAGE = ROOT / "docs" / "real-study.md"
+
+PROMPT = PromptFormat(chat=False, system=None, template="Question: {question}\n")
+DELIMITER = "\n"
+TEMPERATURE = 0.8
+LONGEST = 96
+"""Tokens of a solution at most; worked ones have about 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Numbers of one study. Counts of questions are (natural, templated of each number of steps)."""
+
+    sft: tuple[int, int] = (1600, 100)
+    train: tuple[int, int] = (400, 40)
+    validation: tuple[int, int] = (180, 30)
+    test: tuple[int, int] = (120, 20)
+    train_samples: int = 12
+    validation_samples: int = 16
+    test_samples: int = 64
+    lessons: int = 1600
+    """Solutions that a verifier is trained on, and revisions that the reviser is trained on."""
+    budgets: tuple[int, ...] = (4, 16)
+    seeds: tuple[int, ...] = (0,)
+    sft_recipe: Recipe = Recipe(
+        learning_rate=1e-4,
+        batch=16,
+        micro_batch=16,
+        epochs=1,
+        dropout=0.0,
+        schedule="linear",
+        warmup_steps=10,
+        held_out=0.03,
+        evaluate_every=61,
+    )
+    prm_recipe: Recipe = Recipe(
+        learning_rate=3e-4,
+        batch=16,
+        micro_batch=16,
+        epochs=1,
+        dropout=0.0,
+        schedule="linear",
+        warmup_steps=10,
+        held_out=0.03,
+        evaluate_every=50,
+        lora_rank=16,
+    )
+    reviser_recipe: Recipe = Recipe(
+        learning_rate=1e-4,
+        batch=16,
+        micro_batch=16,
+        epochs=1,
+        dropout=0.0,
+        schedule="linear",
+        warmup_steps=10,
+        held_out=0.03,
+        evaluate_every=50,
+        after_best=1,
+    )
+
+    def rows(self, folder: Path, part: str) -> list[questions.Row]:
+        """The rows of a part that this study uses."""
+        counts: tuple[int, int] = getattr(self, part)
+        return questions.of_each_kind(questions.read(folder / "questions", part), *counts)
+
+
+FULL = Plan()
+_SHORT = Recipe(
+    learning_rate=1e-3, batch=8, micro_batch=8, epochs=1, dropout=0.0, lora_rank=8, held_out=0.1, evaluate_every=100
+)
+REDUCED = Plan(
+    sft=(60, 15), train=(8, 3), validation=(8, 3), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
+    lessons=32, budgets=(4,), sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
+)  # fmt: skip
+
+
+def model_folder() -> Path:
+    """SmolLM2-135M-Instruct: in ``TTSCALE_MODELS``, else ~/.cache/ttscale/models."""
+    folder = Path(os.environ.get("TTSCALE_MODELS") or Path.home() / ".cache" / "ttscale" / "models")
+    return folder / "smollm2-135m-instruct"
+
+
+def natural_questions() -> Path:
+    """The word problems: in ``TTSCALE_DATA``, else in shared/data beside the repository."""
+    return Path(os.environ.get("TTSCALE_DATA") or ROOT.parent / "shared" / "data") / "word_problems_train.jsonl"

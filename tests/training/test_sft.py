@@ -1,0 +1,137 @@
+"""Plain fine-tuning on worked solutions: what is read, what the loss falls on, what the trained model writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from training.test_resume import Killed
+from ttscale.cli.main import main
+from ttscale.core.requests import Sample
+from ttscale.core.types import Candidate, Key, Question
+from ttscale.hf import HFGenerator
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.training import Recipe, RevisionExample, read_solutions, train_sft
+from ttscale.training.fit import trainer as _fit
+from ttscale.training.fit.features import revision_features
+
+WORKED = {"up": "go up\nA: 1", "down": "go down\nA: 2"}
+ROWS = [{"question": f"Q{n} {way}", "solution": text} for n in range(24) for way, text in WORKED.items()]
+RECIPE = Recipe(learning_rate=5e-3, batch=16, micro_batch=16, epochs=20, dropout=0.0, evaluate_every=20)
+PLAIN = PromptFormat(chat=False, template="{question}\n")
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def solve(model, question):
+    root = Candidate(Question("x", question), Key((0, "x")))
+    (reply,) = model.sample([Sample(root, root.key.child(0))])
+    return tuple(step.text for step in reply.steps), reply.finish
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_the_model_writes_what_it_was_shown_step_by_step(chat, base, chat_base, tmp_path):
+    data = read_solutions(write(tmp_path / "data.jsonl", ROWS))
+    prompt = PromptFormat(system=None) if chat else PLAIN
+    out = tmp_path / "m"
+    result = train_sft(chat_base if chat else base, data, out, recipe=RECIPE, prompt=prompt, progress=False)
+    assert result.validation_loss < 0.05
+    model = HFGenerator(str(out), temperature=0.0)
+    assert solve(model, "Q3 up") == (("go up\n", "A: 1"), "stop")
+    assert solve(model, "Q3 down") == (("go down\n", "A: 2"), "stop")
+
+
+def test_the_delimiter_and_the_prompt_are_saved_for_every_role(base, tmp_path):
+    recipe = Recipe(batch=16, epochs=1, dropout=0.0)
+    data = [RevisionExample(f"{n}", f"Q{n}", (), "go;A: 1") for n in range(8)]
+    train_sft(base, data, tmp_path / "m", recipe=recipe, prompt=PLAIN, delimiter=";", progress=False)
+    saved = json.loads((tmp_path / "m" / "ttscale.json").read_text())
+    assert saved["delimiter"] == ";"
+    assert PromptFormat.from_json(saved["prompt"]) == PLAIN
+    with pytest.raises(ValueError, match="delimiter: ';' there, '!' now"):
+        train_sft(base, data, tmp_path / "m", recipe=recipe, prompt=PLAIN, delimiter="!", progress=False)
+
+
+def test_the_loss_falls_on_the_solution_and_its_end_only(tokenizer):
+    example = RevisionExample("a", "Q", (), "A: 1")
+    (feature,), skipped = revision_features(tokenizer, PLAIN, [example], 100)
+    context, target = tokenizer("Q\n")["input_ids"], tokenizer("A: 1")["input_ids"]
+    assert not skipped
+    assert feature["labels"] == [-100] * len(context) + [*target, tokenizer.eos_token_id]
+    assert feature["input_ids"] == [*context, *target, tokenizer.eos_token_id]
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_the_same(base, tmp_path, monkeypatch):
+    data = [RevisionExample(row["question"], row["question"], (), row["solution"]) for row in ROWS]
+    recipe = Recipe(learning_rate=1e-3, batch=8, epochs=1, dropout=0.0, evaluate_every=2)
+    whole = train_sft(base, data, tmp_path / "whole", recipe=recipe, progress=False)
+    step = _fit.Trainer.training_step
+
+    def dies(self, *arguments, **keywords):
+        if self.state.global_step == 3:
+            raise Killed
+        return step(self, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_fit.Trainer, "training_step", dies)
+        with pytest.raises(Killed):
+            train_sft(base, data, tmp_path / "m", recipe=recipe, progress=False)
+    again = train_sft(base, data, tmp_path / "m", recipe=recipe, progress=False)
+    assert (again.step, again.curve) == (whole.step, whole.curve)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "m")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "row", [{"prompt": "Q", "target": "S"}, {"problem": "Q", "response": "S"}, {"question": "Q", "completion": "S"}]
+)
+def test_the_names_that_data_sets_use_are_read(row, tmp_path):
+    (example,) = read_solutions(write(tmp_path / "d.jsonl", [row]))
+    assert (example.prompt, example.attempts, example.target) == ("Q", (), "S")
+    assert example.id == Question.of("Q").id
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ([1], "expected an object"),
+        ({"question": "Q"}, "no text under solution"),
+        ({"question": "Q", "solution": "  "}, "no text under solution"),
+        ({"question": "Q", "solution": 7}, "no text under solution"),
+        ({"solution": "S"}, "no text under problem"),
+        ({"question": None, "solution": "S"}, "no text under problem"),
+    ],
+)
+def test_a_bad_line_is_named(row, why, tmp_path):
+    path = write(tmp_path / "d.jsonl", [ROWS[0], row])
+    with pytest.raises(ValueError, match=f"line 2: .*{why}"):
+        read_solutions(path)
+
+
+def test_refusals(base, tmp_path):
+    data = read_solutions(write(tmp_path / "data.jsonl", ROWS))
+    with pytest.raises(ValueError, match="holds no worked solutions"):
+        read_solutions(write(tmp_path / "empty.jsonl", []))
+    with pytest.raises(ValueError, match="earlier attempts: train_reviser"):
+        train_sft(base, [*data, RevisionExample("r", "Q", ("wrong",), "S")], tmp_path / "m", progress=False)
+    with pytest.raises(ValueError, match="in the test data"):
+        train_sft(base, data, tmp_path / "m", test=data[:1], progress=False)
+    with pytest.raises(ValueError, match="delimiter must not be empty"):
+        train_sft(base, data, tmp_path / "m", delimiter="", progress=False)
+    with pytest.raises(TypeError, match="not the path"):
+        train_sft(base, "data.jsonl", tmp_path / "m", progress=False)
+    assert not (tmp_path / "m").exists()
+
+
+def test_from_the_shell(base, tmp_path, capsys):
+    data = write(tmp_path / "data.jsonl", ROWS)
+    prompt = tmp_path / "prompt.json"
+    prompt.write_text(json.dumps({"chat": False, "template": "{question}\n"}))
+    flags = ["--base", base, "--data", str(data), "--out", str(tmp_path / "m"), "--prompt", str(prompt)]
+    assert main(["train", "sft", *flags, "--batch", "16", "--lora-rank", "4"]) == 0
+    assert "43 examples, 5 held out" in capsys.readouterr().out
+    assert json.loads((tmp_path / "m" / "ttscale.json").read_text())["prompt"]["template"] == "{question}\n"
