@@ -40,7 +40,7 @@ from ttscale import (
     Verdict,
     WeightedBestOfN,
 )
-from ttscale.core.protocols import METHOD_OF, role_of
+from ttscale.core.protocols import METHOD_OF, fitted_to, role_of
 from ttscale.engine.core import Engine
 from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
 from ttscale.strategies.revision import chain_lengths
@@ -312,7 +312,7 @@ def test_no_strategy_mentions_cost() -> None:
 def test_a_question_ends_while_another_has_not_even_been_answered(strategy: Any) -> None:
     roles = toy_roles()
     engine = Engine(roles)
-    fitted = strategy.for_roles(frozenset(roles)) if hasattr(strategy, "for_roles") else strategy
+    fitted = fitted_to(strategy, roles)
     for question in ToyWorld.questions(2):
         root = Candidate(question, Key((0, question.id)))
         engine.start(root, fitted.search(root, 8))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale.core.protocols import Session
+from ttscale.core.protocols import Session, is_async, name_of, session_of, shared_worker
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
-from ttscale.verifiers.sync_or_async import Call, Plan, is_async, relay
+from ttscale.verifiers.sync_or_async import Call, Plan, relay
 
 REVISE_PROMPT = (
     "{question}\n\n"
@@ -44,11 +44,10 @@ class PromptedReviser:
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"prompt": prompt} if prompt != REVISE_PROMPT else {}
         self.sampling |= {"context": context} if context != CONTEXT else {}
-        self.name = f"revise({getattr(generator, 'name', type(generator).__name__)})"
-        if hasattr(generator, "worker"):
-            self.worker = generator.worker
-        if hasattr(generator, "session"):
-            self.session: Callable[[], Session] = lambda: _Session(generator.session(), self._sample)
+        self.name = f"revise({name_of(generator)})"
+        self.worker = shared_worker(generator)
+        opens = session_of(generator)
+        self.session: Callable[[], Session] | None = opens and (lambda: _Session(opens(), self._sample))
         self.revise: Callable[[Sequence[Revise]], Any] = relay(self._plan, is_async(generator.sample))
 
     def __repr__(self) -> str:

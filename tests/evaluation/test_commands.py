@@ -13,8 +13,9 @@ from ttscale.api.batch import BatchAllocation
 from ttscale.cli.main import main
 from ttscale.evaluation import load_pool, load_records
 from ttscale.evaluation.collect.arms import arms_of
+from ttscale.evaluation.collect.sweeps import fitted_arms
 from ttscale.evaluation.report.settings import StudySettings
-from ttscale.strategies import Beam, ComputeOptimalScheduler, MajorityVote, Policy, SequentialRevision, WeightedBestOfN
+from ttscale.strategies import Beam, ComputeOptimalScheduler, MajorityVote, Policy, SequentialRevision
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
@@ -218,12 +219,18 @@ def test_strategies_as_words(tmp_path: Path) -> None:
         "majority-vote beam:width=sqrt,max_rounds=9; sequential_revision:ratio=0.25 batch_allocation:probe=2 "
         f"compute_optimal:probe=3,policy={tmp_path / 'p.json'}"
     )
-    assert [arm.strategy for arm in found] == [
+    roles: Any = dict.fromkeys(("generator", "verifier", "reviser"))
+    assert [arm.strategy for arm in fitted_arms(found, [4], roles, False, "min")] == [
         MajorityVote(),
-        Beam("sqrt", 9),
-        SequentialRevision(0.25),
+        Beam("sqrt", 9, aggregate="min"),
+        SequentialRevision(0.25, aggregate="min"),
         BatchAllocation(2),
         ComputeOptimalScheduler(policy, 3),
     ]
     assert [arm.name for arm in found[:2]] == ["majority-vote", "beam:width=sqrt,max_rounds=9"]
-    assert [arm.strategy for arm in arms_of("majority_vote,weighted_best_of_n")] == [MajorityVote(), WeightedBestOfN()]
+    assert [arm.strategy for arm in arms_of("majority_vote,weighted_best_of_n")] == [
+        "majority_vote",
+        "weighted_best_of_n",
+    ]
+    with pytest.raises(ValueError, match="unknown strategy 'beem'"):
+        arms_of("beam beem")

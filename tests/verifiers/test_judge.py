@@ -265,7 +265,7 @@ def test_the_generators_session_serves_revisions() -> None:
     assert ticket == 3
     assert "Attempt 1:\nAnswer: 1" in reply.steps[0].text
     assert not session.active
-    assert not hasattr(PromptedReviser(Says(str)), "session")
+    assert PromptedReviser(Says(str)).session is None
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ttscale.core.errors import BudgetError, MissingRoleError
-from ttscale.core.protocols import METHOD_OF, Role, Strategy
+from ttscale.core.protocols import METHOD_OF, Role, Strategy, aggregate_of, continues, fitted_to, max_batch_of, needs_of
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Question
 from ttscale.strategies.adaptive import AdaptiveScheduler
+from ttscale.strategies.best_of_n import MajorityVote
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
-from ttscale.strategies.names import strategy_named
-from ttscale.strategies.policy import Policy, default_policy
+from ttscale.strategies.names import strategy_from_text
+from ttscale.strategies.policy import Policy, default_policy, policy_of
+from ttscale.strategies.revision import SequentialRevision
 
 MAX_BUDGET = 65_536
 """The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
@@ -61,31 +64,38 @@ def check_seed(seed: int) -> int:
 
 
 def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bundled: bool) -> Strategy:
-    """The strategy to run with the roles at hand, or an error that says which role it lacks."""
-    at_hand, named = frozenset(roles), given is None or isinstance(given, str)
+    """The strategy to run with the roles at hand, or an error that says which role it lacks.
+
+    ``roles`` may hold ids and paths beside objects: nothing is loaded. ``bundled`` says that the generator is the model
+    that ships with the library, which has a fitted policy.
+    """
+    at_hand = frozenset(roles)
     if isinstance(given, str):
-        strategy = strategy_named(given)
+        strategy: Strategy = strategy_from_text(given)
     elif given is None:
         strategy = _default_strategy(at_hand)
     elif hasattr(given, "search") and not isinstance(given, type):
         strategy = given
     else:
         raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}")
-    if bundled:
-        strategy = _with_fitted_policy(strategy)
-    preferred = getattr(roles.get("verifier"), "aggregate", None)
-    if named and preferred is not None:
-        strategy = _aggregating(strategy, preferred)
-    if hasattr(strategy, "for_roles"):
-        if getattr(roles.get("generator"), "continues", True) is False and getattr(strategy, "policy", ...) is None:
-            fitting = default_policy(at_hand, strategy.aggregate, whole=True)  # type: ignore[attr-defined]
-            strategy = replace(strategy, policy=fitting)  # type: ignore[type-var]
-        strategy = strategy.for_roles(at_hand)
-    for role in sorted(getattr(strategy, "needs", frozenset()) - at_hand):
+    if isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) and strategy.policy is None:
+        strategy = replace(strategy, policy=_default_policy(strategy.aggregate, roles, bundled))
+    strategy = fitted_to(suited(strategy, given, aggregate_of(roles.get("verifier"))), at_hand)
+    for role in sorted(needs_of(strategy, at_hand) - at_hand):
         raise MissingRoleError(
             f"{strategy!r} needs a {role} and none was given; pass {role}=... or choose another strategy"
         )
     return strategy
+
+
+def suited(strategy: Strategy, given: object, how: Aggregate | None) -> Strategy:
+    """The strategy with the aggregation that suits the verifier, where the user named it and left that open.
+
+    Likewise every strategy of its policy. One that the user made, or whose text sets ``aggregate`` or a ``policy``, is
+    left as it is.
+    """
+    open_ = given is None or (isinstance(given, str) and not re.search(r"\b(aggregate|policy)=", given))
+    return _aggregating(strategy, how) if open_ and how is not None else strategy
 
 
 def check_role(role: Role, given: Any) -> None:
@@ -97,7 +107,7 @@ def check_role(role: Role, given: Any) -> None:
         raise ValueError(
             f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; got {given!r}"
         )
-    most = getattr(given, "max_batch", None)
+    most = max_batch_of(given)
     if most is not None and (_integer(most) is None or most < 1):
         raise ValueError(f"max_batch of the {role} must be a positive integer or None; got {most!r}")
 
@@ -113,24 +123,26 @@ def _integer(value: Any) -> int | None:
 def _aggregating(strategy: Any, how: Aggregate) -> Any:
     """The strategy with this aggregation, as far as it has one, and the strategies of its policy likewise."""
     changes: dict[str, Any] = {"aggregate": how} if hasattr(strategy, "aggregate") else {}
-    if isinstance(policy := getattr(strategy, "policy", None), Policy):
+    if policy := policy_of(strategy):
         rows = [tuple(_aggregating(one, how) for one in row) for row in policy.strategies]
         changes["policy"] = replace(policy, strategies=tuple(rows))
     return replace(strategy, **changes) if changes else strategy
 
 
-def _with_fitted_policy(strategy: Strategy) -> Strategy:
-    """A scheduler without a policy of its own with the one that was fitted for the bundled models."""
-    if not isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) or strategy.policy is not None:
-        return strategy
+def _default_policy(aggregate: Aggregate, roles: Mapping[Role, Any], bundled: bool) -> Policy:
+    """The policy fitted for the bundled models, else the one from the paper that fits the roles."""
+    if not bundled:
+        return default_policy(frozenset(roles), aggregate, whole=not continues(roles.get("generator")))
     from ttscale import reference
 
-    return replace(strategy, policy=reference.scheduler().policy)
+    policy = reference.scheduler().policy
+    assert policy is not None
+    return policy
 
 
 def _default_strategy(roles: frozenset[Role]) -> Strategy:
     if not roles & {"generator", "reviser"}:
         raise MissingRoleError("nothing to draw solutions from; pass generator=... or reviser=...")
     if {"generator", "verifier"} <= roles:
-        return strategy_named("compute_optimal")
-    return strategy_named("sequential_revision" if "reviser" in roles else "majority_vote")
+        return ComputeOptimalScheduler()
+    return SequentialRevision() if "reviser" in roles else MajorityVote()

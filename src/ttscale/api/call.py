@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from ttscale.api.arguments import check_budget, check_questions, check_role, check_seed, choose_strategy
+from ttscale.api.arguments import check_questions, choose_strategy, suited
 from ttscale.api.load_roles import BUNDLED, load_roles, roles_at_hand
 from ttscale.api.role_labels import label, warn_other_models
+from ttscale.api.settings import CallSettings
 from ttscale.core.errors import TtscaleError
-from ttscale.core.limit import Limit
-from ttscale.core.protocols import ROLE_OF
+from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, needs_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.result import Result
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
@@ -22,66 +21,36 @@ from ttscale.engine.core import Ended, blame_strategy
 from ttscale.engine.drive import Job, arun, run
 from ttscale.engine.trace_file import TraceFile
 
-Observe = Callable[[Event], object]
 
+class Call:
+    """The constructor checks the arguments and loads nothing. ``with`` loads the models and opens the trace file.
 
-class Plan:
-    """Use as a context manager: the trace file and the progress bar are open inside it."""
+    Raises ``ValueError`` for bad arguments and ``MissingRoleError`` where the strategy needs a role that was not given.
+    """
 
-    def __init__(
-        self,
-        questions: Iterable[str | Question],
-        budget: int,
-        generator: Any,
-        verifier: Any,
-        reviser: Any,
-        strategy: Any,
-        seed: int,
-        limit: Limit | None,
-        observe: Observe | None,
-        progress: bool = False,
-        resume: str | Path | None = None,
-    ) -> None:
-        self._questions = check_questions(questions)
-        self._budget = check_budget(budget)
-        self._seed = check_seed(seed)
-        if limit is not None and not isinstance(limit, Limit):
-            raise ValueError(f"limit must be a ttscale.Limit; got {limit!r}")
-        self._limit, self._observe, self._progress, self._resume = limit, observe, progress, resume
-        check_role("generator", generator)
-        check_role("verifier", verifier)
-        check_role("reviser", reviser)
-        at_hand = roles_at_hand(generator, verifier, reviser)
-        self._bundled = at_hand.get("generator") == BUNDLED
-        self._strategy = choose_strategy(strategy, at_hand, self._bundled)
+    def __init__(self, questions: Iterable[str | Question], settings: CallSettings) -> None:
+        self._questions, self._settings = check_questions(questions), settings
         self._distinct = list(dict.fromkeys(self._questions))
+        self._at_hand = roles_at_hand(settings.generator, settings.verifier, settings.reviser)
+        bundled = self._at_hand.get("generator") == BUNDLED
+        self._strategy = choose_strategy(settings.strategy, self._at_hand, bundled)
         self._prompts, self._refused = {q.id: q.prompt for q in self._distinct}, dict[str, Exception]()
-        if self._bundled:
+        if bundled:
             self._spell_for_bundled()
-        needs = getattr(self._strategy, "needs", ROLE_OF.values())
-        nothing_to_do = len(self._refused) == len(self._distinct)
-        if nothing_to_do and resume is None and all(obj == BUNDLED for obj in at_hand.values()):
-            needs = ()  # a refusal comes at once, not after seconds of loading
-        self._roles = load_roles(at_hand, needs)
-        if strategy is None or isinstance(strategy, str):
-            # Only a verifier that is loaded says which aggregation suits it.
-            self._strategy = choose_strategy(strategy, {**at_hand, **self._roles}, self._bundled)
-        if strategy is not None:
-            warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
-        # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.
-        plain = type(self._strategy).__repr__ is object.__repr__
-        self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
+        self._roles: dict[Role, Any] = {}
+        self._described = ""
         self._done: dict[str, Result] = {}
         self._recorded: dict[str, list[tuple[Request, Reply]]] = {question.id: [] for question in self._distinct}
         self._file: TraceFile | None = None
         self._bar: Any = None
 
     def __enter__(self) -> Self:
+        self._load()
         with ExitStack() as stack:
-            if self._resume is not None:
+            if self._settings.resume is not None:
                 names = {str(role): label(obj) for role, obj in self._roles.items()}
-                self._file = stack.enter_context(TraceFile(self._resume, names))
-            if self._progress and len(self._distinct) > 1:
+                self._file = stack.enter_context(TraceFile(self._settings.resume, names))
+            if self._settings.progress and len(self._distinct) > 1:
                 from tqdm import tqdm
 
                 # disable=None: no bar where the output is not a terminal.
@@ -92,6 +61,21 @@ class Plan:
     def __exit__(self, *exc: object) -> Literal[False]:
         self._stack.close()
         return False
+
+    def _load(self) -> None:
+        """The models that will be asked; only a verifier that is loaded says which aggregation suits it."""
+        wanted = needs_of(self._strategy, METHOD_OF)
+        nothing_to_do = len(self._refused) == len(self._distinct)
+        if nothing_to_do and self._settings.resume is None and all(obj == BUNDLED for obj in self._at_hand.values()):
+            wanted = frozenset()  # a refusal comes at once, not after seconds of loading
+        self._roles = load_roles(self._at_hand, wanted)
+        how = aggregate_of(self._roles.get("verifier"))
+        self._strategy = suited(self._strategy, self._settings.strategy, how)
+        if self._settings.strategy is not None:
+            warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
+        # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.
+        plain = type(self._strategy).__repr__ is object.__repr__
+        self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
 
     def run(self) -> None:
         """Solve everything, in this thread."""
@@ -138,16 +122,16 @@ class Plan:
         for question in self._distinct:
             self._emit(self._start_event(question))
             error = self._refused.get(question.id)
-            root = Candidate(Question(question.id, self._prompts[question.id]), Key((self._seed, question.id)))
+            root = Candidate(Question(question.id, self._prompts[question.id]), Key((self._settings.seed, question.id)))
             search = None
             try:
-                search = self._strategy.search(root, self._budget)
+                search = self._strategy.search(root, self._settings.budget)
             except Exception as failure:
                 error = error or blame_strategy(failure, question)
-            yield Job(root, search, self._limit, error, self._budget)
+            yield Job(root, search, self._settings.limit, error, self._settings.budget)
 
     def _start_event(self, question: Question) -> Event:
-        return start_event(question, Key((self._seed, question.id)), self._described, self._budget)
+        return start_event(question, Key((self._settings.seed, question.id)), self._described, self._settings.budget)
 
     def _record(self, question: Question, request: Request, reply: Reply) -> None:
         if self._file is None:
@@ -155,14 +139,14 @@ class Plan:
             if recorded is None:  # it has ended, and its trace with it
                 return
             recorded.append((request, reply))
-        if self._file or self._observe:
+        if self._file or self._settings.observe:
             self._emit(reply_event(request, reply))
 
     def _emit(self, event: Event) -> None:
         if self._file:
             self._file.write(event)
-        if self._observe:
-            self._observe(event)
+        if self._settings.observe:
+            self._settings.observe(event)
 
     def _on_end(self, index: int, ended: Ended) -> None:
         question, outcome = self._distinct[index], ended.outcome

@@ -12,45 +12,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ttscale.engine.ask_roles import name_of
+from ttscale.core.protocols import members_of, name_of, sampling_of, weights_of
+from ttscale.strategies.policy import policy_of
 
 READ = 1 << 20
 """Bytes read at each end of a weights file to tell two checkpoints at one path apart: the header and the last layer."""
 
 
 def label(obj: Any) -> str:
-    """What a role is called in stored results: its name, a hash of its weights where they are a local folder, the
-    labels of its ``members``, and the settings (``sampling``) that are not its usual ones.
+    """What a role is called in stored results: its ``name``, a hash of those of its ``weights`` that are local folders,
+    the labels of its ``members``, and the settings (``sampling``) that are not its usual ones.
 
     The folder of the bundled models is named as such, so that stored results do not depend on where ttscale lies.
     """
     name = name_of(obj)
     home = Path(__file__).parent.parent / "reference" / "models"
     hashes = []
-    for attribute in ("model", "reference"):
-        folder = getattr(getattr(obj, attribute, None), "name", None)
-        if not isinstance(folder, str) or not Path(folder).is_dir():
+    for folder in weights_of(obj):
+        if not Path(folder).is_dir():
             continue
         hashes.append(_fingerprint(Path(folder)))
         if Path(folder).resolve().parent == home.resolve():
             name = name.replace(folder, f"ttscale.reference/{Path(folder).name}")
     name = "@".join([name, "-".join(hashes)]) if hashes else name
-    members = getattr(obj, "members", None) or ()
+    members = members_of(obj)
     if (labels := [label(one) for one in members]) != [name_of(one) for one in members]:
         name = f"{name} of {', '.join(labels)}"
-    sampling = getattr(obj, "sampling", None)
-    if not isinstance(sampling, Mapping) or not sampling:
+    sampling = sampling_of(obj)
+    if not sampling:
         return name
     return f"{name} ({', '.join(f'{key}={_short(value)}' for key, value in sorted(sampling.items()))})"
 
 
-def warn_other_models(strategy: Any, labels: Mapping[str, str]) -> None:
+def warn_other_models(strategy: object, labels: Mapping[str, str]) -> None:
     """Warn where a strategy brings a policy that was fitted for other models than these.
 
     Only what its provenance names is compared; a policy that says nothing about models (the default one) is silent.
     """
-    policy = getattr(strategy, "policy", None)
-    fitted = dict(getattr(policy, "provenance", None) or {}).get("models")
+    policy = policy_of(strategy)
+    fitted = policy.provenance.get("models") if policy else None
     if not isinstance(fitted, Mapping):
         return
     other = [role for role, name in labels.items() if fitted.get(role) not in (None, name)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ttscale.api.call import Observe, Plan
+from ttscale.api.call import Call
+from ttscale.api.settings import CallSettings, Observe
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.result import Result
@@ -35,9 +36,10 @@ def solve(
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.
     """
-    with Plan([question], budget, generator, verifier, reviser, strategy, seed, limit, observe) as plan:
-        plan.run()
-    return plan.only_result()
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe)
+    with Call([question], settings) as call:
+        call.run()
+    return call.only_result()
 
 
 def solve_all(
@@ -60,13 +62,13 @@ def solve_all(
     every reply is written to it as it comes, and what it holds already is not computed again. On Ctrl-C the questions
     in progress get ``stopped_by="interrupt"`` and their best so far; those not begun are returned empty, likewise.
     """
-    plan = Plan(questions, budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
-    with plan:
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    with Call(questions, settings) as call:
         try:
-            plan.run()
+            call.run()
         except KeyboardInterrupt:
-            plan.interrupted()
-    return plan.results()
+            call.interrupted()
+    return call.results()
 
 
 async def asolve(
@@ -82,9 +84,10 @@ async def asolve(
     observe: Observe | None = None,
 ) -> Result:
     """``solve`` for an event loop."""
-    with Plan([question], budget, generator, verifier, reviser, strategy, seed, limit, observe) as plan:
-        await plan.arun()
-    return plan.only_result()
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe)
+    with Call([question], settings) as call:
+        await call.arun()
+    return call.only_result()
 
 
 async def asolve_all(
@@ -102,7 +105,7 @@ async def asolve_all(
     resume: str | Path | None = None,
 ) -> list[Result]:
     """``solve_all`` for an event loop. Cancelling it leaves what was done in the ``resume`` file."""
-    plan = Plan(questions, budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
-    with plan:
-        await plan.arun()
-    return plan.results()
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    with Call(questions, settings) as call:
+        await call.arun()
+    return call.results()

@@ -21,7 +21,6 @@ from ttscale.core.result import Result
 from ttscale.core.selection import tally
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
-from ttscale.strategies.names import strategy_from_text
 
 VOTES_SHOWN = 5
 _POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
@@ -118,16 +117,11 @@ def _answer(
         generator=options.generator,
         verifier=options.verifier,
         reviser=options.reviser,
-        strategy=_strategy(options.strategy),
+        strategy=options.strategy,
         seed=options.seed,
         limit=limit,
         observe=observe,
     )
-
-
-def _strategy(text: str | None) -> Any:
-    """The name as it is, or the strategy with the settings that follow it."""
-    return text if text is None or ":" not in text else strategy_from_text(text)
 
 
 def _ends_a_solution(event: Event) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from ttscale.core.errors import RoleError
-from ttscale.core.protocols import METHOD_OF, Role
+from ttscale.core.protocols import METHOD_OF, Role, Session, max_batch_of, name_of, session_of
 from ttscale.core.requests import Reply
 from ttscale.engine.core import Ticket
 
@@ -23,23 +23,6 @@ Answers = list[tuple[Ticket, Reply | Exception]]
 FAULTS = (Exception, asyncio.CancelledError)
 """What a synchronous role may raise and its question pays for. Nobody can cancel it from outside, so a
 ``CancelledError`` comes from a loop of its own, as where a server hangs up on its client."""
-
-
-def is_async(role: Role, obj: Any) -> bool:
-    """Whether the role's method must be awaited."""
-    method = getattr(obj, METHOD_OF[role])
-    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))  # noqa: B004
-
-
-def worker_of(obj: Any) -> Hashable:
-    """Roles with the same worker never run at the same time."""
-    worker: Hashable = getattr(obj, "worker", id(obj))
-    return worker
-
-
-def name_of(obj: Any) -> str:
-    """What traces and errors call a role: its ``name``, else its class."""
-    return str(getattr(obj, "name", type(obj).__name__))
 
 
 def by_question(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
@@ -80,8 +63,8 @@ class SyncWorker:
     def __init__(self, role: Role, obj: Any) -> None:
         self.role = role
         self._obj = obj
-        self._session = _opened(obj) if hasattr(obj, "session") else None
-        self.most: int | None = None if self._session else getattr(obj, "max_batch", None)
+        self._session = _opened(obj)
+        self.most: int | None = None if self._session else max_batch_of(obj)
         """Requests it takes at once."""
         self._out: dict[int, Ticket] = {}
         self._numbers = 0
@@ -121,10 +104,11 @@ class SyncWorker:
         return ask(self.role, self._obj, owed)
 
 
-def _opened(obj: Any) -> Any:
-    """A session of the role, or None where it cannot open one now: it is asked in batches then."""
+def _opened(obj: Any) -> Session | None:
+    """A session of the role; None where it has none or cannot open one now: it is asked in batches then."""
+    open_session = session_of(obj)
     try:
-        return obj.session()
+        return open_session() if open_session else None
     except FAULTS:
         return None
 

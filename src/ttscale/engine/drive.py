@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import Role
+from ttscale.core.protocols import METHOD_OF, Role, is_async, worker_of
 from ttscale.core.requests import Search
 from ttscale.core.types import Candidate, Outcome
-from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question, is_async, worker_of
+from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question
 from ttscale.engine.core import Ended, Engine, Recall, Record
 from ttscale.engine.gc_tuning import fewer_passes
 
@@ -62,7 +62,7 @@ def run(
     A ``None`` among the jobs is none: it says that the next one may not start before one in progress has ended.
     Ctrl-C ends what is in progress with the best so far, reports it, and is raised again.
     """
-    if any(is_async(role, obj) for role, obj in roles.items()):
+    if is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in roles.items())):
         _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window))
         return
     engine = Engine(roles, record)
@@ -93,7 +93,7 @@ async def arun(
     crews: dict[Hashable, _Crew] = {}
     for role, obj in roles.items():
         crew = crews.setdefault(worker_of(obj), _Crew())
-        if is_async(role, obj):
+        if is_async(getattr(obj, METHOD_OF[role])):
             crew.awaited[role] = obj
         else:
             crew.workers.append(SyncWorker(role, obj))

@@ -320,6 +320,7 @@ class HFGenerator:
         self.sampling = settings.unusual(self.model)
         self.name = self.model.name
         self.worker = self.model.worker
+        self.weights = (self.model.name,)
 
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix; raises for the first request that cannot be served."""

@@ -38,6 +38,7 @@ class HFReviser:
         self.sampling = settings.unusual(self.model)
         self.name = self.model.name
         self.worker = self.model.worker
+        self.weights = (self.model.name,)
 
     def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
         """A new attempt for each request; raises for the first one that cannot be served."""

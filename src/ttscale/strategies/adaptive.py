@@ -94,10 +94,11 @@ class AdaptiveScheduler:
         return AdaptiveScheduler(Policy.load(path))
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """The first round's roles and those of every strategy in the policy."""
+    def needs(self) -> frozenset[Role] | None:
+        """The first round's roles and those of every strategy in the policy; None if one of those does not say."""
         own: frozenset[Role] = frozenset({"generator", "verifier"})
-        return own | (self.policy.needs if self.policy else frozenset())
+        more = self.policy.needs if self.policy else own
+        return None if more is None else own | more
 
     def for_roles(self, roles: frozenset[Role]) -> AdaptiveScheduler:
         """The same scheduler with the default policy for these roles, where it has none of its own."""

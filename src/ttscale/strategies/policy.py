@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ttscale.core.protocols import Role, Strategy
+from ttscale.core.protocols import Role, Strategy, joined_needs
 from ttscale.core.selection import Aggregate
 from ttscale.strategies.beam import DVTS, Beam
 from ttscale.strategies.best_of_n import WeightedBestOfN
@@ -79,9 +79,9 @@ class Policy:
         return first if all(row[column] == first for row in self.strategies) else None
 
     @property
-    def needs(self) -> frozenset[Role]:
-        """All roles that any of its strategies asks for."""
-        return frozenset(role for row in self.strategies for strategy in row for role in getattr(strategy, "needs", ()))
+    def needs(self) -> frozenset[Role] | None:
+        """The roles that its strategies ask for; None if one of them does not say, and may ask any."""
+        return joined_needs(strategy for row in self.strategies for strategy in row)
 
     def to_json(self) -> dict[str, Any]:
         """The policy as JSON data."""
@@ -131,6 +131,12 @@ class Policy:
             return Policy.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from error
+
+
+def policy_of(strategy: object) -> Policy | None:
+    """The policy that a strategy chooses by, in its attribute ``policy``; None for strategies without one."""
+    policy = getattr(strategy, "policy", None)
+    return policy if isinstance(policy, Policy) else None
 
 
 def _integer(value: Any) -> bool:

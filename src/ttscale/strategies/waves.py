@@ -9,7 +9,7 @@ from collections.abc import Generator as PyGenerator
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from ttscale.core.protocols import Strategy
+from ttscale.core.protocols import Strategy, needs_of
 from ttscale.core.requests import Completion, Reply, Request, Sample, Score, Search, Verdict
 from ttscale.core.selection import Aggregate, aggregate
 from ttscale.core.types import Candidate, Key, Outcome
@@ -47,7 +47,7 @@ def judge(candidates: Sequence[Candidate], how: Aggregate) -> Search[list[float 
 
 def verifier_scores(strategy: Strategy, outcome: Outcome, how: Aggregate) -> Search[tuple[float | None, ...]]:
     """The verifier's scores of what a strategy found, where its own are shares of a vote that asked no verifier."""
-    if "verifier" in getattr(strategy, "needs", ("verifier",)):
+    if "verifier" in needs_of(strategy, ("verifier",)):
         return outcome.scores
     return tuple((yield from judge(outcome.candidates, how)))
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from ttscale.core.protocols import METHOD_OF
+from ttscale.core.protocols import METHOD_OF, aggregate_of, name_of, shared_worker
 
 
 def as_async(role: Any) -> Any:
@@ -80,10 +80,7 @@ class _Rows:
 
 def _dress(twin: Any, role: Any) -> None:
     """Give the twin the optional attributes of its role."""
-    twin.name = getattr(role, "name", type(role).__name__)
-    for attribute in ("worker", "aggregate"):
-        if hasattr(role, attribute):
-            setattr(twin, attribute, getattr(role, attribute))
+    twin.name, twin.worker, twin.aggregate = name_of(role), shared_worker(role), aggregate_of(role)
 
 
 def _awaited(method: Callable[[Sequence[Any]], Any]) -> Callable[[Sequence[Any]], Awaitable[Any]]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.core.cost import Cost
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import METHOD_OF, Role, Strategy, role_of
+from ttscale.core.protocols import METHOD_OF, Role, Strategy, fitted_to, role_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.result import Result
 from ttscale.core.types import Candidate, Key, Outcome, Question
@@ -111,7 +111,7 @@ def waves(
     """Everything a search asks for, wave by wave with the replies, and what it returns. No engine is in between."""
     given = roles or toy_roles()
     asked = question or ToyWorld.questions(1)[0]
-    search = _fitted(strategy, given).search(Candidate(asked, Key((0, asked.id))), budget)
+    search = fitted_to(strategy, given).search(Candidate(asked, Key((0, asked.id))), budget)
     seen: list[list[tuple[Request, Reply]]] = []
     replies: list[Reply] | None = None
     while True:
@@ -142,7 +142,7 @@ def deliver(
     slots = []
     for question in questions:
         root = Candidate(question, Key((seed, question.id)))
-        slots.append(engine.start(root, _fitted(strategy, roles).search(root, budget), limit))
+        slots.append(engine.start(root, fitted_to(strategy, roles).search(root, budget), limit))
     waiting: list[Ticket] = []
     while engine.active:
         waiting += [ticket for role in roles for ticket in engine.take(role)]
@@ -162,18 +162,13 @@ def replay(strategy: Strategy, result: Result, budget: int, seed: int, limit: Li
     recorded = dict(result.trace.recorded)
     root = Candidate(result.question, Key((seed, result.question.id)))
     engine = Engine(METHOD_OF)
-    engine.start(root, _fitted(strategy, METHOD_OF).search(root, budget), limit, recorded.get)
+    engine.start(root, fitted_to(strategy, METHOD_OF).search(root, budget), limit, recorded.get)
     fresh = [ticket for role in METHOD_OF for ticket in engine.take(role)]
     if result.error is not None:
         return _seen(result)
     assert not fresh, f"{strategy!r} asked for what its trace does not hold: {fresh[0].request}"
     ((_, ended),) = engine.ended()
     return _ended(ended)
-
-
-def _fitted(strategy: Strategy, roles: Iterable[Role]) -> Strategy:
-    fitted: Callable[[frozenset[Role]], Strategy] | None = getattr(strategy, "for_roles", None)
-    return fitted(frozenset(roles)) if fitted else strategy
 
 
 def _answer(tickets: Sequence[Ticket], roles: Mapping[Role, Any]) -> list[tuple[Ticket, Reply | Exception]]:

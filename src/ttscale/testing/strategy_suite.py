@@ -13,7 +13,7 @@ import pytest
 from ttscale.api.solve import solve, solve_all
 from ttscale.core.errors import MissingRoleError, RoleError
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import Role, Strategy
+from ttscale.core.protocols import Role, Strategy, fitted_to, needs_of
 from ttscale.core.requests import Completion, Revise, Score
 from ttscale.core.result import Result
 from ttscale.testing.fakes import FakeGenerator, FakeReviser, FakeVerifier, steps_of
@@ -83,15 +83,14 @@ class StrategyTests:
         assert result.error is None or result.error.__cause__ is error
 
     def test_a_role_that_is_missing_is_missed_before_anything_is_drawn(self, strategy: Strategy) -> None:
-        for missing in getattr(strategy, "needs", frozenset()):
+        for missing in needs_of(strategy, ()):
             roles: dict[Role, Any] = {
                 "generator": FakeGenerator("Answer: 1"),
                 "verifier": FakeVerifier(0.5),
                 "reviser": FakeReviser("Answer: 1"),
             }
             others: dict[Any, Any] = {role: obj for role, obj in roles.items() if role != missing}
-            fits = getattr(strategy, "for_roles", None)
-            if fits and missing not in fits(frozenset(others)).needs:
+            if missing not in needs_of(fitted_to(strategy, others), others):
                 continue
             with pytest.raises(MissingRoleError, match=f"needs a {missing} and none was given"):
                 solve_all(["?"], 4, **others, strategy=strategy, progress=False)

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
+from ttscale.core.protocols import aggregate_of, is_async, name_of
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate, aggregate
 from ttscale.verifiers.replies import received
-from ttscale.verifiers.sync_or_async import Call, Plan, common_worker, is_async, relay
+from ttscale.verifiers.sync_or_async import Call, Plan, common_worker, relay
 
 Combine = Literal["mean", "min"]
 
@@ -42,11 +43,9 @@ class EnsembleVerifier:
         self.sampling = {"weights": weights} if weights else {}
         self._weights = [w / sum(weights) for w in weights] if weights else [1 / len(members)] * len(members)
         self._combine = combine
-        self.name = f"{combine}({', '.join(getattr(m, 'name', type(m).__name__) for m in members)})"
-        worker = common_worker(members)
-        if worker is not None:
-            self.worker = worker
-        self._hows: list[Aggregate] = [getattr(member, "aggregate", "last") for member in members]
+        self.name = f"{combine}({', '.join(map(name_of, members))})"
+        self.worker = common_worker(members)
+        self._hows: list[Aggregate] = [aggregate_of(member) or "last" for member in members]
         self.aggregate: Aggregate = self._hows[0] if len(set(self._hows)) == 1 else "last"
         self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, is_async(*[m.score for m in members]))
 

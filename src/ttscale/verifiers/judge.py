@@ -12,12 +12,13 @@ from typing import Any
 from ttscale.answers.extract import without_thinking
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
+from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
 from ttscale.core.requests import Completion, Sample, Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
 from ttscale.verifiers.replies import received
-from ttscale.verifiers.sync_or_async import Call, Plan, is_async, relay
+from ttscale.verifiers.sync_or_async import Call, Plan, relay
 
 VOTES = 8
 """Votes where the generator shows no probabilities: they tell apart what differs by about a third."""
@@ -59,17 +60,16 @@ class JudgeVerifier:
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"votes": votes} if votes else {}
         self.sampling |= {"prompt": prompt} if prompt != JUDGE_PROMPT else {}
-        self.name = f"judge({getattr(generator, 'name', type(generator).__name__)})"
-        if hasattr(generator, "worker"):
-            self.worker = generator.worker
-        awaited = is_async(generator.sample, getattr(generator, "choose", None))
-        self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, awaited)
+        self.name = f"judge({name_of(generator)})"
+        self.worker = shared_worker(generator)
+        methods = [generator.sample, *([generator.choose] if isinstance(generator, ChoosesFirstToken) else [])]
+        self.score: Callable[[Sequence[Score]], Any] = relay(self._plan, is_async(*methods))
 
     def __repr__(self) -> str:
         return f"JudgeVerifier({self._generator!r})"
 
     def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
-        if self._votes is None and hasattr(self._generator, "choose"):
+        if self._votes is None and isinstance(self._generator, ChoosesFirstToken):
             asked = [self._question(request, 0) for request in requests]
             chosen = yield Call(self._generator.choose, (asked, ("Yes", "No")))
             if chosen is not None:

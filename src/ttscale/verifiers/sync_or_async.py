@@ -7,12 +7,13 @@ nothing of what is asked.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from collections.abc import Generator as PyGenerator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
+
+from ttscale.core.protocols import is_async, shared_worker
 
 T = TypeVar("T")
 
@@ -28,11 +29,6 @@ class Call:
 Plan: TypeAlias = PyGenerator[Call, Any, T]
 
 
-def is_async(*methods: Callable[..., Any] | None) -> bool:
-    """Whether any of these must be awaited."""
-    return any(inspect.iscoroutinefunction(method) for method in methods)
-
-
 def relay(plan: Callable[[Sequence[Any]], Plan[T]], awaited: bool) -> Callable[[Sequence[Any]], Any]:
     """A role's method that runs ``plan``: a coroutine function if ``awaited``, else a plain one."""
     if not awaited:
@@ -46,10 +42,9 @@ def relay(plan: Callable[[Sequence[Any]], Plan[T]], awaited: bool) -> Callable[[
     return run
 
 
-def common_worker(roles: Sequence[Any]) -> Hashable:
+def common_worker(roles: Sequence[Any]) -> Hashable | None:
     """The worker of roles that are run one after the other: the first that names one, else None."""
-    workers = [role.worker for role in roles if hasattr(role, "worker")]
-    return workers[0] if workers else None
+    return next((worker for role in roles if (worker := shared_worker(role)) is not None), None)
 
 
 def _run(plan: Plan[T]) -> T:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ttscale.core.protocols import Strategy
+from ttscale.core.protocols import Strategy, fits_roles
 from ttscale.core.version import __version__
 from ttscale.evaluation.analyse.difficulty import quantile_bins
 from ttscale.evaluation.analyse.outcomes import Outcomes, of_records
@@ -179,7 +179,7 @@ def _check_probed(records: Records, menu: Mapping[str, Strategy], probe: int) ->
     arms = probed(menu, probe)
     check_arms(records, list(arms))
     # A strategy that fits itself to the roles at hand may have run as another than stands in the menu.
-    texts = {name: repr(arm) for name, arm in arms.items() if not hasattr(menu.get(name), "for_roles")}
+    texts = {name: repr(arm) for name, arm in arms.items() if not fits_roles(menu.get(name))}
     for record in records:
         if record.strategy != texts.get(record.arm, record.strategy):
             raise ValueError(

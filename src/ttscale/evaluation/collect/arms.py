@@ -110,8 +110,12 @@ def policy_menu(reviser: bool, aggregate: Aggregate = "last") -> dict[str, Strat
 
 
 def arm_of(text: str) -> Arm:
-    """The arm that a text such as "beam:width=sqrt" describes; it is called by that text."""
-    return Arm(text, strategy_from_text(text, {"batch_allocation": BatchAllocation}))
+    """The arm that a text such as "beam:width=sqrt" describes; it is called by that text.
+
+    The strategy stays a text, which leaves open what suits the verifier. ``ValueError`` for a text that describes none.
+    """
+    strategy = strategy_from_text(text, {"batch_allocation": BatchAllocation})
+    return Arm(text, strategy if isinstance(strategy, BatchAllocation) else text)
 
 
 def arms_of(texts: str) -> list[Arm]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ttscale.api.load_roles import Models
+from ttscale.core.protocols import aggregate_of
 from ttscale.evaluation.collect.result_store import Store
 from ttscale.evaluation.collect.runner import Turn, Work, local_work
 
@@ -40,7 +41,7 @@ class LocalCrew:
 
     @property
     def aggregate(self) -> Any:
-        return getattr(self._models.roles.get("verifier"), "aggregate", None)
+        return aggregate_of(self._models.roles.get("verifier"))
 
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
         return local_work(self._models, store, turn, share=share)

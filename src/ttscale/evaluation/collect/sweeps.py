@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
 
-from ttscale.api.arguments import check_budget, check_seed, choose_strategy
+from ttscale.api.arguments import check_budget, check_seed, choose_strategy, suited
 from ttscale.api.batch import BatchAllocation
 from ttscale.api.load_roles import ModelSpec, ModelSpecs, check_labels
 from ttscale.api.role_labels import warn_other_models
-from ttscale.core.protocols import ROLE_OF, Role, Strategy
+from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, Strategy, needs_of
+from ttscale.core.selection import Aggregate
 from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.executor import Crew, LocalCrew
 from ttscale.evaluation.collect.records import Record, Records, record_key
@@ -30,6 +30,7 @@ from ttscale.evaluation.collect.result_store import Store, check_format, read_st
 from ttscale.evaluation.collect.runner import Failures, Piece, Progress, run_pieces
 from ttscale.evaluation.problems.grading import grade
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
+from ttscale.strategies.policy import policy_of
 
 FORMAT = "sweep/1"
 
@@ -86,11 +87,9 @@ def sweep(
         for arm in arms:
             _check_text(arm)
     # A strategy that does not say what it needs may ask whoever is there.
-    wanted = frozenset(role for arm in arms for role in getattr(arm.strategy, "needs", ROLE_OF.values()))
+    wanted = frozenset(role for arm in arms for role in needs_of(arm.strategy, ROLE_OF.values()))
     with _crew(specs, wanted, executor, workers) as crew:
-        if crew.aggregate is not None:
-            roles = {**dict.fromkeys(specs.roles), "verifier": SimpleNamespace(aggregate=crew.aggregate)}
-            arms = fitted_arms(strategies, budgets, roles, specs.bundled)
+        arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled, crew.aggregate)
         for arm in arms:
             warn_other_models(arm.strategy, crew.labels)
         header = {"ttscale": FORMAT, "models": crew.labels}
@@ -192,8 +191,12 @@ def fitted_arms(
     budgets: Sequence[int],
     roles: Mapping[Role, Any],
     bundled: bool,
+    aggregate: Aggregate | None = None,
 ) -> list[Arm]:
-    """The arms with strategies fitted to the roles and budgets filled in; ``ValueError`` says what is wrong."""
+    """The arms with strategies fitted to the roles and budgets filled in; ``ValueError`` says what is wrong.
+
+    ``aggregate`` is how the verifier wants its step scores aggregated, once it is loaded and says so.
+    """
     if isinstance(strategies, str) or not strategies:
         raise ValueError(f"strategies must be a mapping of names to strategies or a list; got {strategies!r}")
     given = [Arm(name, own) for name, own in strategies.items()] if isinstance(strategies, Mapping) else strategies
@@ -205,7 +208,7 @@ def fitted_arms(
         if isinstance(strategy, BatchAllocation):
             choose_strategy(strategy.strategy, roles, bundled)  # raises where a role is missing
         else:
-            strategy = choose_strategy(strategy, roles, bundled)
+            strategy = suited(choose_strategy(strategy, roles, bundled), arm.strategy, aggregate)
         own = grid if arm.budgets is None else _grid(arm.budgets)
         if not own:
             raise ValueError(f"the arm {arm.name!r} has no budget to run at; give budgets=")
@@ -217,8 +220,8 @@ def fitted_arms(
 
 def _check_text(arm: Arm) -> None:
     """``ValueError`` unless the strategy prints the same in every process: it is what its records are known by."""
-    rows = getattr(getattr(arm.strategy, "policy", None), "strategies", ())
-    for one in (arm.strategy, *(one for row in rows for one in row)):
+    policy = policy_of(arm.strategy)
+    for one in (arm.strategy, *(one for row in (policy.strategies if policy else ()) for one in row)):
         if re.search(r"\bat 0x[0-9a-fA-F]+", repr(one)):
             raise ValueError(
                 f"the strategy of the arm {arm.name!r} prints as {one!r}, another text in every process, so its "
@@ -245,7 +248,7 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         score=None if outcome.chosen is None else outcome.scores[outcome.chosen],
         correct=grade(answer, piece.problem.answer),
         cost=ended.cost,
-        difficulty=_difficulty(piece.strategy, ended),
+        difficulty=_difficulty(piece.strategy, _roles(labels), ended),
         note=outcome.note,
         among=among[0] if among else "",
     ).to_json()
@@ -291,19 +294,23 @@ def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path:
         )
 
 
+def _roles(labels: Mapping[str, str]) -> list[Role]:
+    return [role for role in METHOD_OF if role in labels]
+
+
 def _models_digest(strategy: Strategy, labels: Mapping[str, str]) -> str:
-    needs = getattr(strategy, "needs", frozenset(labels))
+    needs = needs_of(strategy, _roles(labels))
     return hashlib.blake2b(
         json.dumps({role: labels.get(role) for role in sorted(needs)}).encode(), digest_size=4
     ).hexdigest()
 
 
-def _difficulty(strategy: Strategy, ended: Ended) -> float | None:
+def _difficulty(strategy: Strategy, at_hand: Iterable[Role], ended: Ended) -> float | None:
     """1 minus the mean score of the probe where the strategy has one, else of all candidates; a cut-off one counts 0.
 
     None where no verifier took part.
     """
-    if "verifier" not in getattr(strategy, "needs", frozenset()):
+    if "verifier" not in needs_of(strategy, at_hand):
         return None
     pairs = list(zip(ended.outcome.candidates, ended.outcome.scores, strict=True))
     probe = [score or 0.0 for candidate, score in pairs if candidate.key.path[2:3] == ("probe",)]

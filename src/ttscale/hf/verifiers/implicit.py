@@ -83,6 +83,7 @@ class ImplicitVerifier:
         self._prompt = PromptFormat.from_json(form) if prompt is None else prompt
         self.name = f"implicit({self.model.name})"
         self.worker = self.model.worker
+        self.weights = tuple(m.name for m in (self.model, self.reference) if m is not None)
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request, a probability for each step."""

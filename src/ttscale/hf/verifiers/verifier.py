@@ -50,6 +50,7 @@ class HFVerifier:
         self.aggregate: Aggregate = self.adapter.aggregate
         self.name = self.model.name
         self.worker = self.model.worker
+        self.weights = (self.model.name,)
         self._scorer = Scorer(self.model, self.adapter)
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:

@@ -19,9 +19,9 @@ from ttscale import reference
 from ttscale.api.arguments import choose_strategy
 from ttscale.api.load_roles import load_roles, roles_at_hand
 from ttscale.api.role_labels import label
-from ttscale.core.protocols import METHOD_OF, Role
+from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, continues, is_async, worker_of
 from ttscale.core.types import Question
-from ttscale.engine.ask_roles import Answers, SyncWorker, worker_of
+from ttscale.engine.ask_roles import Answers, SyncWorker
 from ttscale.engine.core import Ticket
 from ttscale.integrations.gateway.errors import refused
 from ttscale.integrations.gateway.request import Asked
@@ -101,8 +101,8 @@ class Shared:
     def __init__(self, role: Role, obj: Any, worker: _Worker, temperature: float | None = None) -> None:
         self._role, self._obj, self._worker, self._temperature = role, obj, worker, temperature
         self.name = label(obj)
-        self.continues = getattr(obj, "continues", True)
-        self.aggregate = getattr(obj, "aggregate", None)
+        self.continues = continues(obj)
+        self.aggregate = aggregate_of(obj)
 
     def at(self, temperature: float | None) -> Shared:
         """The same role for a request with this temperature."""
@@ -171,7 +171,7 @@ class LocalRoles:
             await asyncio.to_thread(worker.thread.shutdown)
 
     def _shared(self, role: Role, obj: Any) -> Any:
-        if asyncio.iscoroutinefunction(getattr(obj, METHOD_OF[role])):  # a verifier behind a URL
+        if is_async(getattr(obj, METHOD_OF[role])):  # a verifier behind a URL
             return obj
         worker = self._workers.setdefault(worker_of(obj), _Worker())
         worker.roles[role] = SyncWorker(role, obj)

@@ -17,7 +17,7 @@ from typing import Any
 from ttscale.api.load_roles import open_role
 from ttscale.core.checks import check_count, check_seed
 from ttscale.core.cost import Cost
-from ttscale.core.protocols import AnyReviser
+from ttscale.core.protocols import AnyReviser, name_of
 from ttscale.core.requests import Completion, Request, Revise
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
@@ -88,7 +88,7 @@ def collect_chains(
     they are empty. If the file exists, its finished questions are kept; other settings are refused.
     """
     reviser = open_role("reviser", reviser)
-    policy = policy or str(getattr(reviser, "name", type(reviser).__name__))
+    policy = policy or name_of(reviser)
     chosen = ChainSettings(chains, length, context, seed, policy)
     problems = as_problems(questions)
     settings = {"kind": "chains"} | asdict(chosen)

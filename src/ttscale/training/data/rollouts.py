@@ -19,7 +19,7 @@ from typing import get_args
 from ttscale.api.load_roles import open_role
 from ttscale.core.checks import check_count, check_seed
 from ttscale.core.cost import Cost
-from ttscale.core.protocols import AnyGenerator
+from ttscale.core.protocols import AnyGenerator, name_of
 from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
@@ -130,7 +130,7 @@ def collect_rollouts(
         unparsable_rollouts=unparsable_rollouts,
         temperature=temperature,
         seed=seed,
-        policy=policy or str(getattr(generator, "name", type(generator).__name__)),
+        policy=policy or name_of(generator),
     )
     problems = as_problems(questions)
     search = partial(_search, chosen)

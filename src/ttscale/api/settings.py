@@ -1,0 +1,44 @@
+"""What one call of ``solve`` or its siblings was asked to do: everything but the questions, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from ttscale.api.arguments import check_budget, check_role, check_seed
+from ttscale.core.limit import Limit
+from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.trace import Event
+
+Observe: TypeAlias = Callable[[Event], object]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """The arguments of ``solve_all``; ``solve`` explains them. Making one checks it and loads nothing.
+
+    Raises ``ValueError`` (``BudgetError`` for the budget) that names the argument at fault.
+    """
+
+    budget: int = 64
+    generator: AnyGenerator | str | Path | None = None
+    verifier: AnyVerifier | str | Path | None = None
+    reviser: AnyReviser | str | Path | None = None
+    strategy: Strategy | str | None = None
+    seed: int = 0
+    limit: Limit | None = None
+    observe: Observe | None = None
+    progress: bool = False
+    resume: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        # An integer of numpy's becomes Python's own, which keys and traces can hold.
+        object.__setattr__(self, "budget", check_budget(self.budget))
+        object.__setattr__(self, "seed", check_seed(self.seed))
+        if self.limit is not None and not isinstance(self.limit, Limit):
+            raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
+        check_role("generator", self.generator)
+        check_role("verifier", self.verifier)
+        check_role("reviser", self.reviser)
