@@ -17,7 +17,16 @@ from ttscale import (
     SequentialRevision,
     WeightedBestOfN,
 )
-from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
+from ttscale.strategies import (
+    ABMCTS,
+    MCTS,
+    AdaptiveConsistency,
+    AdaptiveScheduler,
+    BestOfNStopping,
+    ParticleFilter,
+    ParticleGibbs,
+    RecursiveAggregation,
+)
 from ttscale.testing import StrategyTests
 
 STRATEGIES: list[Any] = [
@@ -39,6 +48,20 @@ STRATEGIES: list[Any] = [
     ComputeOptimalScheduler(probe=3),
     AdaptiveConsistency(),
     AdaptiveScheduler(),
+    ParticleFilter(),
+    ParticleFilter("multinomial", 0.5, "vote"),
+    ParticleFilter(select="sample", max_rounds=2),
+    ParticleGibbs(),
+    ParticleGibbs(2, "sample", max_rounds=3),
+    MCTS(),
+    MCTS(0.5, children=3),
+    ABMCTS(),
+    ABMCTS("A", wave=3),
+    ABMCTS("M"),
+    RecursiveAggregation(),
+    RecursiveAggregation(4, 2, 3),
+    BestOfNStopping(),
+    BestOfNStopping(0.001, 3),
 ]
 
 

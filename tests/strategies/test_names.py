@@ -41,7 +41,7 @@ def test_settings_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("beem", r"unknown strategy 'beem'; did you mean beam\? Known: adaptive_consistency"),
+        ("beem", r"unknown strategy 'beem'; did you mean beam\? Known: ab_mcts, adaptive"),
         (
             "beam:breadth=4",
             "'breadth=4' is no setting of beam; write name:key=value,key=value with aggregate",

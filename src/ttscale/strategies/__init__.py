@@ -1,6 +1,13 @@
-"""The strategies: what to ask for next, and who wins. Pure generators over requests and replies; see ``Strategy``."""
+"""The strategies: what to ask for next, and who wins. Pure generators over requests and replies; see ``Strategy``.
 
-from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
+Those of the paper are loaded with the package, the others when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ttscale.strategies.allocation import Width, top_share
 from ttscale.strategies.beam import DVTS, Beam, Lookahead
 from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
@@ -9,16 +16,42 @@ from ttscale.strategies.policy import Policy, default_policy
 from ttscale.strategies.revision import SequentialRevision
 from ttscale.strategies.step_search import step_search
 
+if TYPE_CHECKING:
+    from ttscale.strategies.abmcts import ABMCTS
+    from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
+    from ttscale.strategies.best_of_n_stopping import BestOfNStopping
+    from ttscale.strategies.mcts import MCTS
+    from ttscale.strategies.particle_filter import ParticleFilter
+    from ttscale.strategies.particle_gibbs import ParticleGibbs
+    from ttscale.strategies.recursive_aggregation import RecursiveAggregation
+
+_LATER = {
+    "ABMCTS": "abmcts",
+    "AdaptiveConsistency": "adaptive",
+    "AdaptiveScheduler": "adaptive",
+    "BestOfNStopping": "best_of_n_stopping",
+    "MCTS": "mcts",
+    "ParticleFilter": "particle_filter",
+    "ParticleGibbs": "particle_gibbs",
+    "RecursiveAggregation": "recursive_aggregation",
+}
+
 __all__ = [
+    "ABMCTS",
     "DVTS",
+    "MCTS",
     "AdaptiveConsistency",
     "AdaptiveScheduler",
     "Beam",
     "BestOfN",
+    "BestOfNStopping",
     "ComputeOptimalScheduler",
     "Lookahead",
     "MajorityVote",
+    "ParticleFilter",
+    "ParticleGibbs",
     "Policy",
+    "RecursiveAggregation",
     "SequentialRevision",
     "WeightedBestOfN",
     "Width",
@@ -26,3 +59,10 @@ __all__ = [
     "step_search",
     "top_share",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A strategy that is loaded on first use."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
