@@ -50,6 +50,7 @@ from ttscale.strategies import (
     BestOfNStopping,
     ParticleFilter,
     ParticleGibbs,
+    Rebase,
     RecursiveAggregation,
 )
 from ttscale.strategies.revision import chain_lengths
@@ -68,6 +69,7 @@ STRATEGIES: list[Any] = [
     ComputeOptimalScheduler(),
     AdaptiveConsistency(wave=2),
     AdaptiveScheduler(),
+    Rebase(),
     ParticleFilter(),
     ParticleGibbs(),
     MCTS(),

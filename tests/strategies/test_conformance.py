@@ -25,6 +25,7 @@ from ttscale.strategies import (
     BestOfNStopping,
     ParticleFilter,
     ParticleGibbs,
+    Rebase,
     RecursiveAggregation,
 )
 from ttscale.testing import StrategyTests
@@ -48,6 +49,8 @@ STRATEGIES: list[Any] = [
     ComputeOptimalScheduler(probe=3),
     AdaptiveConsistency(),
     AdaptiveScheduler(),
+    Rebase(),
+    Rebase(1.0, max_rounds=2),
     ParticleFilter(),
     ParticleFilter("multinomial", 0.5, "vote"),
     ParticleFilter(select="sample", max_rounds=2),

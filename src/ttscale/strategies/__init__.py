@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ttscale.strategies.mcts import MCTS
     from ttscale.strategies.particle_filter import ParticleFilter
     from ttscale.strategies.particle_gibbs import ParticleGibbs
+    from ttscale.strategies.rebase import Rebase
     from ttscale.strategies.recursive_aggregation import RecursiveAggregation
 
 _LATER = {
@@ -33,6 +34,7 @@ _LATER = {
     "MCTS": "mcts",
     "ParticleFilter": "particle_filter",
     "ParticleGibbs": "particle_gibbs",
+    "Rebase": "rebase",
     "RecursiveAggregation": "recursive_aggregation",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "ParticleFilter",
     "ParticleGibbs",
     "Policy",
+    "Rebase",
     "RecursiveAggregation",
     "SequentialRevision",
     "WeightedBestOfN",

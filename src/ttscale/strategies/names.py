@@ -21,6 +21,7 @@ STRATEGIES = {
     "beam": "beam.Beam",
     "dvts": "beam.DVTS",
     "lookahead": "beam.Lookahead",
+    "rebase": "rebase.Rebase",
     "sequential_revision": "revision.SequentialRevision",
     "particle_filter": "particle_filter.ParticleFilter",
     "particle_gibbs": "particle_gibbs.ParticleGibbs",
