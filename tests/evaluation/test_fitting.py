@@ -6,12 +6,14 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ttscale
 from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale.core.cost import Cost
 from ttscale.evaluation import Record, Records, cross_validate_scheduler, fit_policy, probed, scheduled, sweep
+from ttscale.evaluation.analyse.certainty import described, probability_best
 from ttscale.evaluation.analyse.fitting import PROBED
 from ttscale.strategies import Beam, BestOfN, ComputeOptimalScheduler, MajorityVote, SequentialRevision, WeightedBestOfN
 
@@ -83,6 +85,7 @@ def test_a_policy_goes_to_disk_with_its_provenance_and_is_loaded_by_the_schedule
         "questions": 24,
         "seeds": [0, 1],
         "menu": {name: repr(strategy) for name, strategy in MENU.items()},
+        "certainty": dict(loaded.provenance)["certainty"],
         "versions": dict(loaded.provenance)["versions"],
         "models": {"generator": "student"},
         "data": "toy",
@@ -141,8 +144,43 @@ def test_where_a_look_does_not_pay_nobody_looks() -> None:
     records = clear_case({"a": 0.5, "b": 1.0})
     policy = fit_policy(records, CLEAR, thresholds=2, probe=4)
     assert policy.strategies == ((BestOfN(),), (BestOfN(),))
-    assert policy.fixed_strategy(4) == BestOfN()
+    assert policy.fixed_strategy(4) == policy.constant == BestOfN()
+    assert described(policy) == "constant: BestOfN(aggregate='last') at every N and every difficulty; nothing is probed"
+    # On the easy half both arms are always right: nothing says that b is better there.
+    easy, hard = policy.provenance["certainty"]
+    assert (easy["probability"], easy["lead"]["value"]) == (0.5, 0.0)
+    assert (hard["probability"], hard["lead"]["value"], hard["lead"]["low"]) == (1.0, 1.0, 1.0)
     assert scheduled(records, policy, CLEAR, 4, 0, "q3") == records.get("b", 4, 0, "q3")
+
+
+def test_a_fit_says_how_sure_its_choices_are() -> None:
+    policy = fit_policy(clear_case({"a": 0.5, "b": 0.5}), CLEAR, thresholds=2, probe=4)
+    assert policy.constant is None
+    assert described(policy) == "by difficulty at N = 4"
+    assert [(row["bin"], row["budget"], row["choice"], row["runner_up"]) for row in policy.provenance["certainty"]] == [
+        (0, 4, "a", "b"),
+        (1, 4, "b", "a"),
+    ]
+    assert [(row["probability"], row["questions"]) for row in policy.provenance["certainty"]] == [(1.0, 6), (1.0, 6)]
+
+
+def test_the_probability_of_being_best_against_every_resample() -> None:
+    """All 4^4 ways to draw four questions again; 10,000 random ones have a standard error of at most .005."""
+    correct = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [1.0, 0.0, 0.0], [0.5, 0.5, 1.0]])
+    shares = np.zeros(3)
+    for rows in product(range(4), repeat=4):
+        means = correct[list(rows)].mean(axis=0)
+        best = means == means.max()
+        shares += best / best.sum() / 4**4
+    for place in range(3):
+        assert probability_best(correct, place) == pytest.approx(shares[place], abs=0.02)
+
+
+def test_a_menu_of_one_is_sure_and_has_no_runner_up() -> None:
+    kwargs = {"generator": Student(), "verifier": Examiner(), "progress": False}
+    records = sweep(probed({"weighted": WeightedBestOfN()}, 2), [4], problems(6), **kwargs)  # type: ignore[arg-type]
+    (row,) = fit_policy(records, {"weighted": WeightedBestOfN()}, thresholds=1, probe=2).provenance["certainty"]
+    assert (row["choice"], row["probability"], row["runner_up"], row["lead"]) == ("weighted", 1.0, None, None)
 
 
 def test_one_strategy_for_all_is_searched_with_all_of_the_budget() -> None:

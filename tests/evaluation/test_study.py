@@ -175,6 +175,7 @@ def test_the_report_has_every_part(tmp_path: Path) -> None:
         "What the two models cost, in FLOPs",
         "Cost per question",
         "The fitted policy",
+        "How sure the policy is",
     ]
     about = dict(report.about)
     assert about["data"] == "toy, 16 questions"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ttscale.api.batch import BatchAllocation, solve_batch
+    from ttscale.evaluation.analyse.certainty import Certainty, described
     from ttscale.evaluation.analyse.chains import ChainStep, along_the_chain
     from ttscale.evaluation.analyse.difficulty import (
         Agreement,
@@ -65,6 +66,7 @@ __all__ = [
     "Arm",
     "BatchAllocation",
     "Bins",
+    "Certainty",
     "ChainStep",
     "CrossValidated",
     "CrossValidatedScheduler",
@@ -90,6 +92,7 @@ __all__ = [
     "cross_validate",
     "cross_validate_scheduler",
     "curves",
+    "described",
     "draw_pool",
     "final_answer",
     "fit_policy",
@@ -130,6 +133,7 @@ _HOME = {
     "Arm": "ttscale.evaluation.collect.sweeps",
     "BatchAllocation": "ttscale.api.batch",
     "Bins": "ttscale.evaluation.analyse.difficulty",
+    "Certainty": "ttscale.evaluation.analyse.certainty",
     "ChainStep": "ttscale.evaluation.analyse.chains",
     "CrossValidated": "ttscale.evaluation.analyse.policies",
     "CrossValidatedScheduler": "ttscale.evaluation.analyse.fitting",
@@ -155,6 +159,7 @@ _HOME = {
     "cross_validate": "ttscale.evaluation.analyse.policies",
     "cross_validate_scheduler": "ttscale.evaluation.analyse.fitting",
     "curves": "ttscale.evaluation.statistics",
+    "described": "ttscale.evaluation.analyse.certainty",
     "draw_pool": "ttscale.evaluation.collect.pools",
     "final_answer": "ttscale.evaluation.problems.grading",
     "fit_policy": "ttscale.evaluation.analyse.fitting",

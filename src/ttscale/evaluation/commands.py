@@ -17,6 +17,7 @@ from typing import Any
 
 from ttscale.api.arguments import choose_strategy
 from ttscale.api.load_roles import ModelSpecs
+from ttscale.evaluation.analyse.certainty import certainty_lines, described
 from ttscale.evaluation.analyse.fitting import cross_validate_scheduler
 from ttscale.evaluation.collect.arms import arm_of, arms_of, policy_menu, search_arms
 from ttscale.evaluation.collect.processes import MOST, beside, cores
@@ -141,6 +142,8 @@ def fit_policy_command(options: argparse.Namespace) -> int:
         print(json.dumps({"policy": fitted.final.to_json(), "out": str(options.out), "cells": cells}, indent=2))
         return 0
     _print_table(records, cells)
+    print(f"\npolicy, {described(fitted.final)}")
+    print("\n".join(certainty_lines(fitted.final)))
     print(f"\npolicy of {len(fitted.final.thresholds) + 1} difficulty bins written to {options.out}; use it with")
     print(f"  ComputeOptimalScheduler.load({str(options.out)!r})")
     return 0

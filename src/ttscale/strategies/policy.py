@@ -79,6 +79,12 @@ class Policy:
         return first if all(row[column] == first for row in self.strategies) else None
 
     @property
+    def constant(self) -> Strategy | None:
+        """The one strategy in every cell; None where strategies differ between difficulties or budgets."""
+        first = self.strategies[0][0]
+        return first if all(strategy == first for row in self.strategies for strategy in row) else None
+
+    @property
     def needs(self) -> frozenset[Role] | None:
         """The roles that its strategies ask for; None if one of them does not say, and may ask any."""
         return joined_needs(strategy for row in self.strategies for strategy in row)

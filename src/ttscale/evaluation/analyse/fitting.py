@@ -17,6 +17,7 @@ import numpy as np
 
 from ttscale.core.protocols import Strategy, fits_roles
 from ttscale.core.version import __version__
+from ttscale.evaluation.analyse.certainty import certainty
 from ttscale.evaluation.analyse.difficulty import quantile_bins
 from ttscale.evaluation.analyse.outcomes import Outcomes, of_records
 from ttscale.evaluation.analyse.policies import BinOf, check_arms, choose, halves
@@ -96,8 +97,10 @@ def fit_policy(
     ``records`` are a sweep of ``probed(menu, probe)``, where an arm may lack budgets that it is not to be chosen for;
     ``thresholds`` is a number of quantile bins over the predicted difficulties, or the difficulties that separate the
     bins. At a budget where choosing by difficulty is not ahead of the best strategy for all, under two-fold
-    cross-validation among ``questions``, the latter stands in every bin and nothing is probed. ``ValueError`` for a bin
-    that no question falls into, and where the records are those of another menu or probe.
+    cross-validation among ``questions``, the latter stands in every bin and nothing is probed.
+    ``provenance["certainty"]`` says for each bin and budget how sure it is that the choice is the best (the fields of
+    ``Certainty``). ``ValueError`` for a bin that no question falls into, and where the records are those of another
+    menu or probe.
     """
     names = list(menu)
     _check_probed(records, menu, probe)
@@ -137,11 +140,18 @@ def fit_policy(
         ]
         for budget in sorted(at_once)
     }
+    sure = []
+    for budget, column in columns.items():
+        own = [next(name for name in names if menu[name] == strategy) for strategy in column]
+        looks = len(set(own)) > 1 or budget not in records.budgets(own[0])
+        arms = {name: (PROBED if looks else "") + name for name in names}
+        sure += [certainty(records, chosen, bin_of, arms, b, budget, own[b]) for b in bins]
     source = {
         "source": "ttscale.evaluation.fit_policy",
         "questions": len(chosen),
         "seeds": list(records.seeds),
         "menu": {name: repr(strategy) for name, strategy in menu.items()},
+        "certainty": [one.to_json() for one in sure],
         "versions": versions(),
     } | dict(provenance or {})
     rows = tuple(tuple(column[bin_] for column in columns.values()) for bin_ in bins)

@@ -28,6 +28,7 @@ from ttscale.evaluation.report.tables import (
     WEIGHTED,
     Findings,
     adaptive_table,
+    certainty_table,
     confusion_table,
     cost_table,
     difficulty_table,
@@ -88,7 +89,7 @@ def study_report(found: Findings, command: str = "") -> Report:
             )
         )
     parts += flops_parts(found)
-    parts += [cost_table(found), policy_table(study)]
+    parts += [cost_table(found), policy_table(study), certainty_table(study)]
     return Report("Test-time compute, measured", tuple(about), tuple(parts))
 
 

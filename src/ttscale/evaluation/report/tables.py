@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ttscale.evaluation.analyse.certainty import HEADER, certainty_rows, described
 from ttscale.evaluation.analyse.difficulty import (
     Agreement,
     bins_that_fit,
@@ -207,6 +208,16 @@ def policy_table(study: Study) -> Table:
     header = ("difficulty", *(f"N = {budget}" for budget in policy.budgets))
     note = f"Difficulty is 1 minus the mean verifier score of {policy.probe} probe solutions, which are paid for."
     return Table("The fitted policy", header, rows, note)
+
+
+def certainty_table(study: Study) -> Table:
+    """How sure the fit is of every choice, on the questions it was made on."""
+    policy = study.fitted.final
+    note = (
+        f"The policy is {described(policy)}. P(best): the share of bootstrap resamples of the bin's questions in which "
+        "the choice is the most accurate; ties share. Near 1 / (size of the menu) nothing was learned."
+    )
+    return Table("How sure the policy is", HEADER, tuple(certainty_rows(policy)), note)
 
 
 def _all_parallel(ratios: dict[float, Outcomes]) -> Outcomes:
