@@ -6,7 +6,9 @@ Backends (``ttscale.hf``, ``ttscale.openai``), ``ttscale.training``, ``ttscale.e
 """
 
 from ttscale.api.arguments import MAX_BUDGET
+from ttscale.api.result import Result
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
+from ttscale.api.stream import asolve_stream, solve_stream
 from ttscale.core.cost import Cost
 from ttscale.core.errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
 from ttscale.core.limit import Limit
@@ -21,7 +23,6 @@ from ttscale.core.protocols import (
     Verifier,
 )
 from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
-from ttscale.core.result import Result
 from ttscale.core.types import Candidate, Key, Outcome, Question, Step
 from ttscale.core.version import __version__
 from ttscale.strategies import (
@@ -79,6 +80,8 @@ __all__ = [
     "__version__",
     "asolve",
     "asolve_all",
+    "asolve_stream",
     "solve",
     "solve_all",
+    "solve_stream",
 ]

@@ -36,8 +36,8 @@ def test_the_constructor_loads_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(call_module, "load_roles", load)
     trace = tmp_path / "trace.jsonl"
-    bundled = Call(["Compute 1 + 1"], CallSettings(4, resume=trace))
-    named = Call(["q"], CallSettings(4, "no/such-generator", "no/such-verifier", strategy="beam"))
+    bundled = Call(CallSettings(4, resume=trace))
+    named = Call(CallSettings(4, "no/such-generator", "no/such-verifier", strategy="beam"))
     assert loaded == []
     assert not trace.exists()
     with bundled, named:
@@ -84,15 +84,17 @@ def test_a_strategy_that_is_named_takes_the_verifiers_aggregation_unless_it_sets
 
 
 def test_the_entry_points_show_their_defaults() -> None:
-    """The same four times, those of the settings: a bar and a trace file are for calls with many questions."""
+    """The same six times, those of the settings, but for the bar; a trace file is for calls with many questions."""
     of_settings = {name: one.default for name, one in inspect.signature(CallSettings).parameters.items()}
     many = of_settings | {"progress": True}
-    single = {name: value for name, value in many.items() if name not in ("progress", "resume")}
+    single = {name: value for name, value in many.items() if name != "resume"}
     entry_points: Any = {
         ttscale.solve: single,
         ttscale.asolve: single,
         ttscale.solve_all: many,
         ttscale.asolve_all: many,
+        ttscale.solve_stream: many,
+        ttscale.asolve_stream: many,
     }
     for function, expected in entry_points.items():
         _, *own = inspect.signature(function).parameters.values()

@@ -125,3 +125,7 @@ def test_threads_that_load_at_once_load_one_model() -> None:
         folders = list(pool.map(lambda _: HFModel(str(reference.path("reviser"))).body_parameters, range(4)))
     assert len({id(one) for one in found}) == 1
     assert len(set(folders)) == 1
+
+
+def test_a_single_operation_is_answered() -> None:
+    assert [ttscale.solve(f"Compute {sum_}", 4).answer for sum_ in ("1 + 2", "17 - 9", "6 * 7")] == ["3", "8", "42"]

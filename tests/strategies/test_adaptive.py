@@ -16,8 +16,8 @@ from scipy.special import betainc
 
 import ttscale
 from evaluation.worlds import Examiner, Problem, Student, problems
+from ttscale.api.result import Result
 from ttscale.core.requests import Completion, Sample, Score, Verdict
-from ttscale.core.result import Result
 from ttscale.core.types import Question, Step
 from ttscale.strategies import (
     AdaptiveConsistency,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from training.fit.test_resume import Killed
+from training.test_resume import Killed
 from ttscale.cli.main import main
 from ttscale.core.requests import Sample
 from ttscale.core.types import Candidate, Key, Question

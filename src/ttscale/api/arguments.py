@@ -35,16 +35,23 @@ def check_questions(questions: Iterable[str | Question]) -> list[Question]:
         raise ValueError(f"questions must be a list of questions; got {questions!r}")
     checked = []
     prompts: dict[str, str] = {}
-    for i, given in enumerate(questions):
-        question = Question.of(given) if isinstance(given, str) else given
-        if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
-            raise ValueError(f"question {i} must be a non-empty string or a ttscale.Question; got {given!r}")
-        if not isinstance(question.id, str):
-            raise ValueError(f"the id of question {i} must be a string; got {question.id!r}")
+    for position, given in enumerate(questions):
+        question = check_question(given, position)
         if prompts.setdefault(question.id, question.prompt) != question.prompt:
             raise ValueError(f"two different questions have the id {question.id!r}; ids must be unique")
         checked.append(question)
     return checked
+
+
+def check_question(given: Any, position: int) -> Question:
+    """One question as a ``Question``; ``ValueError`` that names its position if it is empty or no text."""
+    question = Question.of(given) if isinstance(given, str) else given
+    if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
+        many = "; for many questions call ttscale.solve_all" if isinstance(given, list | tuple) else ""
+        raise ValueError(f"question {position} must be a non-empty string or a ttscale.Question; got {given!r}{many}")
+    if not isinstance(question.id, str):
+        raise ValueError(f"the id of question {position} must be a string; got {question.id!r}")
+    return question
 
 
 def check_budget(budget: int) -> int:
@@ -77,7 +84,8 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
     elif hasattr(given, "search") and not isinstance(given, type):
         strategy = given
     else:
-        raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}")
+        made = f". That is the class: make an object of it, {given.__name__}()" if isinstance(given, type) else ""
+        raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}{made}")
     if isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) and strategy.policy is None:
         strategy = replace(strategy, policy=_default_policy(strategy.aggregate, roles, bundled))
     strategy = fitted_to(suited(strategy, given, aggregate_of(roles.get("verifier"))), at_hand)
@@ -101,15 +109,46 @@ def suited(strategy: Strategy, given: object, how: Aggregate | None) -> Strategy
 def check_role(role: Role, given: Any) -> None:
     """``ValueError`` unless ``given`` is None, a path or Hugging Face id, or an object with the role's method."""
     method = METHOD_OF[role]
+    if isinstance(given, str):
+        check_name(role, given)
     if given is None or isinstance(given, os.PathLike) or (isinstance(given, str) and given.strip()):
         return
     if isinstance(given, (str, type)) or not callable(getattr(given, method, None)):
         raise ValueError(
-            f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; got {given!r}"
+            f"{role} must be an object with a method {method}(requests), a Hugging Face id or a path; "
+            f"got {given!r}{_way_out(role, given)}"
         )
     most = max_batch_of(given)
     if most is not None and (_integer(most) is None or most < 1):
         raise ValueError(f"max_batch of the {role} must be a positive integer or None; got {most!r}")
+
+
+def check_name(role: Role, name: str) -> None:
+    """``ValueError`` for a name that can be neither a Hugging Face id nor a folder; looks at the disk alone."""
+    if re.match(r"[a-z]+://", name.strip(), re.IGNORECASE):
+        makes = {"generator": "OpenAIGenerator", "verifier": "OpenAIVerifier", "reviser": "OpenAIReviser"}[role]
+        raise ValueError(
+            f"{role} {name!r} is a URL: pass {role}=ttscale.openai.{makes}(model, {name.strip()!r}), "
+            "with the name that the server knows the model by"
+        )
+    looks_like_a_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
+    if looks_like_a_path and not os.path.exists(os.path.expanduser(name)):
+        raise ValueError(f"{role} {name!r}: there is no such folder")
+
+
+def _way_out(role: Role, given: Any) -> str:
+    """What to pass instead of something that is often passed by mistake."""
+    if isinstance(given, type) and callable(getattr(given, METHOD_OF[role], None)):
+        return f". That is the class: make an object of it, {given.__name__}(...)"
+    if role == "verifier" and callable(given) and not isinstance(given, type):
+        return ". A function becomes a verifier as ttscale.verifiers.FunctionVerifier(function)"
+    if role == "verifier" and callable(getattr(given, "sample", None)):
+        return ". A generator judges as ttscale.verifiers.JudgeVerifier(generator)"
+    if role == "reviser" and callable(getattr(given, "sample", None)):
+        return ". A generator revises as ttscale.revisers.PromptedReviser(generator)"
+    if callable(getattr(given, "generate", None)):
+        return ". A transformers model becomes a generator as HFGenerator(HFModel(model, tokenizer))"
+    return ""
 
 
 def _integer(value: Any) -> int | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from ttscale.api.arguments import check_budget, check_questions
 from ttscale.api.load_roles import ModelSpecs
+from ttscale.api.result import Result
 from ttscale.api.solve import solve_all
 from ttscale.core.protocols import AnyGenerator, AnyVerifier, Role
-from ttscale.core.result import Result
 from ttscale.core.types import Question
 from ttscale.strategies import BestOfN, WeightedBestOfN
 from ttscale.strategies.adaptive import marginal_budgets

@@ -1,48 +1,51 @@
-"""One call of ``solve`` or ``solve_all``: its checked arguments, and its results as they come in."""
+"""One call of ``solve`` or its siblings: its checked arguments, its models, and its results as they come in."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, Self
+from dataclasses import replace
+from typing import Any, Literal, Self, TypeAlias
 
-from ttscale.api.arguments import check_questions, choose_strategy, suited
+from ttscale.api.arguments import choose_strategy, suited
 from ttscale.api.load_roles import BUNDLED, load_roles, roles_at_hand
+from ttscale.api.progress import Progress
+from ttscale.api.result import Result
 from ttscale.api.role_labels import label, warn_other_models
 from ttscale.api.settings import CallSettings
-from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, needs_of
 from ttscale.core.requests import Reply, Request
-from ttscale.core.result import Result
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.core.types import Candidate, Key, Question
-from ttscale.engine.core import Ended, blame_strategy
-from ttscale.engine.drive import Job, arun, run
+from ttscale.engine.core import Ended, Recall, blame_strategy
+from ttscale.engine.drive import Job, OnEnd, arun, run
 from ttscale.engine.trace_file import TraceFile
+
+OnResult: TypeAlias = Callable[[Question, Result], None]
 
 
 class Call:
     """The constructor checks the arguments and loads nothing. ``with`` loads the models and opens the trace file.
 
-    Raises ``ValueError`` for bad arguments and ``MissingRoleError`` where the strategy needs a role that was not given.
+    ``known`` are the questions, where there is a list of them: a call that refuses them all loads no model. Memory
+    holds the questions in progress and no others. Raises ``ValueError`` for bad arguments and ``MissingRoleError``
+    where the strategy needs a role that was not given.
     """
 
-    def __init__(self, questions: Iterable[str | Question], settings: CallSettings) -> None:
-        self._questions, self._settings = check_questions(questions), settings
-        self._distinct = list(dict.fromkeys(self._questions))
+    def __init__(self, settings: CallSettings, known: Sequence[Question] | None = None) -> None:
+        self._settings = settings
         self._at_hand = roles_at_hand(settings.generator, settings.verifier, settings.reviser)
-        bundled = self._at_hand.get("generator") == BUNDLED
-        self._strategy = choose_strategy(settings.strategy, self._at_hand, bundled)
-        self._prompts, self._refused = {q.id: q.prompt for q in self._distinct}, dict[str, Exception]()
-        if bundled:
-            self._spell_for_bundled()
+        self._bundled = self._at_hand.get("generator") == BUNDLED
+        self._strategy = choose_strategy(settings.strategy, self._at_hand, self._bundled)
+        # A refusal comes at once, not after seconds of loading.
+        self._refuses_all = known is not None and all(self._spelled(question)[1] for question in known)
         self._roles: dict[Role, Any] = {}
         self._described = ""
-        self._done: dict[str, Result] = {}
-        self._recorded: dict[str, list[tuple[Request, Reply]]] = {question.id: [] for question in self._distinct}
+        self._open: dict[int, Question] = {}
+        self._recorded: dict[str, list[tuple[Request, Reply]]] = {}
         self._file: TraceFile | None = None
-        self._bar: Any = None
+        total = None if known is None else len(known)
+        self._progress = Progress(total, settings.budget, f"budget {settings.budget}", bar=settings.progress)
 
     def __enter__(self) -> Self:
         self._load()
@@ -50,11 +53,7 @@ class Call:
             if self._settings.resume is not None:
                 names = {str(role): label(obj) for role, obj in self._roles.items()}
                 self._file = stack.enter_context(TraceFile(self._settings.resume, names))
-            if self._settings.progress and len(self._distinct) > 1:
-                from tqdm import tqdm
-
-                # disable=None: no bar where the output is not a terminal.
-                self._bar = stack.enter_context(tqdm(total=len(self._distinct), unit="question", disable=None))
+            stack.enter_context(self._progress)
             self._stack = stack.pop_all()
         return self
 
@@ -65,9 +64,8 @@ class Call:
     def _load(self) -> None:
         """The models that will be asked; only a verifier that is loaded says which aggregation suits it."""
         wanted = needs_of(self._strategy, METHOD_OF)
-        nothing_to_do = len(self._refused) == len(self._distinct)
-        if nothing_to_do and self._settings.resume is None and all(obj == BUNDLED for obj in self._at_hand.values()):
-            wanted = frozenset()  # a refusal comes at once, not after seconds of loading
+        if self._refuses_all and self._settings.resume is None and all(o == BUNDLED for o in self._at_hand.values()):
+            wanted = frozenset()
         self._roles = load_roles(self._at_hand, wanted)
         how = aggregate_of(self._roles.get("verifier"))
         self._strategy = suited(self._strategy, self._settings.strategy, how)
@@ -77,52 +75,54 @@ class Call:
         plain = type(self._strategy).__repr__ is object.__repr__
         self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
 
-    def run(self) -> None:
-        """Solve everything, in this thread."""
-        run(self._jobs(), self._roles, self._on_end, self._record, self._file.recall if self._file else None)
+    @property
+    def busy(self) -> bool:
+        """Whether a question is in progress."""
+        return bool(self._open)
 
-    async def arun(self) -> None:
-        """Solve everything, in this event loop."""
-        try:
-            await arun(self._jobs(), self._roles, self._on_end, self._record, self._file.recall if self._file else None)
-        except asyncio.CancelledError:
-            self.interrupted()
-            raise
+    def run(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
+        """Solve everything in this thread; ``on_result`` gets each question with its result as it ends.
 
-    def interrupted(self) -> None:
-        """Give the questions that were never begun a result as well."""
-        for index, question in enumerate(self._distinct):
-            if question.id not in self._done:
-                self._on_end(index, Ended(stopped_by="interrupt"))
+        A None among the questions waits until one in progress has ended. Questions in progress together must differ in
+        their ids. Ctrl-C reports what is in progress with the best so far, and is raised again.
+        """
+        run(self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
 
-    def results(self) -> list[Result]:
-        """One result per question, in order; a question asked twice has one result."""
-        return [self._done[question.id] for question in self._questions]
+    async def arun(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
+        """``run`` in this event loop."""
+        await arun(self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
 
-    def only_result(self) -> Result:
-        """The result of the only question; raises its error if it failed, with the result in it."""
-        (result,) = self.results()
-        if result.error is not None:
-            if isinstance(result.error, TtscaleError):
-                result.error.result = result
-            raise result.error
-        return result
+    def untouched(self, question: Question) -> Result:
+        """The result of a question that was never begun: an interrupt came first."""
+        return self._result(question, Ended(stopped_by="interrupt"))
 
-    def _spell_for_bundled(self) -> None:
-        """The prompts in the one spelling that the bundled models know, or why they refuse them."""
+    def _spelled(self, question: Question) -> tuple[str, Exception | None]:
+        """The prompt as the models are asked it, or why the bundled ones refuse it."""
+        if not self._bundled:
+            return question.prompt, None
         from ttscale import reference
 
-        for question in self._distinct:
-            try:
-                self._prompts[question.id] = reference.check(question.prompt)
-            except reference.OutOfDomainError as refusal:
-                self._refused[question.id] = refusal
+        try:
+            return reference.check(question.prompt), None
+        except reference.OutOfDomainError as refusal:
+            return question.prompt, refusal
 
-    def _jobs(self) -> Iterator[Job]:
-        for question in self._distinct:
+    def _jobs(self, questions: Iterable[Question | None]) -> Iterator[Job | None]:
+        index = -1
+        for question in questions:
+            if question is None:
+                yield None
+                continue
+            index += 1
+            self._open[index] = question
+            prompt, error = self._spelled(question)
+            if question.id in self._recorded:
+                twice = f"two questions in progress have the id {question.id!r}; ids must be unique"
+                yield Job(Candidate(question, self._key(question)), None, error=ValueError(twice))
+                continue
+            self._recorded[question.id] = []
             self._emit(self._start_event(question))
-            error = self._refused.get(question.id)
-            root = Candidate(Question(question.id, self._prompts[question.id]), Key((self._settings.seed, question.id)))
+            root = Candidate(replace(question, prompt=prompt), self._key(question))
             search = None
             try:
                 search = self._strategy.search(root, self._settings.budget)
@@ -130,10 +130,18 @@ class Call:
                 error = error or blame_strategy(failure, question)
             yield Job(root, search, self._settings.limit, error, self._settings.budget)
 
+    def _key(self, question: Question) -> Key:
+        return Key((self._settings.seed, question.id))
+
     def _start_event(self, question: Question) -> Event:
-        return start_event(question, Key((self._settings.seed, question.id)), self._described, self._settings.budget)
+        return start_event(question, self._key(question), self._described, self._settings.budget)
+
+    @property
+    def _recall(self) -> Recall | None:
+        return self._file.recall if self._file else None
 
     def _record(self, question: Question, request: Request, reply: Reply) -> None:
+        self._progress.reply(question, reply)
         if self._file is None:
             recorded = self._recorded.get(question.id)
             if recorded is None:  # it has ended, and its trace with it
@@ -148,17 +156,28 @@ class Call:
         if self._settings.observe:
             self._settings.observe(event)
 
-    def _on_end(self, index: int, ended: Ended) -> None:
-        question, outcome = self._distinct[index], ended.outcome
+    def _reporting(self, on_result: OnResult) -> OnEnd:
+        def on_end(index: int, ended: Ended) -> None:
+            question = self._open.pop(index)
+            result = self._result(question, ended)
+            self._progress.end(question)
+            on_result(question, result)
+
+        return on_end
+
+    def _result(self, question: Question, ended: Ended) -> Result:
+        outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)
+        recorded = tuple(self._recorded.pop(question.id, ()))
         if self._file:
             trace = Trace(question, path=self._file.path)
         else:
-            trace = Trace(question, self._start_event(question), tuple(self._recorded.pop(question.id)), end)
-        self._done[question.id] = Result(
+            trace = Trace(question, self._start_event(question), recorded, end)
+        self._emit(end)
+        return Result(
             question=question,
             answer=winner.answer if winner else None,
             text=winner.text if winner else "",
@@ -171,6 +190,3 @@ class Call:
             error=ended.error,
             stopped_by=ended.stopped_by,
         )
-        self._emit(end)
-        if self._bar is not None:
-            self._bar.update()

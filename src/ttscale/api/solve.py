@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
+from ttscale.api.keywords import helpful_keywords
+from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
+from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
-from ttscale.core.result import Result
 from ttscale.core.types import Question
 
 
+@helpful_keywords
 def solve(
     question: str | Question,
     budget: int = 64,
@@ -24,6 +29,7 @@ def solve(
     seed: int = 0,
     limit: Limit | None = None,
     observe: Observe | None = None,
+    progress: bool = True,
 ) -> Result:
     """Answer one question with up to ``budget`` solutions.
 
@@ -31,17 +37,17 @@ def solve(
     role's method, or a Hugging Face id or local path; without a generator and a reviser, the reference models that ship
     with the library fill the gaps. ``strategy`` is an object or a name; by default the compute-optimal scheduler,
     without a verifier a vote: over revisions where there is a reviser, else over samples. The same arguments give the
-    same result. ``observe`` is called with every event of the trace.
+    same result. ``observe`` is called with every event of the trace. ``progress`` shows a bar with solutions, tokens
+    and time left where there is a terminal or a notebook; the logger "ttscale" says the same at level INFO.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.
     """
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe)
-    with Call([question], settings) as call:
-        call.run()
-    return call.only_result()
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress)
+    return _only(solve_these([question], settings))
 
 
+@helpful_keywords
 def solve_all(
     questions: Iterable[str | Question],
     budget: int = 64,
@@ -63,14 +69,10 @@ def solve_all(
     in progress get ``stopped_by="interrupt"`` and their best so far; those not begun are returned empty, likewise.
     """
     settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
-    with Call(questions, settings) as call:
-        try:
-            call.run()
-        except KeyboardInterrupt:
-            call.interrupted()
-    return call.results()
+    return solve_these(questions, settings, keep_on_interrupt=True)
 
 
+@helpful_keywords
 async def asolve(
     question: str | Question,
     budget: int = 64,
@@ -82,14 +84,14 @@ async def asolve(
     seed: int = 0,
     limit: Limit | None = None,
     observe: Observe | None = None,
+    progress: bool = True,
 ) -> Result:
     """``solve`` for an event loop."""
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe)
-    with Call([question], settings) as call:
-        await call.arun()
-    return call.only_result()
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress)
+    return _only(await asolve_these([question], settings))
 
 
+@helpful_keywords
 async def asolve_all(
     questions: Iterable[str | Question],
     budget: int = 64,
@@ -106,6 +108,48 @@ async def asolve_all(
 ) -> list[Result]:
     """``solve_all`` for an event loop. Cancelling it leaves what was done in the ``resume`` file."""
     settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
-    with Call(questions, settings) as call:
-        await call.arun()
-    return call.results()
+    return await asolve_these(questions, settings)
+
+
+def solve_these(
+    questions: Iterable[str | Question], settings: CallSettings, keep_on_interrupt: bool = False
+) -> list[Result]:
+    """One result per question, in order; a question asked twice is solved once.
+
+    ``keep_on_interrupt`` returns what there is on Ctrl-C instead of raising.
+    """
+    asked = check_questions(questions)
+    distinct, done = list(dict.fromkeys(asked)), dict[Question, Result]()
+    with Call(settings, distinct) as call:
+        try:
+            call.run(iter(distinct), done.__setitem__)
+        except KeyboardInterrupt:
+            if not keep_on_interrupt:
+                raise
+            done |= {question: call.untouched(question) for question in distinct if question not in done}
+    return [done[question] for question in asked]
+
+
+async def asolve_these(questions: Iterable[str | Question], settings: CallSettings) -> list[Result]:
+    """``solve_these`` in this event loop."""
+    asked = check_questions(questions)
+    distinct, done = list(dict.fromkeys(asked)), dict[Question, Result]()
+    with Call(settings, distinct) as call:
+        try:
+            await call.arun(iter(distinct), done.__setitem__)
+        except asyncio.CancelledError:
+            for question in distinct:
+                if question not in done:
+                    call.untouched(question)
+            raise
+    return [done[question] for question in asked]
+
+
+def _only(results: list[Result]) -> Result:
+    """The only result; raises its error if it failed, with the result in it."""
+    (result,) = results
+    if result.error is not None:
+        if isinstance(result.error, TtscaleError):
+            result.error.result = result
+        raise result.error
+    return result

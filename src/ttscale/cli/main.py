@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ttscale.api.result import Result
 from ttscale.api.solve import solve
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
-from ttscale.core.result import Result
 from ttscale.core.selection import tally
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__

@@ -38,6 +38,15 @@ class Cost:
     seconds: float = field(default=0.0, compare=False)
     """Busy seconds of the workers, shared out over the requests they served together; waiting is not in it."""
 
+    def __str__(self) -> str:
+        counts = [
+            f"{self.generations} generations, {self.steps} steps, {self.sampled_tokens} tokens sampled",
+            f"{self.verifier_calls} verifier calls ({self.verifier_tokens} tokens)" if self.verifier_calls else "",
+            f"{self.flops:.2g} FLOPs" if self.flops else "",
+            f"{self.seconds:.1f} s" if self.seconds else "",
+        ]
+        return ", ".join(filter(None, counts))
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(
             self.generations + other.generations,

@@ -7,14 +7,14 @@ for which question and key, and what to do. Any other exception that escapes fro
 
 from __future__ import annotations
 
-from ttscale.core.result import Result
+from typing import Any
 
 
 class TtscaleError(Exception):
     """Anything ttscale raises on purpose, other than for a bad argument."""
 
-    result: Result | None = None
-    """What was found before the search failed, where ``solve`` raised this."""
+    result: Any = None
+    """The ``ttscale.Result`` of what was found before the search failed, where ``solve`` raised this; else None."""
 
 
 class StrategyError(TtscaleError):

@@ -71,7 +71,8 @@ def reply_problem(request: Request, reply: Any) -> str | None:
     wanted = Verdict if isinstance(request, Score) else Completion
     fits: bool = isinstance(reply, wanted)
     if not fits:
-        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}"
+        instead = {Verdict: "Verdict((0.5,))", Completion: 'Completion((Step("text"),), "stop")'}[wanted]
+        return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}: return ttscale.{instead}"
     spent = reply.cost
     if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"

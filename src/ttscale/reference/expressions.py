@@ -14,7 +14,7 @@ MAX_OPERAND = 99
 """The largest number that may be typed. Larger ones never occur in the models' training data."""
 MAX_VALUE = 199
 """The largest absolute value of any exact intermediate result."""
-MIN_OPERATIONS = 2
+MIN_OPERATIONS = 1
 MAX_OPERATIONS = 9
 PREFIX = "Compute "
 

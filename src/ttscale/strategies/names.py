@@ -40,6 +40,28 @@ WITH_POLICY = ("compute_optimal", "adaptive_scheduler")
 IN_POLICY = tuple(name for name in STRATEGIES if name not in WITH_POLICY)
 
 
+OTHER_NAMES = {
+    "self_consistency": "majority_vote",
+    "majority": "majority_vote",
+    "vote": "majority_vote",
+    "bon": "best_of_n",
+    "bestofn": "best_of_n",
+    "rerank": "best_of_n",
+    "weighted": "weighted_best_of_n",
+    "weighted_vote": "weighted_best_of_n",
+    "beam_search": "beam",
+    "tree_search": "beam",
+    "diverse_verifier_tree_search": "dvts",
+    "lookahead_search": "lookahead",
+    "revision": "sequential_revision",
+    "revise": "sequential_revision",
+    "self_refine": "sequential_revision",
+    "auto": "compute_optimal",
+    "adaptive": "adaptive_consistency",
+}
+"""What others call a strategy of ours; messages name ours."""
+
+
 def strategy_class(name: str) -> Any:
     """The class of a name in the table."""
     module, _, of_class = STRATEGIES[name].partition(".")
@@ -51,6 +73,7 @@ def strategy_named(name: str) -> Strategy:
     plain = plain_name(name)
     if plain not in STRATEGIES:
         near = difflib.get_close_matches(plain, STRATEGIES, n=2, cutoff=0.5)
+        near = [OTHER_NAMES[plain]] if plain in OTHER_NAMES else near
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(f"unknown strategy {name!r}; {hint}Known: {', '.join(sorted(STRATEGIES))}")
     strategy: Strategy = strategy_class(plain)()

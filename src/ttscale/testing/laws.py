@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ttscale.api.result import Result
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.core.cost import Cost
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, Role, Strategy, fitted_to, role_of
 from ttscale.core.requests import Reply, Request
-from ttscale.core.result import Result
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended, Engine, Ticket
 from ttscale.testing.async_and_session import as_async, as_session

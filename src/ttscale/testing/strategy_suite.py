@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from ttscale.api.result import Result
 from ttscale.api.solve import solve, solve_all
 from ttscale.core.errors import MissingRoleError, RoleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import Role, Strategy, fitted_to, needs_of
 from ttscale.core.requests import Completion, Revise, Score
-from ttscale.core.result import Result
 from ttscale.testing.fakes import FakeGenerator, FakeReviser, FakeVerifier, steps_of
 from ttscale.testing.laws import check_laws, toy_roles, waves
 

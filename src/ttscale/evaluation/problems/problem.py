@@ -191,14 +191,15 @@ def _reference(answer: Any) -> str:
     if not isinstance(answer, str):
         raise ValueError(f"the reference answer {short(repr(answer))} is neither a text nor a number")
     final = final_answer(whole_characters(answer))
+    stated = final or ""
     if final is None and answer.strip():
         raise ValueError(
             f"the reference {short(repr(answer))} is a text of several lines that states no final answer. Give the "
             "answer alone, or mark it as \\boxed{...}, 'Answer: ...' or '#### ...'"
         )
-    if _LEFT_OUT.fullmatch((final or "").strip()):
+    if _LEFT_OUT.fullmatch(stated.strip()):
         raise ValueError(f"the reference answer {short(repr(answer))} cannot be read: the answer was left out")
-    return check_reference(final or "")
+    return check_reference(stated)
 
 
 def _is_number(value: Any) -> bool:

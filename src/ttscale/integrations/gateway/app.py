@@ -22,11 +22,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ttscale.api.result import Result
 from ttscale.api.solve import asolve
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
-from ttscale.core.result import Result
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
 from ttscale.integrations.gateway.doors import Doors

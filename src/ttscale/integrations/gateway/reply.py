@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ttscale.answers import answer_classes
-from ttscale.core.result import Result
+from ttscale.api.result import Result
 from ttscale.core.selection import tally
 from ttscale.core.types import Candidate
 from ttscale.integrations.gateway.errors import ApiError

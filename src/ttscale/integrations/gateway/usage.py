@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from ttscale.api.result import Result
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, Sample, Score
-from ttscale.core.result import Result
 from ttscale.openai.connection import Connection
 
 T = TypeVar("T")

@@ -218,7 +218,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 from training.toys import TwoStep
-from training.data.test_rollouts import QUESTIONS, collect
+from training.test_rollouts import QUESTIONS, collect
 
 class Mortal(TwoStep):
     def sample(self, requests):
@@ -232,7 +232,7 @@ collect({path!r}, generator=Mortal(), together=1)
 
 def test_a_killed_process_loses_only_the_question_it_was_at(tmp_path):
     path = str(tmp_path / "killed.jsonl")
-    code = KILLED.format(here=str(Path(__file__).parents[2]), path=path)
+    code = KILLED.format(here=str(Path(__file__).parents[1]), path=path)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert sum("done" in row for row in lines(path)) == 2

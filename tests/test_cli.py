@@ -153,9 +153,9 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
 
 
 def test_free_text_without_an_answer_is_shown_whole() -> None:
+    from ttscale.api.result import Result
     from ttscale.cli.main import as_text
     from ttscale.core.cost import Cost
-    from ttscale.core.result import Result
     from ttscale.core.trace import Trace
 
     question = Question.of("Tell me a story")

@@ -18,7 +18,7 @@ from ttscale.evaluation.report.study import run_study
 from ttscale.evaluation.report.tables import Findings
 from ttscale.evaluation.statistics import Interval
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from _reproduction_claims import HEADER, Claim, claims  # noqa: E402

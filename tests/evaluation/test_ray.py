@@ -63,7 +63,7 @@ def unloadable() -> Student:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    here = str(Path(__file__).parents[2])
+    here = str(Path(__file__).parent.parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     ray.init(
         num_cpus=2,

@@ -1,0 +1,60 @@
+"""Arguments that ``solve`` does not have, and where what they mean is set."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OF_GENERATOR = "it is a setting of the generator: HFGenerator(model, {0}=...) or OpenAIGenerator(name, url, {0}=...)"
+_INSTEAD = {
+    "temperature": _OF_GENERATOR,
+    "top_p": _OF_GENERATOR,
+    "top_k": _OF_GENERATOR,
+    "min_p": _OF_GENERATOR,
+    "max_new_tokens": _OF_GENERATOR,
+    "stop": _OF_GENERATOR,
+    "max_tokens": "cap a solution with the generator's max_new_tokens, the search with limit=Limit(tokens=...)",
+    "timeout": "cap the search with limit=Limit(seconds=...)",
+    "n": "the number of solutions is budget=...",
+    "num_samples": "the number of solutions is budget=...",
+    "num_return_sequences": "the number of solutions is budget=...",
+    "model": "name it as generator=...",
+    "llm": "name it as generator=...",
+    "lm": "name it as generator=...",
+    "prm": "name it as verifier=...",
+    "reward_model": "name it as verifier=...",
+    "judge": "wrap it: verifier=ttscale.verifiers.JudgeVerifier(generator)",
+    "method": "name it as strategy=...",
+    "algorithm": "name it as strategy=...",
+    "base_url": "make a generator of it: OpenAIGenerator(name, 'http://.../v1')",
+    "api_key": "give it to the generator: OpenAIGenerator(name, api_key=...)",
+    "device": "give it to the model: HFModel(name, device=...)",
+    "dtype": "give it to the model: HFModel(name, dtype=...)",
+    "prompt": "it is a setting of the generator: HFGenerator(model, prompt=...)",
+    "system_prompt": "it is a setting of the generator: HFGenerator(model, prompt=PromptFormat(system=...))",
+    "beam_width": "it is a setting of the strategy: strategy=ttscale.Beam(width=...)",
+    "aggregate": "it is a setting of the strategy: strategy=ttscale.BestOfN(aggregate=...)",
+    "verbose": "progress=False hides the progress bar; logging.getLogger('ttscale') has the rest",
+    "quiet": "progress=False hides the progress bar",
+}
+
+
+def helpful_keywords(function: Callable[P, T]) -> Callable[P, T]:
+    """The same function; an unknown keyword raises a ``TypeError`` that says where to set what it means."""
+    known = set(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs.keys() - known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = _INSTEAD.get(name, f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(known))}")
+            raise TypeError(f"{function.__name__}() has no argument {name!r}; {hint.format(name)}")
+        return function(*args, **kwargs)
+
+    return checked

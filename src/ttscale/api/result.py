@@ -1,0 +1,123 @@
+"""The answer to one question and everything that led to it, with the ways to look at it and keep it."""
+
+from __future__ import annotations
+
+import json
+import webbrowser
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from ttscale.core.cost import Cost
+from ttscale.core.selection import Vote, tally
+from ttscale.core.trace import Trace
+from ttscale.core.types import Candidate, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to one question, and everything that led to it.
+
+    ``print(result)`` shows it in three lines; a notebook shows the votes.
+
+    ``question``: what was asked.
+    ``answer``: the final answer of the winning candidate; None when nothing was finished or the search failed.
+    ``text``: the winning candidate's whole text; empty when there is none.
+    ``score``: the winner's own score: the verifier's, or for a majority vote the share of the votes.
+    ``candidates``, ``scores``: everything that competed, and a score for each; None where none was asked for.
+    ``strategy``: the strategy with its settings, and what it decided on the way.
+    ``cost``: what was spent, verifier included.
+    ``trace``: every request and reply, which a viewer shows and ``resume=`` goes on from.
+    ``error``: why the search failed, or None. With an error the other fields hold what was there when it happened.
+    ``stopped_by``: "tokens", "flops" or "seconds" when that limit ended the search, "interrupt" for Ctrl-C, else None.
+
+    Two results are equal when the same candidates, scores and answer came out, whatever they cost and however long
+    they took.
+    """
+
+    question: Question
+    answer: str | None
+    text: str
+    score: float | None
+    candidates: tuple[Candidate, ...]
+    scores: tuple[float | None, ...]
+    strategy: str
+    cost: Cost = field(compare=False)
+    trace: Trace = field(compare=False, repr=False)
+    error: Exception | None = field(default=None, compare=False)
+    stopped_by: str | None = None
+
+    def __str__(self) -> str:
+        return f"{_answer_line(self)}\nstrategy  {self.strategy}\ncost      {self.cost}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, the votes, the cost."""
+        rows = "".join(
+            f"<tr><td>{escape(vote.answer)}</td><td>{vote.count}</td><td>{vote.share:.0%}</td></tr>"
+            for vote in self.votes()
+        )
+        head = "<tr><th>answer</th><th>solutions</th><th>share</th></tr>"
+        return (
+            f"<p><b>{escape(self.answer or 'no answer')}</b></p><table>{head}{rows}</table>"
+            f"<p>{escape(self.strategy)}<br>{escape(str(self.cost))}</p>"
+        )
+
+    def votes(self) -> list[Vote]:
+        """The answers with their votes, heaviest first: weighted by scores where there are any."""
+        return tally(self.candidates, self.scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the trace, as plain JSON data."""
+        return {
+            "id": self.question.id,
+            "question": self.question.prompt,
+            "answer": self.answer,
+            "text": self.text,
+            "score": self.score,
+            "votes": [asdict(vote) for vote in self.votes()],
+            "strategy": self.strategy,
+            "stopped_by": self.stopped_by,
+            "error": None if self.error is None else f"{type(self.error).__name__}: {self.error}",
+            "cost": asdict(self.cost),
+            "candidates": [
+                {"text": candidate.text, "answer": candidate.answer, "finish": candidate.finish, "score": score}
+                for candidate, score in zip(self.candidates, self.scores, strict=True)
+            ],
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``to_dict`` as JSON; for a name in ``.jsonl`` the trace, in ``.html`` the page of ``show``."""
+        path = Path(path)
+        if path.suffix == ".jsonl":
+            self.trace.save(path)
+        elif path.suffix == ".html":
+            path.write_text(self._page(), encoding="utf-8")
+        else:
+            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def show(self) -> Path:
+        """Open the search as a page in the browser; returns the page's path."""
+        page = self.save(Path(mkdtemp(prefix="ttscale-")) / "search.html")
+        webbrowser.open(page.as_uri())
+        return page
+
+    def _page(self) -> str:
+        from ttscale import viz
+
+        return viz.html(viz.tree(self.trace))
+
+
+def _answer_line(result: Result) -> str:
+    if result.error is not None:
+        return f"answer    none: {type(result.error).__name__}: {' '.join(str(result.error).split())}"
+    if result.answer is None:
+        finished = sum(candidate.done for candidate in result.candidates)
+        return f"answer    none: {finished} of {len(result.candidates)} solutions were finished"
+    votes = result.votes()
+    count = next((vote.count for vote in votes if vote.answer == result.answer), votes[0].count if votes else 1)
+    score = "" if result.score is None else f"score {result.score:.3f}, "
+    stopped = f", stopped by the limit on {result.stopped_by}" if result.stopped_by else ""
+    return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{stopped})"

@@ -1,0 +1,250 @@
+"""``solve_stream``: any iterable of questions in, each question with its result out as it ends, in constant memory.
+
+The search runs in a thread of its own, so that models work while the consumer does. A consumer that falls behind holds
+the search up: at most ``window`` results wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from ttscale.api.arguments import check_question
+from ttscale.api.call import Call
+from ttscale.api.keywords import helpful_keywords
+from ttscale.api.result import Result
+from ttscale.api.settings import CallSettings, Observe
+from ttscale.core.limit import Limit
+from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.types import Question
+from ttscale.engine.drive import WINDOW
+
+Pair = tuple[Question, Result]
+Questions = Iterable[str | Question] | AsyncIterable[str | Question]
+
+
+@helpful_keywords
+def solve_stream(
+    questions: Questions,
+    budget: int = 64,
+    *,
+    generator: AnyGenerator | str | Path | None = None,
+    verifier: AnyVerifier | str | Path | None = None,
+    reviser: AnyReviser | str | Path | None = None,
+    strategy: Strategy | str | None = None,
+    seed: int = 0,
+    limit: Limit | None = None,
+    observe: Observe | None = None,
+    progress: bool = True,
+    resume: str | Path | None = None,
+) -> Iterator[Pair]:
+    """Yield each question with its result as it ends; the order is that of ending.
+
+    ``questions`` is any iterable, or an async one; it is read as far as there is work for it, and may be endless. Their
+    ids must differ. A question that fails has ``Result.error`` set and never costs the others anything. Arguments are
+    those of ``solve_all``. Closing the iterator stops the search.
+    """
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    return _stream(questions, settings, Call(settings))
+
+
+@helpful_keywords
+def asolve_stream(
+    questions: Questions,
+    budget: int = 64,
+    *,
+    generator: AnyGenerator | str | Path | None = None,
+    verifier: AnyVerifier | str | Path | None = None,
+    reviser: AnyReviser | str | Path | None = None,
+    strategy: Strategy | str | None = None,
+    seed: int = 0,
+    limit: Limit | None = None,
+    observe: Observe | None = None,
+    progress: bool = True,
+    resume: str | Path | None = None,
+) -> AsyncIterator[Pair]:
+    """``solve_stream`` for an event loop: ``async for question, result in asolve_stream(...)``."""
+    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    return _astream(questions, Call(settings))
+
+
+class _Closed(Exception):
+    """The consumer has gone."""
+
+
+class _Outbox:
+    """Results that wait for the consumer, and how the search ended."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Pair] = deque()
+        self._change = threading.Condition()
+        self._over = self._closed = False
+        self._failure: BaseException | None = None
+
+    def put(self, question: Question, result: Result) -> None:
+        """Add a result; never waits."""
+        with self._change:
+            self._ready.append((question, result))
+            self._change.notify_all()
+
+    def gated(self, questions: Iterable[str | Question], busy: Callable[[], bool]) -> Iterator[Question | None]:
+        """The questions, checked, as long as the consumer keeps up; ``_Closed`` once it has gone."""
+        for position, given in enumerate(questions):
+            with self._change:
+                while len(self._ready) >= WINDOW and not self._closed:
+                    if busy():
+                        self._change.release()
+                        try:
+                            yield None
+                        finally:
+                            self._change.acquire()
+                    else:
+                        self._change.wait()
+                if self._closed:
+                    raise _Closed
+            yield check_question(given, position)
+
+    def wait_for_room(self) -> None:
+        """Wait until the consumer has taken enough; ``_Closed`` once it has gone."""
+        with self._change:
+            while len(self._ready) >= WINDOW and not self._closed:
+                self._change.wait()
+            if self._closed:
+                raise _Closed
+
+    def end(self, failure: BaseException | None) -> None:
+        """The search is over."""
+        with self._change:
+            self._over, self._failure = True, failure
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """The consumer takes no more."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def pairs(self) -> Iterator[Pair]:
+        """Results as they come; raises what ended the search."""
+        while True:
+            with self._change:
+                while not self._ready and not self._over:
+                    self._change.wait()
+                if not self._ready:
+                    if self._failure is not None:
+                        raise self._failure
+                    return
+                pair = self._ready.popleft()
+                self._change.notify_all()
+            yield pair
+
+
+def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterator[Pair]:
+    outbox = _Outbox()
+
+    def work() -> None:
+        try:
+            with call:
+                if isinstance(questions, AsyncIterable):
+                    asyncio.run(_pump(questions, call, outbox))
+                else:
+                    call.run(outbox.gated(questions, lambda: call.busy), outbox.put)
+            outbox.end(None)
+        except _Closed:
+            outbox.end(None)
+        except BaseException as error:
+            outbox.end(error)
+
+    worker = threading.Thread(target=work, name="ttscale-stream", daemon=True)
+    worker.start()
+    try:
+        yield from outbox.pairs()
+    finally:
+        outbox.close()
+        worker.join()
+
+
+async def _pump(questions: AsyncIterable[str | Question], call: Call, outbox: _Outbox) -> None:
+    async with aclosing(_arun(questions, call)) as pairs:
+        async for question, result in pairs:
+            outbox.put(question, result)
+            await asyncio.to_thread(outbox.wait_for_room)
+
+
+async def _astream(questions: Questions, call: Call) -> AsyncIterator[Pair]:
+    with call:
+        async with aclosing(_arun(questions, call)) as pairs:
+            async for pair in pairs:
+                yield pair
+
+
+async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
+    """Results as they end; a feeder reads the questions ahead, and a search takes them while the consumer keeps up."""
+    waiting: asyncio.Queue[Question | None] = asyncio.Queue(WINDOW)
+    ready: asyncio.Queue[Pair | Exception | None] = asyncio.Queue()
+    room = asyncio.Event()
+
+    async def feed() -> None:
+        position = 0
+        if isinstance(questions, AsyncIterable):
+            async for given in questions:
+                await waiting.put(check_question(given, position))
+                position += 1
+        else:
+            for position, given in enumerate(questions):
+                await waiting.put(check_question(given, position))
+        await waiting.put(None)
+
+    over = False
+
+    def at_hand(first: Question) -> Iterator[Question | None]:
+        nonlocal over
+        yield first
+        while not over:
+            if ready.qsize() >= WINDOW or waiting.empty():
+                if not call.busy:
+                    return
+                yield None
+                continue
+            question = waiting.get_nowait()
+            over = question is None
+            if question is not None:
+                yield question
+
+    async def work() -> None:
+        nonlocal over
+        while not over:
+            while ready.qsize() >= WINDOW:
+                room.clear()
+                await room.wait()
+            first = await waiting.get()
+            over = first is None
+            if first is not None:
+                await call.arun(at_hand(first), lambda question, result: ready.put_nowait((question, result)))
+        ready.put_nowait(None)
+
+    async def reported(part: Coroutine[Any, Any, None]) -> None:
+        try:
+            await part
+        except Exception as error:
+            ready.put_nowait(error)
+
+    tasks = [asyncio.ensure_future(reported(part)) for part in (feed(), work())]
+    try:
+        while True:
+            pair = await ready.get()
+            if isinstance(pair, Exception):
+                raise pair
+            room.set()
+            if pair is None:
+                return
+            yield pair
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

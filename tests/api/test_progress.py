@@ -1,0 +1,76 @@
+"""What a person sees while a call runs."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import ttscale
+from ttscale.api import progress
+from ttscale.testing import FakeGenerator
+
+
+class Bar:
+    """Stands in for tqdm."""
+
+    def __init__(self) -> None:
+        self.n, self.total, self.facts, self.closed = 0, None, [], False
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+
+    def set_postfix_str(self, text: str) -> None:
+        self.facts.append(text)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[Bar]:
+    made: list[Bar] = []
+
+    def make(total: int | None) -> Bar:
+        bar = Bar()
+        bar.total = total
+        made.append(bar)
+        return bar
+
+    monkeypatch.setattr(progress, "_bar", make)
+    monkeypatch.setattr(progress, "_somebody_looks", lambda: True)
+    return made
+
+
+STRATEGIES = ["majority_vote", "beam", "dvts", "best_of_n", "adaptive_consistency"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_bar_ends_full_for_every_strategy(strategy: str, bars: list[Bar]) -> None:
+    from ttscale.testing import FakeVerifier
+
+    roles = {"generator": FakeGenerator("1\n2\nAnswer: 3"), "verifier": FakeVerifier(lambda request: 0.5)}
+    ttscale.solve_all(["a", "b", "c"], 8, **roles, strategy=strategy)  # type: ignore[arg-type]
+    (bar,) = bars
+    assert (bar.total, bar.n, bar.closed) == (24, 24, True)
+
+
+def test_one_question_has_a_bar_and_progress_false_has_none(bars: list[Bar]) -> None:
+    ttscale.solve("a", 4, generator=FakeGenerator("Answer: 3"))
+    assert [(bar.total, bar.n) for bar in bars] == [(4, 4)]
+    ttscale.solve("a", 4, generator=FakeGenerator("Answer: 3"), progress=False)
+    ttscale.solve_all(["a"], 4, generator=FakeGenerator("Answer: 3"), progress=False)
+    assert len(bars) == 1
+
+
+def test_nothing_is_printed_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    ttscale.solve_all(["a", "b"], 2, generator=FakeGenerator("Answer: 3"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_log_has_the_first_and_the_last_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="ttscale"):
+        ttscale.solve_all(["a", "b"], 2, generator=FakeGenerator("Answer: 3"))
+    first, *_, last = [record.message for record in caplog.records]
+    assert first == "solving 2 questions, budget 2"
+    assert last.startswith("done: 2/2 questions, 4 solutions, 40 tokens, ")

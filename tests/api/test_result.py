@@ -1,0 +1,62 @@
+"""A result as text, as data, as a file, in a notebook."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ttscale
+from ttscale import viz
+from ttscale.testing import FakeGenerator, FakeVerifier
+
+
+def scored() -> ttscale.Result:
+    generator = FakeGenerator(["Answer: 18", "Answer: <b>19</b>", "Answer: 18"])
+    verifier = FakeVerifier([0.5, 0.25, 0.75])
+    return ttscale.solve("What?", 3, generator=generator, verifier=verifier, strategy="weighted_best_of_n")
+
+
+def test_a_result_prints_in_three_lines() -> None:
+    answer, strategy, cost = str(scored()).splitlines()
+    assert answer == "answer    18  (score 0.750, 2 of 3 solutions)"
+    assert strategy == "strategy  WeightedBestOfN(aggregate='last')"
+    assert cost.startswith("cost      3 generations, 3 steps, ")
+
+
+def test_without_an_answer_it_says_why() -> None:
+    cut = ttscale.Completion((ttscale.Step("and so"),), "length")
+    result = ttscale.solve("What?", 2, generator=FakeGenerator(cut), strategy="majority_vote")
+    assert str(result).splitlines()[0] == "answer    none: 0 of 2 solutions were finished"
+    (failed,) = ttscale.solve_all(["What?"], 1, generator=FakeGenerator(OSError("gone")), progress=False)
+    assert "none: RoleError" in str(failed)
+
+
+def test_a_notebook_shows_the_votes_escaped() -> None:
+    shown = scored()._repr_html_()
+    assert "<td>18</td><td>2</td><td>83%</td>" in shown
+    assert "<b>19</b>" not in shown
+
+
+def test_to_dict_is_plain_json_data() -> None:
+    result = scored()
+    data = json.loads(json.dumps(result.to_dict()))
+    assert (data["answer"], data["score"], data["error"]) == ("18", 0.75, None)
+    assert next(vote["answer"] for vote in data["votes"]) == "18"
+    assert [(c["answer"], c["score"]) for c in data["candidates"]] == [("18", 0.5), ("<b>19</b>", 0.25), ("18", 0.75)]
+
+
+def test_save_by_the_name_of_the_file(tmp_path: Path) -> None:
+    result = scored()
+    assert json.loads(result.save(tmp_path / "r.json").read_text(encoding="utf-8")) == result.to_dict()
+    (tree,) = viz.trees(result.save(tmp_path / "r.jsonl"))
+    assert tree == viz.tree(result.trace)
+    assert result.save(str(tmp_path / "r.html")).read_text(encoding="utf-8") == viz.html(tree)
+
+
+def test_show_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert opened == [scored().show().as_uri()] or len(opened) == 1
+    assert opened[0].endswith("search.html")

@@ -1,0 +1,114 @@
+"""Streams: every question once, the same results as ``solve_all``, bounded work ahead of the consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ttscale
+from ttscale.engine.drive import WINDOW
+from ttscale.testing import FakeGenerator, as_async
+
+
+def reply(request: ttscale.Sample) -> str:
+    return f"{request.key.seed % 7}\nAnswer: {request.key.seed % 3}"
+
+
+def numbered(n: int) -> list[ttscale.Question]:
+    return [ttscale.Question(str(i), f"What is {i}?") for i in range(n)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(0, 600), budget=st.integers(1, 3))
+def test_a_stream_gives_what_solve_all_gives(n: int, budget: int) -> None:
+    expected = ttscale.solve_all(numbered(n), budget, generator=FakeGenerator(reply), progress=False)
+    pairs = list(ttscale.solve_stream(numbered(n), budget, generator=FakeGenerator(reply), progress=False))
+    assert sorted((q.id for q, _ in pairs), key=int) == [str(i) for i in range(n)]
+    assert {q.id: result for q, result in pairs} == {result.question.id: result for result in expected}
+
+
+@pytest.mark.parametrize("asynchronous_roles", [False, True])
+@pytest.mark.parametrize("asynchronous_questions", [False, True])
+def test_every_mix_of_sync_and_async(asynchronous_roles: bool, asynchronous_questions: bool) -> None:
+    async def drip() -> AsyncIterator[ttscale.Question]:
+        for question in numbered(700):
+            await asyncio.sleep(0)
+            yield question
+
+    generator = as_async(FakeGenerator(reply)) if asynchronous_roles else FakeGenerator(reply)
+
+    async def collect() -> list[tuple[ttscale.Question, ttscale.Result]]:
+        questions = drip() if asynchronous_questions else numbered(700)
+        return [pair async for pair in ttscale.asolve_stream(questions, 2, generator=generator, progress=False)]
+
+    expected = ttscale.solve_all(numbered(700), 2, generator=FakeGenerator(reply), progress=False)
+    by_id = {result.question.id: result for result in expected}
+    assert {question.id: result for question, result in asyncio.run(collect())} == by_id
+    questions = drip() if asynchronous_questions else numbered(700)
+    found = ttscale.solve_stream(questions, 2, generator=generator, progress=False)
+    assert {question.id: result for question, result in found} == by_id
+
+
+def test_the_consumer_holds_the_search_up_and_may_leave() -> None:
+    asked = itertools.count()
+    read = 0
+
+    def endless() -> Iterator[ttscale.Question]:
+        nonlocal read
+        for i in asked:
+            read = i + 1
+            yield ttscale.Question(str(i), "Why?")
+
+    stream = ttscale.solve_stream(endless(), 1, generator=FakeGenerator(reply), progress=False)
+    taken = [next(stream) for _ in range(1000)]
+    assert len({question.id for question, _ in taken}) == 1000
+    assert read <= 1000 + 3 * WINDOW
+    stream.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name == "ttscale-stream"]
+
+
+def test_an_async_consumer_may_leave_too() -> None:
+    async def some() -> int:
+        questions = (ttscale.Question(str(i), "Why?") for i in itertools.count())
+        stream = ttscale.asolve_stream(questions, 1, generator=as_async(FakeGenerator(reply)), progress=False)
+        seen = 0
+        async for _ in stream:
+            seen += 1
+            if seen == 500:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(some()) == 1
+
+
+def test_a_question_that_fails_costs_the_others_nothing() -> None:
+    def sometimes(request: ttscale.Sample) -> str:
+        if request.question.id == "3":
+            raise RuntimeError("no")
+        return "Answer: 1"
+
+    found = dict(ttscale.solve_stream(numbered(6), 1, generator=FakeGenerator(sometimes), progress=False))
+    errors = {question.id for question, result in found.items() if result.error is not None}
+    assert errors == {"3"}
+
+
+def test_what_is_wrong_with_the_input_is_raised_where_it_is_read() -> None:
+    stream = ttscale.solve_stream(["a", 5], 1, generator=FakeGenerator("Answer: 1"), progress=False)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="question 1 must be a non-empty string"):
+        list(stream)
+    with pytest.raises(ttscale.BudgetError, match="budget must be"):
+        ttscale.solve_stream(["a"], 0, generator=FakeGenerator("Answer: 1"))
+
+    def broken() -> Iterator[str]:
+        yield "a"
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(ttscale.solve_stream(broken(), 1, generator=FakeGenerator("Answer: 1"), progress=False))
