@@ -134,7 +134,7 @@ def test_a_disk_that_is_full_is_said_and_nothing_is_lost(tmp_path: Path, monkeyp
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "write", full)
-        with pytest.raises(OSError, match=r"the records before are safe\. Make room and start again"):
+        with pytest.raises(OSError, match=r"What was written before is safe\. Make room and start again"):
             store.append(line("b", 2))
         monkeypatch.undo()
         store.append(line("b", 2))

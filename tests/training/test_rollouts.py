@@ -255,7 +255,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_lost(tmp_path, monkeypatch)
         return done
 
     monkeypatch.setattr(os, "write", write)
-    message = r"Could not write question '\w+' \(No space left on device\). The 3 question\(s\)"
+    message = r"could not write \(No space left on device\)\. What was written before is safe"
     with pytest.raises(OSError, match=message) as error:
         collect(path)
     assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(path))
@@ -346,7 +346,7 @@ def test_a_damaged_middle_is_not_taken_for_a_torn_end(tmp_path):
 def test_two_writers_are_refused(tmp_path):
     class Nested(TwoStep):
         def sample(self, requests):
-            with pytest.raises(ValueError, match="written by another process"):
+            with pytest.raises(RuntimeError, match="another process is writing to"):
                 collect(tmp_path / "r.jsonl")
             return super().sample(requests)
 

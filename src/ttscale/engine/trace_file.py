@@ -1,18 +1,16 @@
-"""A trace on disk while a run goes on: appended line by line, locked, and read back by offset.
+"""A trace on disk while a run goes on: one line per event, by one writer at a time, read back by offset.
 
-Lines go out in single appends, so a killed process leaves at most one torn line at the end, which the next run cuts
-off. Only offsets are kept in memory.
+Only offsets are kept in memory. What survives a kill is the matter of ``core/record_file.py``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ttscale.core.record_file import RecordFile
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import (
     SCHEMA,
@@ -26,9 +24,6 @@ from ttscale.core.trace import (
     reply_event,
 )
 
-if sys.platform != "win32":
-    import fcntl
-
 
 class TraceFile:
     """An open trace. Use as a context manager."""
@@ -41,12 +36,11 @@ class TraceFile:
         """
         self.path = Path(path)
         self._places: dict[Address, tuple[int, int]] = {}
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = RecordFile(self.path, alone=True)
         try:
-            self._lock()
             self._read(roles)
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             raise
         self.write({"event": "run", "schema": SCHEMA, "roles": dict(roles)})
 
@@ -54,13 +48,11 @@ class TraceFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        self._file.close()
 
     def write(self, event: Event) -> None:
         """Append one event."""
-        data = dump(event).encode()
-        while data:
-            data = data[os.write(self._file, data) :]
+        self._file.append(dump(event).encode())
 
     def record(self, request: Request, reply: Reply) -> None:
         """Append a reply."""
@@ -73,19 +65,11 @@ class TraceFile:
             return None
         offset, length = place
         try:
-            return read_reply(json.loads(os.pread(self._file, length, offset)))
+            return read_reply(json.loads(self._file.read(offset, length)))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path}, byte {offset}: not a reply that this version of ttscale reads; repair or remove the file"
             ) from error
-
-    def _lock(self) -> None:
-        if sys.platform == "win32":  # no flock there: two processes must be kept apart by the user
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RuntimeError(f"another process is writing to the trace {self.path}; give each run its own") from error
 
     def _read(self, roles: Mapping[str, str]) -> None:
         end = 0
@@ -96,7 +80,7 @@ class TraceFile:
                 elif event["event"] == "run":
                     self._check(event.get("roles", {}), roles)
                 end = offset + length
-        os.ftruncate(self._file, end)
+        self._file.cut(end)
 
     def _check(self, recorded: Mapping[str, Any], roles: Mapping[str, str]) -> None:
         for role, name in roles.items():

@@ -1,11 +1,11 @@
-"""Results on disk: JSON lines that are only ever appended, by any number of processes at once.
+"""Results on disk: JSON lines that any number of processes append to at once.
 
-Knows lines, bytes and locks. Must not know what a record says. Layout: a header line with the settings, then one line
-per finished piece of work; where settings joined, a header line again. A process claims a name before it works on what
-is called so, by a lock on one byte of ``<file>.claims`` that dies with the process. It appends under a lock on the file
-itself and first cuts off the torn line that a killed writer may have left. So after ``kill -9``, at any moment, whoever
-opens the file next goes on from there. Two processes that work on the same piece all the same (no locks on Windows or
-on some network disks) write the same record twice; the first one counts.
+Knows headers, records and claims. Must not know what a record says, nor how a line survives a kill
+(``core/record_file.py``). Layout: a header line with the settings, then one line per finished piece of work; where
+settings joined, a header line again. A process claims a name before it works on what is called so, by a lock on one
+byte of ``<file>.claims`` that dies with the process. So after ``kill -9``, at any moment, whoever opens the file next
+goes on from there. Two processes that work on the same piece all the same (no locks on Windows or on some network
+disks) write the same record twice; the first one counts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from ttscale.core.record_file import BINARY, RecordFile
 
 if sys.platform != "win32":
     import fcntl
@@ -26,7 +27,6 @@ if sys.platform != "win32":
 CLAIM_BYTES = 1 << 40
 """Pieces of work are spread by hash over so many lockable bytes: two share one in 10^-6 of runs of 1,500 pieces, and
 then only wait for each other."""
-BACK = 1 << 16
 OURS = b'{"ttscale"'
 """How every file of this kind begins."""
 
@@ -59,20 +59,19 @@ class Store(Generic[T]):
         """The last header line of the file."""
         self._check_header, self._parse = check_header, parse
         self._read_to = self._lines = 0
-        self._file = self._claims = -1
+        self._claims = -1
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        binary = getattr(os, "O_BINARY", 0)
+        self._file = RecordFile(self.path, alone=False)
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | binary, 0o644)
-            with self._locked():
-                if not OURS.startswith(os.pread(self._file, len(OURS), 0)):
+            with self._file.locked():
+                if not OURS.startswith(self._file.read(0, len(OURS))):
                     raise ValueError(f"{self.path} is not a file of ttscale.evaluation; it is left as it is")
-                self._cut_torn_line()
-                if os.fstat(self._file).st_size == 0:
-                    self._write(header)
-            self._claims = os.open(f"{self.path}.claims", os.O_RDWR | os.O_CREAT | binary, 0o644)
+                self._file.cut_torn_line()
+                if self._file.size == 0:
+                    self._file.append(_line(header))
+            self._claims = os.open(f"{self.path}.claims", os.O_RDWR | os.O_CREAT | BINARY, 0o644)
             self.refresh()
         except BaseException:
             self.close()
@@ -88,17 +87,18 @@ class Store(Generic[T]):
 
     def close(self) -> None:
         """Close the file and give up every claim."""
-        for name in ("_file", "_claims"):
-            if getattr(self, name) >= 0:
-                os.close(getattr(self, name))
-                setattr(self, name, -1)
+        if self.path is not None:
+            self._file.close()
+        if self._claims >= 0:
+            os.close(self._claims)
+            self._claims = -1
 
     def refresh(self) -> None:
         """Read what has been appended since, by whichever process."""
-        if self.path is None or os.fstat(self._file).st_size <= self._read_to:
+        if self.path is None or self._file.size <= self._read_to:
             return
-        with self._locked():
-            lines = self._unread()
+        with self._file.locked():  # nobody cuts or writes between two reads
+            lines = list(self._file.lines(self._read_to))
         self._take_in(lines)
 
     def append(self, data: Mapping[str, Any]) -> None:
@@ -107,21 +107,21 @@ class Store(Generic[T]):
             record = self._parse(data)
             self.records.setdefault(record.key, record)
             return
-        with self._locked():
-            self._cut_torn_line()
-            self._write(data)
+        with self._file.locked():
+            self._file.cut_torn_line()
+            self._file.append(_line(data))
         self.refresh()
 
     def amend(self, amended: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         """Have the header say what ``amended`` makes of it, which holds from here on; nothing is written if it does."""
         if self.path is None:
             return
-        with self._locked():
-            self._cut_torn_line()
-            self._take_in(self._unread())
+        with self._file.locked():
+            self._file.cut_torn_line()
+            self._take_in(list(self._file.lines(self._read_to)))
             header = amended(self.header)
             if header != self.header:
-                self._write(header)
+                self._file.append(_line(header))
         self.refresh()
 
     def claim(self, key: str, wait: bool = False) -> bool:
@@ -149,12 +149,6 @@ class Store(Generic[T]):
         if self.path is not None and sys.platform != "win32":
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _byte(key))
 
-    def _unread(self) -> list[bytes]:
-        """The whole lines that were not read yet. Under the lock nobody cuts or writes between two reads."""
-        with open(self._file, "rb", closefd=False) as file:
-            file.seek(self._read_to)
-            return [line for line in file if line.endswith(b"\n")]
-
     def _take_in(self, lines: Iterable[bytes]) -> None:
         for line in lines:
             self._lines += 1
@@ -167,46 +161,6 @@ class Store(Generic[T]):
             else:
                 record = _read_record(data, self._parse, where)
                 self.records.setdefault(record.key, record)
-
-    def _write(self, data: Mapping[str, Any]) -> None:
-        line = (json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n").encode(
-            "utf-8", "surrogatepass"
-        )
-        try:
-            while line:
-                line = line[os.write(self._file, line) :]
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"could not write ({error.strerror}); the records before are safe. Make room and start again with the "
-                "same arguments: it goes on from there",
-                str(self.path),
-            ) from error
-
-    def _cut_torn_line(self) -> None:
-        """Under the lock nobody is writing, so an unfinished last line belongs to a dead writer."""
-        size = os.fstat(self._file).st_size
-        end = size
-        while end > 0:
-            begin = max(0, end - BACK)
-            newline = os.pread(self._file, end - begin, begin).rfind(b"\n")
-            if newline >= 0:
-                end = begin + newline + 1
-                break
-            end = begin
-        if end < size:
-            os.ftruncate(self._file, end)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if sys.platform == "win32":
-            yield
-            return
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
 
 
 def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Any], list[T]]:
@@ -236,6 +190,11 @@ def check_format(header: Mapping[str, Any], expected: str, path: str | Path | No
             f"{path} is not a file of this kind: its first line should say {expected!r}"
             + (f" and says {found!r}" if found else "")
         )
+
+
+def _line(data: Mapping[str, Any]) -> bytes:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return (text + "\n").encode("utf-8", "surrogatepass")
 
 
 def _is_header(data: Mapping[str, Any]) -> bool:
