@@ -103,7 +103,7 @@ def test_whatever_goes_wrong_is_one_line_and_an_exit_code(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("ttscale.cli.main.solve", fails)
+    monkeypatch.setattr("ttscale.cli.solve.solve", fails)
     assert main(["solve", "Compute 1 + 2"]) == code
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", said)
@@ -113,7 +113,7 @@ def test_a_question_without_any_answer_is_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut = ttscale.solve("?", 2, generator=FakeGenerator(Completion((Step("1"),), "length")))
-    monkeypatch.setattr("ttscale.cli.main.solve", lambda *_, **__: cut)
+    monkeypatch.setattr("ttscale.cli.solve.solve", lambda *_, **__: cut)
     assert main(["solve", "?"]) == 1
     assert capsys.readouterr().out.startswith("No finished solution.\n")
 
@@ -124,9 +124,7 @@ def test_a_limit_is_named_in_the_output(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_installed_command_runs() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ttscale.cli.main", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "ttscale", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ttscale ")
 
 
@@ -144,7 +142,7 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
     generator = FakeGenerator("x \u2264 2\nAnswer: \u221a2")
     monkeypatch.setattr(
-        "ttscale.cli.main.solve", lambda question, budget, **_: ttscale.solve(question, generator=generator)
+        "ttscale.cli.solve.solve", lambda question, budget, **_: ttscale.solve(question, generator=generator)
     )
     assert main(["solve", "Which?"]) == 0
     sys.stdout.flush()
@@ -154,7 +152,7 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
 
 def test_free_text_without_an_answer_is_shown_whole() -> None:
     from ttscale.api.result import Result
-    from ttscale.cli.main import as_text
+    from ttscale.cli.solve import as_text
     from ttscale.core.cost import Cost
     from ttscale.core.trace import Trace
 

@@ -1,0 +1,134 @@
+"""Where answers go: one JSONL file, or a folder of shards; both can be gone on with after a kill.
+
+A row is written in one piece, a shard gets its name once it is full, and ids that are there are not asked again. Beside
+the rows lies what they were made with, and another run with other settings is refused. Errors are rows too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ttscale.api.result import Result
+from ttscale.core.types import Question
+
+SHARD = 10_000
+"""Rows in a shard: some ten megabytes, few enough files for a million questions."""
+
+
+class AnswerFiles:
+    """Use as a context manager. ``path`` is a file in ``.jsonl`` or a folder; ``settings`` is what must not change.
+
+    Raises ``FileExistsError`` for output that is there already unless ``resume``, ``ValueError`` where it was made with
+    other settings or is none of ours.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any], resume: bool, brief: bool = True) -> None:
+        self._path, self._brief = Path(path), brief
+        self._one_file = self._path.suffix in (".jsonl", ".json")
+        self._settings = self._path.with_name(self._path.name + ".settings.json") if self._one_file else None
+        self._settings = self._settings or self._path / "settings.json"
+        if any(True for _ in self._files()) and not resume:
+            raise FileExistsError(f"{self._path} is there already: add --resume to go on with it, or name another")
+        (self._path.parent if self._one_file else self._path).mkdir(parents=True, exist_ok=True)
+        self._check(dict(settings))
+        self._done = self._ids()
+        self._rows = self._file = -1
+
+    def __contains__(self, question: Question) -> bool:
+        number = _hash(question.id)
+        at = bisect_left(self._done, number)
+        return at < len(self._done) and self._done[at] == number
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._file)
+
+    def write(self, result: Result) -> None:
+        """Append the row of one result."""
+        row = result.to_dict()
+        if self._brief:
+            row.pop("candidates")
+        data = (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        if os.write(self._file, data) != len(data):
+            raise OSError(f"{self._path}: a row was not written whole; is the disk full?")
+        self._rows += 1
+        if not self._one_file and self._rows == SHARD:
+            os.close(self._file)
+            self._part.rename(self._part.with_suffix(""))
+            self._open()
+
+    @property
+    def _part(self) -> Path:
+        """The shard that is being written."""
+        return self._path / f"part-{len(list(self._path.glob('part-*.jsonl'))):05}.jsonl.part"
+
+    def _open(self) -> None:
+        place = self._path if self._one_file else self._part
+        self._rows = _whole_lines(place) if place.exists() else 0
+        self._file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def _files(self) -> Iterator[Path]:
+        if self._one_file:
+            yield from [self._path] if self._path.exists() else []
+        else:
+            yield from sorted(self._path.glob("part-*.jsonl*"))
+
+    def _check(self, settings: dict[str, Any]) -> None:
+        assert self._settings is not None
+        if not self._settings.exists():
+            part = self._settings.with_suffix(".part")
+            part.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            part.rename(self._settings)
+            return
+        stored = json.loads(self._settings.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(settings))
+        if other := sorted(name for name in {*stored, *now} if stored.get(name) != now.get(name)):
+            name = other[0]
+            raise ValueError(
+                f"{self._path} was made with {name} {stored.get(name)!r}, this run has {now.get(name)!r}; answers of "
+                "different settings must not be mixed: go on with the same, or write elsewhere"
+            )
+
+    def _ids(self) -> array[int]:
+        """A hash of every id that has a row, sorted: eight bytes for each."""
+        found: array[int] = array("Q")
+        for path in self._files():
+            _whole_lines(path)
+            with path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    try:
+                        found.append(_hash(json.loads(line)["id"]))
+                    except (ValueError, KeyError, TypeError) as error:
+                        raise ValueError(f"{path}, line {number}: not a row of ours; repair or remove it") from error
+        return array("Q", sorted(found))
+
+
+def _hash(id_: str) -> int:
+    return int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def _whole_lines(path: Path) -> int:
+    """How many lines a file has, after a torn last one of a killed run was cut off."""
+    lines = end = 0
+    with path.open("rb+") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                lines, end = lines + 1, end + len(line)
+        file.truncate(end)
+    return lines

@@ -1,0 +1,130 @@
+"""Flags that name models and say how they write, and the roles that they make. All is checked before anything loads."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ttscale.api.arguments import check_name
+
+BUNDLED_TOO = "(default: the bundled model)"
+PROMPTS = ("qwen-math", "thinking", "search-and-learn", "four-shot")
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """``--generator``, ``--base-url``, ``--verifier``, ``--judge``, ``--reviser`` and how they sample."""
+    parser.add_argument(
+        "--generator", "--model", metavar="ID", help=f"Hugging Face id, folder, or a server's model {BUNDLED_TOO}"
+    )
+    parser.add_argument(
+        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
+    )
+    parser.add_argument("--verifier", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
+    parser.add_argument(
+        "--judge", nargs="?", const="", metavar="ID", help="a model that judges; without a name the generator itself"
+    )
+    parser.add_argument("--reviser", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
+    parser.add_argument("--max-new-tokens", type=int, metavar="T", help="most tokens of one solution")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (default: the model's own)")
+    parser.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling (default: the model's own)")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    parser.add_argument("--dtype", metavar="NAME", help="float32, bfloat16, float16 (default: the checkpoint's)")
+    parser.add_argument("--prompt", metavar="NAME", help=f"{', '.join(PROMPTS)}, or a JSON file of a PromptFormat")
+
+
+def roles_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The roles that the flags name, as ``solve`` takes them; ``ValueError`` for flags that do not go together."""
+    generator = _generator(options)
+    verifier = _own(options.verifier) if options.verifier else None
+    if options.judge is not None:
+        if verifier is not None:
+            raise ValueError("--judge and --verifier both judge; give one of them")
+        verifier = _judge(options, generator)
+    reviser = _own(options.reviser) if options.reviser else None
+    for role, given in (("verifier", verifier), ("reviser", reviser)):
+        if isinstance(given, str):
+            check_name(role, given)  # type: ignore[arg-type]
+    return {"generator": generator, "verifier": verifier, "reviser": reviser}
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("max_new_tokens", "temperature", "top_p")
+    found = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return found | ({"prompt": _prompt(options.prompt)} if options.prompt else {})
+
+
+def _generator(options: argparse.Namespace) -> Any:
+    sampling = _sampling(options)
+    placed = {name: getattr(options, name) for name in ("device", "dtype") if getattr(options, name)}
+    if options.base_url:
+        if not options.generator:
+            raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
+        if placed:
+            raise ValueError(f"--{next(iter(placed))} is for models that run here, not for a server")
+        return _on_server(options.generator, options.base_url, sampling)
+    if options.generator:
+        check_name("generator", options.generator)
+    if not sampling and not placed:
+        return options.generator
+    from ttscale import reference
+    from ttscale.hf import HFGenerator, HFModel
+
+    return HFGenerator(HFModel(options.generator or str(reference.path("generator")), **placed), **sampling)
+
+
+def _on_server(name: str, url: str, sampling: dict[str, Any]) -> Any:
+    from ttscale.openai import OpenAIGenerator
+
+    return OpenAIGenerator(name, url, **sampling)
+
+
+def _judge(options: argparse.Namespace, generator: Any) -> Any:
+    from ttscale.verifiers import JudgeVerifier
+
+    if options.judge and options.base_url:
+        return JudgeVerifier(_on_server(options.judge, options.base_url, {}))
+    name = options.judge or (generator if isinstance(generator, str) else None)
+    if name:
+        check_name("verifier", name)
+        from ttscale.hf import HFGenerator, HFModel
+
+        return JudgeVerifier(HFGenerator(HFModel(name)))
+    if generator is None:
+        raise ValueError("--judge needs a model: --judge ID, or --generator ID to let it judge itself")
+    return JudgeVerifier(generator)
+
+
+def _prompt(given: str) -> Any:
+    from ttscale import prompts
+
+    families = {name: getattr(prompts, name.upper().replace("-", "_")) for name in PROMPTS}
+    if given.lower() in families:
+        return families[given.lower()].prompt
+    if not Path(given).is_file():
+        raise ValueError(f"--prompt {given!r} is neither a file nor one of {', '.join(PROMPTS)}")
+    try:
+        return prompts.PromptFormat(**json.loads(Path(given).read_text(encoding="utf-8")))
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"--prompt {given}: not a PromptFormat as JSON ({error})") from error
+
+
+def _own(given: str) -> Any:
+    """``module:attribute`` as the object it names, called if it is a class or a function without arguments."""
+    module, colon, attribute = given.partition(":")
+    if not colon or "/" in module or "\\" in module or not attribute.replace(".", "").isidentifier():
+        return given
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{given!r}: {error}") from error
+    finally:
+        sys.path.remove(os.getcwd())
+    return found() if isinstance(found, type) else found

@@ -1,0 +1,150 @@
+"""``ttscale solve``: one question to the terminal, or files of questions to files of answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from itertools import filterfalse
+from typing import Any
+
+from ttscale.api.answer_files import AnswerFiles
+from ttscale.api.question_files import input_files, read_questions
+from ttscale.api.result import Result
+from ttscale.api.solve import solve
+from ttscale.api.stream import solve_stream
+from ttscale.cli.models import add_model_flags, roles_of
+from ttscale.core.limit import Limit
+from ttscale.strategies.names import STRATEGIES
+
+VOTES_SHOWN = 5
+_POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
+"""What tells one policy from another, which nobody wants to read."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the others."""
+    parser = commands.add_parser(
+        "solve",
+        help="answer a question, or files of them",
+        description="Answer one question with a budget of solutions, or all questions of files. Without --generator, "
+        "the bundled model answers: it does arithmetic, one operation per line.",
+        epilog='examples: ttscale solve "Compute (17 + 5) * 3 - 48" --budget 64 --strategy beam; '
+        "ttscale solve --input q.jsonl --output a.jsonl --base-url http://localhost:8000/v1 --model NAME",
+    )
+    parser.add_argument("question", nargs="?", help='the question, or "-" to read it from standard input')
+    parser.add_argument("--budget", type=int, default=64, metavar="N", help="solutions to spend (default: 64)")
+    parser.add_argument(
+        "--strategy",
+        metavar="NAME",
+        help=f"{', '.join(sorted(STRATEGIES))}, with settings as in beam:width=sqrt or compute_optimal:policy=FILE "
+        "(default: compute_optimal where there is a verifier, else majority_vote)",
+    )
+    add_model_flags(parser)
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
+    parser.add_argument("--max-tokens", type=int, metavar="T", help="stop after T sampled tokens, with the best so far")
+    parser.add_argument("--max-flops", type=float, metavar="F", help="stop after F floating-point operations, likewise")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds, likewise")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--trace", metavar="FILE", help="write the trace there, for ttscale view")
+    files = parser.add_argument_group("files of questions")
+    files.add_argument(
+        "--input", nargs="+", metavar="FILE", help='JSONL rows with "question", or a question a line; patterns; "-"'
+    )
+    files.add_argument("--output", metavar="PATH", help="a .jsonl file, or a folder for shards (default: print rows)")
+    files.add_argument("--resume", action="store_true", help="go on with an output that is there")
+    files.add_argument(
+        "--shard", metavar="i/n", default="0/1", help="every n-th question from the i-th on (0 <= i < n)"
+    )
+    files.add_argument("--candidates", action="store_true", help="rows with every candidate, not the winner alone")
+    parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags; the command line wins")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 with an answer to every question; 1 where one failed or has none."""
+    if (options.question is None) == (options.input is None):
+        raise ValueError("give a question, or --input FILE; see ttscale solve --help")
+    roles = roles_of(options)
+    caps = (options.max_tokens, options.max_flops, options.max_seconds)
+    common: dict[str, Any] = {
+        "budget": options.budget,
+        "strategy": options.strategy,
+        "seed": options.seed,
+        "limit": None if all(cap is None for cap in caps) else Limit(*caps),
+        "progress": not options.quiet,
+        **roles,
+    }
+    return _files(options, common) if options.input else _one(options, common)
+
+
+def _one(options: argparse.Namespace, common: dict[str, Any]) -> int:
+    question = sys.stdin.read() if options.question == "-" else options.question
+    result = solve(question, **common)
+    if options.trace:
+        result.trace.save(options.trace)
+    print(json.dumps(result.to_dict(), indent=2) if options.json else as_text(result))
+    return 0 if result.answer is not None or result.text else 1
+
+
+def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
+    for flag in ("resume", "candidates"):
+        if getattr(options, flag) and not options.output:
+            raise ValueError(f"--{flag} needs --output")
+    questions = read_questions(input_files(options.input), _shard(options.shard))
+    common["resume"] = options.trace
+    if not options.output:
+        failed = 0
+        for _, result in solve_stream(questions, **common):
+            failed += result.answer is None and not result.text
+            row = {name: part for name, part in result.to_dict().items() if name != "candidates"}
+            print(json.dumps(row), flush=True)
+        return min(1, failed)
+    settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
+    with AnswerFiles(options.output, settings, options.resume, brief=not options.candidates) as answers:
+        there, failed, written = len(answers), 0, 0
+        for _, result in solve_stream(filterfalse(answers.__contains__, questions), **common):
+            answers.write(result)
+            written += 1
+            failed += result.error is not None
+    said = f"{written} answers written to {options.output}, {failed} of them errors"
+    print(f"ttscale: {said}{f'; {there} were there' if there else ''}", file=sys.stderr)
+    return min(1, failed)
+
+
+SETTINGS = (
+    *("budget", "strategy", "seed", "max_tokens", "max_flops", "generator", "base_url", "verifier", "judge", "reviser"),
+    *("max_new_tokens", "temperature", "top_p", "dtype", "prompt", "shard"),
+)
+"""What an answer depends on, so what a run that goes on with an output must repeat."""
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not int(found[1]) < int(found[2]):
+        raise ValueError(f"--shard must be i/n with 0 <= i < n, such as 0/4; got {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def as_text(result: Result) -> str:
+    """A result for people: the solution, the answer, how sure, how the votes fell, what it cost."""
+    votes = result.votes()
+    if result.answer is None:
+        lines = [result.text.rstrip() or "No finished solution."]
+    else:
+        lines = [result.text.rstrip(), "", f"answer      {result.answer}"]
+    if len(result.candidates) > 1 and votes:
+        top = "votes" if all(score is None for score in result.scores) else "weighted votes"
+        lines.append(
+            f"confidence  {votes[0].share:.0%} of the {top}, {votes[0].count} of {len(result.candidates)} solutions"
+        )
+        lines += [f"            {vote.answer:>8}  {vote.share:4.0%}  {vote.count}" for vote in votes[:VOTES_SHOWN]]
+        if len(votes) > VOTES_SHOWN:
+            lines.append(f"            and {len(votes) - VOTES_SHOWN} more answers")
+    lines.append(f"strategy    {_POLICY.sub('policy=...', result.strategy)}")
+    lines.append(f"cost        {result.cost}")
+    if result.stopped_by:
+        lines.append(f"stopped by  the limit on {result.stopped_by}")
+    return "\n".join(lines)

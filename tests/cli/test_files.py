@@ -1,0 +1,178 @@
+"""Files of questions in, files of answers out: every id once, resumable, settings checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ttscale
+from ttscale.api import answer_files
+from ttscale.api.answer_files import AnswerFiles
+from ttscale.api.question_files import input_files, read_questions
+from ttscale.cli.main import main
+from ttscale.testing import FakeGenerator
+
+OWN = """
+import random, time
+import ttscale
+
+class Slow:
+    def sample(self, requests):
+        time.sleep(0.002)
+        return [ttscale.Completion((ttscale.Step(f"Answer: {r.key.seed % 5}"),), "stop") for r in requests]
+
+class Judge:
+    def score(self, requests):
+        return [ttscale.Verdict((0.5,)) for _ in requests]
+
+judge = Judge()
+"""
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    files = sorted(path.glob("part-*")) if path.is_dir() else [path]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def write_questions(path: Path, n: int, start: int = 0) -> Path:
+    lines = [json.dumps({"id": f"q{i}", "question": f"Compute {i % 9} + 2 * {i % 7 + 1}"}) for i in range(start, n)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_jsonl_in_and_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 6), tmp_path / "a.jsonl"
+    command = ["solve", "--input", str(questions), "--output", str(out), "--budget", "2", "--quiet"]
+    assert main(command) == 0
+    found = {row["id"]: row for row in rows(out)}
+    assert set(found) == {f"q{i}" for i in range(6)}
+    assert "6 answers written" in capsys.readouterr().err
+    (alone,) = ttscale.solve_all([ttscale.Question("q3", "Compute 3 + 2 * 4")], 2, progress=False)
+    assert (found["q3"]["answer"], found["q3"]["score"]) == (alone.answer, alone.score)
+    assert main(command) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert "0 answers written" in capsys.readouterr().err
+    assert main([*command, "--resume", "--budget", "4"]) == 2
+    assert "was made with budget 2, this run has 4" in capsys.readouterr().err
+    assert len(rows(out)) == 6
+
+
+def test_rows_go_to_standard_output_and_come_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('Compute 1 + 2 + 3\n{"problem": "Compute 2 + 2 * 2"}\n'))
+    assert main(["solve", "--input", "-", "--budget", "2", "--quiet"]) == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["answer"] for row in printed} == {"6"}
+    assert len(printed) == 2
+
+
+def test_errors_are_rows(tmp_path: Path) -> None:
+    questions = tmp_path / "q.txt"
+    questions.write_text("Compute 1 + 2 + 3\nWhat is love?\n", encoding="utf-8")
+    assert main(["solve", "--input", str(questions), "--output", str(tmp_path / "a.jsonl"), "--budget", "1"]) == 1
+    errors = {row["question"]: row["error"] for row in rows(tmp_path / "a.jsonl")}
+    assert errors["Compute 1 + 2 + 3"] is None
+    assert errors["What is love?"].startswith("OutOfDomainError")
+
+
+def test_a_folder_of_shards_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_files, "SHARD", 4)
+    write_questions(tmp_path / "b1.jsonl", 6)
+    write_questions(tmp_path / "b2.jsonl", 11, start=6)
+    out = tmp_path / "out"
+    assert main(["solve", "--input", str(tmp_path / "b*.jsonl"), "--output", str(out), "--budget", "1", "--quiet"]) == 0
+    names = sorted(file.name for file in out.iterdir())
+    assert names == ["part-00000.jsonl", "part-00001.jsonl", "part-00002.jsonl.part", "settings.json"]
+    assert Counter(row["id"] for row in rows(out)) == {f"q{i}": 1 for i in range(11)}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_shards_of_the_input_are_disjoint_and_complete(tmp_path: Path, n: int) -> None:
+    files = [str(write_questions(tmp_path / "a.jsonl", 7)), str(write_questions(tmp_path / "b.jsonl", 12, start=7))]
+    parts = [[question.id for question in read_questions(files, (i, n))] for i in range(n)]
+    assert sorted(id_ for part in parts for id_ in part) == sorted(f"q{i}" for i in range(12))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_killed_at_any_moment_and_resumed_no_question_is_lost_or_answered_twice(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    questions, out = write_questions(tmp_path / "q.jsonl", 400), tmp_path / "out"
+    code = f"""
+import sys; sys.path.insert(0, {str(tmp_path)!r})
+import own
+from ttscale.api import answer_files, stream
+answer_files.SHARD = 37; stream.WINDOW = 8
+from ttscale.cli.main import main
+from ttscale.cli import solve
+solve.roles_of = lambda options: {{"generator": own.Slow(), "verifier": None, "reviser": None}}
+words = ["solve", "--input", {str(questions)!r}, "--output", {str(out)!r}]
+sys.exit(main([*words, "--budget", "1", "--quiet", "--resume"]))
+"""
+    kills = 0
+    for rest in range(12):
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        if rest < 10:
+            wanted = 30 * (rest + 1)
+            while process.poll() is None and (not out.exists() or sum(1 for _ in _lines(out)) < wanted):
+                os.sched_yield()
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+        process.wait()
+        if rest == 5:  # a row torn by the kill
+            part = next(iter(out.glob("*.part")), None)
+            if part is not None:
+                with part.open("ab") as file:
+                    file.write(b'{"id": "q39')
+    assert kills >= 5
+    assert Counter(row["id"] for row in rows(out)) == {f"q{i}": 1 for i in range(400)}
+
+
+def _lines(out: Path) -> list[bytes]:
+    found: list[bytes] = []
+    for file in out.glob("part-*"):
+        try:
+            found += file.read_bytes().splitlines()
+        except FileNotFoundError:  # it was renamed in between
+            continue
+    return found
+
+
+def test_what_is_no_question_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    for text, says in [('{"q": 1}', "line 1: no question"), ('"a"\n{"question": ', "line 2: not JSON"), ("[1]", "")]:
+        path.write_text(text, encoding="utf-8")
+        if says:
+            with pytest.raises(ValueError, match=says):
+                list(read_questions([str(path)]))
+    with pytest.raises(FileNotFoundError, match=r"no input file 'none\*'"):
+        input_files(["none*"])
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "part-00000.jsonl").write_text('{"no": "id"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1: not a row of ours"):
+        AnswerFiles(out, {}, resume=True)
+    assert (out / "part-00000.jsonl").read_text(encoding="utf-8") == '{"no": "id"}\n'
+
+
+def test_rows_hold_every_candidate_when_asked(tmp_path: Path) -> None:
+    (result,) = ttscale.solve_all(["a"], 3, generator=FakeGenerator("Answer: 1"), progress=False)
+    for brief in (True, False):
+        path = tmp_path / f"{brief}.jsonl"
+        with AnswerFiles(path, {}, resume=False, brief=brief) as answers:
+            answers.write(result)
+        assert ("candidates" in rows(path)[0]) == (not brief)

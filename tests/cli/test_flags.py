@@ -1,0 +1,102 @@
+"""Flags that name models, files of settings, and what a slip of the keyboard is told."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ttscale.cli.main import main, make_parser
+from ttscale.cli.models import roles_of
+from ttscale.cli.parser import with_config
+from ttscale.verifiers import JudgeVerifier
+
+
+def options(*words: str) -> argparse.Namespace:
+    return make_parser().parse_args(["solve", "q", *words])
+
+
+def test_a_server_is_a_url_and_a_name() -> None:
+    generator: Any = roles_of(options("--base-url", "http://localhost:1/v1", "--model", "m", "--temperature", "0.5"))[
+        "generator"
+    ]
+    assert type(generator).__name__ == "OpenAIGenerator"
+    with pytest.raises(ValueError, match="--base-url needs --model"):
+        roles_of(options("--base-url", "http://localhost:1/v1"))
+
+
+def test_a_judge_is_the_generator_itself_or_another_model() -> None:
+    server = ("--base-url", "http://localhost:1/v1", "--model", "m")
+    assert isinstance(roles_of(options(*server, "--judge"))["verifier"], JudgeVerifier)
+    assert isinstance(roles_of(options(*server, "--judge", "other"))["verifier"], JudgeVerifier)
+    with pytest.raises(ValueError, match="give one of them"):
+        roles_of(options(*server, "--judge", "--verifier", "x"))
+    with pytest.raises(ValueError, match="--judge needs a model"):
+        roles_of(options("--judge"))
+
+
+def test_a_verifier_of_ones_own_is_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_to_judge.py").write_text(
+        "class Judge:\n    def score(self, requests): return []\njudge = Judge()\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine_to_judge:judge", "mine_to_judge:Judge"):
+        assert type(roles_of(options("--verifier", name))["verifier"]).__name__ == "Judge"
+    with pytest.raises(ValueError, match="mine_to_judge:nobody"):
+        roles_of(options("--verifier", "mine_to_judge:nobody"))
+
+
+def test_a_file_of_settings_and_the_command_line_has_the_last_word(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('budget = 5\nmax_new_tokens = 9\nquiet = true\njson = false\nstrategy = "beam"\n', encoding="utf-8")
+    words = with_config(["solve", "q", "--config", str(path), "--budget", "7"], make_parser())
+    found = make_parser().parse_args(words)
+    assert (found.budget, found.max_new_tokens, found.quiet, found.json, found.strategy) == (7, 9, True, False, "beam")
+    path.write_text("bugdet = 5\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="'bugdet' is no setting of ttscale solve; did you mean budget"):
+        with_config(["solve", "q", f"--config={path}"], make_parser())
+
+
+WRONG = {
+    "no question": (["solve"], "give a question, or --input FILE"),
+    "both": (["solve", "q", "--input", "x"], "give a question, or --input FILE"),
+    "flag": (["solve", "q", "--budgt", "5"], "did you mean --budget?"),
+    "abbreviation": (["solve", "q", "--bud", "5"], "unrecognized arguments: --bud"),
+    "command": (["slove", "q"], "did you mean solve?"),
+    "number": (["solve", "q", "--budget", "many"], "invalid int value: 'many'"),
+    "budget": (["solve", "Compute 1 + 2 + 3", "--budget", "0"], "budget must be an integer from 1"),
+    "strategy": (["solve", "q", "--strategy", "self-consistency"], "did you mean majority_vote?"),
+    "setting": (["solve", "q", "--strategy", "beam:wdth=2"], "no setting of beam"),
+    "folder": (["solve", "q", "--generator", "./no/such/folder"], "there is no such folder"),
+    "verifier folder": (["solve", "q", "--verifier", "./no/such/folder"], "there is no such folder"),
+    "folder and settings": (["solve", "q", "--generator", "./no/such", "--temperature", "1"], "no such folder"),
+    "url": (["solve", "q", "--generator", "http://localhost:8000/v1"], "is a URL"),
+    "prompt": (["solve", "q", "--generator", "x/y", "--prompt", "nothing"], "neither a file nor one of qwen-math"),
+    "input": (["solve", "--input", "no-such.jsonl"], "no input file 'no-such.jsonl'"),
+    "resume": (["solve", "--input", __file__, "--resume"], "--resume needs --output"),
+    "shard": (["solve", "--input", __file__, "--shard", "4/4"], "--shard must be i/n"),
+    "config": (["solve", "q", "--config", "no-such.toml"], "no-such.toml"),
+    "domain": (["solve", "What is the capital of France?"], "give your own model"),
+    "trace": (["view", "no-such.jsonl"], "no-such.jsonl"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_command_says_what_to_do(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words, says = WRONG[name]
+    try:
+        code = main(words)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    shown = capsys.readouterr()
+    assert code == 2
+    assert says in shown.err
+    assert "Traceback" not in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_without_arguments_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "solve" in capsys.readouterr().out
