@@ -13,7 +13,7 @@ from ttscale.answers import answer_classes, equivalent, extract_answer
 from ttscale.answers.extract import MAX_TEXT
 from ttscale.answers.keys import value_key
 from ttscale.answers.normalize import MAX_ANSWER, clean
-from ttscale.answers.parse import Unreadable
+from ttscale.answers.tree import Unreadable
 
 hostile = settings(
     deadline=timedelta(seconds=20),

@@ -2,43 +2,30 @@
 
 A formula without variables has one value: a ``Fraction`` as long as it is rational, else a number to 60 digits, of
 which the key keeps 30 (and turns back into a fraction where it is one: ``\\sqrt 4``). A formula with variables is
-evaluated at four fixed rational points, drawn from a hash of the variables' names; two polynomials of degree d that
-differ agree at all four with probability below (d / 1000)^4 (Schwartz-Zippel). So equality is symmetric and
-transitive, and costs one evaluation per answer instead of one ``simplify`` per pair. Knows no text, lists or equations.
+evaluated at twelve fixed rational points, drawn from a hash of the variables' names. Two rational functions of degree d
+that differ agree at all of them with probability below (d / 1000)^12 (Schwartz-Zippel).
 
-Untrusted input: every operation is bounded (``MAX_BITS``, ``MAX_EXPONENT``, ``MAX_FACTORIAL``), and what would grow
-beyond raises ``TooBig`` before it is computed, so 9^9^9^9 costs microseconds.
+That argument fails for what has corners: |x - 2| is 2 - x wherever one looks below 2. ``corners.py`` has the way out.
+So equality is symmetric and transitive, and costs one evaluation per answer instead of one ``simplify`` per pair.
+Knows no text, lists or equations.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import os
-import threading
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
 from typing import Any, TypeAlias
 
-from ttscale.answers.parse import Node, Unreadable, symbols
+from ttscale.answers import arithmetic
+from ttscale.answers.arithmetic import OPERATIONS, Value, context, function, number_key, sized
+from ttscale.answers.corners import CORNERS, plain_power
+from ttscale.answers.tree import Node, Unreadable, symbols
 
-MAX_BITS = 12_000
-"""Size of an exact number: 3,600 digits, so that 1000! (8,530 bits) still fits."""
-MAX_EXPONENT = 100_000
-"""Inexact powers stay between 2^-100000 and 2^100000, arguments of functions below 100000."""
-MAX_FACTORIAL = 1_000
-POINTS = 4
-_DIGITS, _KEPT = 60, 30
-
-Value: TypeAlias = Any
-"""A ``Fraction``, or mpmath's real or complex number (mpmath has no types)."""
+POINTS = 12
 Key: TypeAlias = tuple[Any, ...]
 """A hashable form: equal keys, equal answers. Its first element says what kind of thing it is."""
-
-
-class TooBig(Unreadable):
-    """The value is too large to be computed, by this file or by anyone."""
 
 
 def scalar_key(node: Node) -> Key:
@@ -48,7 +35,7 @@ def scalar_key(node: Node) -> Key:
 
 def function_key(names: set[str], function: Callable[[Mapping[str, Fraction]], Value]) -> Key:
     """The key of a function of the variables ``names``."""
-    with exclusive:
+    with arithmetic.exclusive:
         values = [number_key(function(point(names, index))) for index in range(POINTS if names else 1)]
     return ("n", values[0]) if len(set(values)) == 1 else ("f", *values)
 
@@ -64,238 +51,40 @@ def _hash(name: str, index: int) -> int:
 
 
 def coordinate(name: str, index: int) -> Fraction:
-    """A fraction of size 0.17 to 5.8, the same in every process.
+    """A fraction of size 0.17 to 5.8, from the seventh point on three times that; the same in every process.
 
     All variables are positive at point 0 and negative at 1, so that sqrt(x^2) is not x; at 2 and 3 the sign goes by the
-    last bits of the name's last letter, so that |xy| is not xy either.
+    last bits of the name's last letter, so that |xy| is not xy either; then by the hash.
     """
     bits = _hash(name, index)
-    size = Fraction(211 + bits % 1013, 211 + (bits >> 20) % 1013)
-    return -size if index == 1 or (index > 1 and ord(name[-1]) >> (index - 2) & 1) else size
+    size = Fraction(211 + bits % 1013, 211 + (bits >> 20) % 1013) * (3 if index >= 6 else 1)
+    negative = ord(name[-1]) >> (index - 2) & 1 if index in (2, 3) else bits >> 50 & 1 if index > 3 else index
+    return -size if negative else size
 
 
 def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
     """The value of ``node`` with its variables at ``at``. Raises ``Unreadable``."""
     if node.op == "number":
-        return _sized(Fraction(node.value))
+        return sized(Fraction(node.value))
     if node.op == "symbol":
         return at[str(node.value)]
     if node.op == "constant":
-        mp = _mp()
+        mp = context()
         return {"pi": +mp.pi, "e": +mp.e, "i": mp.mpc(0, 1)}[str(node.value)]
-    args = [evaluate(arg, at) for arg in node.args]
     try:
+        corner = CORNERS.get(node.op)
+        if corner and not plain_power(node, signature):
+            return corner(node, at, evaluate, signature)
+        args = [evaluate(arg, at) for arg in node.args]
         if node.op == "unknown":  # f(x), of which nothing is known but that equal arguments give equal values
-            return coordinate(f"{node.value}({number_key(args[0])!r})", 1)
-        operation = _OPERATIONS.get(node.op)
-        return operation(*args) if operation else _function(node.op, args)
+            return coordinate(f"{node.value}({','.join(repr(number_key(arg)) for arg in args)})", 1)
+        operation = OPERATIONS.get(node.op)
+        return operation(*args) if operation else function(node.op, args)
     except (ZeroDivisionError, ValueError, OverflowError, TypeError) as error:
         raise Unreadable(f"{node.op} has no value here") from error
 
 
-def number_key(value: Value) -> Fraction | str:
-    """A number as a fraction where it is one (denominator up to 10^9), else as text with 30 digits."""
-    if isinstance(value, Fraction):
-        return value
-    if hasattr(value, "_mpc_"):
-        real, imaginary = _real_key(value.real), _real_key(value.imag)
-        return real if imaginary == 0 else f"{real},{imaginary}"
-    return _real_key(value)
-
-
-def number_of(real: str, imaginary: str) -> Value:
-    """A number from the decimal texts of its parts."""
-    return _tidy(_mp().mpc(_mp().mpf(real), _mp().mpf(imaginary)))
-
-
-# One operation per function: exact while both sides are fractions, to 60 digits otherwise.
-
-
-def add(*values: Value) -> Value:
-    """The sum; what cancels in more than 48 of 60 digits is 0."""
-    if all(isinstance(value, Fraction) for value in values):
-        return _sized(sum(values, Fraction(0)))
-    numbers = [_inexact(value) for value in values]
-    total, largest = _mp().fsum(numbers), max(abs(number) for number in numbers)
-    return _tidy(total, largest)
-
-
-def mul(*values: Value) -> Value:
-    product: Value = Fraction(1)
-    for value in values:
-        exact = isinstance(product, Fraction) and isinstance(value, Fraction)
-        product = _sized(product * value) if exact else _tidy(_inexact(product) * _inexact(value))
-    return product
-
-
-def inverse(value: Value) -> Value:
-    return 1 / value
-
-
-def negative(value: Value) -> Value:
-    return -value
-
-
-def power(base: Value, exponent: Value) -> Value:
-    """Odd roots of negative numbers are real, as in school: (-8)^(1/3) = -2."""
-    if isinstance(exponent, Fraction):
-        if exponent.denominator == 1:
-            return _integer_power(base, exponent.numerator)
-        if exponent.denominator % 2 and is_real(base) and base < 0:
-            size = power(-base, exponent)
-            return -size if exponent.numerator % 2 else size
-    if base == 0:
-        return Fraction(0) if is_real(exponent) and exponent > 0 else 1 / Fraction(0)
-    mp, base, exponent = _mp(), _inexact(base), _inexact(exponent)
-    if mp.mag(exponent) > 40 or abs(exponent) * max(1, abs(mp.mag(base))) > MAX_EXPONENT:
-        raise TooBig("a power is too large")
-    return _tidy(base**exponent)
-
-
-def _integer_power(base: Value, exponent: int) -> Value:
-    if not isinstance(base, Fraction):
-        if abs(exponent) * max(1, abs(_mp().mag(base))) > MAX_EXPONENT:
-            raise TooBig("a power is too large")
-        return _tidy(base**exponent)
-    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if abs(base) not in (0, 1) and bits * abs(exponent) > MAX_BITS:
-        raise TooBig("a power is too large")
-    return base ** (exponent if abs(base) != 1 else exponent % 2)
-
-
-def root(value: Value, degree: Value) -> Value:
-    return power(value, 1 / degree)
-
-
-def factorial(value: Value) -> Value:
-    if not isinstance(value, Fraction) or abs(value) > MAX_FACTORIAL:
-        raise TooBig("the factorial of a large or an irrational number")
-    if value.denominator == 1:
-        return Fraction(math.factorial(value.numerator))
-    return _mp().gamma(_inexact(value) + 1)
-
-
-def binomial(upper: Value, lower: Value) -> Value:
-    if not all(isinstance(value, Fraction) and abs(value) <= MAX_FACTORIAL for value in (upper, lower)):
-        raise TooBig("a binomial of large or irrational numbers")
-    if upper.denominator == lower.denominator == 1 and upper >= 0 and lower >= 0:
-        return Fraction(math.comb(upper.numerator, lower.numerator))
-    return _mp().binomial(_inexact(upper), _inexact(lower))
-
-
-def _rounded(how: Callable[[Fraction], int]) -> Callable[[Value], Value]:
-    def rounded(value: Value) -> Value:
-        key = number_key(value)
-        if isinstance(key, Fraction):
-            return Fraction(how(key))
-        if not is_real(value) or _mp().mag(value) > 150:
-            raise Unreadable("rounding needs a real number of at most 45 digits")
-        return Fraction(how(_fraction(value)))
-
-    return rounded
-
-
-_OPERATIONS: dict[str, Callable[..., Value]] = {
-    "add": add,
-    "mul": mul,
-    "inverse": inverse,
-    "neg": negative,
-    "pow": power,
-    "root": root,
-    "factorial": factorial,
-    "binomial": binomial,
-    "abs": lambda value: abs(value),
-    "floor": _rounded(math.floor),
-    "ceil": _rounded(math.ceil),
-}
-_PERIODIC = frozenset({"sin", "cos", "tan", "cot", "sec", "csc"})
-"""Where a value near 0 is rounding dust: sin(pi). Elsewhere it may be meant: exp(-200)."""
-_GROWING = frozenset({"exp", "sinh", "cosh"})
-_NAMES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "ln": "log"}
-
-
-def _function(name: str, args: list[Value]) -> Value:
-    mp = _mp()
-    values = [_inexact(arg) for arg in args]
-    if any(mp.mag(value) > 300 if name in ("log", "ln") else abs(value) > MAX_EXPONENT for value in values):
-        raise TooBig(f"the argument of {name} is too large")
-    if name == "log":  # to base 10 unless a base is written, as math-verify reads it
-        return _tidy(mp.log(values[0]) / mp.log(values[1] if len(values) > 1 else 10))
-    result = getattr(mp, _NAMES.get(name, name))(values[0])
-    if name not in _GROWING and mp.mag(result) > 150:
-        raise Unreadable(f"a pole of {name}")
-    return _tidy(result, mp.mpf(1) if name in _PERIODIC else None)
-
-
-def _sized(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise TooBig("a number is too long")
-    return value
-
-
-def _inexact(value: Value) -> Value:
-    return _mp().mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
-
-
-def is_real(value: Value) -> bool:
-    """Whether a value can be compared with < (mpmath's complex numbers cannot, whatever their imaginary part)."""
-    return not hasattr(value, "_mpc_")
-
-
-def _tidy(value: Value, scale: Value = None) -> Value:
-    """``value`` without rounding dust: parts below 10^-48 of ``scale`` (by default its own size) are 0."""
-    mp = _mp()
-    if not mp.isfinite(value):
-        raise Unreadable("not a finite number")
-    if abs(mp.mag(value)) > MAX_EXPONENT and value != 0:
-        raise TooBig("a number is too large or too small")
-    dust = (abs(value) if scale is None else scale) * mp.mpf(10) ** -48
-    if abs(value) <= dust:
-        return Fraction(0)
-    if hasattr(value, "_mpc_"):
-        if abs(value.imag) <= dust:
-            return value.real
-        if abs(value.real) <= dust:
-            return mp.mpc(0, value.imag)
-    return value
-
-
-def _fraction(value: Value) -> Fraction:
-    sign, mantissa, exponent, _ = value._mpf_
-    size = Fraction(mantissa) * Fraction(2) ** exponent
-    return Fraction(-size if sign else size)
-
-
-def _real_key(value: Value) -> Fraction | str:
-    if value == 0:
-        return Fraction(0)
-    mp = _mp()
-    if -60 < mp.mag(value) < 60:
-        exact = _fraction(value)
-        near = exact.limit_denominator(10**9)
-        if abs(exact - near) <= abs(exact) / 10**36:
-            return near
-    return str(mp.nstr(value, _KEPT))
-
-
-@cache
-def _mp() -> Any:
-    """Our own mpmath context, so that nobody else's precision changes our keys; loaded on first use."""
-    import mpmath
-
-    context = mpmath.MPContext()
-    context.dps = _DIGITS
-    return context
-
-
-exclusive = threading.RLock()
-"""Held while mpmath works: its constants are cached without a lock."""
-
-
-def _renew_lock() -> None:
-    global exclusive
-    exclusive = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+def signature(node: Node) -> tuple[Value, ...]:
+    """The values of ``node`` at three points that are used for nothing else: equal for equal functions."""
+    names = symbols(node)
+    return tuple(evaluate(node, point(names, index)) for index in ((20, 21, 22) if names else (20,)))

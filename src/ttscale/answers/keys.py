@@ -15,10 +15,12 @@ from ttscale.answers import relations as _relation
 from ttscale.answers.evaluate import Key, scalar_key
 from ttscale.answers.literals import literal, number, unmarked
 from ttscale.answers.normalize import MAX_ANSWER, clean
-from ttscale.answers.parse import MAX_DEPTH, Unreadable, read
+from ttscale.answers.parse import MAX_DEPTH, read
+from ttscale.answers.tree import Unreadable
 
 _LIST = frozenset((",", ";", "and", "or"))
-_UNION = frozenset((*_LIST, r"\cup", r"\lor", r"\vee"))
+_JOINED = frozenset((r"\cup", r"\lor", r"\vee"))
+_UNION = _LIST | _JOINED
 _MATRIX = re.compile(
     r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}", re.DOTALL
 )  # vmatrix is a number: the determinant
@@ -29,7 +31,9 @@ _TEXT = re.compile(r"\\text\{[^{}]*\}")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![A-Za-z])")
 _LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _IN = re.compile(r"\\in(?![A-Za-z])")
-_NAMED = re.compile(r"([A-Za-z])\s*=\s*([^=]+)")
+_NAMED = re.compile(r"([^=<>]+?)\s*=\s*([^=<>]+)")
+_TUPLE_NAMES = re.compile(r"\(\s*([A-Za-z](?:\s*,\s*[A-Za-z])+)\s*\)\s*=\s*\((.*)\)")
+_LOOSE_CHOICE = re.compile(r"(?<![(\w])([A-J])\)")
 
 
 def key_of(answer: str) -> Key:
@@ -56,9 +60,11 @@ def value_key(text: str) -> Key:
 
 
 def as_text(text: str) -> Key:
-    """The key of what cannot be read: the text without its spaces, in one case unless it is LaTeX."""
-    bare = re.sub(r"\s+", "", unmarked(text))
-    return ("text", bare if "\\" in bare else bare.casefold())
+    """The key of what cannot be read: the text without the spaces that separate nothing, words in small letters."""
+    bare = re.sub(r"\s+", " ", re.sub(r"(\\[A-Za-z]+)\s+", r"\1", unmarked(text)))
+    bare = re.sub(r"(?<=[0-9]) (?![0-9])|(?<=[A-Za-z]) (?![A-Za-z])|(?<![0-9A-Za-z]) ", "", bare)
+    bare = re.sub(r"\{(\w)\}", r"\1", bare)
+    return ("text", bare.casefold() if re.search(r"[a-z]{4}", bare) and "\\" not in bare else bare)
 
 
 def _whole(text: str) -> Key:
@@ -69,42 +75,97 @@ def _whole(text: str) -> Key:
     key = literal(text)
     if key:
         return key
-    parts = _elements(text, _UNION)
-    if parts != [text]:
-        if _INEQUALITY.search(text) and len(set(_LETTER.findall(text))) > 1:
-            raise Unreadable("inequalities of several variables")
-        return _set(parts)
+    if text.count("(") < text.count(")"):
+        text = _LOOSE_CHOICE.sub(r"(\1)", text)
+    parts, signs = _scan.split(text, _UNION)
+    if len([part for part in parts if part]) > 1:
+        return _list([part for part in parts if part], set(signs))
+    if parts != [text] and signs:
+        return _whole("".join(parts))
     if _TEXT.fullmatch(text):
         return _whole(text[6:-1])
     member = _MEMBER.fullmatch(text)
     if member and not _IN.search(member[1]):
         return _whole(member[1])
     if re.search(r"\\(?:pm|mp)(?![A-Za-z])", text):
-        return _set([_signed(text, "+", "-"), _signed(text, "-", "+")])
+        return _several([*_members(_whole(_signed(text, "+", "-"))), *_members(_whole(_signed(text, "-", "+")))], set())
+    names = _TUPLE_NAMES.fullmatch(text)
+    if names:
+        named = dict(zip(names[1].replace(" ", "").split(","), _scan.split(names[2], _LIST)[0], strict=False))
+        return _named([*named.items()]) if len(named) > 1 else _whole(names[2])
     relation = _relation.reduce(text)
-    if relation is not None:
-        return _whole(relation) if isinstance(relation, str) else relation
+    if isinstance(relation, str):
+        try:
+            return _whole(relation)
+        except Unreadable:
+            return as_text(relation)
+    if relation:
+        return relation
     return _bracketed(text) or _formula(text)
 
 
-def _elements(text: str, separators: frozenset[str]) -> list[str]:
-    """The elements of a list; "x = 2, y = 3" is the one element (2, 3), in the order of the names."""
-    parts = [part for part in _scan.split(text, separators)[0] if part]
+def _list(parts: list[str], signs: set[str]) -> Key:
+    """Answers beside each other: named values, inequalities that hold together, a union of sets, or a list."""
+    if signs & _JOINED:
+        if signs - _JOINED:
+            raise Unreadable("a union in a list")
+        return _several([key for part in parts for key in _members(_whole(part))], set())
+    if any(_INEQUALITY.search(part) for part in parts):
+        return _inequalities(parts, signs)
     found = [_NAMED.fullmatch(part) for part in parts]
-    if len(parts) > 1 and all(found) and len({match[1] for match in found if match}) == len(parts):
-        return [f"({','.join(value for _, value in sorted(match.groups() for match in found if match))})"]
-    return parts or [text]
+    if all(found):
+        pairs = [(match[1].strip(), match[2]) for match in found if match]
+        names = [name for name, _ in pairs]
+        period = len(dict.fromkeys(names))
+        if period > 1:
+            if names != names[:period] * (len(names) // period):
+                raise Unreadable("names that come in no order")
+            rows = [_named(pairs[at : at + period]) for at in range(0, len(pairs), period)]
+            return rows[0] if len(rows) == 1 else _several(rows, signs)
+    elif any(found[1:]):
+        raise Unreadable("some values have a name and others none")
+    return _several([key for part in parts for key in _flat(_part(part), part)], signs)
 
 
-def _set(elements: list[str]) -> Key:
-    """A set: without order or repetition; sets in it are merged, and a set of one element is that element."""
-    keys = {key for element in elements for key in _members(_part(element))}
-    return next(iter(keys)) if len(keys) == 1 else ("set", *sorted(keys, key=repr))
+def _named(pairs: list[tuple[str, str]]) -> Key:
+    """x = 2, y = 3 is the tuple (2, 3) in the order of its letters; longer names keep their values: AB = 3, BC = 4."""
+    if not all(_relation.LABEL.fullmatch(name) for name, _ in pairs):
+        raise Unreadable("equations of several quantities")
+    values = sorted((name, _part(value)) for name, value in pairs)
+    if all(len(name) == 1 for name, _ in pairs):
+        keys = [key for _, key in values]
+        return _relation.interval("(", ")", *keys) if len(keys) == 2 else ("tuple", *keys)
+    return ("named", *((re.sub(r"[\s{}]", "", name), key) for name, key in values))
+
+
+def _inequalities(parts: list[str], signs: set[str]) -> Key:
+    """ "or" unites, "and" intersects; what a comma between inequalities does is not said, so they stay as they are."""
+    keys = [_whole(part) for part in parts]
+    if signs <= {"or"}:
+        if len({name for part in parts for name in _LETTER.findall(part)}) > 1:
+            raise Unreadable("inequalities of several variables")
+        return _several([member for key in keys for member in _members(key)], set())
+    if signs == {"and"}:
+        both = _relation.intersection(keys)
+        if both:
+            return both
+    return ("inequalities", *sorted(keys, key=repr))
+
+
+def _several(keys: list[Key], signs: set[str]) -> Key:
+    """Values without order. A list may hold one twice (6, 6, 5), a union or plus-minus may not."""
+    chosen = sorted(keys if signs else set(keys), key=repr)
+    return chosen[0] if len(chosen) == 1 else ("set", *chosen)
 
 
 def _part(text: str) -> Key:
     """The key of an element among others, where a lone small letter is a variable and no choice."""
     return _formula(text) if re.fullmatch("[a-d]", text) else _whole(text)
+
+
+def _flat(key: Key, text: str) -> tuple[Key, ...]:
+    """The values that one element of a list stands for: two for plus-minus, one for a set in braces."""
+    return _members(key) if "\\pm" in text or "\\mp" in text else (key,)
 
 
 def _members(key: Key) -> tuple[Key, ...]:
@@ -127,7 +188,12 @@ def _bracketed(text: str) -> Key | None:
     opening, inside, closing = found
     if opening in ("{", r"\{"):
         builder = _BUILDER.fullmatch(inside)
-        return _whole(builder[2]) if builder else _set(_elements(inside, _LIST))
+        if builder:
+            return _whole(builder[2])
+        parts = [part for part in _scan.split(inside, _LIST)[0] if part]
+        if len(parts) > 1 and any("=" in part for part in parts):
+            return _list(parts, {","})
+        return _several([key for part in parts for key in _flat(_part(part), part)], set())
     parts = _scan.split(inside, frozenset(",;"))[0]
     nested = (opening, closing) == ("[", "]") and all(part.startswith("[") for part in parts)
     if len(parts) == 1 and not nested:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from ttscale.answers.dates import date_or_time
 from ttscale.answers.evaluate import Key
 
 MAX_DIGITS = 3_000
@@ -19,9 +20,10 @@ _RATIO = re.compile(r"([+-]?)\s*(?:([0-9]+)\s+)?([0-9]+)\s*/\s*([0-9]+)")
 _POWER_OF_TEN = re.compile(
     r"([+-]?[0-9]+\.?[0-9]*)(?:[eE]|\s*(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*)\{?\s*([+-]?[0-9]{1,3})\s*\}?"
 )
-_REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\s*\{?([0-9]+)\}?")
-_CHOICE = re.compile(r"\(\s*([A-Ja-h])\s*\)|([A-J])|([a-d])|([A-J])[).:]|([a-d])\)")
-_CHOICE_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[).:])\s+[^\s+\-*/=^<>),].*", re.DOTALL)
+_REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)(?:\\(?:overline|bar|dot)\s*\{?([0-9]+)\}?|\(([0-9]+)\))")
+_GOES_ON = re.compile(r"([+-]?)([0-9]*)\.([0-9]*?)(([0-9])\5\5|([0-9]{2,9}?)\6)(?:\4|\5|\6)*\s*\\l?dots")
+_CHOICE = re.compile(r"\(\s*([A-Ja-h])\s*\)|([A-J])|([a-d])|([A-J])\)|([a-d])\)")
+_CHOICE_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])\))\s+(?!and\b|or\b)(?!.*\b[A-J]\))[^\s+\-*/=^<>),].*", re.DOTALL)
 _NUMERAL = re.compile(
     r"\(?([0-9][0-9A-F]*|[A-F]+[0-9][0-9A-F]*)\)?(?:\s*_\s*\{?\s*|\s+\(?(?:in )?)"
     r"(?:base\s*)?([0-9]{1,3}|[a-z]+)\s*[})]?",
@@ -31,8 +33,12 @@ _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "sixteen": 16,
 }  # fmt: skip
-_COUNTED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)(?:st|nd|rd|th|\s+([A-Za-z]{3,})[A-Za-z .'/-]*)")
+_SCALED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)\s+([a-z]+)", re.IGNORECASE)
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen"""
+_UNDER_TWENTY = _SMALL.split()
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z .'\"&?!-]+")
 _COMMON = """
 yes no odd one two six ten all any red dne ace act add age ago aid aim air arc arm art ash ask ate awe bad bag ban bar
@@ -48,6 +54,7 @@ web wet who why wig win wit wok won yet you zoo at he if in is it me my of on or
 """
 _SHORT = frozenset(_COMMON.split())
 """Words of two or three letters, in small letters; others are products."""
+_RANGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*-\s*([0-9]+(?:\.[0-9]+)?)")
 _MARKED_OFF = re.compile(r"[0-9]+(?:-[0-9]+)+|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}")
 """Ranges, dates and telephone numbers, which are no differences or quotients."""
 _REALS: Key = ("tuple", ("n", "-inf"), ("n", "inf"))
@@ -55,9 +62,13 @@ _REALS: Key = ("tuple", ("n", "-inf"), ("n", "inf"))
 
 def literal(text: str) -> Key | None:
     """The key of ``text``, which went through ``clean``, if it is no formula and no list."""
-    if _MARKED_OFF.fullmatch(text):
-        return ("words", text)
-    return number(text) or _choice(text) or _named(text) or _numeral(text) or _counted(text) or _words(text)
+    calendar = date_or_time(unmarked(text))
+    if calendar:
+        return calendar
+    span = _RANGE.fullmatch(text)
+    if _MARKED_OFF.fullmatch(text) or (span and Fraction(span[1]) < Fraction(span[2])):
+        return ("words", text.replace(" ", ""))
+    return number(text) or _choice(text) or _named(text) or _numeral(text) or _scaled(text) or _words(text)
 
 
 def number(text: str) -> Key | None:
@@ -75,9 +86,10 @@ def number(text: str) -> Key | None:
     found = _POWER_OF_TEN.fullmatch(text)
     if found:
         return ("n", Fraction(found[1]) * Fraction(10) ** int(found[2]))
-    found = _REPEATING.fullmatch(text)
+    found = _REPEATING.fullmatch(text) or _GOES_ON.fullmatch(text)
     if found:
-        sign, whole, fixed, period = found.groups()
+        sign, whole, fixed, *periods = found.groups()
+        period = next(part for part in reversed(periods) if part)
         value = (int("0" + whole + fixed) + Fraction(int(period), 10 ** len(period) - 1)) / 10 ** len(fixed)
         return ("n", -value if sign == "-" else value)
     return None
@@ -108,11 +120,17 @@ def _numeral(text: str) -> Key | None:
     return ("numeral", found[1].upper().lstrip("0") or "0", base) if base else None
 
 
-def _counted(text: str) -> Key | None:
-    """A number and what it counts: 18 dollars per day, 3rd, 5 million."""
-    found = _COUNTED.fullmatch(unmarked(text))
-    key = number(found[1]) if found else None
-    return ("n", key[1] * _SCALES.get((found[2] or "").lower(), 1)) if found and key else None
+def _scaled(text: str) -> Key | None:
+    """5 million, and numbers in words up to ninety-nine."""
+    plain = unmarked(text).lower()
+    tens, _, ones = plain.replace(" ", "-").partition("-")
+    if plain in _UNDER_TWENTY:
+        return ("n", Fraction(_UNDER_TWENTY.index(plain)))
+    if tens in _TENS and (not ones or ones in _UNDER_TWENTY[1:10]):
+        return ("n", Fraction(20 + 10 * _TENS.index(tens) + (_UNDER_TWENTY.index(ones) if ones else 0)))
+    found = _SCALED.fullmatch(plain)
+    key = number(found[1]) if found and found[2] in _SCALES else None
+    return ("n", key[1] * _SCALES[found[2]]) if found and key else None
 
 
 def _words(text: str) -> Key | None:
@@ -121,7 +139,9 @@ def _words(text: str) -> Key | None:
     folded = re.sub(r"^(?:the|an?) (?=\w)", "", re.sub(r"\s+", " ", plain.casefold())).strip(" .!?\"'")
     if not _WORDS.fullmatch(plain) or re.search(r"\b(?:and|or)\b", folded):
         return None
-    marked = text.startswith(r"\text{") or re.fullmatch(r"[A-Z][a-z]+|[A-Z]{2,3}", plain)
+    if re.fullmatch(r"[A-Za-z]*[A-Z][A-Za-z]*", plain) and len(plain) < 4 and folded not in _SHORT:
+        return ("words", plain)  # CO and Co, DNA, HCl
+    marked = text.startswith(r"\text{") or re.fullmatch(r"[A-Z][a-z]+", plain)
     marked = marked or re.search(r"[a-z]{4}", folded)
     return ("words", folded) if marked or folded in _SHORT else None
 

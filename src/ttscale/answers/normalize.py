@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from ttscale.answers.parse import DEGREE, FUNCTIONS
+from ttscale.answers.parse import DEGREE, FUNCTIONS, SEVERAL
+from ttscale.answers.units import is_unit
 
 MAX_ANSWER = 1_000
 """Characters of an answer that is read as more than text. The longest of MATH-500 has 53."""
@@ -25,7 +26,8 @@ _SIGNS = (
 )
 _PLAIN = "− - – - — - ‐ - ‑ - ‒ - ﹣ - ∕ / ⁄ / ’ ' ‘ ' “ \" ” \" ∣ | ° ^\\circ º ^\\circ ℝ \\mathbb{R}"
 _HALVES = "½ 12 ⅓ 13 ⅔ 23 ¼ 14 ¾ 34 ⅕ 15 ⅖ 25 ⅗ 35 ⅘ 45 ⅙ 16 ⅚ 56 ⅛ 18 ⅜ 38 ⅝ 58 ⅞ 78"
-_RAISED, _LOWERED = "⁰ 0 ¹ 1 ² 2 ³ 3 ⁴ 4 ⁵ 5 ⁶ 6 ⁷ 7 ⁸ 8 ⁹ 9 ⁿ n", "₀ 0 ₁ 1 ₂ 2 ₃ 3 ₄ 4 ₅ 5 ₆ 6 ₇ 7 ₈ 8 ₉ 9"
+_RAISED = "⁺ + ⁻ - ⁰ 0 ¹ 1 ² 2 ³ 3 ⁴ 4 ⁵ 5 ⁶ 6 ⁷ 7 ⁸ 8 ⁹ 9 ⁿ n"
+_LOWERED = "₀ 0 ₁ 1 ₂ 2 ₃ 3 ₄ 4 ₅ 5 ₆ 6 ₇ 7 ₈ 8 ₉ 9"
 
 
 def _pairs(table: str) -> list[tuple[str, str]]:
@@ -41,36 +43,41 @@ _UNICODE = str.maketrans(
     | {sign: f"_{{{digit}}}" for sign, digit in _pairs(_LOWERED)}
 )
 
+_RAISE = str.maketrans(dict(_pairs(_RAISED)))
+
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), *((sign, sign) for sign in ("$$", "$", "**", "__", "*", "`", '"')))
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _END = re.compile(r"(?:\\[,;:!]|[.,;:\s])+$")
-_CURRENCY = re.compile(r"\\\$|[$€£¥₹]")
+_CURRENCY = re.compile(r"\\\$|[$€£¥₹]|(?<![A-Za-z])(?:Rs\.?|USD|EUR|GBP|INR|US(?=\$))\s*(?=[$0-9])")
 _SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:quad|qquad|enspace|thinspace|medspace|thickspace)(?![A-Za-z])")
+_WIDE = re.compile(r"(=[^,;=]*[^,;=\s])\s*\\q?quad(?![A-Za-z])\s*(?!and\b|or\b|,|;|\\)(?=[^,;=]*=)")
+"""The gap between two equations, which separates them as a comma does."""
 _APPROXIMATELY = re.compile(
     r"^(?:\\approx|approximately|approx\.?|about|around|roughly|exactly|equal to|is|=)(?![A-Za-z])\s*", re.IGNORECASE
 )
-_UNIT = (
-    r"degrees?|deg|percent(?:age)?|percentage points|pct|dollars?|cents?|usd|euros?|pounds?|rupees?|"
-    r"(?:square |cubic |sq\.? |cu\.? )?(?:units?|inches|inch|in|feet|foot|ft|yards?|yd|miles?|mi|centimeters?|cm|"
-    r"millimeters?|mm|kilometers?|km|meters?|metres?|nm)|kg|kilograms?|grams?|mg|lbs?|ounces?|oz|tons?|liters?|litres?|ml|"
-    r"gallons?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|yrs?|mph|km/h|km/hr|m/s|radians?|rad"
+_TEXT_TAIL = re.compile(r"(?<=[^\s_^])\s*\\text\{([^{}]*)\}(\^(?:\{-?[1-3]\}|-?[1-3]))?$")
+_WORDS_TAIL = re.compile(
+    r"(?:(?<=[0-9)}\]])|(?<=[0-9A-Za-z)}\]|])\s)\s*"
+    r"([A-Za-z°][A-Za-z°/.' -]*(?:\^?\{?[23]\}?)?(?:/[a-z]+(?:\^?[23])?)?)$"
 )
-_UNIT_AFTER = re.compile(
-    rf"(?:(?<=[0-9A-Za-z)}}\]])\s+|(?<=[0-9)}}\]]))(?:{_UNIT})\.?(?:\^?\{{?[23]\}}?)?$", re.IGNORECASE
+_TAIL = 80
+"""Characters at the end of an answer in which a unit is looked for."""
+_MEASURES = re.compile(r"[0-9]\s*(?:\\text\{)?\s*[A-Za-z°'\"]+\.?\s*\}?\s*,?\s*(?:and\s+)?[0-9]")
+"""5 ft 6 in: the last unit says what the first number is not."""
+_REMARK = re.compile(r"(?<=\S)\s+\(([^()\\]*)\)$")
+_HEDGE = re.compile(
+    r"(?:approximately|approx|about|or about|rounded|to the nearest|nearest|exact|in) ?[^0-9]*", re.IGNORECASE
 )
-_COUNTS = r"and|or|if|for|where|base|hundred|thousand|million|billion|trillion|dozen|[ap]\.?m"
-_TEXT_AFTER = re.compile(
-    rf"(?<=[^\s_^])\s*\\text\{{(?!\s*(?:{_COUNTS})\b)[^{{}}]*\}}(?:\^(?:\{{[23]\}}|[23]))?$", re.IGNORECASE
-)
-
-_REMARK = re.compile(r"(?<=\S)\s+\((?!\s*(?:in )?base\b)[^()\\]*[A-Za-z]{3}[^()\\]*\)$")
+_ORDINAL = re.compile(r"(?<=[0-9])\s*(?:\^\s*\{?\s*)?(?:\\text\{\s*)?(?:st|nd|rd|th)\s*\}?\s*\}?$")
+_EXPONENTS = re.compile("[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]{2,}")
+_DOTS = re.compile(r"(?<=[0-9])(?:\.{3,}|…)")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 
 _END_OF_NAME = "(?![A-Za-z])"
 _TEXT = "textup|textrm|textbf|textit|textsf|texttt|textnormal|mathrm|mathbf|mathit|mathsf|mbox|hbox"
 _SIZES = "left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|mleft|mright"
 _STYLES = "displaystyle|textstyle|scriptstyle|limits|nolimits|boldsymbol|rm|bf|it"
-_NAMES = "|".join(sorted(FUNCTIONS))
+_NAMES = "|".join(sorted(FUNCTIONS | SEVERAL))
 _REPLACE = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -83,7 +90,7 @@ _REPLACE = tuple(
         (rf"\\[dt]binom{_END_OF_NAME}", r"\\binom"),
         (rf"\\(?:leq|leqslant|leqq){_END_OF_NAME}", r"\\le "),
         (rf"\\(?:geq|geqslant|geqq){_END_OF_NAME}", r"\\ge "),
-        (rf"\\neq{_END_OF_NAME}", r"\\ne "),
+        (rf"\\neq{_END_OF_NAME}|!=", r"\\ne "),
         (r"<=", r"\\le "),
         (r">=", r"\\ge "),
         (r"==", "="),
@@ -100,7 +107,7 @@ _REPLACE = tuple(
         (rf"\\cdotp{_END_OF_NAME}", r"\\cdot "),
         (rf"\\(?:{_TEXT})\s*\{{|\\operatorname\*?\s*\{{|\\text\s+\{{", r"\\text{"),
         (rf"\\text\{{\s*({_NAMES})\s*\}}", r"\\\1 "),
-        (r"\\text\{\s*([A-Za-z])\s*\}", r"\1"),
+        (r"(?<![0-9)}\]| ])\\text\{\s*([A-Za-z])\s*\}|\\text\{\s*([eixyz])\s*\}", r"\1\2"),
         (r"\\text\{(\s*(?:and|or)\s*)\}", r" \1 "),
         (r"\\text\{\s*\}", ""),
         (rf"\^\s*(?:\{{\s*\\circ\s*\}}|\\circ{_END_OF_NAME})|\\degrees?{_END_OF_NAME}", r" \\degree "),
@@ -114,18 +121,38 @@ _REPLACE = tuple(
 
 def clean(answer: str) -> str:
     """The answer in one spelling; may be empty. ``answer`` has at most ``MAX_ANSWER`` characters."""
-    text = unicodedata.normalize("NFKC", answer.translate(_UNICODE))
+    text = _DOTS.sub(r"\\ldots ", _EXPONENTS.sub(lambda run: f"^{{{run[0].translate(_RAISE)}}}", answer))
+    text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
     text = _CURRENCY.sub("", unwrap(text))
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
     for pattern, replacement in _REPLACE:
         text = pattern.sub(replacement, text)
     if not _TRIGONOMETRY.search(text):
         text = text.replace(DEGREE, "")
-    text = re.sub(r"\s+", " ", _SPACE.sub(" ", text)).strip()
+    text = re.sub(r"\s+", " ", _SPACE.sub(" ", _WIDE.sub(r"\1, ", text))).strip()
     text = _APPROXIMATELY.sub("", _thousands(text))
     for _ in range(2):
-        shorter = _TEXT_AFTER.sub("", _UNIT_AFTER.sub("", _REMARK.sub("", text))).rstrip(" .,;")
-        text = shorter or text
+        text = _without_unit(text).rstrip(" .,;\\") or text
+    return _ORDINAL.sub("", text)
+
+
+def _without_unit(text: str) -> str:
+    """``text`` without a unit, a counted thing or a remark that ends it."""
+    remark = _REMARK.search(text)
+    if remark and (is_unit(remark[1]) or _HEDGE.fullmatch(remark[1])):
+        return text[: remark.start()]
+    tail = _TEXT_TAIL.search(text)
+    if tail and is_unit(tail[1], marked=True) and not _MEASURES.search(text):
+        return text[: tail.start()]
+    first = max(0, len(text) - _TAIL)
+    for _ in range(8):
+        words = _WORDS_TAIL.search(text, first)
+        if not words:
+            break
+        value = text[: words.start()]
+        if is_unit(words[1]) and re.search(r"[0-9\\]|^[A-Za-z]$", value) and not _MEASURES.search(text):
+            return value
+        first = words.start() + 1
     return text
 
 
@@ -133,7 +160,7 @@ def unwrap(text: str) -> str:
     """Without what says "this is mathematics", "this is the answer" or "this is bold", and without a full stop."""
     for _ in range(8):
         before = text
-        text = _END.sub("", text.strip())
+        text = text.strip() if _DOTS.search(text[-9:]) else _END.sub("", text.strip())
         for start, end in _WRAPPERS:
             inner = text[len(start) : -len(end)]
             if len(text) > len(start + end) and text == start + inner + end and start not in inner:

@@ -9,8 +9,9 @@ Time is linear in the text, nesting is limited, nothing is evaluated and no Pyth
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
+
+from ttscale.answers.tree import Node, Unreadable, fraction, negative, number, product
 
 MAX_DEPTH = 40
 """Nested groups allowed. The deepest answer of MATH-500 nests 3; 40 keeps Python's own stack out of danger."""
@@ -26,24 +27,13 @@ _LETTERS = frozenset(
 FUNCTIONS = frozenset(
     ("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "log", "ln", "exp")
 )
+SEVERAL = frozenset(("max", "min", "gcd", "lcm"))
+"""Functions of several arguments, in parentheses or (max and min) braces."""
 DEGREE = "\\degree"
 """Written by ``normalize.py`` where degrees are an argument of a function, as in \\sin 30^\\circ."""
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil", "\\lvert": "\\rvert"}
 _AROUND = {"\\lfloor": "floor", "\\lceil": "ceil", "\\lvert": "abs"}
-
-
-class Unreadable(Exception):
-    """This text is not a formula that can be given a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A formula: an operation on ``args``, or a leaf ("number", "symbol" or "constant") with its ``value``."""
-
-    op: str
-    args: tuple[Node, ...] = ()
-    value: Fraction | str = ""
 
 
 def read(text: str) -> Node:
@@ -55,26 +45,6 @@ def read(text: str) -> Node:
     return tree
 
 
-def symbols(node: Node) -> set[str]:
-    """The names of the variables in a tree."""
-    if node.op == "symbol":
-        return {str(node.value)}
-    return {name for arg in node.args for name in symbols(arg)}
-
-
-def number(text: str) -> Node:
-    """A literal: "3", "0.25", ".5"."""
-    return Node("number", value=Fraction(text))
-
-
-def _product(factors: list[Node]) -> Node:
-    return factors[0] if len(factors) == 1 else Node("mul", tuple(factors))
-
-
-def _fraction(upper: Node, lower: Node) -> Node:
-    return Node("mul", (upper, Node("inverse", (lower,))))
-
-
 class _Reader:
     """A recursive descent over the tokens; each method reads one level of the grammar and leaves the rest."""
 
@@ -82,6 +52,7 @@ class _Reader:
         self.tokens = tokens
         self.at = 0
         self.depth = 0
+        self.bars = 0  # |...| that are open: inside, "|" closes
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -107,7 +78,7 @@ class _Reader:
         while self.peek() in ("+", "-"):
             sign = self.take()
             term = self.product()
-            terms.append(term if sign == "+" else Node("neg", (term,)))
+            terms.append(term if sign == "+" else negative(term))
         self.depth -= 1
         return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
 
@@ -117,25 +88,29 @@ class _Reader:
         factors = [self.signed()]
         while True:
             token = self.peek()
-            if token in ("*", "\\times", "\\cdot", "\\ast"):
+            if token in ("\\bmod", "\\mod"):
+                self.take()
+                factors = [Node("mod", (product(factors), self.power()))]
+            elif token in ("*", "\\times", "\\cdot", "\\ast"):
                 self.take()
                 factors.append(self.signed())
             elif token in ("/", "\\div"):
                 self.take()
                 factors.append(Node("inverse", (self.signed(),)))
             elif self.starts_atom():
-                if token[0] in _DIGITS and self.tokens[self.at - 1][-1] in _DIGITS:
-                    raise Unreadable("two numbers side by side")
+                before = self.tokens[self.at - 1]
+                if token[0] in _DIGITS and (before[-1] in _DIGITS or before.isalpha()):
+                    raise Unreadable("a number beside a number or after a letter: 2 3, H2O, 1 h 30")
                 factors.append(self.power())
             else:
-                return _product(factors)
+                return product(factors)
 
     def signed(self) -> Node:
         minus = False
         while self.peek() in ("+", "-"):
             minus ^= self.take() == "-"
         node = self.power()
-        return Node("neg", (node,)) if minus else node
+        return negative(node) if minus else node
 
     # power := atom ("!" | degree | "^" exponent)*
 
@@ -168,7 +143,7 @@ class _Reader:
             self.take()
             node = Node("pow", (node, self.exponent()))
         self.depth -= 1
-        return Node("neg", (node,)) if minus else node
+        return negative(node) if minus else node
 
     def starts_atom(self) -> bool:
         token = self.peek()
@@ -176,8 +151,8 @@ class _Reader:
             return False
         if token[0] == "\\":
             name = token[1:]
-            return name in _LETTERS or name in FUNCTIONS or token in _AROUND or name in _STARTERS
-        return token.isalnum() or token[0] in _DIGITS or token in ("(", "[", "{")
+            return name in _LETTERS or name in FUNCTIONS | SEVERAL or token in _AROUND or name in _STARTERS
+        return token.isalnum() or token[0] in _DIGITS or token in ("(", "[", "{") or (token == "|" and not self.bars)
 
     def atom(self) -> Node:
         token = self.take()
@@ -188,7 +163,9 @@ class _Reader:
             self.expect(_CLOSING[token])
             return Node(_AROUND[token], (node,)) if token in _AROUND else node
         if token == "|":
+            self.bars += 1
             node = self.sum()
+            self.bars -= 1
             self.expect("|")
             return Node("abs", (node,))
         if len(token) == 1 and token.isalpha() and token.isascii():
@@ -198,13 +175,15 @@ class _Reader:
             return Node("constant", value="pi")
         if name in ("frac", "binom"):
             upper, lower = self.argument(), self.argument()
-            return _fraction(upper, lower) if name == "frac" else Node("binomial", (upper, lower))
+            return fraction(upper, lower) if name == "frac" else Node("binomial", (upper, lower))
         if name == "sqrt":
             return self.root()
         if name in FUNCTIONS:
             return self.function(name)
+        if name in SEVERAL:
+            return self.several(name)
         if name in _LETTERS:
-            return self.subscript(name)
+            return self.applied(self.subscript(name))
         raise Unreadable(f"no value is known for {token!r}")
 
     def mixed(self, token: str) -> Node:
@@ -216,7 +195,7 @@ class _Reader:
         self.take()
         upper, lower = self.argument(), self.argument()
         if upper.op == lower.op == "number" and self.peek() != "^":
-            return Node("add", (whole, _fraction(upper, lower)))
+            return Node("add", (whole, fraction(upper, lower)))
         self.at = start
         return whole
 
@@ -242,12 +221,37 @@ class _Reader:
         return Node("root", (self.argument(), degree))
 
     def letter(self, token: str) -> Node:
-        if self.peek() != "_":
-            if token == "e" or token == "i":
-                return Node("constant", value=token)
-            if token in ("f", "g") and self.peek() == "(":
-                return Node("unknown", (self.atom(),), token)
-        return self.subscript(token)
+        if self.peek() != "_" and token in ("e", "i"):
+            return Node("constant", value=token)
+        return self.applied(self.subscript(token))
+
+    def applied(self, name: Node) -> Node:
+        """f(x), N(2), \\phi(12): a function of which nothing is known. x(x + 1) is a product."""
+        if self.peek() != "(":
+            return name
+        start = self.at
+        self.take()
+        args = [self.sum()]
+        while self.peek() == ",":
+            self.take()
+            args.append(self.sum())
+        self.expect(")")
+        if name.value in ("f", "g") or len(args) > 1 or args[0].op in ("number", "symbol", "constant"):
+            return Node("unknown", tuple(args), name.value)
+        self.at = start
+        return name
+
+    def several(self, name: str) -> Node:
+        """max(x, 3), \\max\\{x, 3\\}, \\gcd(12, 18)."""
+        opening = self.take()
+        closing = {"(": ")", "\\{": "\\}"}.get(opening)
+        args = [self.sum()]
+        while self.peek() == ",":
+            self.take()
+            args.append(self.sum())
+        if closing is None or self.take() != closing:
+            raise Unreadable(f"\\{name} of what?")
+        return Node(name, tuple(args))
 
     def subscript(self, name: str) -> Node:
         """A variable with the subscript that belongs to its name: x_1, x_{12}, v_{\\text{max}}."""
@@ -271,7 +275,7 @@ class _Reader:
                 power = self.exponent()
             else:
                 base = (self.argument(),)
-        if name in _INVERSE and power == Node("neg", (number("1"),)):
+        if name in _INVERSE and power == negative(number("1")):
             name, power = _INVERSE[name], None
         if base and name != "log":
             raise Unreadable(f"a subscript of \\{name}")
@@ -292,8 +296,8 @@ class _Reader:
         while self.starts_atom() and self.peek() not in ("(", "[") and self.peek()[1:] not in FUNCTIONS:
             factors.append(self.power())
         self.depth -= 1
-        node = _product(factors)
-        return Node("neg", (node,)) if minus else node
+        node = product(factors)
+        return negative(node) if minus else node
 
 
 _DIGITS = frozenset("0123456789")

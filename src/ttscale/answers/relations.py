@@ -7,24 +7,35 @@ variable are intervals. Knows formulas; lists and sets are the caller's.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from ttscale.answers import evaluate as _value
+from ttscale.answers import arithmetic
+from ttscale.answers.arithmetic import Value, add, is_real, mul, negative
 from ttscale.answers.brackets import split
-from ttscale.answers.evaluate import Key, Value, add, evaluate, function_key, is_real, mul, negative, point, scalar_key
-from ttscale.answers.parse import FUNCTIONS, Node, Unreadable, read, symbols
+from ttscale.answers.evaluate import Key, evaluate, function_key, point, scalar_key
+from ttscale.answers.parse import read
+from ttscale.answers.tree import Node, Unreadable, difference, operations, symbols
 
 _EQUAL = frozenset(("=", r"\approx", r"\equiv"))
 _LESS = {"<": "<", r"\le": "<="}
 _GREATER = {">": "<", r"\ge": "<="}
 _SIGNS = frozenset((*_EQUAL, *_LESS, *_GREATER, r"\ne", r"\to", r"\implies", r"\Rightarrow", r"\iff"))
-_LABEL = re.compile(
-    rf"(?:[A-Za-z]|\\(?!(?:{'|'.join(FUNCTIONS)}|sqrt|frac)(?![A-Za-z]))[A-Za-z]+)"
-    r"(?:\^\{?-1\}?|'+)?(?:_(?:\{[^{}]*\}|\w))?'*\s*(?:\([^()]*\))?"
+LABEL = re.compile(
+    r"(?!.*\\(?:frac|sqrt|sum|int|lim|prod|binom|cdot|times|div|bmod|mod|pmod|gcd|lcm|max|min|pi)(?![A-Za-z]))"
+    r"(?![xyz]\s*\()(?:[A-Za-z]+|\\[A-Za-z]+(?:\{[^{}]*\})?|_(?:\{[^{}]*\}|\w)|\^\{?-1\}?|'|\([^()]*\)|\[[A-Z]+\]"
+    r"|\|[A-Z]+\||[: ])+"
 )
+"""A name or a quantity: x_1, f(x), AB, \\angle ABC, \\text{Total}, V_1 : V_2."""
+_ANNOUNCES = re.compile(r"\\(?:lim|sum|prod|int|det|begin\{vmatrix\})(?![A-Za-z])")
+"""Left sides that are not read here but have one value, which stands on the right."""
+_TWO = re.compile(r".*[0-9)}]\s+[A-Za-z]\w*")
+"""The middle of "x = 1 y = 2"."""
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)")
+_CONDITIONS = frozenset(("mod", "gcd", "lcm", "max", "min", "floor", "ceil"))
+_TRIGONOMETRY = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
 _PLACES = (Fraction(17, 13), Fraction(-1009, 7), Fraction(2003, 11))
 """Where linearity is tested: the third value must lie on the line through the first two. Far apart: |x - 4| = 12."""
 _REFERENCE = 7
@@ -36,20 +47,20 @@ def reduce(text: str) -> Key | str | None:
 
     Raises ``Unreadable`` for relations without a key.
     """
-    with _value.exclusive:
+    with arithmetic.exclusive:
         return _reduce(text)
 
 
 def _reduce(text: str) -> Key | str | None:
     sides, signs = split(text, _SIGNS)
-    if signs and not sides[0]:
+    if signs and not sides[0] and signs[0] in _EQUAL:
         sides, signs = sides[1:], signs[1:]
     if not signs:
         return sides[0] if len(sides) == 1 and sides[0] != text.strip() else None
     if not all(sides):
         raise Unreadable("a relation that lacks a side")
     if all(sign in _EQUAL for sign in signs):
-        return _equation(sides)
+        return _equation(*_exact(sides, signs))
     if all(sign in _LESS for sign in signs):
         return _inequality(sides, [_LESS[sign] for sign in signs])
     if all(sign in _GREATER for sign in signs):
@@ -57,32 +68,78 @@ def _reduce(text: str) -> Key | str | None:
     raise Unreadable("a mixture of relations")
 
 
-def _equation(sides: list[str]) -> Key | str:
+def _exact(sides: list[str], signs: list[str]) -> tuple[list[str], bool]:
+    """The sides up to the first approximation, which says nothing new in x = 1/3 \\approx 0.33."""
+    if r"\approx" not in signs:
+        return sides, r"\equiv" in signs
+    kept = sides[: signs.index(r"\approx") + 1]
+    tree = _try(kept[0])
+    if len(kept) > 1 or (tree and not symbols(tree)):
+        return kept, False
+    return [kept[0], sides[1]], False
+
+
+def _equation(sides: list[str], congruent: bool) -> Key | str:
     """a = b = c announces c. Of two sides, the one that is not a mere name or quantity is the value."""
     left, right = sides[0], sides[-1]
-    if len(sides) > 2 or _NAMES.fullmatch(left):
+    if len(sides) == 1 or _NAMES.fullmatch(left):
+        return right
+    if len(sides) > 2:
+        if any(_TWO.fullmatch(side) for side in sides[1:-1]):
+            raise Unreadable("two relations without a comma")
         return right
     left_tree, right_tree = _try(left), _try(right)
-    if _LABEL.fullmatch(left) and not (right_tree and left in symbols(right_tree)):
+    within = symbols(right_tree) if right_tree else set()
+    own = symbols(left_tree) if left_tree and left_tree.op != "unknown" else set()
+    line = left in ("x", "z") and "y" in within  # x = y + 2, as x - y = 2
+    if LABEL.fullmatch(left) and not own & within and not line:
         return right
     if re.fullmatch(r"[A-Za-z]", right) and not (left_tree and right in symbols(left_tree)):
         return left
     if left_tree is None or right_tree is None:
-        if re.search(r"(?<![A-Za-z\\])[xyz](?![A-Za-z])", left):
+        if congruent or left_tree is not None or not _ANNOUNCES.match(left):
             raise Unreadable("an equation with a side that is no formula")
         return right
     names = symbols(left_tree) | symbols(right_tree)
-    unknowns = {name for name in names if name[0] in "xyz"}
-    if not names or not (unknowns or symbols(right_tree) or right == "0"):
+    if not names or (not within and right != "0" and _quantity(left_tree, names)):
         return right  # "1 + 2 = 3", "m + n = 16": a quantity and its value
-    difference = Node("add", (left_tree, Node("neg", (right_tree,))))
+    apart = difference(left_tree, right_tree)
     solve_for = "y" if "y" in names else next(iter(names)) if len(names) == 1 else None
     if solve_for:
         try:
-            return function_key(names - {solve_for}, lambda at: _line(difference, solve_for, at)[0])
+            return function_key(names - {solve_for}, lambda at: _line(apart, solve_for, at)[0])
         except Unreadable:
             pass  # not linear
-    return ("equation", function_key(names, lambda at: _ratio(difference, names, at, signed=False)))
+    return ("equation", function_key(names, lambda at: _ratio(apart, names, at, signed=False)))
+
+
+def _quantity(tree: Node, names: set[str]) -> bool:
+    """Whether a left side is what was asked for, m + n or a^2 + b^2, and no equation to solve, 2k or |x - 4|."""
+    used = operations(tree)
+    if used & _CONDITIONS or any(name[0] in "xyz" for name in names):
+        return False
+    return len(names) > 1 or tree.op in _TRIGONOMETRY or not used & {"number", "abs", "root"}
+
+
+def intersection(keys: list[Key]) -> Key | None:
+    """The numbers in all of several intervals, if their ends are rational and there are some."""
+    low: tuple[Fraction | float, bool, Key] = (-math.inf, True, ("n", "-inf"))
+    high: tuple[Fraction | float, bool, Key] = (math.inf, False, ("n", "inf"))
+    for key in keys:
+        brackets, ends = (key[1], key[2:]) if key[0] == "interval" else ("()", key[1:])
+        if key[0] not in ("interval", "tuple") or len(ends) != 2 or any(end[0] != "n" for end in ends):
+            return None
+        below, above = (end[1] if isinstance(end[1], Fraction) else _INFINITE.get(end[1]) for end in ends)
+        if below is None or above is None:
+            return None
+        low = max(low, (below, brackets[0] == "(", ends[0]))
+        high = min(high, (above, brackets[1] == "]", ends[1]))
+    if low[0] >= high[0]:
+        return None
+    return interval("(" if low[1] else "[", "]" if high[1] else ")", low[2], high[2])
+
+
+_INFINITE = {"-inf": -math.inf, "inf": math.inf}
 
 
 def _inequality(sides: list[str], signs: list[str]) -> Key:
@@ -96,7 +153,7 @@ def _inequality(sides: list[str], signs: list[str]) -> Key:
     else:
         tree = _try(sides[0]) or read(sides[1])
         if _try(sides[0]) and _try(sides[1]):
-            tree = Node("add", (read(sides[0]), Node("neg", (read(sides[1]),))))
+            tree = difference(read(sides[0]), read(sides[1]))
             if not symbols(tree):
                 raise Unreadable("an inequality of two numbers")
             if len(symbols(tree)) != 1 or not _linear(tree):
@@ -132,8 +189,8 @@ def _end(tree: Node, name: str, bound: str) -> tuple[Key, bool]:
     level = read(bound)
     if name in symbols(level):
         raise Unreadable("a bound that depends on the variable")
-    difference = Node("add", (tree, Node("neg", (level,))))
-    return function_key(symbols(level), lambda at: _line(difference, name, at)[0]), rising
+    apart = difference(tree, level)
+    return function_key(symbols(level), lambda at: _line(apart, name, at)[0]), rising
 
 
 def _line(tree: Node, name: str, at: Mapping[str, Fraction]) -> tuple[Value, Value]:

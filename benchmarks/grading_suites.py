@@ -1,0 +1,106 @@
+"""Our agreement with the test suites of public graders beside math-verify's, suite by suite, in one run.
+
+    python benchmarks/grading_suites.py [--data DIR] [--ours] [--show]
+
+DIR holds grading_cases.jsonl; by default TTSCALE_DATA, or shared/data beside the repository. ``--ours`` leaves
+math-verify out, ``--show`` prints each case that we decide otherwise than its suite. docs/answers.md explains those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ttscale.answers import answer_classes, equivalent, extract_answer
+from ttscale.evaluation.problems.grading import final_answer
+
+Case = dict[str, Any]
+
+
+def ours(case: Case) -> bool:
+    """Whether we count the two as the same."""
+    gold, text = case["gold"], case["pred"]
+    if case["kind"] == "equal":
+        return equivalent(gold, text)
+    stated = extract_answer(text)
+    if case["kind"] == "extract" and gold is None:
+        return stated is None
+    return equivalent(final_answer(gold) if case["kind"] == "text" else gold, stated)
+
+
+def theirs(case: Case) -> bool:
+    """Whether math-verify does; answers without a sign of mathematics are put between dollars, letters are choices."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, StringExtractionConfig, parse, verify
+
+    gold, text = case["gold"], case["pred"]
+    kinds: list[Any] = [LatexExtractionConfig(), ExprExtractionConfig()]
+    if gold is not None and gold.strip("() ") in tuple("ABCDEFGHIJ"):
+        kinds = [StringExtractionConfig(strings=tuple("ABCDEFGHIJ"))]
+
+    def read(answer: str, whole: bool) -> Any:
+        bare = whole and not any(sign in answer for sign in ("$", r"\boxed", r"\(", r"\["))
+        text = f"${answer}$" if bare and len(kinds) == 2 else answer
+        return parse(text, kinds, parsing_timeout=2)
+
+    stated = read(text, case["kind"] == "equal")
+    if gold is None:
+        return not stated
+    return bool(
+        verify(read(gold, True), stated, float_rounding=case.get("precision", 6), strict=True, timeout_seconds=2)
+    )
+
+
+def agreement(cases: list[Case], grader: Callable[[Case], bool]) -> list[bool]:
+    """For each case whether ``grader`` decides as the suite does."""
+    verdicts = []
+    for case in cases:
+        try:
+            verdicts.append(grader(case) == case["expected"])
+        except Exception:  # math-verify on other people's text
+            verdicts.append(False)
+    return verdicts
+
+
+def slowest(cases: list[Case]) -> tuple[float, str]:
+    """The longest time that reading and comparing 64 answers of one case takes, in seconds, and which."""
+    found = []
+    for case in cases:
+        texts = [f"{case['pred']}\n{' ' * n}" for n in range(63)] + [case["gold"] or ""]
+        began = time.perf_counter()
+        answer_classes([extract_answer(text) for text in texts])
+        answer_classes([text.strip() + "." * n for n, text in enumerate(texts)])
+        found.append((time.perf_counter() - began, case["id"]))
+    return max(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = Path(os.environ.get("TTSCALE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--ours", action="store_true")
+    parser.add_argument("--show", action="store_true")
+    options = parser.parse_args()
+    lines = (options.data / "grading_cases.jsonl").read_text(encoding="utf-8").splitlines()
+    cases = [json.loads(line) for line in lines]
+    mine = agreement(cases, ours)
+    other = [] if options.ours else agreement(cases, theirs)
+    print(f"{'suite':40} {'cases':>5} {'ours':>5} {'math-verify':>12} {'false equal':>12}")
+    for suite in [*dict.fromkeys(case["suite"] for case in cases), "total"]:
+        chosen = [i for i, case in enumerate(cases) if suite in (case["suite"], "total")]
+        false = sum(not mine[i] and not cases[i]["expected"] for i in chosen)
+        beside = sum(other[i] for i in chosen) if other else "-"
+        print(f"{suite:40} {len(chosen):5} {sum(mine[i] for i in chosen):5} {beside:>12} {false:12}")
+    seconds, which = slowest(cases)
+    print(f"slowest extraction and comparison of 64 answers: {seconds:.3f} s, {which}")
+    for case, right in zip(cases, mine, strict=True):
+        if options.show and not right:
+            print(json.dumps(case | {"we found": extract_answer(case["pred"])}, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

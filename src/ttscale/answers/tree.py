@@ -1,0 +1,56 @@
+"""The tree of a formula, which ``parse.py`` makes of text and ``evaluate.py`` gives a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+class Unreadable(Exception):
+    """This text is not a formula that can be given a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A formula: an operation on ``args``, or a leaf ("number", "symbol" or "constant") with its ``value``."""
+
+    op: str
+    args: tuple[Node, ...] = ()
+    value: Fraction | str = ""
+
+
+def symbols(node: Node) -> set[str]:
+    """The names of the variables in a tree."""
+    if node.op == "symbol":
+        return {str(node.value)}
+    return {name for arg in node.args for name in symbols(arg)}
+
+
+def operations(node: Node) -> set[str]:
+    """The names of the operations in a tree."""
+    return {node.op}.union(*map(operations, node.args))
+
+
+def number(text: str) -> Node:
+    """A literal: "3", "0.25", ".5"."""
+    return Node("number", value=Fraction(text))
+
+
+def negative(node: Node) -> Node:
+    """Minus ``node``."""
+    return Node("neg", (node,))
+
+
+def difference(left: Node, right: Node) -> Node:
+    """``left`` minus ``right``."""
+    return Node("add", (left, negative(right)))
+
+
+def product(factors: list[Node]) -> Node:
+    """The factors multiplied; of one factor the factor itself."""
+    return factors[0] if len(factors) == 1 else Node("mul", tuple(factors))
+
+
+def fraction(upper: Node, lower: Node) -> Node:
+    """``upper`` over ``lower``."""
+    return Node("mul", (upper, Node("inverse", (lower,))))
