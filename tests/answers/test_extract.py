@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ttscale.answers import extract_answer
 from ttscale.answers.extract import MAX_TEXT
-from ttscale.answers.normalize import MAX_ANSWER
+from ttscale.answers.wrappers import MAX_ANSWER
 
 BOXED = [
     (r"so $\boxed{42}$.", "42"),
@@ -110,10 +110,11 @@ THINKING = [
     ("I think <that> is fine. Answer: 3", "3"),
 ]
 PRECEDENCE = [
-    (r"\boxed{1} Answer: 2", "1"),  # a box goes before everything
+    (r"\boxed{1} Answer: 2", "2"),  # what is said last
+    (r"\boxed{1} Answer: we add them as before", "1"),  # a box gives way to what can be an answer
     ("Answer: 2\n\\boxed{1}", "1"),
-    ("The answer is 3.\nAnswer: 2", "2"),  # a mark before a sentence
-    ("Answer: 2\nThe answer is 3.", "2"),
+    ("The answer is 3.\nAnswer: 2", "2"),
+    ("Answer: 2\nThe answer is 3.", "3"),
     ("#### 5\nAnswer: 6", "6"),  # among marks the last
     ("Answer: 6\n#### 5", "5"),
     ("\\boxed{}\nAnswer: 6", "6"),  # what is empty is not there

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ttscale.answers import answer_classes, equivalent, extract_answer
 from ttscale.answers.extract import MAX_TEXT
 from ttscale.answers.keys import value_key
-from ttscale.answers.normalize import MAX_ANSWER, clean
+from ttscale.answers.normalize import clean
 from ttscale.answers.tree import Unreadable
+from ttscale.answers.wrappers import MAX_ANSWER
 
 hostile = settings(
     deadline=timedelta(seconds=20),

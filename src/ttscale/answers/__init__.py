@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, TypeAlias
 
-from ttscale.answers.brackets import balanced
-from ttscale.answers.evaluate import Key
 from ttscale.answers.extract import extract_answer
-from ttscale.answers.keys import key_of
-from ttscale.answers.normalize import MAX_ANSWER, clean
+from ttscale.answers.wrappers import MAX_ANSWER
 
 __all__ = ["answer_classes", "equivalent", "extract_answer", "why_unreadable"]
+
+Key: TypeAlias = tuple[Any, ...]
 
 _CACHE = 10_000
 """Distinct answers remembered; a key takes about a kilobyte."""
@@ -45,6 +45,9 @@ def why_unreadable(answer: str) -> str | None:
 
     An answer in words or in notation that has no value here (a congruence, say) can be read: it is compared as text.
     """
+    from ttscale.answers.brackets import balanced
+    from ttscale.answers.normalize import clean
+
     if not answer.strip():
         return "it is empty"
     if len(answer) > MAX_ANSWER:
@@ -64,4 +67,6 @@ def _key(answer: str) -> Key:
 
 @lru_cache(_CACHE)
 def _remembered(answer: str) -> Key:
+    from ttscale.answers.keys import key_of  # a dozen modules, which a search of one candidate does not need
+
     return key_of(answer)

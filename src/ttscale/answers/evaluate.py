@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from ttscale.answers import arithmetic
@@ -84,6 +84,7 @@ def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
         raise Unreadable(f"{node.op} has no value here") from error
 
 
+@lru_cache(500)
 def signature(node: Node) -> tuple[Value, ...]:
     """The values of ``node`` at three points that are used for nothing else: equal for equal functions."""
     names = symbols(node)

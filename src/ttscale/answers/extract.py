@@ -1,14 +1,15 @@
 """Finds the final answer in what a model wrote.
 
-Text in, text out; knows where answers stand, not what they mean. In this order, and the last one of its kind:
+Text in, text out; knows where answers stand, not what they mean. Thoughts are cut out first. Then, of these the last:
 
-1. ``\\boxed{...}``, ``\\fbox{...}`` that is closed and not empty;
-2. a marked answer: ``<answer>...</answer>``, ``Answer: ...`` (``**Final Answer**: ...``, also on the next line),
-   ``#### ...``, a line ``A: ...``;
+1. ``\\boxed{...}``, ``\\fbox{...}`` that is closed and not empty; boxes joined by "and" are one answer;
+2. a marked answer: ``<answer>...</answer>``, ``Answer: ...`` in many languages (also on the next line, as a list, in a
+   table or as JSON), ``#### ...``, a line ``A: ...``;
 3. a sentence: "the (final, correct) answer is ...", "the correct option is ...".
 
-Thinking (``<think>...</think>`` and its relatives) is cut out first; after a thinking block that never closes there is
-no answer. Linear time: every pattern is bounded or anchored, and only the last ``MAX_TEXT`` characters are read.
+A box gives way only to a later mark or sentence that holds a formula, a number or a choice. A text without any of these
+states an answer if it, or its last line, is nothing but one, or if its last sentence concludes with one value.
+Linear time: every pattern is bounded or anchored, and only the last ``MAX_TEXT`` characters are read.
 """
 
 from __future__ import annotations
@@ -16,58 +17,60 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ttscale.answers.normalize import MAX_ANSWER, closing_brace, unwrap
+from ttscale.answers.boxes import boxes, one_answer
+from ttscale.answers.markers import CONCLUDING, NOUN, REFUSED, SAYING
+from ttscale.answers.statements import FORMULA, SPAN, from_sentence, items, last_value, statement, tidy, value_in
+from ttscale.answers.thoughts import without_thoughts
+from ttscale.answers.wrappers import MAX_ANSWER, unwrap
 
 MAX_TEXT = 200_000
 """Characters read from the end of a text. A final answer stands at the end; 200,000 are some 50,000 tokens."""
 _TRIES = 50
 """Markers looked at from the end before giving up: what precedes fifty empty ones is no final answer."""
 
-_THINK = re.compile(r"[<\[◁](/?)(?:think|thinking|thought|reasoning|seed:think)[>\]▷]", re.IGNORECASE)
-_BRACES = re.compile(r"(?<!\\)\\++(?:boxed|fbox)\s*(\{)?|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"\s*([^\s{}$\\]+|\\[A-Za-z]+(?:\{[^{}]*\}|[0-9])*)")
-_EOS = re.compile(r"(?:<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$")
+_HOPE = re.compile(r"\s*I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
+_EOS = re.compile(
+    r"(?:<\|im_start\|>(?:user|assistant)?|<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$"
+)
 _GAP = r"[ \t]{0,9}"
-_BOLD = r"(?:\*\*|__)?"
+_BOLD = r"(?:\*\*|__|\*)?"
 _MARK = re.compile(
-    r"<answer>(?P<tag>(?:(?!<answer>).){0,1000}?)</answer>"
-    rf"|(?<![A-Za-z])answer{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?P<answer>)"
-    rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?answer{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
-    rf"|^{_GAP}####(?!#)(?P<hashes>)"
-    rf"|^{_GAP}{_BOLD}A:{_BOLD}(?P<line>)",
+    r"<(?P<name>(?:final_?)?answer)>(?P<tag>(?:(?!<(?:final_?)?answer>).){0,1000}?)</(?P=name)>"
+    rf"|(?<![^\W_]){NOUN}s?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)"
+    rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?(?:answer|答案|réponse|respuesta|antwort|ответ)"
+    rf"{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
+    r"|(?<![#\w])####(?!#)(?P<hashes>)"
+    rf"|^{_GAP}{_BOLD}A:{_BOLD}(?P<line>)"
+    rf"|^{_GAP}\|{_GAP}{_BOLD}(?:final )?(?:answer|result){_BOLD}{_GAP}\|(?P<cell>[^|\n]{{1,200}})\|"
+    r"|[\"'](?:final[_ ]?)?answer[\"']\s{0,9}:\s{0,9}"
+    r"(?P<json>\"(?:[^\"\\\n]|\\.){1,1000}\"|-?[0-9.]+|true|false|\[[^\[\]\n]{0,400}\])",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_KINDS = ("tag", "answer", "heading", "hashes", "line", "cell", "json")
 _SENTENCE = re.compile(
-    r"(?<![A-Za-z])(?:answers?|(solutions?)|(?:correct|right|best) (?:option|choice)|final (?:result|value))"
-    r"(?![A-Za-z])"
+    r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer))|"
+    r"final (?:result|value))(?![A-Za-z])"
     r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|would be|must be|should be|will be|=)(?![A-Za-z])"
-    rf"{_GAP}:?",
+    rf"{_GAP}:?"
+    rf"|(?<![^\W_]){SAYING}{_GAP}[:：]?",
     re.IGNORECASE,
 )
-_BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
-_SPAN = re.compile(r"\$\$.+?\$\$|\$(?:[^$\\]|\\.)+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
-_JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
-_MONEY = re.compile(r"\$ ?[0-9][^$]*[a-z]{3,} [^$]*\$")
-_LEAD = re.compile(
-    r"(?:given by|equal to|found to be|simply|therefore|thus|indeed|just|hence|then|now|also|clearly|exactly|"
-    r"approximately|about|around|option|choice|:|=|\*\*|__)(?![A-Za-z])[ \t,:]*",
-    re.IGNORECASE,
-)
-_END = re.compile(
-    r"(?<!\\)(?:[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)(?<!\b[ap]\.m\.)"
-    r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)(?<!\bMt\.)(?<!\bFt\.)(?<!\bJr\.)(?<!\bSr\.)(?<!\bProf\.)"
-    r"(?<!\b[A-Z]\.[A-Z]\.)(?<!\b[A-Z]\.[ ][A-Z]\.)(?!(?<=\b[A-Z]\.)[ ][A-Z]\.)(?!(?<=\bNo\.)[ ][0-9])"
-    r"|[ \t](?:because|since|where|so that|I hope)\b"
-    r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
-)
-_FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
-_REFUSED = re.compile(
-    r"(?:not|that|whether|unknown|unclear|wrong|incorrect|correct|right|clear|simple|obvious|as|to|in|obtained|found|given|"
-    r"also|still|the same)(?![A-Za-z])",
-    re.IGNORECASE,
-)
-_MAX_WORDS = 5
+_WORDY = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
+_LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
+_ONLY_LETTER = re.compile(r"\W{0,4}([A-Ja-j])\W{0,4}")
+_LETTER_FIRST = re.compile(
+    r"\*{0,2}\(?([A-J])\)?\*{0,2}(?:[.,。，][ \t]*(?=[a-z]|[^\x00-\x7f])|(?=[^\x00-\x7f。，])| is (?:correct|right)\b)"
+)
+_ONLY_VALUE = re.compile(r"[-+±]?\s*[$€£]?\s*\.?[0-9][0-9.,/ ]*\s*(?:%|[$€£]|[a-z]{1,12})?\.?", re.IGNORECASE)
+_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE)
+_SIGNS = r"(?:[^\w\\]|[\d_]|\\[^A-Za-z])*+"
+_ONLY_FORMULA = re.compile(
+    rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and)(?![A-Za-z])"
+    rf"|[A-Za-z](?![a-z])){_SIGNS})*+"
+)
+_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？।])\s*|\n")
 
 
 def extract_answer(text: str) -> str | None:
@@ -76,83 +79,71 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
-    spoken = _EOS.sub("", without_thinking(text)[-MAX_TEXT:].rstrip())
-    for answers in (_boxes(spoken), _marked(spoken), _sentences(spoken)):
-        for answer in answers:
-            tidy = _tidy(answer)
-            if tidy:
-                return tidy
-    return None
+    spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip()))
+    found = [box for box in boxes(spoken) if tidy(box.content)]
+    boxed = tidy(one_answer(spoken, found)) if found else None
+    for at, answer in _stated(spoken):
+        tidied = tidy(answer)
+        if boxed and (at < found[-1].end or (tidied and not _firm(tidied))):
+            break
+        if tidied:
+            return tidied
+    return boxed or _unmarked(spoken)
 
 
-def without_thinking(text: str) -> str:
-    """``text`` without thinking blocks: from an opening tag to the next closing one, to the end if there is none.
-
-    A closing tag alone ends a block that the prompt opened: what stands before it was thought, not said.
-    """
-    kept: list[str] = []
-    start, thinking = 0, False
-    for tag in _THINK.finditer(text):
-        if tag[1]:
-            kept = kept if thinking else []
-            start, thinking = tag.end(), False
-        elif not thinking:
-            kept.append(text[start : tag.start()])
-            thinking = True
-    return "".join(kept) + ("" if thinking else text[start:])
+def _firm(answer: str) -> bool:
+    """Whether a later statement takes the place of a box: a number, a formula or a choice."""
+    return bool(FORMULA.match(answer)) and len(answer.split()) <= _WORDY and "box" not in answer
 
 
-def _boxes(text: str) -> list[str]:
-    """The last closed box (of nested ones the outermost), and those before it while it is empty."""
-    opened: list[int] = []  # where each open brace's content starts; negative for a brace that is not a box
-    found: list[str] = []
-    inside = 0
-    for brace in _BRACES.finditer(text):
-        token = brace.group()
-        if token == "}":
-            start = opened.pop() if opened else -1
-            if start >= 0:
-                inside -= 1
-                if not inside:
-                    found.append(text[start : brace.start()])
-        elif token == "{":
-            opened.append(-1)
-        elif brace[1]:
-            opened.append(brace.end())
-            inside += 1
-        elif "box" in token:
-            bare = _BARE_BOX.match(text, brace.end())
-            if bare:
-                found.append(bare[1])
-    return found[: -_TRIES - 1 : -1]
+def _stated(text: str) -> Iterator[tuple[int, str]]:
+    """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
+    marks = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
+    said = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
+    for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
+        answer = read(text, match)
+        if answer:
+            yield at, answer
 
 
-def _marked(text: str) -> Iterator[str]:
-    """What stands after the markers, the last marker first."""
-    marks = list(_MARK.finditer(text))
-    for mark in marks[: -_TRIES - 1 : -1]:
-        kind = str(mark.lastgroup)
-        payload = mark["tag"] if kind == "tag" else _line(text, mark.end())
-        if kind in ("answer", "heading") and not payload.strip("*_ \t"):
-            rest = text[mark.end() : mark.end() + 2 * MAX_ANSWER].lstrip("*_ \t\n")
-            payload = _line(rest, 0)
-        if kind in ("hashes", "line") and not _FORMULA.match(payload) and text[mark.end() :].strip() != payload:
-            continue  # a heading of level 4, or an option of a list
-        sentence = _SENTENCE.search(payload, 0, MAX_ANSWER)  # "Final Answer: The final answer is 5."
-        yield _statement(payload[sentence.end() :] if sentence and sentence.start() < 20 else payload)
+def _marked(text: str, mark: re.Match[str]) -> str | None:
+    """What stands after a marker."""
+    kind = next(
+        name for name in ("tag", "answer", "heading", "hashes", "line", "cell", "json") if mark[name] is not None
+    )
+    if kind in ("tag", "cell", "json"):
+        return str(mark[kind]).strip(' "' if kind == "json" else " ")
+    payload = _line(text, mark.end())
+    if kind in ("answer", "heading") and not payload.strip("*_}) \t"):
+        rest = text[mark.end() : mark.end() + 2 * MAX_ANSWER].lstrip("*_}) \t\n")
+        listed = items(rest)
+        if listed:
+            return listed
+        payload = _line(rest, 0)
+    if kind == "hashes" and (re.match(r"[0-9]+[.)]\s+\S*[A-Za-z]{2}", payload) or not FORMULA.match(payload)):
+        return payload if text[mark.end() :].strip() == payload and not re.match(r"[0-9]+[.)]\s", payload) else None
+    if kind == "line" and not FORMULA.match(payload) and text[mark.end() :].strip() != payload:
+        return None  # an option of a list
+    payload = payload.removeprefix("}").lstrip()  # \textbf{Answer:} 12
+    sentence = _SENTENCE.search(payload, 0, MAX_ANSWER)  # "Final Answer: The final answer is 5."
+    if sentence and sentence.start() < 20:
+        payload = payload[sentence.end() :]
+    return from_sentence(statement(payload))
 
 
-def _sentences(text: str) -> Iterator[str]:
-    """What the sentences that give an answer give, the last sentence first."""
-    found = list(_SENTENCE.finditer(text))
-    for sentence in found[: -_TRIES - 1 : -1]:
-        statement = _statement(_line(text, sentence.end()))
-        wordy = len(statement.split()) > _MAX_WORDS and not re.search(r"[0-9$\\=]", statement)
-        method = sentence[1] and (
-            not _FORMULA.match(statement) or statement.startswith("a ")
-        )  # "The solution is to ..."
-        if not (wordy or method or _REFUSED.match(statement)):
-            yield statement
+def _said(text: str, sentence: re.Match[str]) -> str | None:
+    """What a sentence that gives an answer gives, on the next line if nothing follows it."""
+    payload = _line(text, sentence.end())
+    if not payload.strip("*_: \t"):
+        payload = _line(text[sentence.end() : sentence.end() + 2 * MAX_ANSWER].lstrip("*_: \t\n"), 0)
+    answer = statement(payload)
+    letter = _LETTER.match(answer)
+    alone = letter and not re.match(r"\(?[A-J]\)?\.? ?(?!non |not |nicht |pas |et non )[A-Za-z0-9=+*/^-]", answer)
+    if letter and (sentence["choice"] or alone):
+        return letter[0]
+    wordy = len(answer.split()) > _WORDY and not re.search(r"[0-9$\\=]", answer)
+    method = sentence["method"] and (not FORMULA.match(answer) or answer.startswith("a "))  # "The solution is to ..."
+    return None if wordy or method or REFUSED.match(answer) else answer
 
 
 def _line(text: str, start: int) -> str:
@@ -167,33 +158,51 @@ def _line(text: str, start: int) -> str:
     return line
 
 
-def _statement(text: str) -> str:
-    """The answer ``text`` starts with: a formula between dollars, else all up to the sentence's end."""
-    text = text.strip()[: MAX_ANSWER + 1]
-    bold = _BOLD_SPAN.match(text)
-    text = bold[2] if bold else text
-    while lead := _LEAD.match(text):
-        text = text[lead.end() :].lstrip()
-    span = _SPAN.match(text)
-    if not span or _MONEY.match(text):
-        end = _END.search(text)
-        return text[: end.start()] if end else text
-    stop = span.end()
-    while join := _JOIN.match(text, stop):
-        more = _SPAN.match(text, join.end())
-        if not more:
-            break
-        stop = more.end()
-    unit = re.match(r"[ \t]*(?:%|percent|degrees|°)", text[stop:])
-    return text[: stop + (unit.end() if unit else 0)]
+def _unmarked(text: str) -> str | None:
+    """The answer of a text that has no marker: all of it, its last line, or what its last sentence concludes with."""
+    text = text[-4 * MAX_ANSWER :].strip()
+    if "####" in text or "\\boxed" in text:
+        return None  # it uses a marker, and has nothing in it
+    letter = _ONLY_LETTER.fullmatch(text) or _LETTER_FIRST.match(text)
+    if letter:
+        return letter[1]
+    last = text.rpartition("\n")[2].strip()
+    display = re.search(r"(\$\$(?:(?!\$\$).)+\$\$|\\\[(?:(?!\\\[).)+\\\])\s*$", text[-MAX_ANSWER:], re.DOTALL)
+    first = statement(text) if last == text else ""
+    for whole in (text, display[1] if display else "", last, first if text.startswith(first) else ""):
+        if _only(whole):
+            return tidy(whole)
+    sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
+    if not sentences or sentences[-1].rstrip().endswith("?"):
+        return None
+    closing = sentences[-1].strip()
+    if re.search(r"(?<![A-Za-z])(?:not|cannot|can't|unknown|step)(?![A-Za-z])", SPAN.sub("", closing), re.IGNORECASE):
+        value = _at_the_end(closing)  # "it is not 5, it is 6"
+        return tidy(value) if value else None
+    concludes = CONCLUDING.search(closing) or (len(sentences) == 1 and SPAN.search(closing))
+    value = (value_in(closing) or last_value(closing)) if concludes else _at_the_end(closing)
+    return tidy(value) if value else None
 
 
-def _tidy(answer: str) -> str | None:
-    """The answer without its wrappers; None if nothing is left or it is too long to be one."""
-    answer = unwrap(answer[: MAX_ANSWER + 1]) if len(answer) <= MAX_ANSWER else ""
-    if answer.startswith(r"\text{") and closing_brace(answer, 5) == len(answer) - 1:
-        answer = answer[6:-1].strip()
-    mark = re.search(r"(?:\*{1,3}|__)$", answer)  # of "**Answer: 5**" the opening half stands before the marker
-    if mark and answer.count(mark[0]) == 1:
-        answer = answer[: mark.start()].rstrip(" .")
-    return answer or None
+def _only(text: str) -> bool:
+    """Whether ``text`` is nothing but a number, a formula or a choice."""
+    bare = unwrap(text)
+    if not bare or len(text) > MAX_ANSWER or "\n\n" in text:
+        return False
+    if SPAN.fullmatch(text) or _ONLY_VALUE.fullmatch(bare) or _ONLY_CHOICE.fullmatch(bare):
+        return True
+    return bool(re.search(r"[0-9\\=]", bare)) and bool(_ONLY_FORMULA.fullmatch(bare))
+
+
+def _at_the_end(sentence: str) -> str | None:
+    """What the last words of a sentence give: "my reply is 0.75", "... = 70"."""
+    value = value_in(sentence)
+    if value and sentence.rstrip(" .。").endswith(value.rstrip(" .。")) and not _bare_number(sentence, value):
+        return value
+    return None
+
+
+def _bare_number(sentence: str, value: str) -> bool:
+    """Whether ``value`` merely comes last, without an "is" or "=" before it."""
+    before = sentence.rstrip(" .。")[: -len(value.rstrip(" .。"))].rstrip()
+    return not re.search(r"(?:\b(?:is|are|es|est|ist)|'s|=|[是为為]|de)\s*[$(]?$", before)

@@ -14,9 +14,10 @@ from ttscale.answers import brackets as _scan
 from ttscale.answers import relations as _relation
 from ttscale.answers.evaluate import Key, scalar_key
 from ttscale.answers.literals import literal, number, unmarked
-from ttscale.answers.normalize import MAX_ANSWER, clean
+from ttscale.answers.normalize import clean
 from ttscale.answers.parse import MAX_DEPTH, read
 from ttscale.answers.tree import Unreadable
+from ttscale.answers.wrappers import MAX_ANSWER
 
 _LIST = frozenset((",", ";", "and", "or"))
 _JOINED = frozenset((r"\cup", r"\lor", r"\vee"))
@@ -153,8 +154,9 @@ def _inequalities(parts: list[str], signs: set[str]) -> Key:
 
 
 def _several(keys: list[Key], signs: set[str]) -> Key:
-    """Values without order. A list may hold one twice (6, 6, 5), a union or plus-minus may not."""
-    chosen = sorted(keys if signs else set(keys), key=repr)
+    """Values without order. A list of numbers may hold one twice (6, 6, 5), nothing else may."""
+    listed = signs and "or" not in signs and any(key[0] == "n" for key in keys)
+    chosen = sorted(keys if listed else set(keys), key=repr)
     return chosen[0] if len(chosen) == 1 else ("set", *chosen)
 
 

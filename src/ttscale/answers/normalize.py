@@ -12,9 +12,7 @@ import unicodedata
 
 from ttscale.answers.parse import DEGREE, FUNCTIONS, SEVERAL
 from ttscale.answers.units import is_unit
-
-MAX_ANSWER = 1_000
-"""Characters of an answer that is read as more than text. The longest of MATH-500 has 53."""
+from ttscale.answers.wrappers import GOES_ON, unwrap
 
 _GREEK = (
     "α alpha β beta γ gamma δ delta ε epsilon ζ zeta η eta θ theta κ kappa λ lambda μ mu ν nu ξ xi ρ rho σ sigma τ tau "
@@ -45,9 +43,6 @@ _UNICODE = str.maketrans(
 
 _RAISE = str.maketrans(dict(_pairs(_RAISED)))
 
-_WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), *((sign, sign) for sign in ("$$", "$", "**", "__", "*", "`", '"')))
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_END = re.compile(r"(?:\\[,;:!]|[.,;:\s])+$")
 _CURRENCY = re.compile(r"\\\$|[$€£¥₹]|(?<![A-Za-z])(?:Rs\.?|USD|EUR|GBP|INR|US(?=\$))\s*(?=[$0-9])")
 _SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:quad|qquad|enspace|thinspace|medspace|thickspace)(?![A-Za-z])")
 _WIDE = re.compile(r"(=[^,;=]*[^,;=\s])\s*\\q?quad(?![A-Za-z])\s*(?!and\b|or\b|,|;|\\)(?=[^,;=]*=)")
@@ -69,8 +64,13 @@ _HEDGE = re.compile(
     r"(?:approximately|approx|about|or about|rounded|to the nearest|nearest|exact|in) ?[^0-9]*", re.IGNORECASE
 )
 _ORDINAL = re.compile(r"(?<=[0-9])\s*(?:\^\s*\{?\s*)?(?:\\text\{\s*)?(?:st|nd|rd|th)\s*\}?\s*\}?$")
+_HAN_UNIT = re.compile(
+    r"(?<=[0-9)%])\s*(?![^$]*[万億亿千百十兆半成折月日点](?!克|米|瓦))"
+    r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{1,6}[。.\s*]*$"
+)
+"""A measure word or unit after a number, but no word that multiplies it and no part of a date."""
+_SQUARE_UNIT = re.compile(r"(?<=[0-9])\s?[mck]?m[²³]$")
 _EXPONENTS = re.compile("[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]{2,}")
-_DOTS = re.compile(r"(?<=[0-9])(?:\.{3,}|…)")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 
 _END_OF_NAME = "(?![A-Za-z])"
@@ -83,7 +83,7 @@ _REPLACE = tuple(
     for pattern, replacement in (
         (r"\\(?:boxed|fbox)\s*(?=\{)", ""),
         (r"(?<!\\)\\!\s*", ""),
-        (r"\{,\}", ","),
+        (r"\s*\{\s*,\s*\}\s*", ","),
         (r"\\(?:left|right)\s*\.", ""),
         (rf"\\(?:{_SIZES}|{_STYLES}){_END_OF_NAME}", ""),
         (rf"\\[dtc]frac{_END_OF_NAME}", r"\\frac"),
@@ -121,7 +121,10 @@ _REPLACE = tuple(
 
 def clean(answer: str) -> str:
     """The answer in one spelling; may be empty. ``answer`` has at most ``MAX_ANSWER`` characters."""
-    text = _DOTS.sub(r"\\ldots ", _EXPONENTS.sub(lambda run: f"^{{{run[0].translate(_RAISE)}}}", answer))
+    answer = _SQUARE_UNIT.sub("", _HAN_UNIT.sub("", answer))
+    if r"\begin" not in answer:
+        answer = re.sub(r"\\\\(?=[A-Za-z])", r"\\", answer)  # escaped twice, as in JSON
+    text = GOES_ON.sub(r"\\ldots ", _EXPONENTS.sub(lambda run: f"^{{{run[0].translate(_RAISE)}}}", answer))
     text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
     text = _CURRENCY.sub("", unwrap(text))
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
@@ -154,34 +157,6 @@ def _without_unit(text: str) -> str:
             return value
         first = words.start() + 1
     return text
-
-
-def unwrap(text: str) -> str:
-    """Without what says "this is mathematics", "this is the answer" or "this is bold", and without a full stop."""
-    for _ in range(8):
-        before = text
-        text = text.strip() if _DOTS.search(text[-9:]) else _END.sub("", text.strip())
-        for start, end in _WRAPPERS:
-            inner = text[len(start) : -len(end)]
-            if len(text) > len(start + end) and text == start + inner + end and start not in inner:
-                text = inner.strip()
-                break
-        box = _BOX.match(text)
-        if box and closing_brace(text, box.end() - 1) == len(text) - 1:
-            text = text[box.end() : -1]
-        if text == before:
-            break
-    return text
-
-
-def closing_brace(text: str, opening: int) -> int:
-    """Where the brace opened at ``opening`` closes; -1 if it does not."""
-    depth = 0
-    for brace in re.finditer(r"\\.|[{}]", text[opening:]):
-        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-        if depth == 0:
-            return opening + brace.start()
-    return -1
 
 
 def _thousands(text: str) -> str:

@@ -149,6 +149,8 @@ def _inequality(sides: list[str], signs: list[str]) -> Key:
     if len(sides) == 3:
         low, middle, high = sides
         tree = read(middle)
+        if tree.op == "unknown":  # 0 < f(x) < 1
+            tree = Node("symbol", value=tree.value)
         bounds = [(low, signs[0], False), (high, signs[1], True)]
     else:
         tree = _try(sides[0]) or read(sides[1])

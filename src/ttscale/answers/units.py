@@ -10,7 +10,7 @@ import re
 
 _UNITS = """
 degree degrees deg radian radians rad percent percentage pct point points dollar dollars cent cents usd eur gbp euro
-euros pound pounds rupee rupees yen yuan peso pesos unit units inch inches in foot feet ft yard yards yd yds
+euros pound pounds rupee rupees yen yuan peso pesos unit units square inch inches in foot feet ft yard yards yd yds
 mile miles mi centimeter centimeters centimetre centimetres cm millimeter millimeters millimetre millimetres mm
 kilometer kilometers
 kilometre kilometres km meter meters metre metres nm kg kilogram kilograms gram grams mg lb lbs ounce ounces oz ton tons

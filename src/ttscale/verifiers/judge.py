@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale.answers.extract import without_thinking
+from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
@@ -118,7 +118,7 @@ def _from_votes(request: Score, replies: Sequence[Completion | Exception]) -> Ve
 
 def _verdict(reply: Completion) -> str | None:
     """ "yes", "no", or None where the reply is neither."""
-    text = without_thinking(_text(reply))
+    text = without_thoughts(_text(reply))
     if reply.finish == "stop" and (found := _VERDICT.findall(text)):
         return str(found[-1]).lower()
     opening = _OPENING.match(text) or _VERDICT.match(text, len(text) - len(text.lstrip(_AROUND)))

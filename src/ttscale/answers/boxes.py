@@ -1,0 +1,70 @@
+"""Finds the boxed answers of a text: \\boxed{...}, \\fbox{...}, \\boxed 5. One pass over the braces."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_BRACES = re.compile(r"(?<!\\)\\++(?:boxed|fbox|beginboxed)\s*(\{)?|\\.|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\s*([^\s{}$\\]+|\\[A-Za-z]+(?:\{[^{}]*\}|[0-9])*)")
+_JOINED = re.compile(r"[a-z()]*(?: [a-z()]+){0,5}", re.IGNORECASE)
+_AND = re.compile(r"(?<!\w)(?:and|or|und|et|y|и|和|或)(?!\w)", re.IGNORECASE)
+_APART = re.compile(
+    r"\b(?:then|thus|but|so|hence|therefore|instead|not|now|wait|also|is|are|was|from|because)\b", re.IGNORECASE
+)
+_LABEL = re.compile(r"[A-Za-z](?:_\{?\w\}?)?\s*=\s*$")
+
+
+class Box(NamedTuple):
+    """What a box holds, and where it begins and ends in the text."""
+
+    content: str
+    start: int
+    end: int
+
+
+def boxes(text: str) -> list[Box]:
+    """The closed boxes in their order; of nested ones the outermost."""
+    opened: list[tuple[int, int]] = []  # where each open brace's content and its box start; negative: no box
+    found: list[Box] = []
+    inside = 0
+    for brace in _BRACES.finditer(text):
+        token = brace.group()
+        if token == "}":
+            content, start = opened.pop() if opened else (-1, -1)
+            if content >= 0:
+                inside -= 1
+                if not inside:
+                    found.append(Box(text[content : brace.start()], start, brace.end()))
+        elif token == "{":
+            opened.append((-1, -1))
+        elif brace[1]:
+            opened.append((brace.end(), brace.start()))
+            inside += 1
+        elif "box" in token:
+            bare = _BARE_BOX.match(text, brace.end())
+            if bare:
+                found.append(Box(bare[1], brace.start(), bare.end()))
+    return found
+
+
+def one_answer(text: str, found: list[Box]) -> str:
+    """The last box, with those before it that are part of the same answer: \\boxed{1} and \\boxed{2}."""
+    parts = [found[-1].content]
+    for earlier, later in zip(found[-2::-1], found[:0:-1], strict=False):
+        between = text[earlier.end : later.start]
+        if len(parts) > 12 or not _belongs(between) or earlier.content.strip() in ("", parts[0].strip()):
+            break
+        parts.insert(0, earlier.content)
+    either = len(parts) == 2 and re.search(r"(?<![A-Za-z])or(?![A-Za-z])", text[found[-2].end : found[-1].start])
+    return (" or " if either else ", ").join(part.strip() for part in parts)
+
+
+def _belongs(between: str) -> bool:
+    """Whether what stands between two boxes makes them one answer: a comma, "and", a few words, a name."""
+    plain = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", between[:120])
+    plain = _LABEL.sub("", re.sub(r"\\(?:q?quad|[()\[\],;:! ])|\$+", " ", plain).rstrip()) if plain else ""
+    words = re.sub(r"[\s,;&]+", " ", plain).strip()
+    if len(between) > 120 or _APART.search(words):
+        return False
+    return bool(_JOINED.fullmatch(words)) if _AND.search(words) else not words and not between.isspace()

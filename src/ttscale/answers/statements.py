@@ -1,0 +1,159 @@
+"""Cuts the answer out of what follows its marker: a formula, a number with its unit, a choice, a few words.
+
+Text in, text out. Knows sentences, formulas in dollars, bold spans and lists; not what an answer means.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ttscale.answers.markers import ABBREVIATIONS, COPULA
+from ttscale.answers.wrappers import MAX_ANSWER, closing_brace, unwrap
+
+_BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
+SPAN = re.compile(r"\$\$.+?\$\$|\$(?:[^$\\]|\\.)+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
+_JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
+_MONEY = re.compile(r"\$ ?[0-9][^$]*[a-z]{3,} [^$]*\$")
+_LEAD = re.compile(
+    r"(?:given by|equal to|found to be|simply|therefore|thus|indeed|just|hence|then|now|also|clearly|exactly|for sure|"
+    r"approximately|about|around|option|choice|:|：|=|\*\*|__)(?![A-Za-z])[ \t,:]*",
+    re.IGNORECASE,
+)
+_STOP = re.compile(
+    r"(?<!\\)(?P<dot>[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)|(?P<hard>[。！？])"
+    r"|[ \t](?:because|since|where|so that|I hope)\b|[ \t][\])}][ \t]"
+    r"|(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \t]+(?=[\u4e00-\u9fff0-9])"
+    r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
+)
+_INITIAL = re.compile(r"(?:[A-Z]\.[ ]?)*[A-Z]$")
+_SENTENCES_BEGIN = """
+Because The This That So Since It We As Then There Therefore Thus If In By For And But Not Using Each To A An I
+"""
+_OPENERS = frozenset(_SENTENCES_BEGIN.split())
+"""Words that begin a sentence after "B.", where a name would follow in "J. Smith"."""
+_HEAD = re.compile(
+    r"(\(?[A-J]\)?|-?[0-9][0-9.,/]*[0-9]|[0-9]|\$[^$]+\$),[ \t]*(?=[a-z]+[a-z'])(?!and\b|or\b)[^0-9$\\]*$", re.DOTALL
+)
+FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.,/_^-])[-$€£]?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?%?(?![0-9A-Za-z])"
+)
+_SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|[0-9][0-9.,]* ?[$€£]")
+_HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
+_ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
+
+
+def statement(text: str) -> str:
+    """The answer ``text`` starts with: a formula between dollars, else all up to the sentence's end."""
+    text = text.strip()[: MAX_ANSWER + 1]
+    bold = _BOLD_SPAN.match(text)
+    text = bold[2] if bold else text
+    while lead := _LEAD.match(text):
+        text = text[lead.end() :].lstrip()
+    span = SPAN.match(text)
+    if not span or _MONEY.match(text):
+        return _until_stop(text)
+    stop = span.end()
+    while join := _JOIN.match(text, stop):
+        more = SPAN.match(text, join.end())
+        if not more:
+            break
+        stop = more.end()
+    unit = re.match(r"[ \t]*(?:%|percent|degrees|°)", text[stop:])
+    return text[: stop + (unit.end() if unit else 0)]
+
+
+def _until_stop(text: str) -> str:
+    """``text`` up to the end of its first sentence, or to where it goes on to explain."""
+    for stop in _STOP.finditer(text):
+        if stop["dot"] == "!" and re.search(r"[=+*/^\\]", text[: stop.start()]):
+            continue  # 120 = 5!
+        if stop["dot"] != "." or _ends(text, stop.start()):
+            text = text[: stop.start()]
+            break
+    head = _HEAD.match(text)
+    return head[1] if head else text
+
+
+def _ends(text: str, dot: int) -> bool:
+    """Whether the full stop at ``dot`` ends a sentence."""
+    before = re.search(r"[\w.]*$", text[max(0, dot - 12) : dot])
+    word = before[0] if before else ""
+    following = text[dot + 1 :].lstrip(" ")
+    if word in ABBREVIATIONS and following:
+        return word in ("No", "Co", "Inc", "Ltd", "etc") and not following[0].isdigit()
+    if word.isdigit() and dot <= 3 and re.match(r"[a-zA-Z][a-z]?[0-9]", following):
+        return False  # 1. e4
+    if _INITIAL.fullmatch(word) and re.match(r"[A-Za-z]", following):
+        opener = re.match(r"[A-Za-z']+", following)
+        return not opener or opener[0] in _OPENERS or not _name_follows(following)
+    return True
+
+
+def _name_follows(text: str) -> bool:
+    """Whether a name or a single word is all that is left of the sentence: J. Smith, U.S. Steel, E. coli."""
+    return bool(re.match(r"(?:[A-Z]\.|[A-Za-z][\w'-]+)(?: (?:[A-Z]\.|[A-Z][\w'-]+)){0,2}(?=[.\s]*(?:$|\n|\*))", text))
+
+
+def items(text: str) -> str | None:
+    """The entries of a list that ``text`` begins with, one a line, joined by commas: "- 5", "1. 7"."""
+    found: list[str] = []
+    for line in text.split("\n", 12):
+        line = line.strip()
+        mark = _ITEM.match(line)
+        if not mark:
+            break
+        found.append(statement(line[mark.end() :]))
+    return ", ".join(part for part in found if part) or None
+
+
+def from_sentence(text: str) -> str:
+    """The value a whole sentence gives, "The total is 34." or "She sells 18 apples."; else the sentence."""
+    words = re.findall(r"[^\W\d_]{2,}", SPAN.sub(" ", text))
+    if (len(words) < 3 and not _HAN.search(text)) or FORMULA.match(text) or re.search(r"\b(?:not|cannot|no)\b", text):
+        return text
+    return value_in(text) or text
+
+
+def value_in(text: str) -> str | None:
+    """The one value in a sentence: its last bold span, what follows its last "is", its only formula or number."""
+    bold = [span[2] for span in _BOLD_SPAN.finditer(text) if re.search(r"[0-9$\\]|^\(?[A-J]\)?$", span[2])]
+    if bold:
+        return statement(from_sentence(bold[-1]))
+    covered = [range(*span.span()) for span in SPAN.finditer(text)]
+    for copula in reversed(list(COPULA.finditer(text))):
+        value = statement(text[copula.end() :])
+        if _is_value(value) and not any(copula.start() in span for span in covered):
+            return value
+    spans = SPAN.findall(text)
+    if spans:
+        return str(spans[-1]) if len(spans) == 1 else None
+    for pattern in (_SUM_OF_MONEY, _NUMBER):
+        numbers = pattern.findall(text)
+        if len(numbers) == 1:
+            return str(numbers[0])
+    return None
+
+
+def last_value(text: str) -> str | None:
+    """The last formula or number of a sentence that concludes."""
+    found = [*SPAN.finditer(text), *_NUMBER.finditer(text)]
+    return max(found, key=lambda match: match.start())[0] if found else None
+
+
+def _is_value(text: str) -> bool:
+    """Whether ``text`` is a formula, a number with a unit, or a choice."""
+    if SPAN.fullmatch(text) or re.fullmatch(r"\(?[A-J]\)?", text):
+        return True
+    return bool(re.match(r"[-+$€£(]?\s?\\?\$?[0-9\\]", text)) and len(re.findall(r"[^\W\d_]{2,}", text)) <= 4
+
+
+def tidy(answer: str) -> str | None:
+    """The answer without its wrappers; None if nothing is left or it is too long to be one."""
+    answer = unwrap(answer[: MAX_ANSWER + 1]) if len(answer) <= MAX_ANSWER else ""
+    if answer.startswith(r"\text{") and closing_brace(answer, 5) == len(answer) - 1:
+        answer = answer[6:-1].strip()
+    mark = re.search(r"(?:\*{1,3}|__)$", answer)  # of "**Answer: 5**" the opening half stands before the marker
+    if mark and answer.count(mark[0]) == 1:
+        answer = answer[: mark.start()].rstrip(" .")
+    return answer or None

@@ -1,0 +1,75 @@
+"""Cuts what a model thought out of what it said. Text in, text out; each pattern is linear in the text.
+
+Shapes: ``<think>...</think>`` and its relatives, ``[THINK]``, ``<|channel>thought...<channel|>``, harmony's channels,
+``<|begin_of_thought|>``, ``<|START_THINKING|>``. A block that is never closed goes to the end: then nothing was said.
+A closing tag alone ends a block that the prompt opened: what stands before it was thought. A prompt that opens a block
+which the reply never closes is told with ``opened``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_NAMES = "think|thinking|thought|thoughts|reasoning|seed:think|scratchpad|analysis|reflection"
+_TAGS = re.compile(
+    rf"[<\[◁](?P<close>/?)(?:{_NAMES})[>\]▷]"
+    r"|<\|(?P<begin>begin|end)_of_thought\|>|<\|(?P<start>START|END)_THINKING\|>"
+    r"|(?P<opening><\|channel>)|(?P<closing><channel\|>)",
+    re.IGNORECASE,
+)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|message\|>)?")
+_TURN_ENDS = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_BARE_HARMONY = re.compile(r"analysis(?=[A-Z])")
+"""Harmony whose special tokens were left out when it was decoded: "analysisWe add...assistantfinalAnswer: 5"."""
+
+
+def without_thoughts(text: str, delimiters: Sequence[tuple[str, str]] = (), *, opened: bool = False) -> str:
+    """``text`` without thinking blocks; "" where all of it was thought.
+
+    ``delimiters`` are pairs of opening and closing tags beside the usual ones; ``opened`` says that the prompt ended
+    inside a block.
+    """
+    if "<|channel|>" in text:
+        return _final_channel(text)
+    if _BARE_HARMONY.match(text):
+        return text.rpartition("assistantfinal")[2] if "assistantfinal" in text else ""
+    tags = sorted(_marks(text, delimiters))
+    kept: list[str] = []
+    start, thinking = 0, opened
+    for begin, end, closes in tags:
+        if closes:
+            kept = kept if thinking and not (opened and not kept) else []
+            start, thinking = end, False
+        elif not thinking:
+            kept.append(text[start:begin])
+            thinking = True
+    return "".join(kept) + ("" if thinking else text[start:])
+
+
+def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
+    """(start, end, whether it closes) of each tag."""
+    found = []
+    for tag in _TAGS.finditer(text):
+        closes = (
+            tag["closing"]
+            or tag["close"]
+            or (tag["begin"] or "").lower() == "end"
+            or (tag["start"] or "").upper() == "END"
+        )
+        found.append((tag.start(), tag.end(), bool(closes)))
+    for pair in delimiters:
+        for closes, mark in enumerate(pair):
+            if mark:
+                found += [(m.start(), m.end(), bool(closes)) for m in re.finditer(re.escape(mark), text)]
+    return found
+
+
+def _final_channel(text: str) -> str:
+    """Of harmony's channels the last one called final; what stands before the first channel counts if there is none."""
+    channels = list(_CHANNEL.finditer(text))
+    said = [channel for channel in channels if channel[1] == "final"]
+    if not said:
+        return text[: channels[0].start()] if channels and not channels[0][1] else ""
+    end = _TURN_ENDS.search(text, said[-1].end())
+    return text[said[-1].end() : end.start() if end else len(text)]
