@@ -15,7 +15,8 @@ Linear time: every pattern is bounded or anchored, and only the last ``MAX_TEXT`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
 from ttscale.answers.markers import CONCLUDING, NOUN, REFUSED, SAYING
@@ -73,6 +74,9 @@ _ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？।])\s*|\n")
 
 
+_Found: TypeAlias = tuple[int, re.Match[str], Callable[[str, re.Match[str]], str | None]]
+
+
 def extract_answer(text: str) -> str | None:
     """The final answer stated in ``text``, without its marker, or None if it states none.
 
@@ -98,8 +102,8 @@ def _firm(answer: str) -> bool:
 
 def _stated(text: str) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
-    marks = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
-    said = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
+    marks: list[_Found] = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
+    said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
         answer = read(text, match)
         if answer:
