@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export MYPY_NUM_WORKERS := 2
 
-.PHONY: demo test checks lint types docs wheel pytest serve-docs constraints clean
+.PHONY: integrations demo test checks lint types docs wheel pytest serve-docs constraints clean
 
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
@@ -54,6 +54,16 @@ wheel: $(VENV)/installed-dev
 
 pytest: $(VENV)/installed-dev
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+## The adapters for other frameworks with the real packages, in an environment of their own: some minutes.
+integrations: $(VENV)/integrations/installed
+	$(VENV)/integrations/bin/pytest tests/integrations
+
+# Without constraints.txt: the packages bring versions of their own.
+$(VENV)/integrations/installed: $(BIN)/python pyproject.toml
+	$(PYTHON) -m venv $(VENV)/integrations
+	$(VENV)/integrations/bin/python -m pip install -q --disable-pip-version-check -e '.[integrations,openai,serve,test,train]'
+	@touch $@
 
 serve-docs: $(VENV)/installed-dev
 	$(BIN)/mkdocs serve

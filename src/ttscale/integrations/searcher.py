@@ -1,0 +1,77 @@
+"""A search with everything but the question: what the adapters are made of. It knows chats; no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ttscale.api.solve import asolve, solve
+from ttscale.core.limit import Limit
+from ttscale.core.result import Result
+from ttscale.core.types import Question
+from ttscale.integrations.conversation import in_conversation, question_of
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """The arguments of ``ttscale.solve`` other than the question. See there."""
+
+    generator: Any = None
+    verifier: Any = None
+    reviser: Any = None
+    strategy: Any = None
+    budget: int = 16
+    seed: int = 0
+    limit: Limit | None = None
+
+    def set(self, settings: Mapping[str, Any]) -> Searcher:
+        """The same with a budget, strategy or seed of one call; ``ValueError`` names any other setting."""
+        unknown = sorted(settings.keys() - {"budget", "strategy", "seed"})
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is no setting of a search (budget, strategy, seed); how the model samples is said "
+                "where its generator is made"
+            )
+        return replace(self, **settings)
+
+    def ask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
+        """Answer a question, or the last message of a chat. Raises what ``solve`` raises."""
+        return solve(self._question(messages), self.budget, **self._rest(messages))
+
+    async def aask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
+        """``ask`` for an event loop."""
+        return await asolve(self._question(messages), self.budget, **self._rest(messages))
+
+    def _question(self, messages: str | Sequence[Mapping[str, Any]]) -> Question:
+        return Question.of(messages) if isinstance(messages, str) else question_of(messages)
+
+    def _rest(self, messages: str | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        chat = [] if isinstance(messages, str) else messages
+        return {
+            "generator": in_conversation(self.generator, chat) if len(chat) > 1 else self.generator,
+            "verifier": self.verifier,
+            "reviser": self.reviser,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "limit": self.limit,
+        }
+
+
+def best_text(result: Result) -> tuple[str, bool]:
+    """The text to show, and whether it is finished: where nothing was, the first that was begun."""
+    if result.text or any(candidate.done for candidate in result.candidates):
+        return result.text, True
+    return (result.candidates[0].text if result.candidates else ""), False
+
+
+def about(result: Result) -> dict[str, Any]:
+    """What a search says of its answer, as plain data."""
+    return {
+        "answer": result.answer,
+        "score": result.score,
+        "strategy": result.strategy,
+        "generations": result.cost.generations,
+        "verifier_tokens": result.cost.verifier_tokens,
+        "stopped_by": result.stopped_by,
+    }
