@@ -130,6 +130,8 @@ def test_n_is_the_number_of_different_answers_and_never_the_budget(upstream: Fak
     assert len(set(answers)) == 3
     assert [votes[answer] for answer in answers] == sorted(votes.values(), reverse=True)[:3]
     assert answers[0] == own.answer
+    shares = {vote["answer"]: (vote["count"], vote["share"]) for vote in reply["choices"][0]["ttscale"]["votes"]}
+    assert shares == {answer: (n, n / votes.total()) for answer, n in votes.items()}
     # The toy has three answers: no more can differ, and none is given twice.
     _, reply = served.chat(QUESTION, n=8, budget=32)
     assert len(reply["choices"]) == 3

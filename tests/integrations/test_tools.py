@@ -119,6 +119,9 @@ def test_through_the_official_client(stream: bool) -> None:
             (tool_call,) = reply.choices[0].message.tool_calls or []
             assert tool_call.type == "function"
             assert reply.choices[0].message.content == "thinking"
+            told = reply.choices[0].ttscale["votes"]  # type: ignore[attr-defined]
+            assert sum(vote["count"] for vote in told) == 9
+            assert told[0]["share"] == told[0]["count"] / 9
             got, reason = (tool_call.function.name, tool_call.function.arguments), reply.choices[0].finish_reason
             assert reply.usage is not None
             assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (45, 18)

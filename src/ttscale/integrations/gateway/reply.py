@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +25,7 @@ def best_distinct(result: Result, n: int) -> list[int]:
 
     Candidates without an answer differ where their texts do. Unfinished ones count only where nothing was finished.
     """
-    candidates, scores = result.candidates, result.scores
+    candidates, scores = result.candidates, _judged(result)
     done = [i for i, candidate in enumerate(candidates) if candidate.done] or list(range(len(candidates)))
     classes = answer_classes([candidates[i].answer for i in done])
     groups: dict[Any, list[int]] = {}
@@ -138,7 +139,7 @@ def _about(asked: Asked, result: Result, index: int, place: int) -> dict[str, An
     if place:
         return about
     return about | {
-        "votes": votes(result.candidates, result.scores),
+        "votes": votes(result, bool(asked.tools)),
         "strategy": result.strategy,
         "budget": asked.budget,
         "budget_asked": asked.wanted,
@@ -148,6 +149,17 @@ def _about(asked: Asked, result: Result, index: int, place: int) -> dict[str, An
     }
 
 
-def votes(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> list[dict[str, Any]]:
-    """The answers with their votes, heaviest first."""
-    return [asdict(vote) for vote in tally(candidates, scores)]
+def votes(result: Result, tools: bool) -> list[dict[str, Any]]:
+    """The answers (with tools: the calls and texts) with their votes, heaviest first; weighted where a verifier judged.
+
+    Without one the scores are shares of the vote already, and would count twice.
+    """
+    if not tools:
+        return [asdict(vote) for vote in tally(result.candidates, _judged(result))]
+    counts = Counter(candidate.text for candidate in result.candidates if candidate.done)
+    return [{"answer": text, "count": n, "share": n / counts.total()} for text, n in counts.most_common()]
+
+
+def _judged(result: Result) -> tuple[float | None, ...]:
+    """The verifier's scores; None for each candidate where there was no verifier."""
+    return result.scores if result.cost.verifier_calls else (None,) * len(result.candidates)
