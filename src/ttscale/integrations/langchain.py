@@ -8,7 +8,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from ttscale.core.result import Result
+from ttscale.api.result import Result
 from ttscale.integrations.searcher import Searcher, about, best_text
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import litellm
 from litellm.llms.custom_llm import CustomLLM, CustomLLMError
 
+from ttscale.api.result import Result
 from ttscale.core.errors import RoleError
-from ttscale.core.result import Result
 from ttscale.integrations.searcher import Searcher, about, best_text
 
 

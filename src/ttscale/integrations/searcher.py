@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ttscale.api.result import Result
 from ttscale.api.solve import asolve, solve
 from ttscale.core.limit import Limit
-from ttscale.core.result import Result
 from ttscale.core.types import Question
 from ttscale.integrations.conversation import in_conversation, question_of
 
