@@ -32,6 +32,7 @@ from ttscale import (
     Lookahead,
     MajorityVote,
     Policy,
+    Preference,
     Question,
     Revise,
     Sample,
@@ -48,10 +49,13 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
+    FirstFinished,
+    GenSelect,
     ParticleFilter,
     ParticleGibbs,
     Rebase,
     RecursiveAggregation,
+    Tournament,
 )
 from ttscale.strategies.revision import chain_lengths
 from ttscale.testing import ToyLM, ToyVerifier, ToyWorld, check_laws, completion_of, toy_roles, waves
@@ -76,6 +80,9 @@ STRATEGIES: list[Any] = [
     ABMCTS(),
     RecursiveAggregation(),
     BestOfNStopping(),
+    Tournament(),
+    GenSelect(3),
+    FirstFinished(),
 ]
 SOURCES = Path(inspect.getfile(Beam)).parent
 BUDGETS = range(1, 71)
@@ -264,7 +271,7 @@ def test_another_seed_or_another_question_draws_afresh(strategy: Any) -> None:
 @every_strategy
 def test_n_draws_are_n_requests_with_n_keys(strategy: Any) -> None:
     seen, outcome = waves(strategy, 20)
-    draws = [request for wave in seen for request, _ in wave if not isinstance(request, Score)]
+    draws = [request for wave in seen for request, _ in wave if isinstance(request, Sample | Revise)]
     assert len({request.key for request in draws}) == len(draws)
     # Each candidate that comes back was drawn under a key of its own.
     assert len({candidate.key for candidate in outcome.candidates}) == len(outcome.candidates)
@@ -308,9 +315,9 @@ def test_the_cost_is_the_sum_of_what_the_replies_say(strategy: Any) -> None:
         assert result.cost == total.counted(
             generations=len(fresh),
             steps=sum(len(reply.steps) for _, reply in replies if isinstance(reply, Completion)),
-            verifier_calls=sum(isinstance(reply, Verdict) for _, reply in replies),
+            verifier_calls=sum(isinstance(reply, Verdict | Preference) for _, reply in replies),
         )
-        assert (result.cost.verifier_tokens > 0) == ("verifier" in strategy.needs)
+        assert (result.cost.verifier_tokens > 0) == bool(strategy.needs & {"verifier", "comparator"})
 
 
 def test_no_strategy_mentions_cost() -> None:
@@ -352,7 +359,7 @@ def run(strategy: Any, n: int) -> Any:
 
 
 def draws_of(wave: Any) -> list[Any]:
-    return [request for request, _ in wave if not isinstance(request, Score)]
+    return [request for request, _ in wave if isinstance(request, Sample | Revise)]
 
 
 def fresh(seen: Any) -> int:
@@ -364,7 +371,7 @@ def fresh(seen: Any) -> int:
 def test_no_budget_makes_more_than_n_solutions(strategy: Any) -> None:
     for n in BUDGETS:
         seen, outcome = run(strategy, n)
-        drawn = [(q, a) for wave in seen for q, a in wave if not isinstance(q, Score)]
+        drawn = [(q, a) for wave in seen for q, a in wave if isinstance(q, Sample | Revise)]
         ended = [q for q, a in drawn if a.finish != "open" and getattr(q, "temperature", None) != 0]  # type: ignore[union-attr]
         assert fresh(seen) <= n
         assert len(ended) <= n

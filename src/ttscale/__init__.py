@@ -13,16 +13,30 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import (
+    AsyncComparator,
     AsyncGenerator,
     AsyncReviser,
     AsyncVerifier,
+    Comparator,
     Generator,
     Reviser,
     Session,
     Strategy,
     Verifier,
 )
-from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.requests import (
+    Compare,
+    Completion,
+    Preference,
+    Race,
+    Reply,
+    Request,
+    Revise,
+    Sample,
+    Score,
+    Search,
+    Verdict,
+)
 from ttscale.core.types import Candidate, Key, Outcome, Question, Step
 from ttscale.core.version import __version__
 from ttscale.strategies import (
@@ -40,6 +54,7 @@ from ttscale.strategies import (
 __all__ = [
     "DVTS",
     "MAX_BUDGET",
+    "AsyncComparator",
     "AsyncGenerator",
     "AsyncReviser",
     "AsyncVerifier",
@@ -47,6 +62,8 @@ __all__ = [
     "BestOfN",
     "BudgetError",
     "Candidate",
+    "Comparator",
+    "Compare",
     "Completion",
     "ComputeOptimalScheduler",
     "Cost",
@@ -58,7 +75,9 @@ __all__ = [
     "MissingRoleError",
     "Outcome",
     "Policy",
+    "Preference",
     "Question",
+    "Race",
     "Reply",
     "Request",
     "Result",

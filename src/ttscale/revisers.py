@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale.core.protocols import Session, is_async, name_of, session_of, shared_worker
+from ttscale.core.protocols import BoundedSession, Session, is_async, name_of, session_of, shared_worker
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
@@ -19,6 +19,11 @@ REVISE_PROMPT = (
     "{question}\n\n"
     "Here are earlier attempts at this question; each may contain mistakes.\n\n{attempts}\n\n"
     "Find out where they go wrong, then write a new, complete solution that does not repeat their mistakes."
+)
+AGGREGATE_PROMPT = (
+    "{question}\n\n"
+    "Here are several independent attempts at this question. Some may be wrong, in part or all of it.\n\n{attempts}\n\n"
+    "Take what is right in them, put right what is not, and write one better, complete solution."
 )
 ATTEMPT = "Attempt {number}:\n{attempt}"
 CONTEXT = 4
@@ -70,6 +75,21 @@ class PromptedReviser:
         return Sample(Candidate(question, request.key), request.key)
 
 
+class PromptedAggregator(PromptedReviser):
+    """Asks ``generator`` for one better solution from several attempts, as recursive aggregation does (2509.26626).
+
+    Like ``PromptedReviser``, in other words: the attempts are independent, not one after the other, and all of up to
+    ``context`` are shown.
+    """
+
+    def __init__(self, generator: Any, *, prompt: str = AGGREGATE_PROMPT, context: int = 16) -> None:
+        super().__init__(generator, prompt=prompt, context=context)
+        self.name = f"aggregate({name_of(generator)})"
+
+    def __repr__(self) -> str:
+        return f"PromptedAggregator({self._generator!r})"
+
+
 class _Session:
     """The generator's session, spoken to in revisions."""
 
@@ -85,6 +105,11 @@ class _Session:
     def admit(self, requests: Sequence[tuple[int, Any]], /) -> None:
         """Take in (ticket, revision) pairs."""
         self._inner.admit([(ticket, self._sample(request)) for ticket, request in requests])
+
+    def bound(self, ticket: int, tokens: int, /) -> None:
+        """Stop a revision that has lost its race, where the generator can."""
+        if isinstance(self._inner, BoundedSession):
+            self._inner.bound(ticket, tokens)
 
     def step(self) -> Sequence[tuple[int, Any]]:
         """One unit of the generator's work."""

@@ -23,10 +23,13 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
+    FirstFinished,
+    GenSelect,
     ParticleFilter,
     ParticleGibbs,
     Rebase,
     RecursiveAggregation,
+    Tournament,
 )
 from ttscale.testing import StrategyTests
 
@@ -65,6 +68,13 @@ STRATEGIES: list[Any] = [
     RecursiveAggregation(4, 2, 3),
     BestOfNStopping(),
     BestOfNStopping(0.001, 3),
+    Tournament(),
+    Tournament("all"),
+    Tournament(2, top=3),
+    GenSelect(),
+    GenSelect(2),
+    FirstFinished(),
+    FirstFinished(1, k=4),
 ]
 
 

@@ -34,7 +34,7 @@ class Call:
 
     def __init__(self, settings: CallSettings, known: Sequence[Question] | None = None) -> None:
         self._settings = settings
-        self._at_hand = roles_at_hand(settings.generator, settings.verifier, settings.reviser)
+        self._at_hand = roles_at_hand(settings.generator, settings.verifier, settings.reviser, settings.comparator)
         self._bundled = self._at_hand.get("generator") == BUNDLED
         self._strategy = choose_strategy(settings.strategy, self._at_hand, self._bundled)
         # A refusal comes at once, not after seconds of loading.

@@ -18,11 +18,15 @@ from ttscale.core.types import Question
 BUNDLED = "bundled"
 
 
-def roles_at_hand(generator: Any, verifier: Any, reviser: Any) -> dict[Role, Any]:
-    """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps."""
+def roles_at_hand(generator: Any, verifier: Any, reviser: Any, comparator: Any = None) -> dict[Role, Any]:
+    """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps.
+
+    None of them compares: a comparator is there where it is given.
+    """
     given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
     if generator is None and reviser is None:
-        return {role: BUNDLED if obj is None else obj for role, obj in given.items()}
+        given = {role: BUNDLED if obj is None else obj for role, obj in given.items()}
+    given["comparator"] = comparator
     return {role: obj for role, obj in given.items() if obj is not None}
 
 
@@ -51,12 +55,15 @@ def _load(role: Role, obj: Any, models: dict[str, Any]) -> Any:
         return reference.load(role)
     from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier, ImplicitVerifier
     from ttscale.prompts.tokenize import read_settings
+    from ttscale.verifiers.comparator import PromptedComparator
 
     if role == "verifier":
         implicit = read_settings(obj, "ttscale_verifier.json").get("kind") == "implicit"
         return ImplicitVerifier(obj) if implicit else HFVerifier(obj)
     if obj not in models:
         models[obj] = HFModel(obj)
+    if role == "comparator":
+        return PromptedComparator(HFGenerator(models[obj]))
     return HFGenerator(models[obj]) if role == "generator" else HFReviser(models[obj])
 
 
@@ -71,6 +78,7 @@ class ModelSpecs:
     generator: ModelSpec = None
     verifier: ModelSpec = None
     reviser: ModelSpec = None
+    comparator: ModelSpec = None
 
     def check(self) -> ModelSpecs:
         """The same; ``ValueError`` for something that can be no role."""
@@ -83,17 +91,19 @@ class ModelSpecs:
     @property
     def roles(self) -> frozenset[Role]:
         """The roles there will be."""
-        return frozenset(roles_at_hand(self.generator, self.verifier, self.reviser))
+        return frozenset(roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator))
 
     @property
     def bundled(self) -> bool:
         """Whether the generator is the bundled one, which answers questions of its domain only."""
-        return bool(roles_at_hand(self.generator, self.verifier, self.reviser).get("generator") == BUNDLED)
+        return bool(
+            roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator).get("generator") == BUNDLED
+        )
 
     def load(self, wanted: Iterable[Role] | None = None) -> Models:
         """The models of these roles (None: of all there are)."""
         made: dict[Role, Any] = {}
-        for role, spec in roles_at_hand(self.generator, self.verifier, self.reviser).items():
+        for role, spec in roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator).items():
             made[role] = spec() if _is_factory(role, spec) else spec
             if made[role] != BUNDLED:
                 check_role(role, made[role])
@@ -102,7 +112,7 @@ class ModelSpecs:
 
     @property
     def given(self) -> dict[str, ModelSpec]:
-        """The specs as keyword arguments."""
+        """The specs as keyword arguments, of those roles that every entry point takes."""
         return {"generator": self.generator, "verifier": self.verifier, "reviser": self.reviser}
 
     def opened(self) -> ModelSpecs:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ttscale.api.arguments import check_budget, check_role, check_seed
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.trace import Event
 
 Observe: TypeAlias = Callable[[Event], object]
@@ -32,6 +32,7 @@ class CallSettings:
     observe: Observe | None = None
     progress: bool = False
     resume: str | Path | None = None
+    comparator: AnyComparator | str | Path | None = None
 
     def __post_init__(self) -> None:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
@@ -42,3 +43,4 @@ class CallSettings:
         check_role("generator", self.generator)
         check_role("verifier", self.verifier)
         check_role("reviser", self.reviser)
+        check_role("comparator", self.comparator)

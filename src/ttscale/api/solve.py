@@ -13,7 +13,7 @@ from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
 
 
@@ -25,6 +25,7 @@ def solve(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -35,15 +36,19 @@ def solve(
 
     ``budget`` is the paper's N, in whole solutions. ``generator``, ``verifier`` and ``reviser`` are objects with the
     role's method, or a Hugging Face id or local path; without a generator and a reviser, the reference models that ship
-    with the library fill the gaps. ``strategy`` is an object or a name; by default the compute-optimal scheduler,
-    without a verifier a vote: over revisions where there is a reviser, else over samples. The same arguments give the
-    same result. ``observe`` is called with every event of the trace. ``progress`` shows a bar with solutions, tokens
-    and time left where there is a terminal or a notebook; the logger "ttscale" says the same at level INFO.
+    with the library fill the gaps. A ``comparator`` is for strategies that ask which solution is the better one; a path
+    or id stands for a model that is asked it in words (``ttscale.verifiers.PromptedComparator``). ``strategy`` is an
+    object or a name; by default the compute-optimal scheduler, without a verifier a vote: over revisions where there is
+    a reviser, else over samples. The same arguments give the same result. ``observe`` is called with every event of the
+    trace. ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the
+    logger "ttscale" says the same at level INFO.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.
     """
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, comparator=comparator
+    )
     return _only(solve_these([question], settings))
 
 
@@ -55,6 +60,7 @@ def solve_all(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -68,7 +74,9 @@ def solve_all(
     every reply is written to it as it comes, and what it holds already is not computed again. On Ctrl-C the questions
     in progress get ``stopped_by="interrupt"`` and their best so far; those not begun are returned empty, likewise.
     """
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+    )
     return solve_these(questions, settings, keep_on_interrupt=True)
 
 
@@ -80,6 +88,7 @@ async def asolve(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -87,7 +96,9 @@ async def asolve(
     progress: bool = True,
 ) -> Result:
     """``solve`` for an event loop."""
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, comparator=comparator
+    )
     return _only(await asolve_these([question], settings))
 
 
@@ -99,6 +110,7 @@ async def asolve_all(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -107,7 +119,9 @@ async def asolve_all(
     resume: str | Path | None = None,
 ) -> list[Result]:
     """``solve_all`` for an event loop. Cancelling it leaves what was done in the ``resume`` file."""
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+    )
     return await asolve_these(questions, settings)
 
 

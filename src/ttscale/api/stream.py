@@ -20,7 +20,7 @@ from ttscale.api.keywords import helpful_keywords
 from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
 from ttscale.engine.drive import WINDOW
 
@@ -36,6 +36,7 @@ def solve_stream(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -49,7 +50,9 @@ def solve_stream(
     ids must differ. A question that fails has ``Result.error`` set and never costs the others anything. Arguments are
     those of ``solve_all``. Closing the iterator stops the search.
     """
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+    )
     return _stream(questions, settings, Call(settings))
 
 
@@ -61,6 +64,7 @@ def asolve_stream(
     generator: AnyGenerator | str | Path | None = None,
     verifier: AnyVerifier | str | Path | None = None,
     reviser: AnyReviser | str | Path | None = None,
+    comparator: AnyComparator | str | Path | None = None,
     strategy: Strategy | str | None = None,
     seed: int = 0,
     limit: Limit | None = None,
@@ -69,7 +73,9 @@ def asolve_stream(
     resume: str | Path | None = None,
 ) -> AsyncIterator[Pair]:
     """``solve_stream`` for an event loop: ``async for question, result in asolve_stream(...)``."""
-    settings = CallSettings(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume)
+    settings = CallSettings(
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+    )
     return _astream(questions, Call(settings))
 
 

@@ -30,9 +30,9 @@ class Cost:
     cached_tokens: int = 0
     """Context tokens whose keys and values were reused instead. ``prompt_tokens + cached_tokens`` is the context."""
     verifier_calls: int = 0
-    """Candidates judged by the verifier."""
+    """Candidates judged by the verifier, and comparisons made by the comparator."""
     verifier_tokens: int = 0
-    """Tokens the verifier really ran, over all of its models."""
+    """Tokens the verifier and the comparator really ran, over all of their models."""
     flops: float = 0.0
     """Floating-point operations of every forward, verifier included; see ``forward_flops``. 0 where unknown."""
     seconds: float = field(default=0.0, compare=False)

@@ -1,8 +1,8 @@
 """The errors ttscale raises, split by whose fault it is.
 
 Bad arguments raise ``ValueError`` (``BudgetError`` for budgets). A strategy that breaks the protocol raises
-``StrategyError``; a generator, verifier or reviser that does raises ``RoleError``. Every message names what happened,
-for which question and key, and what to do. Any other exception that escapes from ttscale is a bug in ttscale.
+``StrategyError``; a role (generator, verifier, reviser, comparator) that does raises ``RoleError``. Every message names
+what happened, for which question and key, and what to do. Any other exception that escapes is a bug in ttscale.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class StrategyError(TtscaleError):
 
 
 class MissingRoleError(StrategyError, ValueError):
-    """A strategy needs a generator, verifier or reviser that was not given. Raised before any token is spent."""
+    """A strategy needs a role (a verifier, say) that was not given. Raised before any token is spent."""
 
 
 class RoleError(TtscaleError):
-    """A generator, verifier or reviser broke its promise: wrong length, a score outside [0, 1], an exception."""
+    """A generator, verifier, reviser or comparator broke its promise: wrong length, a bad score, an exception."""
 
 
 class BudgetError(ValueError):

@@ -14,14 +14,25 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.requests import (
+    Compare,
+    Completion,
+    Preference,
+    Reply,
+    Request,
+    Revise,
+    Sample,
+    Score,
+    Search,
+    Verdict,
+)
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Outcome
 
-Role: TypeAlias = Literal["generator", "verifier", "reviser"]
+Role: TypeAlias = Literal["generator", "verifier", "reviser", "comparator"]
 
-ROLE_OF: dict[type, Role] = {Sample: "generator", Revise: "reviser", Score: "verifier"}
-METHOD_OF: dict[Role, str] = {"generator": "sample", "verifier": "score", "reviser": "revise"}
+ROLE_OF: dict[type, Role] = {Sample: "generator", Revise: "reviser", Score: "verifier", Compare: "comparator"}
+METHOD_OF: dict[Role, str] = {"generator": "sample", "verifier": "score", "reviser": "revise", "comparator": "compare"}
 
 
 @runtime_checkable
@@ -46,6 +57,13 @@ class Reviser(Protocol):
 
 
 @runtime_checkable
+class Comparator(Protocol):
+    """Says which of several candidates is the best."""
+
+    def compare(self, requests: Sequence[Compare], /) -> Sequence[Preference]: ...
+
+
+@runtime_checkable
 class AsyncGenerator(Protocol):
     async def sample(self, requests: Sequence[Sample], /) -> Sequence[Completion]: ...
 
@@ -60,9 +78,15 @@ class AsyncReviser(Protocol):
     async def revise(self, requests: Sequence[Revise], /) -> Sequence[Completion]: ...
 
 
+@runtime_checkable
+class AsyncComparator(Protocol):
+    async def compare(self, requests: Sequence[Compare], /) -> Sequence[Preference]: ...
+
+
 AnyGenerator: TypeAlias = Generator | AsyncGenerator
 AnyVerifier: TypeAlias = Verifier | AsyncVerifier
 AnyReviser: TypeAlias = Reviser | AsyncReviser
+AnyComparator: TypeAlias = Comparator | AsyncComparator
 
 
 class Session(Protocol):
@@ -124,6 +148,14 @@ class VerifierOptions(RoleOptions, Protocol):
 
     aggregate: Aggregate | None = None
     """How its step scores become one. Strategies that are named, not made, use it. None: it does not say."""
+
+
+@runtime_checkable
+class BoundedSession(Session, Protocol):
+    """A session that can stop a draw which has lost a race."""
+
+    def bound(self, ticket: int, tokens: int, /) -> None:
+        """Stop the draw of this ticket once it has sampled more than ``tokens``; it is answered as cut off."""
 
 
 @runtime_checkable

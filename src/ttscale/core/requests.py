@@ -10,7 +10,7 @@ import math
 from collections.abc import Generator as PyGenerator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, overload
 
 from ttscale.core.cost import FREE, Cost
 from ttscale.core.types import Candidate, Finish, Key, Question, Step
@@ -76,6 +76,18 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Say which of ``candidates``, 2 or more and all of one question, is the best, with noise from ``key``."""
+
+    candidates: tuple[Candidate, ...]
+    key: Key
+
+    @property
+    def question(self) -> Question:
+        return self.candidates[0].question
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """The reply to ``Sample`` and ``Revise``: the new steps only, and how they ended.
 
@@ -96,8 +108,44 @@ class Verdict:
     cost: Cost = FREE
 
 
-Request: TypeAlias = Sample | Revise | Score
-Reply: TypeAlias = Completion | Verdict
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """The reply to ``Compare``: for each candidate the probability that it is the best; they add up to 1."""
+
+    weights: tuple[float, ...]
+    cost: Cost = FREE
+
+
+Request: TypeAlias = Sample | Revise | Score | Compare
+Reply: TypeAlias = Completion | Verdict | Preference
+
+
+@dataclass(frozen=True, slots=True)
+class Race(Sequence[Request]):
+    """A wave of draws of which only the ``first`` to finish count.
+
+    First is who sampled fewest tokens until the end, never who ended first by the clock; of equal ones the lower
+    key. A draw that was cut off at the length limit has not finished. The search is sent ``LOST`` for every other
+    draw. As soon as enough have finished, draws that have sampled more tokens than those are stopped, where the backend
+    can; what they sampled is in the cost.
+    """
+
+    draws: tuple[Sample | Revise, ...]
+    first: int
+
+    @overload
+    def __getitem__(self, index: int) -> Request: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Request]: ...
+    def __getitem__(self, index: int | slice) -> Request | Sequence[Request]:
+        return self.draws[index]
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+
+LOST = Completion((), "length")
+"""What a search is sent for a draw that lost a race."""
 
 T = TypeVar("T")
 Search: TypeAlias = PyGenerator[Sequence[Request], Sequence[Reply], T]

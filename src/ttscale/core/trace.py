@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Verdict
+from ttscale.core.requests import Compare, Completion, Preference, Reply, Request, Revise, Sample, Verdict
 from ttscale.core.trace_schema import is_event
 from ttscale.core.types import Candidate, Key, Question, Step
 
@@ -99,11 +99,15 @@ def reply_event(request: Request, reply: Reply) -> Event:
         event |= {"prefix": request.prefix.key.path, "max_steps": request.max_steps, "temperature": request.temperature}
     elif isinstance(request, Revise):
         event["attempts"] = [attempt.key.path for attempt in request.attempts]
+    elif isinstance(request, Compare):
+        event["candidates"] = [candidate.key.path for candidate in request.candidates]
     if isinstance(reply, Completion):
         event["steps"] = [[s.text, s.tokens, s.logprob, s.certainty, s.drawn] for s in reply.steps]
         event["finish"] = reply.finish
-    else:
+    elif isinstance(reply, Verdict):
         event["scores"] = reply.step_scores
+    else:
+        event["weights"] = reply.weights
     spent = {f.name: getattr(reply.cost, f.name) for f in fields(Cost)}
     event["cost"] = {name: value for name, value in spent.items() if value}
     return event
@@ -114,6 +118,8 @@ def read_reply(event: Event) -> Reply:
     cost = Cost(**event["cost"])
     if event["op"] == "score":
         return Verdict(tuple(event["scores"]), cost)
+    if event["op"] == "compare":
+        return Preference(tuple(event["weights"]), cost)
     steps = tuple(Step(text, tuple(tokens), *records) for text, tokens, *records in event["steps"])
     return Completion(steps, event["finish"], cost)
 
@@ -124,6 +130,8 @@ def digest(request: Request) -> str:
         content: Any = [_content(request.prefix), request.max_steps, request.temperature]
     elif isinstance(request, Revise):
         content = [_content(attempt) for attempt in request.attempts]
+    elif isinstance(request, Compare):
+        content = [_content(candidate) for candidate in request.candidates]
     else:
         content = _content(request.candidate)
     text = json.dumps([request.question.prompt, content], separators=(",", ":"))

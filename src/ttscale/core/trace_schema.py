@@ -68,6 +68,7 @@ _OPS: dict[str, dict[str, Check]] = {
     "sample": {"prefix": _path, **_COMPLETION},
     "revise": {"attempts": _listed(_path), **_COMPLETION},
     "score": _SCORE,
+    "compare": {"candidates": _listed(_path), "weights": _scores},
 }
 _REPLY: dict[str, Check] = {"question": _text, "op": _OPS.__contains__, "key": _path, "digest": _text, "cost": _cost}
 _EVENTS: dict[str, dict[str, Check]] = {

@@ -81,6 +81,11 @@ class Step:
     """How many tokens were drawn where their ids are not known (servers); None where ``tokens`` holds them."""
 
 
+def tokens_drawn(steps: Sequence[Step]) -> int:
+    """How many tokens were drawn for these steps, without the end of the sequence; bytes of text where nobody knows."""
+    return sum(len(step.tokens) or step.drawn or len(step.text.encode("utf-8", "surrogatepass")) for step in steps)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A solution, whole or begun: the steps from the question on.

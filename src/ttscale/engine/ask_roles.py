@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 from ttscale.core.errors import RoleError
-from ttscale.core.protocols import METHOD_OF, Role, Session, max_batch_of, name_of, session_of
+from ttscale.core.protocols import METHOD_OF, BoundedSession, Role, Session, max_batch_of, name_of, session_of
 from ttscale.core.requests import Reply
 from ttscale.engine.core import Ticket
 
 Answers = list[tuple[Ticket, Reply | Exception]]
+NONE: Mapping[tuple[int, int], int] = MappingProxyType({})
 
 FAULTS = (Exception, asyncio.CancelledError)
 """What a synchronous role may raise and its question pays for. Nobody can cancel it from outside, so a
@@ -74,8 +76,15 @@ class SyncWorker:
         """Requests the session has not answered yet."""
         return len(self._out)
 
-    def turn(self, tickets: Sequence[Ticket], steps: int) -> Answers:
-        """Take in tickets, work for at most ``steps`` session steps or one batch, return what was answered."""
+    def holding(self, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """What the session holds and what it is about to get, where it can stop draws that have lost a race."""
+        return [*self._out.values(), *tickets] if isinstance(self._session, BoundedSession) else []
+
+    def turn(self, tickets: Sequence[Ticket], steps: int, bounds: Mapping[tuple[int, int], int] = NONE) -> Answers:
+        """Take in tickets, work for at most ``steps`` session steps or one batch, return what was answered.
+
+        ``bounds`` says, by slot and place, of how many tokens a draw has lost its race.
+        """
         if self._session is None:
             return ask(self.role, self._obj, tickets) if tickets else []
         arrived = dict(enumerate(tickets, self._numbers))
@@ -84,6 +93,10 @@ class SyncWorker:
         try:
             if arrived:
                 self._session.admit([(number, ticket.request) for number, ticket in arrived.items()])
+            if bounds and isinstance(self._session, BoundedSession):
+                for number, ticket in self._out.items():
+                    if (most := bounds.get((ticket.slot, ticket.place))) is not None:
+                        self._session.bound(number, most)
             replied: Sequence[tuple[int, Reply | Exception]] = ()
             while self._session.active and not replied and steps > 0:
                 steps -= 1

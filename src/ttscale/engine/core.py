@@ -17,11 +17,12 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, StrategyError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
-from ttscale.core.requests import Reply, Request, Score, Search
+from ttscale.core.requests import Race, Reply, Request, Score, Search
 from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
-from ttscale.engine.protocol_checks import outcome_problem, reply_problem, request_problem
-from ttscale.engine.search_state import CUT, Active, begins, may_go, settle
+from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
+from ttscale.engine.races import after_race, bound
+from ttscale.engine.search_state import CUT, Active, begins, draws, keep_finished, may_go, settle
 from ttscale.engine.search_state import Recall as Recall
 
 CUT_WAVES = 1000
@@ -95,7 +96,7 @@ class Engine:
         if active.missing == 0 or active.limit is not None:
             self._release(ticket.slot, active)
         if active.missing == 0 and ticket.slot in self._active:
-            self._advance(ticket.slot, _whole(active.replies))
+            self._advance(ticket.slot, _answers(active))
 
     def fail(self, ticket: Ticket, error: Exception) -> None:
         """Say that a ticket cannot be answered: ends its question, and no other, with ``error``."""
@@ -126,6 +127,13 @@ class Engine:
             if ticket.slot in active:
                 tickets.append(ticket)
         return tickets
+
+    def bounds(self, tickets: Sequence[Ticket]) -> dict[tuple[int, int], int]:
+        """By slot and place the tokens beyond which a draw has lost its race, where that is known."""
+        slots = {ticket.slot: self._active.get(ticket.slot) for ticket in tickets}
+        races = {slot: bound(a.wave, a.replies) for slot, a in slots.items() if a and isinstance(a.wave, Race)}
+        found = {(t.slot, t.place): races.get(t.slot) for t in tickets} if races else {}
+        return {place: most for place, most in found.items() if most is not None}
 
     def ended(self) -> list[tuple[int, Ended]]:
         """The searches that have ended since the last call."""
@@ -175,7 +183,7 @@ class Engine:
             self._release(slot, active)
             if active.missing or slot not in self._active:
                 return
-            replies = _whole(active.replies)
+            replies = _answers(active)
 
     def _release(self, slot: int, active: Active) -> None:
         """Let out as many requests as the limit allows, settle what has come in, and again.
@@ -199,7 +207,7 @@ class Engine:
         place = active.let_out
         request = active.wave[place]
         active.let_out += 1
-        if active.stopped_by and not isinstance(request, Score):
+        if active.stopped_by and draws(request):
             # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
             reply: Reply | None = CUT
         else:
@@ -216,6 +224,8 @@ class Engine:
         """What is wrong with a wave, or None. Remembers its keys."""
         if not isinstance(wave, Sequence) or not wave:
             return "the strategy yielded an empty wave or something that is no sequence of requests"
+        if (problem := race_problem(wave)) is not None:
+            return problem
         for request in wave:
             problem = request_problem(request, active.root, self._roles)
             if problem:
@@ -240,13 +250,24 @@ class Engine:
         for place in range(active.settled, len(active.replies)):
             if active.replies[place] is not None:
                 settle(active, place)
+        if isinstance(active.wave, Race) and active.missing:
+            for request, reply in zip(active.wave, active.replies, strict=True):
+                if reply is not None:
+                    keep_finished(active, request, reply)
         if outcome is None:
             outcome = Outcome(*best_so_far(list(active.finished.values())))
         self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))
 
 
-def _whole(replies: Sequence[Reply | None]) -> list[Reply]:
-    return [reply for reply in replies if reply is not None]
+def _answers(active: Active) -> list[Reply]:
+    """What the search is sent for a wave that is answered whole."""
+    replies = [reply for reply in active.replies if reply is not None]
+    if not isinstance(active.wave, Race):
+        return replies
+    replies = after_race(active.wave, replies)
+    for request, reply in zip(active.wave, replies, strict=True):
+        keep_finished(active, request, reply)
+    return replies
 
 
 def _where(request: Request) -> str:

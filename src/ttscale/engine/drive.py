@@ -73,7 +73,8 @@ def run(
             while floor.fill():
                 for worker in workers:
                     if not _too_early(worker, workers, engine):
-                        _deliver(engine, worker.turn(engine.take(worker.role, worker.most), steps=1))
+                        tickets = engine.take(worker.role, worker.most)
+                        _deliver(engine, worker.turn(tickets, 1, engine.bounds(worker.holding(tickets))))
     except BaseException:
         floor.stop("interrupt")
         raise
@@ -158,10 +159,11 @@ class _Crew:
     def _turn(self, engine: Engine) -> Callable[[], Answers] | None:
         """What the thread should do next: each worker's turn with what waits for it, or None."""
         ready = [w for w in self.workers if not _too_early(w, self.workers, engine)]
-        work = [(w, engine.take(w.role, w.most)) for w in ready]
-        if not any(tickets or worker.rows for worker, tickets in work):
+        taken = [(w, engine.take(w.role, w.most)) for w in ready]
+        if not any(tickets or worker.rows for worker, tickets in taken):
             return None
-        return lambda: [answer for worker, tickets in work for answer in worker.turn(tickets, SESSION_STEPS)]
+        work = [(w, tickets, engine.bounds(w.holding(tickets))) for w, tickets in taken]
+        return lambda: [answer for w, tickets, bounds in work for answer in w.turn(tickets, SESSION_STEPS, bounds)]
 
 
 class _Floor:

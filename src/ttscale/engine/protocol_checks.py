@@ -15,7 +15,18 @@ from typing import Any
 
 from ttscale.core.cost import FREE, Cost
 from ttscale.core.protocols import ROLE_OF, Role
-from ttscale.core.requests import Completion, Request, Revise, Sample, Score, Verdict, is_temperature
+from ttscale.core.requests import (
+    Compare,
+    Completion,
+    Preference,
+    Race,
+    Request,
+    Revise,
+    Sample,
+    Score,
+    Verdict,
+    is_temperature,
+)
 from ttscale.core.types import Candidate, Key, Outcome, Step
 
 _NUMBERS = {int, float}
@@ -31,7 +42,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
     kind = type(request)
     role = ROLE_OF.get(kind)
     if role is None:
-        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise and Score"
+        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise, Score and Compare"
     if role not in roles:
         return (
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
@@ -41,6 +52,12 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
         return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
     if isinstance(request, Revise) and not all(isinstance(attempt, Candidate) for attempt in request.attempts):
         return f"the attempts {request.attempts!r} at key {request.key} are not all candidates"
+    if isinstance(request, Compare) and not (isinstance(request.candidates, tuple) and len(request.candidates) > 1):
+        return f"Compare at key {request.key} needs a tuple of 2 candidates or more; got {request.candidates!r:.80}"
+    if isinstance(request, Compare) and not all(isinstance(one, Candidate) and one.steps for one in request.candidates):
+        return f"Compare at key {request.key} holds something that is no candidate with text"
+    if isinstance(request, Compare) and len({one.question.id for one in request.candidates}) > 1:
+        return f"Compare at key {request.key} holds candidates of different questions"
     question = request.question
     if question is not root.question and question.id != root.question.id:
         return f"the strategy asked about another question, {question.label}; keep the root's id"
@@ -68,7 +85,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
 def reply_problem(request: Request, reply: Any) -> str | None:
     """What is wrong with a reply to this request."""
     role = ROLE_OF[type(request)]
-    wanted = Verdict if isinstance(request, Score) else Completion
+    wanted: type = {"verifier": Verdict, "comparator": Preference}.get(role, Completion)
     fits: bool = isinstance(reply, wanted)
     if not fits:
         instead = {Verdict: "Verdict((0.5,))", Completion: 'Completion((Step("text"),), "stop")'}[wanted]
@@ -78,6 +95,8 @@ def reply_problem(request: Request, reply: Any) -> str | None:
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
     if isinstance(request, Score):
         return _verdict_problem(len(request.candidate.steps), reply.step_scores)
+    if isinstance(request, Compare):
+        return _preference_problem(len(request.candidates), reply.weights)
     most = request.max_steps if isinstance(request, Sample) else None
     problem = _completion_problem(most, reply.steps, reply.finish)
     return f"the {role} {problem}" if problem else None
@@ -148,6 +167,32 @@ def _verdict_problem(steps: int, scores: Any) -> str | None:
         # NaN fails both comparisons.
         if not isinstance(score, (int, float)) or not 0 <= score <= 1:
             return f"the verifier returned the score {score!r}; scores are Python numbers in [0, 1]"
+    return None
+
+
+def _preference_problem(candidates: int, weights: Any) -> str | None:
+    if not isinstance(weights, tuple) or len(weights) != candidates:
+        return f"the comparator returned weights={weights!r} for {candidates} candidates; give a tuple of one for each"
+    for weight in weights:
+        if not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
+            return f"the comparator returned the weight {weight!r}; weights are probabilities, Python numbers in [0, 1]"
+    if abs(math.fsum(weights) - 1) > 1e-6:
+        return f"the comparator returned weights that add up to {math.fsum(weights)!r}; they must add up to 1"
+    return None
+
+
+def race_problem(wave: Any) -> str | None:
+    """What is wrong with a race as a whole."""
+    if not isinstance(wave, Race):
+        return None
+    if not isinstance(wave.draws, tuple) or not all(isinstance(draw, Sample | Revise) for draw in wave.draws):
+        return "a Race must hold a tuple of Sample and Revise requests"
+    if not isinstance(wave.first, int) or not 1 <= wave.first <= len(wave.draws):
+        return (
+            f"a Race of {len(wave.draws)} draws has no first {wave.first!r}; give a number from 1 to that of the draws"
+        )
+    if not all(isinstance(draw, Revise) or draw.max_steps is None for draw in wave.draws):
+        return "a Race is run to the end: its draws must not have max_steps"
     return None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ttscale.core.cost import FREE, Cost
 from ttscale.core.limit import Limit
-from ttscale.core.requests import Completion, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.requests import Compare, Completion, Race, Reply, Request, Revise, Sample, Score, Search, Verdict
 from ttscale.core.types import Candidate, Outcome
 
 CUT = Completion((), "length")
@@ -65,7 +65,7 @@ def may_go(active: Active) -> bool:
         return True
     if active.stopped_by == "flops":
         return False
-    drawing = not isinstance(active.wave[active.let_out], Score)
+    drawing = draws(active.wave[active.let_out])
     if active.stopped_by == "tokens" and drawing:
         return True
     dearest = active.dearest[drawing]
@@ -85,34 +85,44 @@ def settle(active: Active, place: int) -> None:
     if reply.cost is not FREE:
         active.spent += reply.cost
         if active.limit:
-            drawing = not isinstance(request, Score)
+            drawing = draws(request)
             active.dearest[drawing] = _larger(active.dearest[drawing], reply.cost)
-    if isinstance(reply, Verdict):
+    if not isinstance(reply, Completion):
         active.verifier_calls += 1
         path = request.key.path
-        if path in active.finished:
+        if isinstance(reply, Verdict) and path in active.finished:
             active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
         return
-    assert not isinstance(request, Score)
     active.generations += begins(request)
     active.steps += len(reply.steps)
-    if reply.finish == "stop":
+    if not isinstance(active.wave, Race):
+        keep_finished(active, request, reply)
+
+
+def keep_finished(active: Active, request: Request, reply: Reply) -> None:
+    """Remember what a draw has finished, for a search that is cut short."""
+    if isinstance(reply, Completion) and reply.finish == "stop" and reply.steps:
         candidate = _candidate(request, reply)
-        if candidate.steps:
-            active.finished.setdefault(candidate.key.path, (candidate, None))
+        active.finished.setdefault(candidate.key.path, (candidate, None))
 
 
-def begins(request: Sample | Revise) -> bool:
-    """Whether the request begins a solution, rather than going on with one."""
-    return isinstance(request, Revise) or not request.prefix.steps
+def draws(request: Request) -> bool:
+    """Whether the request samples, rather than judging what is there."""
+    return not isinstance(request, Score | Compare)
+
+
+def begins(request: Request) -> bool:
+    """Whether the request begins a solution, rather than going on with one or judging it."""
+    return isinstance(request, Revise) or (isinstance(request, Sample) and not request.prefix.steps)
 
 
 def _larger(a: Cost, b: Cost) -> Cost:
     return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
 
 
-def _candidate(request: Sample | Revise, reply: Completion) -> Candidate:
+def _candidate(request: Request, reply: Completion) -> Candidate:
     if isinstance(request, Sample):
         return request.prefix.extend(request.key, reply.steps, reply.finish)
+    assert isinstance(request, Revise)
     seen = tuple(attempt for attempt in request.attempts if attempt.steps)
     return Candidate(request.question, request.key, tuple(reply.steps), reply.finish, seen)

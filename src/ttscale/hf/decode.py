@@ -77,6 +77,8 @@ class Row:
     """How often memory ran out for this row alone."""
     prefix: Any = None
     trunk: int = 0
+    bound: int | None = None
+    """Tokens beyond which it has lost its race and is cut off."""
     begin: int = 0
     """Own tokens that were in the prefix when the row entered the batch; more than 0 after running out of memory."""
 
@@ -124,6 +126,14 @@ class Decoder:
             for row in family:
                 row.trunk = shared
         self._waiting.extend(rows)
+
+    def bound(self, ticket: int, tokens: int) -> None:
+        """Cut off the row of this ticket once it has more than ``tokens``; one that has leaves in the next step."""
+        for row in (*self._rows, *self._waiting):
+            if row.ticket == ticket:
+                row.bound = tokens
+                if len(row.tokens) > tokens and not row.over:
+                    row.finish = "length"
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
@@ -265,6 +275,8 @@ class Decoder:
 
     def _take(self, row: Row, token: int, logprob: float, certainty: float) -> None:
         """Add a token to its row and see whether a step or the row ends with it."""
+        if row.over:  # lost its race since the last step
+            return
         row.sampled += 1
         if logprob != logprob:
             row.error = RoleError(
@@ -281,7 +293,8 @@ class Decoder:
         row.certainties.append(certainty)
         if self._text.may_end(token):
             self._end(row)
-        if row.finish is None and row.sampled >= row.draw.max_new_tokens:
+        lost = row.bound is not None and len(row.tokens) > row.bound
+        if row.finish is None and (lost or row.sampled >= row.draw.max_new_tokens):
             row.finish = "length"
 
     def _end(self, row: Row) -> None:

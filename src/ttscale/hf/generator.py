@@ -253,6 +253,10 @@ class SamplerSession:
                 self._failed.append((ticket, error))
         self._decoder.admit(rows)
 
+    def bound(self, ticket: int, tokens: int, /) -> None:
+        """Stop the draw of this ticket once it has sampled more than ``tokens``: see ``BoundedSession``."""
+        self._decoder.bound(ticket, tokens)
+
     def step(self) -> Sequence[tuple[int, Completion | Exception]]:
         """One pass of the decode loop; returns what was finished in it."""
         done, self._failed = self._failed, []

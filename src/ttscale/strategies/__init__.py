@@ -20,22 +20,28 @@ if TYPE_CHECKING:
     from ttscale.strategies.abmcts import ABMCTS
     from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
     from ttscale.strategies.best_of_n_stopping import BestOfNStopping
+    from ttscale.strategies.first_finished import FirstFinished
+    from ttscale.strategies.gen_select import GenSelect
     from ttscale.strategies.mcts import MCTS
     from ttscale.strategies.particle_filter import ParticleFilter
     from ttscale.strategies.particle_gibbs import ParticleGibbs
     from ttscale.strategies.rebase import Rebase
     from ttscale.strategies.recursive_aggregation import RecursiveAggregation
+    from ttscale.strategies.tournament import Tournament
 
 _LATER = {
     "ABMCTS": "abmcts",
     "AdaptiveConsistency": "adaptive",
     "AdaptiveScheduler": "adaptive",
     "BestOfNStopping": "best_of_n_stopping",
+    "FirstFinished": "first_finished",
+    "GenSelect": "gen_select",
     "MCTS": "mcts",
     "ParticleFilter": "particle_filter",
     "ParticleGibbs": "particle_gibbs",
     "Rebase": "rebase",
     "RecursiveAggregation": "recursive_aggregation",
+    "Tournament": "tournament",
 }
 
 __all__ = [
@@ -48,6 +54,8 @@ __all__ = [
     "BestOfN",
     "BestOfNStopping",
     "ComputeOptimalScheduler",
+    "FirstFinished",
+    "GenSelect",
     "Lookahead",
     "MajorityVote",
     "ParticleFilter",
@@ -56,6 +64,7 @@ __all__ = [
     "Rebase",
     "RecursiveAggregation",
     "SequentialRevision",
+    "Tournament",
     "WeightedBestOfN",
     "Width",
     "default_policy",

@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ttscale.testing.async_and_session import as_async, as_session
-from ttscale.testing.fakes import FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
+from ttscale.testing.fakes import FakeComparator, FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
 from ttscale.testing.laws import check_laws, deliver, toy_roles, waves
-from ttscale.testing.toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
+from ttscale.testing.toys import ToyComparator, ToyLM, ToyReviser, ToyVerifier, ToyWorld
 
 if TYPE_CHECKING:
     from ttscale.testing.role_suites import GeneratorTests, ReviserTests, VerifierTests
@@ -23,12 +23,14 @@ _SUITES = dict.fromkeys(("GeneratorTests", "ReviserTests", "VerifierTests"), "tt
 }
 
 __all__ = [
+    "FakeComparator",
     "FakeGenerator",
     "FakeReviser",
     "FakeVerifier",
     "GeneratorTests",
     "ReviserTests",
     "StrategyTests",
+    "ToyComparator",
     "ToyLM",
     "ToyReviser",
     "ToyVerifier",

@@ -1,4 +1,4 @@
-"""Scripted roles: a generator, a verifier and a reviser that say what the test tells them to.
+"""Scripted roles: a generator, a verifier, a reviser and a comparator that say what the test tells them to.
 
 A script is a list with a line for each request in the order they arrive, a function of the request, or a single line
 said every time. A line that is an exception is the reply to its own request alone. Knows requests and replies; nothing
@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Completion, Revise, Sample, Score, Verdict
+from ttscale.core.requests import Compare, Completion, Preference, Revise, Sample, Score, Verdict
 from ttscale.core.types import Step
 
 Line: TypeAlias = str | Completion | Exception
 """What a fake generator or reviser says: a text of one step per line, a whole completion, or an error."""
 Mark: TypeAlias = float | Sequence[float] | Verdict | Exception
 """What a fake verifier says: one score, one per step, a whole verdict, or an error."""
+Choice: TypeAlias = int | tuple[float, ...] | Preference | Exception
+"""What a fake comparator says: the index of the best, a weight for each, a whole preference, or an error."""
 
-R = TypeVar("R", Sample, Revise, Score)
+R = TypeVar("R", Sample, Revise, Score, Compare)
 
 
 def steps_of(text: str) -> tuple[Step, ...]:
@@ -89,6 +91,22 @@ class FakeVerifier:
         return [_verdict(self._script.line(request)) for request in requests]
 
 
+class FakeComparator:
+    """Prefers what ``script`` says: an index, weights that add up to 1, ``Preference``s or exceptions."""
+
+    def __init__(self, script: Sequence[Choice] | Callable[[Compare], Choice] | Choice, *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[Compare] = []
+        self.batches: list[int] = []
+        self._script: _Script[Compare] = _Script(script)
+
+    def compare(self, requests: Sequence[Compare], /) -> list[Preference | Exception]:
+        """The next line of the script for each request."""
+        self.requests += requests
+        self.batches.append(len(requests))
+        return [_preference(self._script.line(request), len(request.candidates)) for request in requests]
+
+
 class _Script(Generic[R]):
     """Where the next line comes from."""
 
@@ -119,3 +137,9 @@ def _verdict(mark: Mark) -> Verdict | Exception:
     if isinstance(mark, Verdict | Exception):
         return mark
     return Verdict(tuple(mark) if isinstance(mark, Sequence) else (mark,))
+
+
+def _preference(choice: Choice, candidates: int) -> Preference | Exception:
+    if isinstance(choice, int):
+        return Preference(tuple(float(i == choice) for i in range(candidates)))
+    return Preference(choice) if isinstance(choice, tuple) else choice

@@ -16,11 +16,12 @@ from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.core.cost import Cost
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, Role, Strategy, fitted_to, role_of
-from ttscale.core.requests import Reply, Request
+from ttscale.core.requests import Race, Reply, Request
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended, Engine, Ticket
+from ttscale.engine.races import after_race
 from ttscale.testing.async_and_session import as_async, as_session
-from ttscale.testing.toys import ToyLM, ToyReviser, ToyVerifier, ToyWorld
+from ttscale.testing.toys import ToyComparator, ToyLM, ToyReviser, ToyVerifier, ToyWorld
 
 BATCHES = (1, 7, 1000)
 
@@ -44,6 +45,7 @@ def toy_roles() -> dict[Role, Any]:
         "generator": ToyLM(world),
         "verifier": ToyVerifier(world, noise=0.5),
         "reviser": ToyReviser(world),
+        "comparator": ToyComparator(world),
     }
 
 
@@ -122,6 +124,8 @@ def waves(
             return seen, outcome
         # One by one: a reply depends on its request, never on its neighbours.
         replies = [getattr(given[role_of(r)], METHOD_OF[role_of(r)])([r])[0] for r in wave]
+        if isinstance(wave, Race):
+            replies = after_race(wave, replies)
         seen.append(list(zip(wave, replies, strict=True)))
 
 

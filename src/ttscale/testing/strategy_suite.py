@@ -15,8 +15,8 @@ from ttscale.api.solve import solve, solve_all
 from ttscale.core.errors import MissingRoleError, RoleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import Role, Strategy, fitted_to, needs_of
-from ttscale.core.requests import Completion, Revise, Score
-from ttscale.testing.fakes import FakeGenerator, FakeReviser, FakeVerifier, steps_of
+from ttscale.core.requests import Completion, Revise, Sample
+from ttscale.testing.fakes import FakeComparator, FakeGenerator, FakeReviser, FakeVerifier, steps_of
 from ttscale.testing.laws import check_laws, toy_roles, waves
 
 
@@ -28,7 +28,7 @@ class StrategyTests:
 
     @pytest.fixture
     def roles(self) -> dict[Role, Any]:
-        """A generator, a verifier and a reviser."""
+        """A generator, a verifier, a reviser and a comparator."""
         return toy_roles()
 
     @pytest.mark.parametrize("budget", [1, 9])
@@ -39,7 +39,7 @@ class StrategyTests:
         """Neither begun, nor finished, nor returned. Greedy draws are rollouts and no solutions."""
         for n in self.budgets:
             seen, outcome = waves(strategy, n, roles=roles)
-            draws = [(q, a) for wave in seen for q, a in wave if not isinstance(q, Score)]
+            draws = [(q, a) for wave in seen for q, a in wave if isinstance(q, Sample | Revise)]
             begun = [q for q, _ in draws if isinstance(q, Revise) or not q.prefix.steps]
             ended = [
                 q
@@ -50,7 +50,7 @@ class StrategyTests:
 
     def test_a_draw_is_never_asked_for_twice(self, strategy: Strategy, roles: dict[Role, Any]) -> None:
         seen, _ = waves(strategy, 16, roles=roles)
-        keys = [request.key for wave in seen for request, _ in wave if not isinstance(request, Score)]
+        keys = [request.key for wave in seen for request, _ in wave if isinstance(request, Sample | Revise)]
         assert len(set(keys)) == len(keys)
 
     @pytest.mark.parametrize("said", ["", "I cannot say.\n", "Hm.\nHm.\nHm."])
@@ -70,15 +70,16 @@ class StrategyTests:
             result = _run(strategy, FakeGenerator(said), FakeVerifier(score), FakeReviser(said))
             assert (result.error, result.answer) == (None, "1")
 
-    @pytest.mark.parametrize("role", ["generator", "verifier", "reviser"])
+    @pytest.mark.parametrize("role", ["generator", "verifier", "reviser", "comparator"])
     def test_a_role_that_fails_is_an_error(self, strategy: Strategy, role: str) -> None:
         error, fine = ValueError("broken"), "So.\nAnswer: 1"
         roles: dict[str, Any] = {
             "generator": FakeGenerator(error if role == "generator" else fine),
             "verifier": FakeVerifier(error if role == "verifier" else 0.5),
             "reviser": FakeReviser(error if role == "reviser" else fine),
+            "comparator": FakeComparator(error if role == "comparator" else 0),
         }
-        result = _run(strategy, *roles.values())
+        result = solve_all(["Why?"], 8, **roles, strategy=strategy, progress=False)[0]
         assert isinstance(result.error, RoleError) == bool(roles[role].requests)
         assert result.error is None or result.error.__cause__ is error
 
@@ -88,6 +89,7 @@ class StrategyTests:
                 "generator": FakeGenerator("Answer: 1"),
                 "verifier": FakeVerifier(0.5),
                 "reviser": FakeReviser("Answer: 1"),
+                "comparator": FakeComparator(0),
             }
             others: dict[Any, Any] = {role: obj for role, obj in roles.items() if role != missing}
             if missing not in needs_of(fitted_to(strategy, others), others):
@@ -109,4 +111,5 @@ class StrategyTests:
 
 def _run(strategy: Strategy, generator: Any, verifier: Any, reviser: Any) -> Result:
     roles: dict[str, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
+    roles["comparator"] = FakeComparator(0)
     return solve_all(["Why?"], 8, **roles, strategy=strategy, progress=False)[0]

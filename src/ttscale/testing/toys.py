@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from random import Random
 
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Completion, Revise, Sample, Score, Verdict
+from ttscale.core.requests import Compare, Completion, Preference, Revise, Sample, Score, Verdict
 from ttscale.core.types import Candidate, Key, Question, Step
 
 _WORK = re.compile(r"\d+\. (right|slip) (\d+)\n")
@@ -183,6 +183,35 @@ class ToyVerifier:
             scores = scores[-1:] or [math.prod(self.world.chances)]
         tokens = len(candidate.question.prompt.encode()) + len(candidate.tokens)
         return Verdict(tuple(scores), Cost(verifier_tokens=tokens, flops=2.0 * tokens))
+
+
+class ToyComparator:
+    """The comparator of a ``ToyWorld``: names one that is right with chance ``skill`` where some are and some are not.
+
+    Else it names any; which, comes from the key. With ``skill`` 0.5 and two candidates it guesses.
+    """
+
+    def __init__(self, world: ToyWorld | None = None, skill: float = 0.8) -> None:
+        self.world = world or ToyWorld()
+        self.skill = skill
+        self.name = f"toy-comparator({skill})"
+        self.calls = 0
+
+    def compare(self, requests: Sequence[Compare], /) -> list[Preference]:
+        """Judge each group, with noise from its key."""
+        self.calls += 1
+        return [self._judge(request) for request in requests]
+
+    def _judge(self, request: Compare) -> Preference:
+        random = Random(request.key.seed)
+        everyone = range(len(request.candidates))
+        right = [i for i in everyone if self.world.right(request.candidates[i])]
+        wrong = [i for i in everyone if i not in right]
+        pool = (right if random.random() < self.skill else wrong) if right and wrong else everyone
+        chosen = random.choice(pool)
+        tokens = sum(len(c.tokens) for c in request.candidates) + len(request.question.prompt.encode())
+        cost = Cost(verifier_tokens=tokens, flops=2.0 * tokens)
+        return Preference(tuple(float(i == chosen) for i in everyone), cost)
 
 
 def _work(world: ToyWorld, number: int, random: Random, temperature: float) -> Step:

@@ -151,6 +151,9 @@ class _Builder:
             self.nodes[index] = scored
             self._judged.setdefault(self._texts[index], index)
             return
+        if event["op"] == "compare":
+            self.cost += reported.counted(verifier_calls=1)
+            return
         revision = event["op"] == "revise"
         above = self._at(key[:-1] if revision else tuple(event["prefix"]))
         begun = revision or self.nodes[above].kind in ("root", "group")

@@ -1,0 +1,50 @@
+"""short-m@k: draw k solutions at once, stop when the first m have finished, and let those vote (arXiv 2505.17813).
+
+Knows the race; that the others are stopped is the engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Completion, Race, Sample, Search
+from ttscale.core.selection import majority_vote, vote_weights
+from ttscale.core.types import Candidate, Outcome, tokens_drawn
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFinished:
+    """Of ``k`` solutions (None: all N) the ``m`` with the fewest tokens vote; of equal votes the shortest wins.
+
+    The paper's finding is that among the solutions of one question shorter ones are right more often. m is 3 there;
+    m = 1 takes the shortest. First is who sampled fewest tokens, not who ended first by the clock, so the result does
+    not depend on the batch. Draws that have lost are stopped where the backend can stop them; what they sampled until
+    then is in the cost. Scores are shares of the votes.
+    """
+
+    m: int = 3
+    k: int | None = None
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+
+    def __post_init__(self) -> None:
+        for name in ("m", "k"):
+            value = getattr(self, name)
+            if (type(value) is not int or value < 1) and (value is not None or name == "m"):
+                raise ValueError(f"{name} must be a positive integer{' or None' * (name == 'k')}; got {value!r}")
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        k = min(budget, self.k or budget)
+        keys = [root.key.child(i) for i in range(k)]
+        replies = cast(Sequence[Completion], (yield Race(tuple(Sample(root, key) for key in keys), min(self.m, k))))
+        candidates = [root.extend(key, r.steps, r.finish) for key, r in zip(keys, replies, strict=True)]
+        first = [i for i in range(k) if replies[i].finish == "stop"]  # the others are sent as LOST, which is cut off
+        first.sort(key=lambda i: (tokens_drawn(candidates[i].steps), i))
+        votes = vote_weights([candidates[i] for i in first], [1.0] * len(first))
+        shares: list[float | None] = [None] * k
+        for i, vote in zip(first, votes, strict=True):
+            shares[i] = vote / sum(map(bool, votes)) if vote else None
+        winner = majority_vote([candidates[i] for i in first])
+        return Outcome(tuple(candidates), tuple(shares), None if winner is None else first[winner])
