@@ -1,0 +1,145 @@
+"""Every strategy at equal budgets: how often it is right, and what that costs, on the bundled models and in a toy world.
+
+    python benchmarks/methods.py [--questions 24] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page docs/methods.md]
+
+Rows are stored in benchmarks/results/methods.json as they are measured, and a row that is there is not measured again;
+``--fresh`` forgets them. Accuracy has a 95% bootstrap interval over questions. Tokens are sampled and verifier's tokens
+per question, FLOPs and busy seconds likewise; on a busy machine the seconds say little.
+
+On the bundled models a comparator is their verifier, which weighs each solution by its score; in the toy world
+(a step right at 0.6, four steps, lengths differ, verifier half noise) it is right at 0.8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _stored import RESULTS, keep
+
+import ttscale
+from ttscale import Compare, Cost, Preference, Question, Score, reference
+from ttscale.evaluation.statistics import mean_interval
+from ttscale.strategies.names import STRATEGIES, strategy_named
+from ttscale.testing import ToyWorld, toy_roles
+
+
+PATH = RESULTS / "methods.json"
+SEED = 0
+
+
+class ScoredComparator:
+    """A comparator made of a verifier: each candidate's weight is the verifier's score."""
+
+    name = "scored"
+
+    def __init__(self, verifier: Any) -> None:
+        self._verifier, self.worker = verifier, verifier.worker
+
+    def compare(self, requests: Sequence[Compare], /) -> list[Preference]:
+        verdicts = iter(self._verifier.score([Score(c) for request in requests for c in request.candidates]))
+        replies = []
+        for request in requests:
+            own = [next(verdicts) for _ in request.candidates]
+            scores = [verdict.step_scores[-1] + 1e-9 for verdict in own]
+            cost = sum((verdict.cost for verdict in own), Cost())
+            replies.append(Preference(tuple(score / sum(scores) for score in scores), cost))
+        return replies
+
+
+def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[str, str], Any]]:
+    """By name the questions, their answers, and the roles."""
+    problems = reference.questions(questions, split="test", seed=SEED)
+    bundled: Any = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
+    bundled["comparator"] = ScoredComparator(bundled["verifier"])
+    toy = ToyWorld.questions(toys)
+    return {
+        "bundled": ([Question(p.id, p.prompt) for p in problems], {p.id: p.answer for p in problems}, bundled),
+        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, toy_roles()),
+    }
+
+
+def measured(name: str, n: int, questions: list[Question], answers: dict[str, str], roles: Any) -> dict[str, Any]:
+    """One strategy at one budget."""
+    results = ttscale.solve_all(questions, n, **roles, strategy=strategy_named(name), seed=SEED, progress=False)
+    broken = [result.error for result in results if result.error is not None]
+    if broken:
+        raise broken[0]
+    right = mean_interval(np.array([float(result.answer == answers[result.question.id]) for result in results]))
+    cost = sum((result.cost for result in results), Cost())
+    count = len(results)
+    return {
+        "strategy": name,
+        "N": n,
+        "accuracy": [round(value, 3) for value in (right.value, right.low, right.high)],
+        "solutions": round(cost.generations / count, 1),
+        "tokens": round(cost.sampled_tokens / count),
+        "verifier tokens": round(cost.verifier_tokens / count),
+        "FLOPs": float(f"{cost.flops / count:.3g}"),
+        "seconds": round(cost.seconds / count, 3),
+    }
+
+
+def stored() -> dict[str, dict[str, Any]]:
+    """The rows there are, by world and then by strategy and N."""
+    parts = json.loads(PATH.read_text())["parts"] if PATH.is_file() else {}
+    return {world: part["rows"] for world, part in parts.items()}
+
+
+def page(path: Path) -> None:
+    """Put the tables between the marks of a page."""
+    lines: list[str] = []
+    for world, rows in stored().items():
+        about = json.loads(PATH.read_text())["parts"][world]["title"]
+        lines += [
+            "",
+            f"### {about}",
+            "",
+            "| Strategy | N | Accuracy (95%) | Solutions | Tokens | Verifier tokens | FLOPs | Seconds |",
+        ]
+        lines += ["|---|--:|---|--:|--:|--:|--:|--:|"]
+        for row in rows.values():
+            value, low, high = row["accuracy"]
+            counts = f"{row['solutions']} | {row['tokens']} | {row['verifier tokens']} | {row['FLOPs']:.2g} | {row['seconds']}"
+            lines.append(f"| `{row['strategy']}` | {row['N']} | {value:.2f} [{low:.2f}, {high:.2f}] | {counts} |")
+    text = path.read_text(encoding="utf-8")
+    begin, end = "<!-- methods: begin -->", "<!-- methods: end -->"
+    before, after = text.partition(begin)[0], text.partition(end)[2]
+    path.write_text(before + begin + "\n".join(lines) + "\n\n" + end + after, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--toys", type=int, default=100)
+    parser.add_argument("--budgets", default="4,16,64")
+    parser.add_argument("--only", default=",".join(STRATEGIES))
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    if options.fresh:
+        PATH.unlink(missing_ok=True)
+    titles = {
+        "bundled": f"Bundled models, {options.questions} test questions",
+        "toy": f"Toy world, {options.toys} questions",
+    }
+    found = stored()
+    given = worlds(options.questions, options.toys)
+    for n in map(int, options.budgets.split(",")):
+        for world, of_world in given.items():
+            rows = found.setdefault(world, {})
+            for name in options.only.split(","):
+                if f"{name} {n}" not in rows:
+                    rows[f"{name} {n}"] = measured(name, n, *of_world)
+                    print(world, json.dumps(rows[f"{name} {n}"]), flush=True)
+                    keep(PATH, world, titles[world], rows, tiny=False)
+    if options.page:
+        page(options.page)
+
+
+if __name__ == "__main__":
+    main()
