@@ -1,6 +1,6 @@
-"""Every strategy at equal budgets: how often it is right, and what that costs, on the bundled models and in a toy world.
+"""Every strategy at equal budgets: how often it is right and what that costs, on bundled models and in a toy world.
 
-    python benchmarks/methods.py [--questions 24] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page docs/methods.md]
+    python benchmarks/methods.py [--questions 24] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page PAGE]
 
 Rows are stored in benchmarks/results/methods.json as they are measured, and a row that is there is not measured again;
 ``--fresh`` forgets them. Accuracy has a 95% bootstrap interval over questions. Tokens are sampled and verifier's tokens
@@ -26,7 +26,6 @@ from ttscale import Compare, Cost, Preference, Question, Score, reference
 from ttscale.evaluation.statistics import mean_interval
 from ttscale.strategies.names import STRATEGIES, strategy_named
 from ttscale.testing import ToyWorld, toy_roles
-
 
 PATH = RESULTS / "methods.json"
 SEED = 0
@@ -59,7 +58,7 @@ def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[st
     toy = ToyWorld.questions(toys)
     return {
         "bundled": ([Question(p.id, p.prompt) for p in problems], {p.id: p.answer for p in problems}, bundled),
-        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, toy_roles()),
+        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, toy_roles(comparator=True)),
     }
 
 
@@ -104,7 +103,8 @@ def page(path: Path) -> None:
         lines += ["|---|--:|---|--:|--:|--:|--:|--:|"]
         for row in rows.values():
             value, low, high = row["accuracy"]
-            counts = f"{row['solutions']} | {row['tokens']} | {row['verifier tokens']} | {row['FLOPs']:.2g} | {row['seconds']}"
+            names = ("solutions", "tokens", "verifier tokens", "FLOPs", "seconds")
+            counts = " | ".join(f"{row[name]:.2g}" if name == "FLOPs" else str(row[name]) for name in names)
             lines.append(f"| `{row['strategy']}` | {row['N']} | {value:.2f} [{low:.2f}, {high:.2f}] | {counts} |")
     text = path.read_text(encoding="utf-8")
     begin, end = "<!-- methods: begin -->", "<!-- methods: end -->"

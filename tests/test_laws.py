@@ -42,6 +42,7 @@ from ttscale import (
     WeightedBestOfN,
 )
 from ttscale.core.protocols import METHOD_OF, fitted_to, role_of
+from ttscale.core.requests import LOST
 from ttscale.engine.core import Engine
 from ttscale.strategies import (
     ABMCTS,
@@ -84,6 +85,7 @@ STRATEGIES: list[Any] = [
     GenSelect(3),
     FirstFinished(),
 ]
+EVERYONE = functools.partial(toy_roles, comparator=True)
 SOURCES = Path(inspect.getfile(Beam)).parent
 BUDGETS = range(1, 71)
 
@@ -190,7 +192,7 @@ def test_a_search_takes_nothing_from_outside(strategy: Any, monkeypatch: pytest.
     def broken(*_: Any, **__: Any) -> Any:
         raise AssertionError("a search looked at the world")
 
-    roles = toy_roles()
+    roles = toy_roles(comparator=True)
     for role, method in METHOD_OF.items():
         monkeypatch.setattr(roles[role], method, _recorded(wanted[0]))
     for module, names in {
@@ -220,7 +222,7 @@ from ttscale.testing import ToyWorld, toy_roles
 
 found = {}
 for name in NAMES:
-    results = solve_all(ToyWorld.questions(3), 12, **toy_roles(), strategy=eval(name), progress=False)
+    results = solve_all(ToyWorld.questions(3), 12, **toy_roles(comparator=True), strategy=eval(name), progress=False)
     text = repr([(r.question, r.answer, r.text, r.score, r.candidates, r.scores, r.strategy) for r in results])
     found[name] = hashlib.sha256(text.encode()).hexdigest()
 print(json.dumps([hash("ttscale"), Key((0, "q", 1)).seed, found]))
@@ -244,7 +246,9 @@ def test_another_process_with_other_string_hashes_finds_the_same() -> None:
     assert found_1 == found_2
     here = {}
     for name, strategy in zip(names, STRATEGIES, strict=True):
-        results = ttscale.solve_all(ToyWorld.questions(3), 12, **toy_roles(), strategy=strategy, progress=False)  # type: ignore[arg-type]
+        results = ttscale.solve_all(
+            ToyWorld.questions(3), 12, **toy_roles(comparator=True), strategy=strategy, progress=False
+        )  # type: ignore[arg-type]
         text = repr([(r.question, r.answer, r.text, r.score, r.candidates, r.scores, r.strategy) for r in results])
         here[name] = hashlib.sha256(text.encode()).hexdigest()
     assert here == found_1
@@ -255,7 +259,7 @@ def test_another_seed_or_another_question_draws_afresh(strategy: Any) -> None:
     def keys(seed: int, id_: str) -> set[Key]:
         seen: list[Any] = []
         options: Any = {"strategy": strategy, "seed": seed, "progress": False, "observe": seen.append}
-        ttscale.solve_all([Question(id_, "Toy question 0?")], 8, **toy_roles(), **options)  # type: ignore[arg-type]
+        ttscale.solve_all([Question(id_, "Toy question 0?")], 8, **toy_roles(comparator=True), **options)  # type: ignore[arg-type]
         return {Key(tuple(event["key"])) for event in seen if event["event"] == "reply"}
 
     first, other_seed, other_id = keys(0, "a"), keys(1, "a"), keys(0, "b")
@@ -295,10 +299,11 @@ def test_requests_are_frozen_and_hashable_and_equal_by_value(strategy: Any) -> N
 @every_strategy
 def test_replies_to_single_requests_are_those_of_one_large_batch(strategy: Any) -> None:
     """All that a search asks a role for, whatever its settings and whenever it asks, at once and backwards."""
-    roles = toy_roles()
+    roles = toy_roles(comparator=True)
     seen, _ = waves(strategy, 12, roles=roles)
     for role, method in METHOD_OF.items():
-        mine = [(request, reply) for wave in seen for request, reply in wave if role_of(request) == role]
+        answered = [(request, reply) for wave in seen for request, reply in wave if reply is not LOST]
+        mine = [(request, reply) for request, reply in answered if role_of(request) == role]
         replies = getattr(roles[role], method)([request for request, _ in reversed(mine)])
         assert replies == [reply for _, reply in reversed(mine)]
 
@@ -308,7 +313,9 @@ def test_replies_to_single_requests_are_those_of_one_large_batch(strategy: Any) 
 
 @every_strategy
 def test_the_cost_is_the_sum_of_what_the_replies_say(strategy: Any) -> None:
-    for result in ttscale.solve_all(ToyWorld.questions(3), 12, **toy_roles(), strategy=strategy, progress=False):  # type: ignore[arg-type]
+    for result in ttscale.solve_all(
+        ToyWorld.questions(3), 12, **toy_roles(comparator=True), strategy=strategy, progress=False
+    ):  # type: ignore[arg-type]
         replies = result.trace.recorded
         total = sum((reply.cost for _, reply in replies), Cost())
         fresh = [q for q, _ in replies if isinstance(q, Revise) or (isinstance(q, Sample) and not q.prefix.steps)]
@@ -336,7 +343,7 @@ def test_no_strategy_mentions_cost() -> None:
 
 @every_strategy
 def test_a_question_ends_while_another_has_not_even_been_answered(strategy: Any) -> None:
-    roles = toy_roles()
+    roles = toy_roles(comparator=True)
     engine = Engine(roles)
     fitted = fitted_to(strategy, roles)
     for question in ToyWorld.questions(2):

@@ -177,7 +177,7 @@ def test_wrong_arguments() -> None:
         PromptedComparator("model")
     with pytest.raises(ValueError, match="votes must be a positive integer"):
         PromptedComparator(ToyLM(), votes=0)
-    with pytest.raises(ValueError, match="must contain .question. and .solutions."):
+    with pytest.raises(ValueError, match=r"must contain .question. and .solutions."):
         PromptedComparator(ToyLM(), prompt="{question}")
     with pytest.raises(ValueError, match="needs a function"):
         FunctionComparator(3)  # type: ignore[arg-type]

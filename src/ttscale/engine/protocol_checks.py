@@ -42,7 +42,7 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
     kind = type(request)
     role = ROLE_OF.get(kind)
     if role is None:
-        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise, Score and Compare"
+        return f"the strategy yielded {kind.__name__}; requests are Sample, Revise and Score, and Compare"
     if role not in roles:
         return (
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "

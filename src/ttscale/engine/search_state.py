@@ -101,9 +101,10 @@ def settle(active: Active, place: int) -> None:
 
 def keep_finished(active: Active, request: Request, reply: Reply) -> None:
     """Remember what a draw has finished, for a search that is cut short."""
-    if isinstance(reply, Completion) and reply.finish == "stop" and reply.steps:
+    if isinstance(reply, Completion) and reply.finish == "stop":
         candidate = _candidate(request, reply)
-        active.finished.setdefault(candidate.key.path, (candidate, None))
+        if candidate.steps:
+            active.finished.setdefault(candidate.key.path, (candidate, None))
 
 
 def draws(request: Request) -> bool:

@@ -38,15 +38,18 @@ class Seen:
     error: str | None
 
 
-def toy_roles() -> dict[Role, Any]:
-    """A toy world with all difficulties: unequal lengths, cut-offs, equal steps, a verifier that is often wrong."""
+def toy_roles(comparator: bool = False) -> dict[Role, Any]:
+    """A toy world with all difficulties: unequal lengths, cut-offs, equal steps, a verifier that is often wrong.
+
+    ``comparator``: one that is right at 0.8 as well.
+    """
     world = ToyWorld(p=0.6, depth=4, hasty=0.3, cut=0.03)
-    return {
+    roles: dict[Role, Any] = {
         "generator": ToyLM(world),
         "verifier": ToyVerifier(world, noise=0.5),
         "reviser": ToyReviser(world),
-        "comparator": ToyComparator(world),
     }
+    return roles | {"comparator": ToyComparator(world)} if comparator else roles
 
 
 def check_laws(
@@ -66,7 +69,7 @@ def check_laws(
     three of its questions. ``limit`` holds for each question. Returns the results.
     """
     asked = [Question.of(q) if isinstance(q, str) else q for q in questions or ToyWorld.questions(3)]
-    given: dict[Any, Any] = dict(roles or toy_roles())
+    given: dict[Any, Any] = dict(roles or toy_roles(comparator=True))
     options: dict[str, Any] = {"strategy": strategy, "seed": seed, "limit": limit}
     quiet = {**options, "progress": False}
 
@@ -111,7 +114,7 @@ def waves(
     strategy: Strategy, budget: int, *, roles: Mapping[Role, Any] | None = None, question: Question | None = None
 ) -> tuple[list[list[tuple[Request, Reply]]], Outcome]:
     """Everything a search asks for, wave by wave with the replies, and what it returns. No engine is in between."""
-    given = roles or toy_roles()
+    given = roles or toy_roles(comparator=True)
     asked = question or ToyWorld.questions(1)[0]
     search = fitted_to(strategy, given).search(Candidate(asked, Key((0, asked.id))), budget)
     seen: list[list[tuple[Request, Reply]]] = []

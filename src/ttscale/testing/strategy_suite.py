@@ -29,7 +29,7 @@ class StrategyTests:
     @pytest.fixture
     def roles(self) -> dict[Role, Any]:
         """A generator, a verifier, a reviser and a comparator."""
-        return toy_roles()
+        return toy_roles(comparator=True)
 
     @pytest.mark.parametrize("budget", [1, 9])
     def test_the_laws_hold(self, strategy: Strategy, roles: dict[Role, Any], budget: int) -> None:
