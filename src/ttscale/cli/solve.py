@@ -6,7 +6,6 @@ import argparse
 import json
 import re
 import sys
-from itertools import filterfalse
 from typing import Any
 
 from ttscale.api.answer_files import AnswerFiles
@@ -105,7 +104,7 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
     settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
     with AnswerFiles(options.output, settings, options.resume, brief=not options.candidates) as answers:
         there, failed, written = len(answers), 0, 0
-        for _, result in solve_stream(filterfalse(answers.__contains__, questions), **common):
+        for _, result in solve_stream((question for question in questions if question not in answers), **common):
             answers.write(result)
             written += 1
             failed += result.error is not None

@@ -11,7 +11,7 @@ import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale.answers.extract import without_thinking
+from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
@@ -182,7 +182,7 @@ def chosen_letter(reply: Completion, letters: str) -> str | None:
 
     A reply that was cut off has settled on nothing but what it began with.
     """
-    text = without_thinking(_text(reply))
+    text = without_thoughts(_text(reply))
     if reply.finish == "stop":
         for pattern in (_AT_A_LINE_S_END, _NAMED):
             found = [letter.upper() for letter in pattern.findall(text) if letter.upper() in letters]
