@@ -42,7 +42,7 @@ from ttscale import (
 from ttscale.cli.main import main as command
 from ttscale.core.trace import Trace, read_events
 from ttscale.hf.verifiers.input_format import VerifierFormat
-from ttscale.openai.connection import Malformed
+from ttscale.openai.failures import Malformed
 from ttscale.openai.reply import read_first_token, read_owner, read_rows, read_written
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.strategies.policy import default_policy

@@ -66,6 +66,15 @@ class FakeServer:
     padding: int = 0
     """Characters before the key that an error message repeats."""
     usage: bool = True
+    ids: bool = False
+    """Whether it takes and returns token ids, as vLLM and llama.cpp do (``tokens_of``)."""
+    wide: bool = False
+    """Whether its model draws two newlines as one token where it can, as its tokenizer does."""
+    opens: str = ""
+    """What its chat template writes at the beginning of the assistant's turn."""
+    template: bool = True
+    """Whether it has a chat template."""
+    context: int | None = None
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     faulty: int = 0
     busiest: int = 0
@@ -126,14 +135,33 @@ class FakeServer:
     def reply(self, path: str, body: dict[str, Any]) -> Any:
         if self.answer is not None:
             return self.answer(path, body)
-        chat = "chat" in path
-        text = self.document(body) if chat else body["prompt"]
-        seed = 0 if body.get("temperature") == 0 else body.get("seed", 0)
-        stops = body.get("stop") or []
-        limit = body.get("max_tokens", body.get("max_completion_tokens"))
-        drawn, finish, matched = self.sample(text, seed, stops, limit)
+        if path == "/completion":
+            return self.native(body)
+        chat, prompt = "chat" in path, body.get("prompt")
+        text = self.document(body) if chat else prompt if isinstance(prompt, str) else text_of(prompt)
+        n, choices, words = body.get("n", 1), [], 0
+        for index in range(n):
+            choice, count = self.choice(body, chat, text, index)
+            choices.append(choice)
+            words += count
+        choices.reverse()  # their order means nothing
+        data = {"id": "x", "object": "reply", "model": body["model"], "choices": choices}
+        if self.usage:
+            details = {"prompt_tokens_details": {"cached_tokens": 2}} if self.kind == "vllm" else {}
+            context = len(text.split()) if isinstance(prompt, str) or chat else len(prompt)
+            data["usage"] = {"prompt_tokens": context, "completion_tokens": words, **details}
+        return data
+
+    def choice(self, body: dict[str, Any], chat: bool, text: str, index: int) -> tuple[dict[str, Any], int]:
+        """One choice, and the tokens drawn for it."""
+        drawn, finish, matched = self.draw(body, text, index)
         new = drawn[: drawn.index(matched)] if matched and self.kind != "transformers" else drawn
-        choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
+        choice: dict[str, Any] = {"index": index, "finish_reason": finish}
+        words = len(new.split()) + 1
+        if body.get("return_token_ids") and self.ids:
+            ids = self.drawn_ids(drawn, finish, matched)
+            choice["token_ids"], words = ids, len(ids)
+            new = drawn[: drawn.index(matched) + len(matched)] if matched else drawn
         choice |= {"message": {"role": "assistant", "content": new}} if chat else {"text": new}
         if self.kind == "vllm":
             choice["stop_reason"] = matched
@@ -141,12 +169,56 @@ class FakeServer:
             choice["matched_stop"] = matched or 151645
         if body.get("logprobs"):
             choice["logprobs"] = self.logprobs(drawn + "<end>" * (finish == "stop" and not matched), chat)
-        data = {"id": "x", "object": "reply", "model": body["model"], "choices": [choice]}
-        words = len(new.split()) + 1
-        if self.usage:
-            details = {"prompt_tokens_details": {"cached_tokens": 2}} if self.kind == "vllm" else {}
-            data["usage"] = {"prompt_tokens": len(text.split()), "completion_tokens": words, **details}
-        return data
+        return choice, words
+
+    def draw(self, body: dict[str, Any], text: str, index: int) -> tuple[str, str, str | None]:
+        """New text, finish_reason and the stop string that was hit, for the draw with the seed ``index`` further."""
+        seed = 0 if body.get("temperature") == 0 else body.get("seed", 0) + index
+        limit = body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
+        return self.sample(text, seed, body.get("stop") or [], limit)
+
+    def drawn_ids(self, drawn: str, finish: str, matched: str | None) -> list[int]:
+        """The tokens of a draw, the end of sequence among them; those of a stop string whole."""
+        ids = tokens_of(drawn, self.wide)
+        if matched is None:
+            return ids + [EOS] * (finish == "stop")
+        ends = [n for n in range(len(ids) + 1) if matched in text_of(ids[:n])]
+        return ids[: ends[0]]
+
+    def native(self, body: dict[str, Any]) -> Any:
+        """llama.cpp's own endpoint."""
+        results = []
+        for index in range(body.get("n", 1)):
+            drawn, finish, matched = self.draw(body, text_of(body["prompt"]), index)
+            ids = self.drawn_ids(drawn, finish, matched)
+            result = {
+                "index": index,
+                "content": drawn[: drawn.index(matched)] if matched else drawn,
+                "tokens": ids,
+                "stop_type": "limit" if finish == "length" else "word" if matched else "eos",
+                "stopping_word": matched or "",
+                "tokens_predicted": len(ids),
+                "tokens_evaluated": len(body["prompt"]),
+                "timings": {"cache_n": 2},
+            }
+            if body.get("n_probs"):
+                shown = [text_of([i]) for i in ids if i != EOS] + [""] * (EOS in ids)
+                result["completion_probabilities"] = [{"token": one, "logprob": -0.5} for one in shown]
+            results.append(result)
+        return results if len(results) > 1 else results[0]
+
+    def helper(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Status and reply of what stands beside completions: layouts and tokens."""
+        if not self.ids:
+            return 404, {"detail": "Not Found"}
+        if path == "/detokenize":
+            return 200, {"prompt" if self.kind == "vllm" else "content": text_of(body["tokens"])}
+        if "messages" in body and not self.template:
+            return 400, {"error": {"message": "no chat template"}}
+        text = self.document(body) + self.opens if "messages" in body else body.get("prompt", body.get("content"))
+        if path == "/apply-template":
+            return 200, {"prompt": text}
+        return 200, {"tokens": tokens_of(text, wide=True)}
 
     def document(self, body: dict[str, Any]) -> str:
         """The chat laid out as text; a partial message of the assistant is continued where the server can."""
@@ -188,6 +260,21 @@ def _words(line: str) -> list[str]:
     return [*[part + " " for part in parts[:-1]], parts[-1], *["<end>"] * line.endswith("<end>")]
 
 
+EOS, TWO_NEWLINES = 2, 3
+
+
+def tokens_of(text: str, wide: bool) -> list[int]:
+    """A token a character, from 10 on; two newlines are one token where the text is read (``wide``)."""
+    parts = text.split("\n\n") if wide else [text]
+    ids = [[ord(letter) + 10 for letter in part] for part in parts]
+    return [one for i, part in enumerate(ids) for one in ([TWO_NEWLINES] * (i > 0) + part)]
+
+
+def text_of(ids: list[int]) -> str:
+    """What tokens say."""
+    return "".join("<eos>" if i == EOS else "\n\n" if i == TWO_NEWLINES else chr(i - 10) for i in ids)
+
+
 class _Handler(BaseHTTPRequestHandler):
     fake: FakeServer
     protocol_version = "HTTP/1.1"
@@ -198,11 +285,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         owners = {"vllm": "vllm", "sglang": "sglang", "llama.cpp": "llamacpp", "openai": "system"}
-        self._send(200, {"object": "list", "data": [{"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}]})
+        if self.path == "/props" and self.fake.ids:
+            self._send(200, {"total_slots": 4})
+        elif not self.path.startswith("/v1/"):
+            self._send(404, {"detail": "Not Found"})
+        else:
+            model = {"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}
+            if self.fake.context:
+                model |= {"max_model_len": self.fake.context}
+            self._send(200, {"object": "list", "data": [model]})
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["content-length"]))
         body = json.loads(raw)
+        if self.path in ("/tokenize", "/detokenize", "/apply-template"):
+            self._send(*self.fake.helper(self.path, body))
+            return
+        if not self.path.startswith("/v1/") and self.path not in ("/completion", "/pooling", "/classify"):
+            self._send(404, {"detail": "Not Found"})
+            return
         number = self.fake.count(self.path, body, {k.lower(): v for k, v in self.headers.items()})
         with self.fake.busy():
             fault = self.fake.fault(number, body)

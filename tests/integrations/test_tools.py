@@ -17,7 +17,7 @@ from integrations.gateways import before, gateway
 from ttscale import Candidate, Key, Question, Step
 from ttscale.integrations.gateway.settings import VerifierSettings
 from ttscale.integrations.gateway.tools import as_text, read_call, tool_vote
-from ttscale.openai.connection import Malformed
+from ttscale.openai.failures import Malformed
 
 TOOLS: Any = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 MESSAGES: Any = [{"role": "user", "content": "What is 1 + 2?"}]

@@ -12,6 +12,8 @@ from ttscale.openai import OpenAIGenerator, OpenAIReviser
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.testing import GeneratorTests, ReviserTests
 
+pytestmark = pytest.mark.filterwarnings("ignore:step search over a server")
+
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
 
 

@@ -17,7 +17,7 @@ import pytest
 from fake_openai import FAULTS, FakeServer, serving
 from ttscale.core.errors import RoleError
 from ttscale.openai import Connection
-from ttscale.openai.connection import MAX_BACKOFF, Malformed, _backoff
+from ttscale.openai.failures import MAX_BACKOFF, Malformed, backoff
 from ttscale.openai.reply import read_written
 
 KEY = "sk-very-secret-0123456789"
@@ -56,7 +56,7 @@ def test_every_fault_is_survived_with_the_same_reply(fault: str) -> None:
         sleeps = Sleeps()
         assert ask(server.url, sleeps) == expected
     assert (len(server.requests), server.faulty) == (3, 2)
-    assert sleeps == [_backoff(0, 0), _backoff(1, 0)]
+    assert sleeps == [backoff(0, 0), backoff(1, 0)]
 
 
 def test_a_reply_that_drips_runs_out_of_time_as_a_whole() -> None:
@@ -72,12 +72,12 @@ def test_a_reply_that_drips_runs_out_of_time_as_a_whole() -> None:
 
 
 def test_backoff_doubles_spreads_and_stays_below_the_maximum() -> None:
-    waits = [_backoff(round_, seed) for seed in range(50) for round_ in range(12)]
-    assert all(0.25 <= _backoff(0, seed) < 0.5 for seed in range(50))
-    assert all(2.0 <= _backoff(3, seed) < 4.0 for seed in range(50))
+    waits = [backoff(round_, seed) for seed in range(50) for round_ in range(12)]
+    assert all(0.25 <= backoff(0, seed) < 0.5 for seed in range(50))
+    assert all(2.0 <= backoff(3, seed) < 4.0 for seed in range(50))
     assert max(waits) < MAX_BACKOFF
     assert len(set(waits)) > 590
-    assert waits == [_backoff(round_, seed) for seed in range(50) for round_ in range(12)]
+    assert waits == [backoff(round_, seed) for seed in range(50) for round_ in range(12)]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_one_endpoint_that_asks_to_wait_does_not_hold_up_the_other() -> None:
         ask([limited.url, other.url], sleeps)
     # Round 1: both fail. Round 2: only the one that did not ask for a minute.
     assert (len(limited.requests), len(other.requests)) == (1, 2)
-    assert sleeps == [_backoff(0, 0)]
+    assert sleeps == [backoff(0, 0)]
 
 
 def test_load_goes_to_the_least_busy_endpoint() -> None:
@@ -407,3 +407,84 @@ def test_a_connection_is_neither_copied_nor_pickled() -> None:
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Connection(**settings)
+
+
+# What a person is told.
+
+
+def dead_url() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+
+def test_a_refused_connection_is_said_at_once_and_each_retry_once(caplog: pytest.LogCaptureFixture) -> None:
+    url, sleeps = dead_url(), Sleeps()
+    connection = Connection(url, sleep=sleeps, retries=3)
+
+    async def two() -> None:
+        asked = [
+            connection.post("/completions", BODY, lambda data: data, where="a test", seed=seed) for seed in range(2)
+        ]
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    asyncio.run(two())
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.partition(" in ")[0] for text in said] == [
+        f"connection refused at {url}, retry {n} of 3" for n in (1, 2, 3)
+    ]
+    assert said[0].endswith((" in 0.3 s", " in 0.4 s", " in 0.5 s"))
+
+
+def test_giving_up_is_one_short_error_without_a_chain() -> None:
+    with pytest.raises(RoleError, match="last: connection refused; is the server up") as caught:
+        ask(dead_url(), retries=1)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_name_that_nobody_knows_is_said() -> None:
+    with pytest.raises(RoleError, match="host name not found"):
+        ask("http://no-such-host.invalid/v1", retries=0)
+
+
+def test_the_first_attempt_waits_less_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that two seconds do not pass in silence where nobody answers at all."""
+    waits = []
+
+    async def send(self: Any, *arguments: Any) -> str:
+        waits.append(arguments[-1])
+        raise TimeoutError
+
+    monkeypatch.setattr(Connection, "_send", send)
+    with pytest.raises(RoleError):
+        ask("http://127.0.0.1:1/v1", retries=2)
+    assert waits == [1.5, 5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "key", "advice"),
+    [
+        (401, "Unauthorized", KEY, "does not take this key: pass the right one as api_key=..., or set OPENAI_API_KEY"),
+        (403, "Forbidden", None, "no key was given: pass api_key=..., or set OPENAI_API_KEY"),
+        (404, "The model `x` does not exist.", KEY, "the server lists the models 'toy'"),
+        (400, "This model's maximum context length is 2048 tokens.", KEY, "lower max_tokens, or shorten the prompt"),
+        (
+            400,
+            "the request exceeds the available context size",
+            KEY,
+            "prompt and max_tokens together exceed what the model reads",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(status: int, error: str, key: str | None, advice: str) -> None:
+    with serving(fault=lambda n, body: str(status), code=error) as server, pytest.raises(RoleError) as caught:
+        ask(server.url, api_key=key)
+    assert advice in str(caught.value)
+    assert len(server.requests) == 1
+
+
+def test_a_url_without_its_last_part_is_told_to_have_one() -> None:
+    with serving() as server, pytest.raises(RoleError) as caught:
+        ask(server.url.removesuffix("/v1"))
+    assert f"a base_url ends in /v1 as a rule: try {server.url}" in str(caught.value)

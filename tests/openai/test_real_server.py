@@ -28,6 +28,8 @@ from ttscale.hf import HFGenerator
 from ttscale.openai import Connection, OpenAIGenerator
 from ttscale.prompts.layouts import PromptFormat
 
+pytestmark = pytest.mark.filterwarnings("ignore:step search over a server")
+
 MODEL = str(reference.path("generator"))
 PLAIN = PromptFormat(chat=False, template="{question}\n")
 CHAT = PromptFormat(system=None)

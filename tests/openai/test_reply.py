@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.openai.connection import Malformed
+from ttscale.openai.failures import Malformed
 from ttscale.openai.reply import (
     Written,
+    read_choices,
     read_first_token,
     read_owner,
     read_rows,
@@ -23,7 +24,7 @@ from ttscale.openai.reply import (
 )
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
-COST = Cost(sampled_tokens=4, prompt_tokens=6, cached_tokens=3)
+COST = Cost(sampled_tokens=4, prompt_tokens=6, cached_tokens=3, requests=1)
 
 
 def chat(content: Any, finish: Any = "stop", usage: Any = USAGE, **more: Any) -> dict[str, Any]:
@@ -55,12 +56,12 @@ def text(content: Any, finish: Any = "stop", usage: Any = USAGE, **more: Any) ->
             True,
             Written("<think>a</think>", "stop", False, None, (), COST, True),
         ),
-        (text("a", usage=None), False, Written("a", "stop", False, None, (), Cost(), False)),
-        (text("a", usage={"prompt_tokens": -1}), False, Written("a", "stop", False, None, (), Cost(), False)),
+        (text("a", usage=None), False, Written("a", "stop", False, None, (), Cost(requests=1), False)),
+        (text("a", usage={"prompt_tokens": -1}), False, Written("a", "stop", False, None, (), Cost(requests=1), False)),
         (
             text("a", usage={"prompt_tokens": 5, "completion_tokens": 2}),
             False,
-            Written("a", "stop", False, None, (), Cost(sampled_tokens=2, prompt_tokens=5), True),
+            Written("a", "stop", False, None, (), Cost(sampled_tokens=2, prompt_tokens=5, requests=1), True),
         ),
         (
             text("ab", logprobs={"tokens": ["a", "b"], "token_logprobs": [-1, -0.5]}),
@@ -80,6 +81,45 @@ def text(content: Any, finish: Any = "stop", usage: Any = USAGE, **more: Any) ->
         # The provider took the text away, or all of it was thinking that is not shown: cut off, not broken.
         (chat(None, "content_filter"), True, Written("", "length", False, None, (), COST, True)),
         (chat(None, "length"), True, Written("", "length", False, None, (), COST, True)),
+        (chat(None), True, Written("", "stop", False, None, (), COST, True)),
+        # Content as a list of parts (Mistral, gateways), thoughts among them or beside them.
+        (
+            chat(
+                [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                    {"type": "text", "text": "Answer: "},
+                    {"type": "text", "text": "5"},
+                ]
+            ),
+            True,
+            Written("<think>hm</think>Answer: 5", "stop", False, None, (), COST, True),
+        ),
+        (chat(["a", {"type": "output_text", "text": "b"}]), True, Written("ab", "stop", False, None, (), COST, True)),
+        (
+            chat([{"type": "reasoning", "text": "r"}], message={"reasoning": "other"}),
+            True,
+            Written("<think>r</think>", "stop", False, None, (), COST, True),
+        ),
+        (chat([]), True, Written("", "stop", False, None, (), COST, True)),
+        # LiteLLM moves vLLM's field, in both places it has.
+        (
+            text("a", provider_specific_fields={"stop_reason": "\n"}),
+            False,
+            Written("a", "stop", True, "\n", (), COST, True),
+        ),
+        (
+            chat("a", message={"provider_specific_fields": {"stop_reason": None}}),
+            True,
+            Written("a", "stop", True, None, (), COST, True),
+        ),
+        # llama.cpp answers plain completions with a chat's log-probabilities.
+        (
+            text("ab", logprobs={"content": [{"token": "ab", "logprob": -2.0}]}),
+            False,
+            Written("ab", "stop", False, None, (("ab", -2.0),), COST, True),
+        ),
+        (text("a", token_ids=[7, 2]), False, Written("a", "stop", False, None, (), COST, True, (7, 2))),
+        (text("a", token_ids=["7"]), False, Written("a", "stop", False, None, (), COST, True, None)),
         (text("\ud800x"), False, Written("\ufffdx", "stop", False, None, (), COST, True)),
     ],
 )
@@ -104,6 +144,37 @@ def test_what_a_reply_says(data: Any, is_chat: bool, expected: Written) -> None:
 def test_a_broken_reply_is_worth_another_try(data: Any, message: str) -> None:
     with pytest.raises(Malformed, match=message):
         read_written(data, False)
+
+
+def test_several_choices_come_in_the_order_of_their_indices_and_share_the_usage_by_what_each_drew() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3}}
+    choices = [
+        {"index": i, "text": t, "finish_reason": "stop", "token_ids": ids}
+        for i, t, ids in ((2, "c", [1]), (0, "a", [1, 2, 3]), (1, "b", [4]))
+    ]
+    found = read_choices({"choices": choices, "usage": usage}, False, 3)
+    assert [one.text for one in found] == ["a", "b", "c"]
+    assert [one.cost for one in found] == [
+        Cost(sampled_tokens=3, prompt_tokens=6, cached_tokens=3, requests=1),
+        Cost(sampled_tokens=1),
+        Cost(sampled_tokens=1),
+    ]
+    unknown = [{**one, "token_ids": None} for one in choices]
+    told = read_choices({"choices": unknown, "usage": usage}, False, 3)
+    assert [one.cost.sampled_tokens for one in told] == [2, 2, 1]
+    assert sum((one.cost for one in told), Cost()) == sum((one.cost for one in found), Cost())
+
+
+@pytest.mark.parametrize("places", [(0, 0), (1, 2), (None, 0)])
+def test_choices_without_places_of_their_own_are_worth_another_try(places: Any) -> None:
+    choices = [{"index": i, "text": "a", "finish_reason": "stop"} for i in places]
+    with pytest.raises(Malformed, match="have the indices"):
+        read_choices({"choices": choices, "usage": USAGE}, False, 2)
+
+
+def test_a_part_that_is_no_text_is_worth_another_try() -> None:
+    with pytest.raises(Malformed, match="a part of type 'image_url'"):
+        read_written(chat([{"type": "image_url", "image_url": "x"}]), True)
 
 
 @pytest.mark.parametrize("finish", [[], {}, None, 3])
@@ -144,19 +215,22 @@ def test_what_makes_no_sense_is_an_error() -> None:
 def test_first_tokens() -> None:
     listed = [{"token": "Yes", "logprob": math.log(0.5)}, {"token": " Yes", "logprob": math.log(0.25)}]
     data = chat("Yes", logprobs={"content": [{"token": "Yes", "logprob": -0.7, "top_logprobs": listed}]})
-    table, cost = read_first_token(data, True)
+    table, cost = read_first_token(data)
     assert table == pytest.approx({"Yes": 0.5, " Yes": 0.25})
     assert cost == COST
     data = text("Yes", logprobs={"top_logprobs": [{"Yes": math.log(0.5), "No": math.log(0.125)}]})
-    assert read_first_token(data, False)[0] == pytest.approx({"Yes": 0.5, "No": 0.125})
-    assert read_first_token(chat("Yes"), True) == ({}, COST)
-    assert read_first_token(text("Yes", logprobs={"top_logprobs": []}), False) == ({}, COST)
+    assert read_first_token(data)[0] == pytest.approx({"Yes": 0.5, "No": 0.125})
+    assert read_first_token(chat("Yes")) == ({}, COST)
+    assert read_first_token(text("Yes", logprobs={"top_logprobs": []})) == ({}, COST)
 
 
 def test_pooled_rows() -> None:
     usage = {"prompt_tokens": 7}
-    assert read_rows({"data": [{"data": [[0.1, 0.9]]}], "usage": usage}) == ([[0.1, 0.9]], Cost(verifier_tokens=7))
-    assert read_rows({"data": [{"probs": [0.3]}], "usage": usage}) == ([0.3], Cost(verifier_tokens=7))
+    assert read_rows({"data": [{"data": [[0.1, 0.9]]}], "usage": usage}) == (
+        [[0.1, 0.9]],
+        Cost(verifier_tokens=7, requests=1),
+    )
+    assert read_rows({"data": [{"probs": [0.3]}], "usage": usage}) == ([0.3], Cost(verifier_tokens=7, requests=1))
     for data in ({"data": []}, {"data": [{"data": []}]}, {"data": [{"data": "base64"}]}, {}):
         with pytest.raises(Malformed):
             read_rows(data)
@@ -224,7 +298,7 @@ def test_no_reply_whatsoever_raises_anything_else(data: Any, inner: Any, is_chat
         shells += [{"choices": [{**whole, **inner}], "usage": inner}, {"data": [inner], "usage": inner}]
     for shell in shells:
         read_owner(shell)
-        for read in (read_rows, lambda d: read_written(d, is_chat), lambda d: read_first_token(d, is_chat)):
+        for read in (read_rows, lambda d: read_written(d, is_chat), read_first_token):
             try:
                 read(shell)
             except (Malformed, RoleError):

@@ -19,6 +19,8 @@ from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, Server
 from ttscale.prompts.layouts import PromptFormat, chat_turns
 from ttscale.verifiers import JudgeVerifier
 
+pytestmark = pytest.mark.filterwarnings("ignore:step search over a server")
+
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
 CHAT = PromptFormat(system=None)
 QUESTION = Question("q1", "2 + 2")
@@ -44,6 +46,11 @@ def whole(key: Any = 0, temperature: float | None = None) -> Sample:
     return Sample(ROOT, ROOT.key.child(key), None, temperature)
 
 
+def seed_of(child: int, bits: int = 63) -> int:
+    """The seed of a child of the root, on a server that counts seeds up."""
+    return (ROOT.key.seed >> (64 - bits)) + child
+
+
 def toy_solution(seed: int, start: str = "") -> str:
     text = start
     while (line := toy_line(text, seed)) is not None:
@@ -61,24 +68,48 @@ def test_a_completion_request_holds_exactly_this() -> None:
     path, body, _ = server.requests[0]
     keys = {request["seed"]: request for request in server.bodies}
     assert path == "/v1/completions"
-    assert set(keys) == {ROOT.key.child(0).seed, ROOT.key.child(1).seed}
-    assert keys[ROOT.key.child(0).seed] == {
+    assert set(keys) == {seed_of(0), seed_of(1)}
+    assert keys[seed_of(0)] == {
         "model": "toy",
         "prompt": "2 + 2\n<assistant>",
         "max_tokens": 77,
         "temperature": 0.8,
         "top_p": 0.9,
-        "seed": ROOT.key.child(0).seed,
+        "top_k": -1,
+        "repetition_penalty": 1.0,
+        "seed": seed_of(0),
         "min_p": 0.1,
     }
-    assert keys[ROOT.key.child(1).seed]["temperature"] == 0.0
+    assert keys[seed_of(1)]["temperature"] == 0.0
     assert body["model"] == "toy"
 
 
 def test_settings_that_are_none_are_left_to_the_server() -> None:
     with serving() as server:
         sample(generator(server, temperature=None, max_tokens=None), whole())
-    assert set(server.bodies[0]) == {"model", "prompt", "seed"}
+    neutral = {"top_p": 1.0, "min_p": 0.0, "top_k": -1, "repetition_penalty": 1.0}
+    assert server.bodies[0] == {"model": "toy", "prompt": "2 + 2\n<assistant>", "seed": seed_of(0)} | neutral
+
+
+@pytest.mark.parametrize(
+    ("kind", "neutral"),
+    [
+        ("vllm", {"top_p": 1.0, "min_p": 0.0, "top_k": -1, "repetition_penalty": 1.0}),
+        ("sglang", {"top_p": 1.0, "min_p": 0.0, "top_k": -1, "repetition_penalty": 1.0}),
+        ("llama.cpp", {"top_p": 1.0, "min_p": 0.0, "top_k": 0, "repeat_penalty": 1.0}),
+        ("openai", {"top_p": 1.0}),
+        ("generic", {}),
+    ],
+)
+def test_a_server_samples_from_the_model_itself_unless_told_otherwise(kind: Any, neutral: dict[str, Any]) -> None:
+    """Its own defaults, or the checkpoint's, would mean something else on each engine."""
+    with serving(kind="vllm") as server:
+        sample(generator(server, server=kind), whole())
+        sample(generator(server, server=kind, server_defaults=True), whole())
+        sample(generator(server, server=kind, top_p=0.5, extra={"top_k": 7}), whole())
+    names = {"top_p", "min_p", "top_k", "repetition_penalty", "repeat_penalty"}
+    sent = [{name: value for name, value in body.items() if name in names} for body in server.bodies]
+    assert sent == [neutral, {}, neutral | {"top_p": 0.5, "top_k": 7}]
 
 
 @pytest.mark.parametrize(
@@ -122,12 +153,17 @@ def test_a_chat_template_can_be_laid_out_on_this_side() -> None:
     assert server.bodies[0]["prompt"] == "[user]2 + 2<assistant>step 1 7\n"
 
 
-@pytest.mark.parametrize(("kind", "bits"), [("vllm", 63), ("llama.cpp", 31), (Server("x", seed_bits=0), 0)])
+@pytest.mark.filterwarnings("ignore:toy at .* gave one text")
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("vllm", 63), ("llama.cpp", 31), ("sglang", 31), (Server("x", seed_bits=0), 0)]
+)
 def test_seeds_are_the_keys_and_fit_the_server(kind: Any, bits: int) -> None:
     with serving() as server:
         sample(generator(server, server=kind), *[whole(i) for i in range(5)])
-    expected = [ROOT.key.child(i).seed >> (63 - bits) for i in range(5)] if bits else [None] * 5
-    assert sorted(body.get("seed", 0) or 0 for body in server.bodies) == sorted(seed or 0 for seed in expected)
+    counted = kind in ("vllm", "llama.cpp")  # the parent's seed, and one more for each child
+    own = [seed_of(i, bits) if counted else ROOT.key.child(i).seed >> (63 - bits) for i in range(5)]
+    expected: list[int | None] = [*own] if bits else [None] * 5
+    assert sorted(body.get("seed", 0) or 0 for body in server.bodies[:5]) == sorted(seed or 0 for seed in expected)
     assert len(set(expected)) == (5 if bits else 1)
 
 
@@ -202,7 +238,7 @@ def test_each_step_of_a_request_has_noise_of_its_own() -> None:
         sample(generator(server), Sample(ROOT, ROOT.key.child(0), 3))
     seeds = [body["seed"] for body in server.bodies]
     assert len(seeds) >= 2
-    assert seeds[0] == ROOT.key.child(0).seed
+    assert seeds[0] == seed_of(0)
     assert len(set(seeds)) == len(seeds)
 
 
@@ -341,8 +377,8 @@ def test_usage_that_is_not_reported_is_said_once() -> None:
         role = generator(server)
         with pytest.warns(RuntimeWarning, match="reports no token usage"):
             completions = sample(role, whole(), whole(1))
-        assert sample(role, whole(2))[0].cost == Cost()
-    assert [completion.cost for completion in completions] == [Cost(), Cost()]
+        assert sample(role, whole(2))[0].cost == Cost(requests=1)
+    assert [completion.cost for completion in completions] == [Cost(requests=1)] * 2
 
 
 @pytest.mark.parametrize("prompt", [PLAIN, CHAT])
@@ -379,7 +415,7 @@ def test_choose_reads_how_likely_each_option_is(chat: bool) -> None:
         got = asyncio.run(role.choose([whole(), whole(1)], ("Yes", "No")))
     assert got is not None
     assert [probabilities for probabilities, _ in got] == [pytest.approx((0.625, 0.25))] * 2
-    assert got[0][1] == Cost(sampled_tokens=1, prompt_tokens=9)
+    assert got[0][1] == Cost(sampled_tokens=1, prompt_tokens=9, requests=1)
     assert server.bodies[0]["max_tokens"] == 1
     wanted = {"logprobs": True, "top_logprobs": 20} if chat else {"logprobs": 5}
     assert {name: server.bodies[0][name] for name in wanted} == wanted
@@ -394,7 +430,8 @@ def test_a_judge_votes_on_a_server_that_refuses_log_probabilities(kind: Any) -> 
 
     with serving(kind=kind, fault=refuses, write=lambda text, seed: None if "Yes" in text else "Yes") as server:
         judge = JudgeVerifier(generator(server), votes=None)
-        (verdict,) = asyncio.run(judge.score([Score(Candidate(QUESTION, Key((0, 1)), (Step("2"),), "stop"))]))
+        with pytest.warns(RuntimeWarning, match="takes votes instead, which is dearer"):
+            (verdict,) = asyncio.run(judge.score([Score(Candidate(QUESTION, Key((0, 1)), (Step("2"),), "stop"))]))
     assert verdict.step_scores == (1.0,)
     assert ["logprobs" in body for body in server.bodies] == [True] + [False] * 8
 
@@ -412,7 +449,8 @@ def test_choose_is_none_where_the_server_shows_no_probabilities() -> None:
     with serving(kind="transformers") as server:
         assert asyncio.run(generator(server).choose([whole()], ("Yes", "No"))) is None
         assert server.requests == []
-    with serving(kind="vllm", answer=lambda path, body: {"choices": [{"text": "Yes"}]}) as server:
+    silent = serving(kind="vllm", answer=lambda path, body: {"choices": [{"text": "Yes"}]})
+    with silent as server, pytest.warns(RuntimeWarning, match="returned none"):
         assert asyncio.run(generator(server).choose([whole()], ("Yes", "No"))) is None
 
 

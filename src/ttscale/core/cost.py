@@ -35,6 +35,12 @@ class Cost:
     """Tokens the verifier and the comparator really ran, over all of their models."""
     flops: float = 0.0
     """Floating-point operations of every forward, verifier included; see ``forward_flops``. 0 where unknown."""
+    requests: int = 0
+    """Requests that a server answered. Several draws may share one; 0 for models in this process."""
+    resent_tokens: int = 0
+    """Of the context tokens above, those sent to a server that had been sent to it, or written by it, before: the
+    prefix of each continuation, and a prompt sent more than once for one wave. A server's cache spares computing them,
+    not sending them."""
     seconds: float = field(default=0.0, compare=False)
     """Busy seconds of the workers, shared out over the requests they served together; waiting is not in it."""
 
@@ -57,6 +63,8 @@ class Cost:
             self.verifier_calls + other.verifier_calls,
             self.verifier_tokens + other.verifier_tokens,
             self.flops + other.flops,
+            self.requests + other.requests,
+            self.resent_tokens + other.resent_tokens,
             self.seconds + other.seconds,
         )
 
@@ -71,6 +79,8 @@ class Cost:
             verifier_calls,
             self.verifier_tokens,
             self.flops,
+            self.requests,
+            self.resent_tokens,
             self.seconds,
         )
 

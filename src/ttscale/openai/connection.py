@@ -7,54 +7,38 @@ caller's ``read`` decides whether it is whole). Keys live here and nowhere else:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 
 from ttscale.core.errors import RoleError
+from ttscale.openai.failures import Failure, Hopeless, Malformed, Refused, Rejected, backoff, judge_status, why
 from ttscale.openai.secrets import Secrets, shown
 
 T = TypeVar("T")
 
 log = logging.getLogger("ttscale.openai")
 
-BACKOFF = 0.5
-"""Seconds before the first retry; doubled each time. The official client starts there too."""
-MAX_BACKOFF = 30.0
-"""Longest wait that is our own idea. A server that restarts with a large model needs about a minute."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection, so that a dead endpoint is left quickly for the next."""
+FIRST_CONNECT = 1.5
+"""The same for the first attempt of a request, so that a person hears within two seconds that nobody answers."""
 RESTING = 20
 """Requests that pass by an endpoint after it failed, before it is tried first again."""
+AFFINITY = 4
+"""Requests by which an endpoint may be busier than the others before those whose prefixes it knows go elsewhere."""
 STATUS_ROUNDS = 2
 """Retries of a mere look (``models``) that the server answers with an error."""
+NO_KEY = "none"
+"""What the official client is given where there is no key."""
 SAID = 500
 """Characters of a server's own words that go into an error."""
-HOPELESS_STATUS = frozenset({501, 505})
-TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
-
-
-class Malformed(Exception):
-    """A reply that arrived and is not what was asked for: cut short, wrong number of choices. Worth another try."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """One failed attempt that may be repeated: did a reply arrive, and how many seconds did it ask to wait?"""
-
-    what: str
-    answered: bool = False
-    wait: float | None = None
-    status: int | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +101,7 @@ class Connection:
             raise ValueError("no API key: set OPENAI_API_KEY, or pass api_key=..., or base_url=... for your own server")
         self.endpoints = tuple(shown(url) for url in urls)
         self._urls = tuple(url.rstrip("/") for url in urls)
-        self._key = key or "none"
+        self._key = key or NO_KEY
         self._headers = dict(headers or {})
         self._concurrency, self._timeout, self._retries, self._max_wait = concurrency, timeout, retries, max_wait
         self._sleep = sleep
@@ -125,6 +109,7 @@ class Connection:
         self._models: Any = None
         self._busy = [0] * len(urls)
         self._resting = [0] * len(urls)
+        self._said = [0] * len(urls)
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._secrets = Secrets(key, self._headers)
 
@@ -137,24 +122,30 @@ class Connection:
         )
 
     async def post(
-        self, path: str, body: Mapping[str, object], read: Callable[[Any], T], *, where: str, seed: int = 0
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Any], T],
+        *,
+        where: str,
+        seed: int = 0,
+        home: int | None = None,
     ) -> T:
         """Send ``body`` until ``read`` accepts the reply. ``path`` is relative to the base URL.
 
         A path that begins with "/.." is relative to the server's root (vLLM serves /pooling there). ``where`` says in
-        errors what was asked for; ``seed`` spreads the jitter. Raises ``RoleError`` when there is no hope left.
+        errors what was asked for; ``seed`` spreads the jitter. Requests with one ``home`` (any number) go to one of
+        several endpoints as long as it is not much busier, so that they find each other's prefixes in its cache.
+        Raises ``RoleError`` when there is no hope left.
         """
-        return await self._ask("POST", path, body, read, where, seed, self._retries)
+        return await self._ask("POST", path, body, read, where, seed, self._retries, home)
 
     async def models(self) -> Any:
         """What the server lists under /models, fetched once; None when it answers with an error instead."""
         state = await self._state()
         async with state.looking:
             if not self._looked:
-                try:
-                    self._models = await self._ask("GET", "/models", None, lambda x: x, "/models", 0, STATUS_ROUNDS)
-                except Refused:
-                    self._models = None
+                self._models = await self.look("/models")
                 self._looked = True
         return self._models
 
@@ -166,6 +157,13 @@ class Connection:
             _KEEPERS[loop].remove(state.keeper)
             await state.keeper.aclose()
 
+    async def look(self, path: str) -> Any:
+        """What the server shows at ``path`` (see ``post``); None when it answers with an error instead."""
+        try:
+            return await self._ask("GET", path, None, lambda data: data, path.removeprefix("/.."), 0, STATUS_ROUNDS)
+        except Refused:
+            return None
+
     def scrub(self, text: str, most: int = 2000) -> str:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
         return self._secrets.scrub(text, most)
@@ -173,20 +171,29 @@ class Connection:
     # Inside.
 
     async def _ask(
-        self, method: str, path: str, body: object, read: Callable[[Any], T], where: str, seed: int, answered: int
+        self,
+        method: str,
+        path: str,
+        body: object,
+        read: Callable[[Any], T],
+        where: str,
+        seed: int,
+        answered: int,
+        home: int | None = None,
     ) -> T:
         """Rounds over the endpoints until one gives a reply; at most ``answered`` retries of what did get an answer."""
         state = await self._state()
         self._resting = [max(0, left - 1) for left in self._resting]
         async with state.slots:
             owed = dict.fromkeys(range(len(self._urls)), 0.0)  # endpoint -> seconds it still asked us to stay away
-            attempts, last = 0, _Failure("nothing was tried")
+            attempts, last = 0, Failure("nothing was tried")
             for round_ in range(self._retries + 1):
-                asked = [endpoint for endpoint in self._order() if endpoint in owed and owed[endpoint] <= 0]
+                asked = [endpoint for endpoint in self._order(home) if endpoint in owed and owed[endpoint] <= 0]
                 for endpoint in asked:
                     attempts += 1
-                    got = await self._attempt(state, endpoint, method, path, body, read, where)
-                    if not isinstance(got, _Failure):
+                    connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
+                    got = await self._attempt(state, endpoint, method, path, body, read, where, connect)
+                    if not isinstance(got, Failure):
                         return got
                     last = got
                     if got.wait is not None and got.wait > self._max_wait:
@@ -195,7 +202,8 @@ class Connection:
                         owed[endpoint] = got.wait or 0.0
                 if round_ == self._retries or not owed or (last.answered and round_ >= answered):
                     break
-                wait = max(_backoff(round_, seed), min(owed.values()) + 0.1 * _backoff(round_, seed))
+                wait = max(backoff(round_, seed), min(owed.values()) + 0.1 * backoff(round_, seed))
+                self._say(last, asked, round_ + 1, wait)
                 await self._sleep(wait)
                 owed = {endpoint: seconds - wait for endpoint, seconds in owed.items()}
         tried = f"{attempts} attempt{'s' * (attempts != 1)} at {', '.join(self.endpoints)}"
@@ -216,48 +224,79 @@ class Connection:
         body: object,
         read: Callable[[Any], T],
         where: str,
-    ) -> T | _Failure:
+        connect: float,
+    ) -> T | Failure:
         """One request to one endpoint. Raises ``RoleError`` where no retry can help."""
         self._busy[endpoint] += 1
         try:
             async with asyncio.timeout(self._timeout):
-                text = await self._send(state.clients[endpoint], method, self._urls[endpoint], path, body)
+                text = await self._send(state.clients[endpoint], method, self._urls[endpoint], path, body, connect)
             reply = _read(text, read)
-            self._resting[endpoint] = 0
+            self._resting[endpoint], self._said[endpoint] = 0, 0
             return reply
         except openai.APIStatusError as error:
-            failure = _judge_status(error)
-        except (TimeoutError, openai.APITimeoutError):
-            failure = _Failure(f"timeout after {self._timeout:g} s")
+            failure = judge_status(error, self._key != NO_KEY)
+        except (TimeoutError, openai.APITimeoutError) as error:
+            slow = type(error.__cause__).__name__ == "ConnectTimeout"  # of whichever HTTP library the client uses
+            failure = Failure(f"no connection within {connect:g} s" if slow else f"timeout after {self._timeout:g} s")
         except openai.APIConnectionError as error:
-            failure = _Failure(f"connection failed ({error.__cause__ or error})")
+            failure = Failure(why(error))
         except (TypeError, ValueError) as error:
-            failure = _Hopeless(f"the request cannot be written as JSON ({error})")
+            failure = Hopeless(f"the request cannot be written as JSON ({error})")
         except Malformed as error:
-            failure = _Failure(str(error), answered=True)
+            failure = Failure(str(error), answered=True)
         except RoleError as error:
-            failure = _Hopeless(str(error), answered=True)
+            failure = Hopeless(str(error), answered=True)
         except openai.OpenAIError as error:
-            failure = _Hopeless(f"{type(error).__name__}: {error}")
+            failure = Hopeless(f"{type(error).__name__}: {error}")
         finally:
             self._busy[endpoint] -= 1
         # Raised here and not above: the client's own exception holds the request, and with it the key.
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
-        if isinstance(failure, _Hopeless):
-            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", failure.status)
+        if isinstance(failure, Hopeless):
+            status = failure.status
+            what += await self._advice(endpoint, path, status)
+            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", status)
         self._resting[endpoint] = RESTING
         return replace(failure, what=what)
 
-    @staticmethod
-    async def _send(client: openai.AsyncOpenAI, method: str, base: str, path: str, body: object) -> str:
+    def _say(self, last: Failure, asked: Sequence[int], retry: int, wait: float) -> None:
+        """Tell whoever waits that nobody answers: once per retry, however many requests meet the same."""
+        for endpoint in asked[-1:]:
+            if retry > self._said[endpoint]:
+                self._said[endpoint] = retry
+                log.warning(
+                    "%s at %s, retry %d of %d in %.1f s",
+                    *(last.what, self.endpoints[endpoint], retry, self._retries, wait),
+                )
+
+    async def _advice(self, endpoint: int, path: str, status: int | None) -> str:
+        """What to do about "not found": name the model as the server does, or give the URL its last part."""
+        if status != 404 or path.startswith(("/models", "/..")):
+            return ""
+        served = model_names(await self.models())
+        if served:
+            return f"; the server lists the models {', '.join(map(repr, served))}"
+        if not urlsplit(self._urls[endpoint]).path.rstrip("/").endswith("/v1"):
+            return f"; a base_url ends in /v1 as a rule: try {self.endpoints[endpoint].rstrip('/')}/v1"
+        return ""
+
+    async def _send(
+        self, client: openai.AsyncOpenAI, method: str, base: str, path: str, body: object, connect: float
+    ) -> str:
         if path.startswith("/.."):
             path = base.removesuffix("/v1") + path[3:]
-        return await (client.get(path, cast_to=str) if method == "GET" else client.post(path, cast_to=str, body=body))
+        limits: Any = {"timeout": openai.Timeout(self._timeout, connect=connect)}
+        if method == "GET":
+            return await client.get(path, cast_to=str, options=limits)
+        return await client.post(path, cast_to=str, body=body, options=limits)
 
-    def _order(self) -> list[int]:
-        """The endpoints, best first: those that have not just failed, the least busy, the first given."""
-        return sorted(range(len(self._urls)), key=lambda i: (self._resting[i] > 0, self._busy[i], i))
+    def _order(self, home: int | None = None) -> list[int]:
+        """The endpoints, best first: those that have not just failed, the one at home, the least busy, the first."""
+        count = len(self._urls)
+        lead = [AFFINITY * (home is not None and i == home % count) for i in range(count)]
+        return sorted(range(count), key=lambda i: (self._resting[i] > 0, self._busy[i] - lead[i], i))
 
     async def _state(self) -> _LoopState:
         """The clients of the running loop; ``solve`` called twice runs two loops, and sockets cannot move over."""
@@ -269,7 +308,7 @@ class Connection:
                     api_key=self._key,
                     base_url=url,
                     max_retries=0,
-                    timeout=openai.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout)),
+                    timeout=self._timeout,
                     default_headers=self._headers,
                     # A redirect would take our headers, and a gateway's key among them, to whatever host it names.
                     http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
@@ -285,23 +324,6 @@ class Connection:
             _KEEPERS.setdefault(loop, []).append(keeper)
             await anext(keeper)
         return state
-
-
-class _Hopeless(_Failure):
-    """One that would be the same the next time."""
-
-
-class Refused(RoleError):
-    """The server answered, and the answer was an error."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        """Its HTTP status, where it had one."""
-
-
-class Rejected(Refused):
-    """And it would be the same the next time."""
 
 
 async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenerator[None, None]:
@@ -321,44 +343,8 @@ def _read(text: str, read: Callable[[Any], T]) -> T:
         raise Malformed(f"the reply is not whole JSON ({error})") from None
 
 
-def _judge_status(error: openai.APIStatusError) -> _Failure:
-    """What to make of an HTTP error."""
-    status, what = error.status_code, f"status {error.status_code}: {_said(error)}"
-    if 300 <= status < 400:
-        where = error.response.headers.get("location", "somewhere else")
-        what = f"status {status}: the server redirects to {where}; give the URL that serves the model as base_url"
-    hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
-    if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
-        return _Hopeless(what, answered=True, status=status)
-    return _Failure(what, True, _retry_after(error.response.headers), status)
-
-
-def _backoff(round_: int, seed: int) -> float:
-    """Seconds to wait after round ``round_``: exponential, times a factor in [0.5, 1) that differs from key to key.
-
-    The factor is a hash, not a random number: nothing here touches global random state.
-    """
-    spread = hashlib.blake2b(f"{seed}/{round_}".encode(), digest_size=4).digest()
-    return float(min(MAX_BACKOFF, BACKOFF * 2.0**round_) * (0.5 + int.from_bytes(spread, "big") / 2**33))
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the headers ask to wait; None where they do not say, or say nonsense."""
-    try:
-        if headers.get("retry-after-ms"):
-            seconds = float(headers["retry-after-ms"]) / 1000
-        else:
-            value = headers.get("retry-after", "")
-            seconds = float(value) if not value[:1].isalpha() else parsedate_to_datetime(value).timestamp() - time()
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, seconds) if seconds == seconds else None
-
-
-def _said(error: openai.APIStatusError) -> str:
-    """The server's own words, one line."""
-    try:
-        text = error.response.text
-    except Exception:  # a body that cannot be decoded; the status says enough
-        text = ""
-    return " ".join(text.split()) or "(no body)"
+def model_names(listed: Any) -> list[str]:
+    """The names of the models in a reply to /models; none where it is no such reply."""
+    entries = listed.get("data") if isinstance(listed, dict) else None
+    found = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [name for name in found if isinstance(name, str)]

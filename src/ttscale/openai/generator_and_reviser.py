@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, Revise, Sample
-from ttscale.openai.connection import Rejected
+from ttscale.openai.draws import revise_task, sample_task
+from ttscale.openai.failures import Rejected
 from ttscale.openai.reply import read_first_token
-from ttscale.openai.writer import Task, Writer, together
+from ttscale.openai.tasks import together
+from ttscale.openai.write_text import TextWriter
+from ttscale.openai.writer import Writer
 
 CHAT_ALTERNATIVES = 20
 TEXT_ALTERNATIVES = 5
@@ -21,7 +23,7 @@ class OpenAIGenerator(Writer):
 
     async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix, all at once within the connection's limit; raises for the first that fails."""
-        return await together([self._write(_task(request), request.max_steps) for request in requests])
+        return await self._write([sample_task(request) for request in requests])
 
     async def choose(
         self, requests: Sequence[Sample], options: Sequence[str], /
@@ -32,13 +34,18 @@ class OpenAIGenerator(Writer):
         first token, in any case and with or without a space before it.
         """
         server = await self._server()
-        if not server.logprobs:
+        if not server.logprobs or not requests:
             return None
         try:
+            if self._way is None:
+                await self._find_way(sample_task(requests[0]))
             tables = await together([self._first_token(request) for request in requests])
-        except Rejected:  # whatever else may be wrong, a plain request will say it too
-            return None
-        if any(not table for table, _ in tables):
+        except Rejected as error:
+            why = str(error)
+        else:
+            why = f"{self.name} returned none" if any(not table for table, _ in tables) else ""
+        if why:
+            self._warn(f"a judge cannot read log-probabilities here and takes votes instead, which is dearer: {why}")
             return None
         wanted = [option.casefold() for option in options]
         return [
@@ -47,18 +54,15 @@ class OpenAIGenerator(Writer):
         ]
 
     async def _first_token(self, request: Sample) -> tuple[dict[str, float], Cost]:
-        server, task = await self._server(), _task(request)
-        body = self._body(server, task, task.next_seed(), []) | {self._limit(server): 1, "temperature": 1.0}
-        if self._chat:
+        task, chat = sample_task(request), self.settings.chat
+        way = TextWriter(self.settings, await self._server())
+        body = way.body(task, task.next_seed(way.server), []) | {way.limit_name: 1, "temperature": 1.0}
+        if chat:
             body |= {"logprobs": True, "top_logprobs": CHAT_ALTERNATIVES}
         else:
             body |= {"logprobs": TEXT_ALTERNATIVES}
-        path = "/chat/completions" if self._chat else "/completions"
-
-        def read(data: Any) -> tuple[dict[str, float], Cost]:
-            return read_first_token(data, self._chat)
-
-        return await self.connection.post(path, body, read, where=task.where, seed=request.key.seed)
+        path = "/chat/completions" if chat else "/completions"
+        return await self.connection.post(path, body, read_first_token, where=task.where, seed=request.key.seed)
 
 
 class OpenAIReviser(Writer):
@@ -69,19 +73,4 @@ class OpenAIReviser(Writer):
 
     async def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
         """A new attempt for each request, all at once; raises for the first that fails."""
-        return await together([self._write(_revision(request), None) for request in requests])
-
-
-def _task(request: Sample) -> Task:
-    prefix = request.prefix
-    attempts = [attempt.text for attempt in prefix.attempts if attempt.steps]
-    return Task(request.question.prompt, attempts, prefix.text, request.key, _where(request), request.temperature)
-
-
-def _revision(request: Revise) -> Task:
-    attempts = [attempt.text for attempt in request.attempts if attempt.steps]
-    return Task(request.question.prompt, attempts, "", request.key, _where(request))
-
-
-def _where(request: Sample | Revise) -> str:
-    return f"question {request.question.label}, key {request.key}"
+        return await self._write([revise_task(request) for request in requests])

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.openai.connection import Malformed
+from ttscale.openai.failures import Malformed
 from ttscale.prompts.layouts import whole_characters
 
 ENDINGS: dict[str, Literal["stop", "length"]] = {
@@ -43,15 +43,33 @@ class Written:
     cost: Cost
     counted: bool
     """Whether the server reported its usage."""
+    ids: tuple[int, ...] | None = None
+    """The tokens drawn, the end of sequence among them; None where the server does not say."""
 
 
 def read_written(data: Any, chat: bool) -> Written:
     """The single choice of a completion or chat completion."""
-    choice = _only(data, "choices")
+    return read_choices(data, chat, 1)[0]
+
+
+def read_choices(data: Any, chat: bool, n: int) -> list[Written]:
+    """The ``n`` choices of a completion or chat completion, in the order of their indices; its usage shared out."""
+    choices = entries(data, "choices", n)
+    if n > 1:
+        placed = {choice.get("index"): choice for choice in choices}
+        if set(placed) != set(range(n)):
+            raise Malformed(f"the choices have the indices {list(placed)}, not 0 to {n - 1}")
+        choices = [placed[i] for i in range(n)]
+    cost, counted = usage(data)
+    found = [_written(choice, chat, counted) for choice in choices]
+    return share_out(found, cost)
+
+
+def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
     text = _message(choice) if chat else choice.get("text")
     finish = choice.get("finish_reason")
-    if text is None and chat and isinstance(finish, str) and finish in CUT_OFF:  # before the first word that is shown
-        text = ""
+    if text is None and chat and isinstance(finish, str) and finish in ENDINGS:
+        text = ""  # cut off before the first word that is shown, or nothing to say
     if not isinstance(text, str):
         raise Malformed(f"the choice holds no text but {type(text).__name__}")
     text = whole_characters(text)  # a lone surrogate could not be sent back as part of a prefix
@@ -59,32 +77,57 @@ def read_written(data: Any, chat: bool) -> Written:
         raise Malformed(f"the choice did not finish (finish_reason={finish!r})")
     if finish not in ENDINGS:
         raise RoleError(f"the server ended with finish_reason={finish!r}, which makes no sense for plain text")
-    reason = choice.get("stop_reason", choice.get("matched_stop"))
-    cost, counted = _usage(data)
+    told = _fields_of_stop(choice)
+    reason = told.get("stop_reason", told.get("matched_stop"))
     return Written(
         text,
         ENDINGS[finish],
-        "stop_reason" in choice or "matched_stop" in choice,
+        "stop_reason" in told or "matched_stop" in told,
         reason if isinstance(reason, str) else None,
-        tuple(_tokens(choice.get("logprobs"), chat)),
-        cost,
+        tuple(_tokens(choice.get("logprobs"))),
+        Cost(),
         counted,
+        read_ids(choice.get("token_ids")),
     )
 
 
-def read_first_token(data: Any, chat: bool) -> tuple[dict[str, float], Cost]:
+def read_ids(value: Any) -> tuple[int, ...] | None:
+    """A list of token ids; None where it is none."""
+    return tuple(value) if isinstance(value, list) and all(map(is_count, value)) else None
+
+
+def _fields_of_stop(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Where the fields stand that name a stop string: LiteLLM moves them, for vLLM behind it."""
+    if "stop_reason" in choice or "matched_stop" in choice:
+        return choice
+    inner = _mapping(choice.get("message")).get("provider_specific_fields")
+    return _mapping(choice.get("provider_specific_fields")) or _mapping(inner)
+
+
+def share_out(found: Sequence[Written], cost: Cost) -> list[Written]:
+    """The cost of one request over its draws: what each drew where that is known, and the context to the first."""
+    drawn = [len(written.ids or ()) for written in found]
+    if sum(drawn) != cost.sampled_tokens:
+        each, left = divmod(cost.sampled_tokens, len(found))
+        drawn = [each + (i < left) for i in range(len(found))]
+    costs = [Cost(sampled_tokens=n) for n in drawn]
+    costs[0] = replace(cost, sampled_tokens=drawn[0])
+    return [replace(written, cost=one) for written, one in zip(found, costs, strict=True)]
+
+
+def read_first_token(data: Any) -> tuple[dict[str, float], Cost]:
     """The most likely first tokens with their probabilities; empty where the server sent none."""
     found = _mapping(_only(data, "choices").get("logprobs"))
-    if chat:
+    if "content" in found:  # chats; llama.cpp answers plain completions so too
         first = _mapping(next(iter(_list(found.get("content"))), None))
         pairs = [(item.get("token"), item.get("logprob")) for item in map(_mapping, _list(first.get("top_logprobs")))]
     else:
         pairs = list(_mapping(next(iter(_list(found.get("top_logprobs"))), None)).items())
     table: dict[str, float] = {}
     for token, logprob in pairs:
-        if isinstance(token, str) and _finite(logprob):
+        if isinstance(token, str) and is_finite(logprob):
             table[token] = table.get(token, 0.0) + math.exp(min(0.0, logprob))
-    return table, _usage(data)[0]
+    return table, usage(data)[0]
 
 
 def read_rows(data: Any) -> tuple[list[Any], Cost]:
@@ -93,14 +136,20 @@ def read_rows(data: Any) -> tuple[list[Any], Cost]:
     rows = item.get("data", item.get("probs"))
     if not isinstance(rows, list) or not rows:
         raise Malformed("the reply holds neither pooled data nor probabilities")
-    cost, _ = _usage(data)
-    return rows, Cost(verifier_tokens=cost.prompt_tokens + cost.cached_tokens)
+    cost, _ = usage(data)
+    return rows, Cost(verifier_tokens=cost.prompt_tokens + cost.cached_tokens, requests=cost.requests)
 
 
 def read_owner(data: Any) -> str:
     """Who owns the first model a server lists; "" where it lists none."""
     first = _mapping(next(iter(_list(_mapping(data).get("data"))), None))
     return str(first.get("owned_by", ""))
+
+
+def count_of_slots(data: Any) -> int:
+    """How many draws llama.cpp makes at a time, as its ``/props`` say; 1 where they do not."""
+    slots = _mapping(data).get("total_slots")
+    return max(1, slots) if is_count(slots) else 1
 
 
 def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> list[tuple[float | None, int | None]]:
@@ -130,6 +179,26 @@ def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> 
     return [(total, count) if count else (None, None) for total, count in zip(sums, counts, strict=True)]
 
 
+def step_tokens(
+    steps: Sequence[str], tokens: Sequence[tuple[str, float]], ids: Sequence[int]
+) -> list[tuple[float | None, int | None, tuple[int, ...]]]:
+    """For each step (log-probability, number of tokens, their ids), as far as the reply says so.
+
+    A step has ids where its tokens spell it and nothing more; a token across two steps leaves both without.
+    """
+    records = step_logprobs(steps, tokens)
+    counted = [count for _, count in records]
+    if not ids or len(ids) > len(tokens) or None in counted:
+        return [(logprob, count, ()) for logprob, count in records]
+    found, begin = [], 0
+    for step, (logprob, count) in zip(steps, records, strict=True):
+        end = begin + (count or 0)
+        spelled = "".join(token for token, _ in tokens[begin : min(end, len(ids))])
+        found.append((logprob, count, tuple(ids[begin:end]) if spelled == step else ()))
+        begin = end
+    return found
+
+
 def _ascii(text: str) -> str:
     return text.encode("ascii", "ignore").decode()
 
@@ -139,48 +208,73 @@ def _message(choice: Mapping[str, Any]) -> Any:
     message = _mapping(choice.get("message"))
     if message.get("tool_calls"):
         raise RoleError("the server answered with a tool call; no tools were offered")
-    content = message.get("content")
+    content, thoughts = _parts(message.get("content"))
+    told = message.get("reasoning_content") or message.get("reasoning")
     if content is None and isinstance(message.get("refusal"), str):
         raise RoleError(f"the model refused to answer: {message['refusal'][:200]}")
-    thoughts = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(thoughts, str) and thoughts:
+    thoughts = thoughts or (told if isinstance(told, str) else "")
+    if thoughts:
         return f"<think>{thoughts}</think>{content or ''}"
     return content
 
 
-def _tokens(logprobs: Any, chat: bool) -> list[tuple[str, float]]:
+def _parts(content: Any) -> tuple[Any, str]:
+    """(text, thoughts) of a message's content, which some servers send as a list of parts (Mistral, gateways)."""
+    if not isinstance(content, list):
+        return content, ""
+    text, thoughts = "", ""
+    for part in content:
+        kind = _mapping(part).get("type")
+        if isinstance(part, str):
+            text += part
+        elif kind in ("text", "output_text") and isinstance(part.get("text"), str):
+            text += part["text"]
+        elif kind in ("thinking", "reasoning"):
+            inner = part.get("thinking", part.get("text"))
+            thoughts += inner if isinstance(inner, str) else _parts(inner)[0] if isinstance(inner, list) else ""
+        else:
+            raise Malformed(f"the message has a part of type {kind!r} where text was asked for")
+    return text, thoughts
+
+
+def _tokens(logprobs: Any) -> list[tuple[str, float]]:
     found = _mapping(logprobs)
-    if chat:
+    if "content" in found:
         pairs = [(item.get("token"), item.get("logprob")) for item in map(_mapping, _list(found.get("content")))]
     else:
         pairs = list(zip(_list(found.get("tokens")), _list(found.get("token_logprobs")), strict=False))
-    read = [(token, float(logprob)) for token, logprob in pairs if isinstance(token, str) and _finite(logprob)]
+    read = [(token, float(logprob)) for token, logprob in pairs if isinstance(token, str) and is_finite(logprob)]
     return read if len(read) == len(pairs) else []
 
 
-def _usage(data: Any) -> tuple[Cost, bool]:
-    """Tokens as the server counted them, and whether it counted those it drew; nothing is recounted here."""
-    usage = _mapping(_mapping(data).get("usage"))
-    prompt, sampled = usage.get("prompt_tokens"), usage.get("completion_tokens")
+def usage(data: Any) -> tuple[Cost, bool]:
+    """What a request cost, as the server counted it, and whether it counted the tokens it drew."""
+    told = _mapping(_mapping(data).get("usage"))
+    prompt, sampled = told.get("prompt_tokens"), told.get("completion_tokens")
     drawn = sampled or 0
-    if not _count(prompt) or not _count(drawn):
-        return Cost(), False
-    cached = _mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
-    reused = min(cached, prompt) if _count(cached) else 0
-    cost = Cost(sampled_tokens=drawn, prompt_tokens=prompt - reused, cached_tokens=reused)
+    if not is_count(prompt) or not is_count(drawn):
+        return Cost(requests=1), False
+    cached = _mapping(told.get("prompt_tokens_details")).get("cached_tokens")
+    reused = min(cached, prompt) if is_count(cached) else 0
+    cost = Cost(sampled_tokens=drawn, prompt_tokens=prompt - reused, cached_tokens=reused, requests=1)
     return cost, sampled is not None
 
 
 def _only(data: Any, name: str) -> Mapping[str, Any]:
     """The one entry of the list ``name``."""
+    return entries(data, name, 1)[0]
+
+
+def entries(data: Any, name: str, n: int) -> list[Mapping[str, Any]]:
+    """The ``n`` entries of the list ``name``."""
     if not isinstance(data, dict):
         raise Malformed(f"the reply is a JSON {type(data).__name__}, not an object")
-    entries = data.get(name)
-    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
-        got = f"{len(entries)} entries" if isinstance(entries, list) else type(entries).__name__
+    found = data.get(name)
+    if not isinstance(found, list) or len(found) != n or not all(isinstance(one, dict) for one in found):
+        got = f"{len(found)} entries" if isinstance(found, list) else type(found).__name__
         said = f"; it says: {data['error']}" if data.get("error") else ""
-        raise Malformed(f"the reply has {got} in {name!r} where one was asked for{said}")
-    return entries[0]
+        raise Malformed(f"the reply has {got} in {name!r} where {n if n > 1 else 'one'} was asked for{said}")
+    return found
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -191,9 +285,9 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _count(value: Any) -> TypeGuard[int]:
+def is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _finite(value: Any) -> TypeGuard[float]:
+def is_finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

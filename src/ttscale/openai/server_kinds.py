@@ -1,7 +1,7 @@
 """Where OpenAI-compatible servers differ, as data: one record per kind of server.
 
-Sources: the servers' documentation and, for transformers serve, llama-cpp-python and vLLM, what was seen when asking
-them (docs/bring-your-model.md has the table). This file knows nothing of requests or connections.
+Sources: the servers' documentation and, for vLLM, llama.cpp and transformers serve, what was seen when asking them
+(docs/engines.md has the table). This file knows nothing of requests or connections.
 """
 
 from __future__ import annotations
@@ -31,22 +31,52 @@ class Server:
     """What the limit on new tokens is called in a chat request."""
     extra: tuple[tuple[str, object], ...] = ()
     """Fields that every request needs."""
+    neutral: tuple[tuple[str, object], ...] = ()
+    """Sampling settings that change nothing, sent because the server, or the checkpoint it read, has others."""
+    ids: Literal["vllm", "llama.cpp"] | None = None
+    """Whose way it takes prompts as token ids and returns those it drew; None: it deals in text only."""
+    counts_seeds: bool = False
+    """Whether the draws of one request (``n``) have the seeds ``seed``, ``seed`` + 1 and so on, as if asked alone."""
+    most: int = 128
+    """The most draws in one request, where several are."""
 
 
-VLLM = Server("vllm", stop="named", continues="flag", seed_bits=63)
-SGLANG = Server("sglang", stop="named", continues="flag")
+_USUAL: tuple[tuple[str, object], ...] = (("top_p", 1.0), ("min_p", 0.0))
+VLLM = Server(
+    "vllm",
+    stop="named",
+    continues="flag",
+    seed_bits=63,
+    # It takes temperature, top_k and penalties from the checkpoint's generation_config.json.
+    neutral=(*_USUAL, ("top_k", -1), ("repetition_penalty", 1.0)),
+    ids="vllm",
+    counts_seeds=True,
+)
+SGLANG = Server("sglang", stop="named", continues="flag", neutral=(*_USUAL, ("top_k", -1), ("repetition_penalty", 1.0)))
 TRANSFORMERS = Server(
     "transformers",
     stop="kept",
     seed_bits=63,
     logprobs=False,
     # It decodes greedily, whatever the temperature, unless it is told to sample; its own top_k would be 50.
-    extra=(("generation_config", '{"do_sample": true, "top_k": 0}'),),
+    extra=(
+        (
+            "generation_config",
+            '{"do_sample": true, "top_k": 0, "top_p": 1.0, "min_p": null, "repetition_penalty": 1.0}',
+        ),
+    ),
 )
-LLAMA_CPP = Server("llama.cpp", continues="trailing")
-OLLAMA = Server("ollama", continues="trailing")
-OPENAI = Server("openai", seed_bits=63, chat_limit="max_completion_tokens")
-MISTRAL = Server("mistral", continues="prefix", logprobs=False, seed_bits=0)
+LLAMA_CPP = Server(
+    "llama.cpp",
+    continues="trailing",
+    neutral=(*_USUAL, ("top_k", 0), ("repeat_penalty", 1.0)),  # its own are 0.95, 0.05, 40 and 1
+    ids="llama.cpp",
+    counts_seeds=True,
+    most=1,  # as many as it has slots, which it is asked for
+)
+OLLAMA = Server("ollama", continues="trailing", neutral=(("top_p", 1.0),))
+OPENAI = Server("openai", neutral=(("top_p", 1.0),), seed_bits=63, chat_limit="max_completion_tokens")
+MISTRAL = Server("mistral", continues="prefix", logprobs=False, seed_bits=0, neutral=(("top_p", 1.0),))
 GENERIC = Server("generic")
 """Assumes the least; what an unknown server is taken for."""
 

@@ -16,7 +16,8 @@ from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.openai.connection import Connection
 from ttscale.openai.reply import read_rows
-from ttscale.openai.writer import one_connection, together
+from ttscale.openai.tasks import together
+from ttscale.openai.writer import one_connection
 from ttscale.prompts.layouts import QWEN_MATH, chat_turns, without_marks
 
 Activation = Literal["none", "sigmoid", "softmax"]

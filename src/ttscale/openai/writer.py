@@ -1,45 +1,59 @@
-"""From a question to a request body, and from replies to steps: what generator and reviser share.
+"""What generator and reviser over servers share: settings, the kind of server, and which way to write.
 
-It knows prompts, the ways servers differ and where steps end; not connections, and nothing of search.
-
-A server is asked for one step at a time with the delimiter as stop string, where its replies tell the end of a step
-from the end of the solution. Where they do not, it writes on to the end and the text is cut at the delimiter.
+It knows which draws share a request; not how a request is laid out (``write_text.py``, ``write_ids.py``), and nothing
+of search.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import EllipsisType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from ttscale.core.cost import Cost
-from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, check_temperature
-from ttscale.core.types import Finish, Key, Step
 from ttscale.openai.connection import Connection
-from ttscale.openai.reply import Written, read_owner, read_written, step_logprobs
+from ttscale.openai.draws import Task, share_requests
+from ttscale.openai.failures import Rejected
+from ttscale.openai.reply import count_of_slots, read_owner
 from ttscale.openai.server_kinds import GENERIC, OWNED_BY, Server, named
-from ttscale.prompts.layouts import Messages, PromptFormat, chat_turns, check_prompt, family_of, plain_text, split_steps
+from ttscale.openai.settings import Settings
+from ttscale.openai.tasks import together
+from ttscale.openai.token_ids import TokenIds, context_limit
+from ttscale.openai.write_ids import IdsWriter
+from ttscale.openai.write_text import TextWriter
+from ttscale.prompts.layouts import FOUR_SHOT, Messages, PromptFormat, check_prompt, family_of
 
-T = TypeVar("T")
+log = logging.getLogger("ttscale.openai")
 
 MAX_TOKENS = 2048
 """Limit on the tokens of one request, as in search-and-learn."""
+PROBE_TEMPERATURE = 2.0
+PROBE_TOKENS = 24
+"""How a server that gave one text for several seeds is asked again: as hot as all of them take, and briefly."""
 
 
 class Writer:
     """Text from a model behind one or more servers.
 
     ``model`` is the name the servers know it by. ``base_url``, ``api_key``: see ``Connection``; or pass a
-    ``connection``, which several roles may share. ``api``: "chat", or "completions", where the prompt is plain text
-    or, with ``template`` (a function from messages to text, or the name of a Hugging Face tokenizer), a chat laid out
-    on this side; None takes what ``prompt`` says. ``server``: what kind it is, a name from ``SERVERS``, a ``Server``
-    or "auto" to look. ``prompt`` and ``delimiter`` default to the model family's; a delimiter of None makes the whole
-    solution one step. ``max_tokens`` limits one request (in step search: one step). ``temperature`` None leaves the
-    server's own. ``extra`` is added to every request body, for settings only your server knows.
+    ``connection``, which several roles may share. ``server``: what kind it is, a name from ``SERVERS``, a ``Server``
+    or "auto" to look. ``prompt`` and ``delimiter`` default to the model family's (a base model's, where the server has
+    no chat template); a delimiter of None makes the whole solution one step. ``max_tokens`` limits one request (in step
+    search: one step).
+
+    ``api``: "chat", or "completions", where the prompt is plain text or, with ``template`` (a function from messages
+    to text, or the name of a Hugging Face tokenizer), a chat laid out on this side; None takes what ``prompt`` says.
+    ``token_ids``: write in token ids where the server takes them (vLLM, llama.cpp), so that a begun solution goes on
+    from the very tokens that were drawn; False: in text only. ``chat_template_kwargs`` go to the chat template.
+    ``lay_out`` changes the messages of a chat before they are sent.
+
+    Sampling settings that are not given here are sent as neutral values, so that one call means the same on every
+    engine; ``server_defaults=True`` leaves them to the server (its own, or the checkpoint's generation_config.json), as
+    ``temperature=None`` does for the temperature. ``extra`` is added to every request body, for settings only your
+    server knows (``{"cache_salt": ...}`` keeps a prefix cache apart from other users').
     """
 
     def __init__(
@@ -58,6 +72,10 @@ class Writer:
         top_p: float | None = None,
         max_tokens: int | None = MAX_TOKENS,
         logprobs: bool = False,
+        token_ids: bool = True,
+        server_defaults: bool = False,
+        chat_template_kwargs: Mapping[str, object] | None = None,
+        lay_out: Callable[[Messages], Messages] | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> None:
         if not isinstance(model, str) or not model:
@@ -76,29 +94,50 @@ class Writer:
         family = family_of(model)
         self.model, self.name = model, model
         self.connection = one_connection(connection, base_url, api_key)
-        self._prompt = family.prompt if prompt is None else check_prompt(prompt)
-        self._delimiter = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
-        plain = template is not None or self._prompt.chat is False
-        self._chat = (api or ("completions" if plain else "chat")) == "chat"
-        self._template = load_template(template) if isinstance(template, str) else template
+        form = family.prompt if prompt is None else check_prompt(prompt)
+        mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
+        plain = template is not None or form.chat is False
+        self._asked_chat = api or form.chat
+        self._given_prompt, self._given_delimiter = prompt is not None, not isinstance(delimiter, EllipsisType)
+        self._token_ids = token_ids
+        self.settings = Settings(
+            model,
+            self.connection,
+            form,
+            mark,
+            (api or ("completions" if plain else "chat")) == "chat",
+            load_template(template) if isinstance(template, str) else template,
+            temperature,
+            top_p,
+            max_tokens,
+            logprobs,
+            server_defaults,
+            dict(chat_template_kwargs or {}),
+            dict(extra or {}),
+            lay_out,
+        )
         self._given_server = named(server)
-        self.continues = not self._chat or (self._given_server is not None and self._given_server.continues != "no")
+        known = self._given_server
+        self.continues = not self.settings.chat or (
+            known is not None and (known.continues != "no" or (known.ids is not None and token_ids))
+        )
         """Whether it surely continues a begun solution, which decides what the default strategy may be."""
-        self._temperature, self._top_p, self._max_tokens = temperature, top_p, max_tokens
-        self._logprobs, self._extra = logprobs, dict(extra or {})
         usual: dict[str, tuple[object, object]] = {
             "temperature": (temperature, 1.0),
             "top_p": (top_p, None),
             "max_tokens": (max_tokens, MAX_TOKENS),
-            "delimiter": (self._delimiter, family.delimiter),
-            "prompt": (self._prompt, family.prompt),
-            "extra": (self._extra, {}),
+            "delimiter": (mark, family.delimiter),
+            "prompt": (form, family.prompt),
+            "server_defaults": (server_defaults, False),
+            "chat_template_kwargs": (dict(chat_template_kwargs or {}), {}),
+            "extra": (self.settings.extra, {}),
         }
         self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
         """Settings that are not the usual ones: part of what stored results call this role."""
-        if logprobs and self._given_server and not self._given_server.logprobs:
-            raise ValueError(f"server {self._given_server.name!r} returns no log-probabilities; leave logprobs=False")
-        self._warned = False
+        if logprobs and known and not known.logprobs:
+            raise ValueError(f"server {known.name!r} returns no log-probabilities; leave logprobs=False")
+        self._way: IdsWriter | TextWriter | None = None
+        self._warned: set[str] = set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, {', '.join(map(repr, self.connection.endpoints))})"
@@ -108,169 +147,130 @@ class Writer:
             self._given_server = OWNED_BY.get(read_owner(await self.connection.models()), GENERIC)
         return self._given_server
 
-    async def _write(self, task: Task, max_steps: int | None) -> Completion:
-        """Continue the task's text by at most ``max_steps`` steps (None: to the end)."""
+    async def _write(self, tasks: Sequence[Task]) -> list[Completion]:
+        """Continue each task's text by at most its ``max_steps`` steps (None: to the end)."""
+        if not tasks:
+            return []
+        way = self._way or await self._find_way(tasks[0])
+        if isinstance(way, IdsWriter):
+            for task in {(task.question, tuple(task.attempts)): task for task in tasks}.values():
+                await way.prepare(task)
+        # In text nobody says which draw of a shared request took how many tokens.
+        shared = isinstance(way, IdsWriter) and way.server.counts_seeds
+        groups = share_requests(tasks, way.server.most if shared else 1)
+        written = await together([way.write(group) for group in groups])
+        pairs = [pair for group, some in zip(groups, written, strict=True) for pair in zip(group, some, strict=True)]
+        replies = {id(task): one for task, one in pairs}
+        completions = [replies[id(task)] for task in tasks]
+        self._check_counted(completions)
+        if (extra := await self._check_seeds(way, tasks, completions)) is not None:
+            completions[0] = extra
+        return completions
+
+    async def _find_way(self, task: Task) -> IdsWriter | TextWriter:
+        """Token ids where the server takes them, else text; found out once."""
         server = await self._server()
-        if (task.text or max_steps is not None) and self._chat and server.continues == "no":
-            raise RoleError(
-                f"step search continues partial solutions, and a server of kind {server.name!r} cannot continue a "
-                f"partial assistant message ({task.where}); use api='completions' (with template=... for a chat "
-                "model), name a server that can (server='vllm', 'sglang', 'llama.cpp', ...), or choose a strategy that "
-                "samples whole solutions, such as BestOfN"
-            )
-        if max_steps is None or self._delimiter is None or server.stop == "hidden":
-            return await self._to_the_end(server, task, max_steps)
-        return await self._step_by_step(server, task, max_steps, self._delimiter)
-
-    async def _to_the_end(self, server: Server, task: Task, max_steps: int | None) -> Completion:
-        """Let the model finish, then keep the first ``max_steps`` steps of what it wrote."""
-        written = await self._ask(server, task, list(self._prompt.stop))
-        new, finish = _cut_at(self._prompt.stop, written)
-        if self._chat and self._delimiter and task.text.endswith(self._delimiter):
-            # Chat templates drop white space at the end of the prefix; the model then begins with the delimiter.
-            new = new.removeprefix(self._delimiter)
-        if self._delimiter is None:
-            pieces, max_steps = [new], None
+        if server.ids is not None and self._token_ids:
+            self._way = await self._find_ids(task, server) or TextWriter(self.settings, server)
         else:
-            pieces = split_steps(new, self._delimiter)
-        pieces = [piece for piece in pieces if piece.strip()]
-        task.add(pieces, written, max_steps)
-        if max_steps is not None and pieces and self._delimiter:
-            ended = self._delimiter in pieces[-1].lstrip()
-            if len(pieces) > max_steps or (len(pieces) == max_steps and finish == "length" and ended):
-                return Completion(tuple(task.steps), "open", task.cost)
-        return Completion(tuple(task.steps), finish, task.cost)
+            self._way = TextWriter(self.settings, server)
+        return self._way
 
-    async def _step_by_step(self, server: Server, task: Task, max_steps: int, delimiter: str) -> Completion:
-        """One request per step, stopped by the delimiter."""
-        for done in range(max_steps):
-            written = await self._ask(server, task, [delimiter, *self._prompt.stop])
-            new, finish = _cut_at(self._prompt.stop, written)
-            if server.stop == "named":
-                if not written.names_stop:
-                    raise RoleError(
-                        f"the server does not say which stop string ended its reply ({task.where}), which a server of "
-                        f"kind {server.name!r} does; name the right kind, or pass server='generic'"
-                    )
-                ended = written.stopped_by == delimiter
-                new += delimiter * ended
-            else:
-                # The stop string may have begun in the prefix.
-                ended = delimiter in task.text[len(task.text) - len(delimiter) + 1 :] + new
-            if ended and not new.strip():
-                return await self._to_the_end(server, task, max_steps - done)
-            task.add([new] if new.strip() else [], written, 1)
-            if not ended:
-                return Completion(tuple(task.steps), finish, task.cost)
-        return Completion(tuple(task.steps), "open", task.cost)
+    async def _find_ids(self, task: Task, server: Server) -> IdsWriter | None:
+        """The way in token ids; None where this server, or what stands before it, does not offer it."""
+        if server.ids == "llama.cpp":
+            server = replace(server, most=count_of_slots(await self.connection.look("/../props")))
+        tokens = TokenIds(self.connection, self.model, server, self.settings.template_kwargs)
+        way = IdsWriter(self.settings, server, tokens, context_limit(await self.connection.models()))
+        try:
+            await way.prepare(task)
+        except Rejected as error:
+            if error.status in (404, 405, 501) and "model" not in str(error).lower():
+                log.warning("%s takes no token ids here (%s); text is sent instead", self.name, error)
+                return None
+            if error.status != 400 or not self.settings.chat or self._asked_chat is not None or self._given_prompt:
+                raise
+            # A base model without a chat template is shown solved examples instead.
+            log.info("%s has no chat template: it is shown four solved examples", self.name)
+            mark = self.settings.delimiter if self._given_delimiter else FOUR_SHOT.delimiter
+            self.settings = replace(self.settings, chat=False, prompt=FOUR_SHOT.prompt, delimiter=mark)
+            way = replace(way, settings=self.settings)
+            await way.prepare(task)
+        return way
 
-    async def _ask(self, server: Server, task: Task, stop: list[str]) -> Written:
-        """One request; its cost goes to the task."""
-        seed = task.next_seed()
-        body = self._body(server, task, seed, stop)
-        path = "/chat/completions" if self._chat else "/completions"
-        written = await self.connection.post(
-            path, body, lambda data: read_written(data, self._chat), where=task.where, seed=seed
-        )
-        if not written.counted and not self._warned:
-            self._warned = True
-            warnings.warn(
+    def _check_counted(self, completions: Sequence[Completion]) -> None:
+        """Warn once where the server does not count tokens."""
+        if any(one.cost.requests and not one.cost.sampled_tokens and one.steps for one in completions):
+            self._warn(
                 f"{self.name} at {', '.join(self.connection.endpoints)} reports no token usage: token counts of this "
-                "run are too low, and limits on tokens do not hold",
-                RuntimeWarning,
-                stacklevel=2,
+                "run are too low, and limits on tokens do not hold"
             )
-        if self._logprobs and written.text and not written.tokens:
-            raise RoleError(
-                f"the server returned no log-probabilities ({task.where}); leave logprobs=False, or use another server"
+
+    async def _check_seeds(
+        self, way: IdsWriter | TextWriter, tasks: Sequence[Task], completions: Sequence[Completion]
+    ) -> Completion | None:
+        """Warn where different seeds gave one text at a temperature above 0, and one more draw, hotter, gives it too.
+
+        Such a server decodes greedily, and a vote over its draws counts one solution several times. Returns the first
+        completion with the cost of that draw.
+        """
+        whole = [(task, reply) for task, reply in zip(tasks, completions, strict=True) if task.max_steps is None]
+        texts = {"".join(step.text for step in reply.steps) for _, reply in whole}
+        contexts = {(task.question, tuple(task.attempts), task.prefix) for task, _ in whole}
+        cold = any(self.settings.temperature_of(task) == 0 for task, _ in whole)
+        one = len(whole) > 1 and len(texts) == len(contexts) == 1 and len("".join(texts).split()) > 1
+        if not one or cold or "seeds" in self._warned:  # a single word, as of a judge, may well be the same
+            return None
+        self._warned.add("seeds")  # one look is enough
+        (hot,) = await replace(way, settings=replace(way.settings, max_tokens=PROBE_TOKENS)).write(
+            [_again(whole[0][0])]
+        )
+        if texts.pop().startswith("".join(step.text for step in hot.steps)):
+            self._warn(
+                f"{self.name} at {', '.join(self.connection.endpoints)} gave one text for {len(whole)} different seeds "
+                f"at a temperature above 0, and began so again at {PROBE_TEMPERATURE:g}: it ignores seeds or decodes "
+                f"greedily, and a vote counts one solution {len(whole)} times. Name the kind of server "
+                "(server='transformers' for transformers serve), or set it up to sample"
             )
-        task.cost += written.cost
-        return written
+        return replace(completions[0], cost=completions[0].cost + hot.cost)
 
-    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
-        """The request that continues the task's text. A seed has 63 bits; the server gets the top ones."""
-        body: dict[str, object] = {"model": self.model}
-        if self._chat:
-            messages: list[Mapping[str, object]] = [*chat_turns(self._prompt, task.question, task.attempts)]
-            if task.text:
-                last: dict[str, object] = {"role": "assistant", "content": task.text}
-                if server.continues == "flag":
-                    body |= {"continue_final_message": True, "add_generation_prompt": False}
-                elif server.continues == "prefix":
-                    last["prefix"] = True
-                messages.append(last)
-            body["messages"] = messages
-        elif self._template:
-            body["prompt"] = self._template(chat_turns(self._prompt, task.question, task.attempts)) + task.text
-        else:
-            body["prompt"] = plain_text(self._prompt, task.question, task.attempts) + task.text
-        temperature = self._temperature if task.temperature is None else task.temperature
-        optional = {
-            self._limit(server): self._max_tokens,
-            "temperature": temperature,
-            "top_p": self._top_p,
-            "stop": stop or None,
-            "seed": seed >> (63 - server.seed_bits) if server.seed_bits else None,
-        }
-        body |= {name: value for name, value in optional.items() if value is not None}
-        if self._logprobs:
-            body["logprobs"] = True if self._chat else 1
-        return body | dict(server.extra) | self._extra
-
-    def _limit(self, server: Server) -> str:
-        return server.chat_limit if self._chat else "max_tokens"
+    def _warn(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
-@dataclass(slots=True)
-class Task:
-    """One request of a search on its way: what to continue, and what has been written so far."""
-
-    question: str
-    attempts: Sequence[str]
-    text: str
-    """The prefix, and what was written after it."""
-    key: Key
-    where: str
-    temperature: float | None = None
-    steps: list[Step] = field(default_factory=list)
-    cost: Cost = Cost()
-    asked: int = 0
-
-    def next_seed(self) -> int:
-        """The seed of the next draw: the key's own for the first."""
-        self.asked += 1
-        return self.key.seed if self.asked == 1 else self.key.child("draw", self.asked).seed
-
-    def add(self, pieces: Sequence[str], written: Written, most: int | None) -> None:
-        """Take in the first ``most`` of the steps that a reply was cut into."""
-        records = step_logprobs(pieces, written.tokens)
-        for piece, (logprob, drawn) in list(zip(pieces, records, strict=True))[:most]:
-            self.steps.append(Step(piece, logprob=logprob, drawn=drawn))
-            self.text += piece
-
-
-async def together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results in order; the first failure cancels the rest and is raised as it is."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+def _again(task: Task) -> Task:
+    """The same draw with another seed, hotter."""
+    return Task(
+        task.question,
+        task.attempts,
+        task.key.child("again"),
+        task.where,
+        task.prefix,
+        temperature=PROBE_TEMPERATURE,
+        text="".join(step.text for step in task.prefix),
+        resent=True,
+    )
 
 
 def load_template(name: str) -> Callable[[Messages], str]:
-    """The chat template of a Hugging Face tokenizer, without the BOS token that servers add to every prompt."""
+    """The chat template of a Hugging Face tokenizer, without what the tokenizer puts before every text by itself.
+
+    Servers put it there again. A BOS token that only the template writes stays (SmolLM2's is ``<|im_start|>``).
+    """
     from transformers import AutoTokenizer
+
+    from ttscale.prompts.tokenize import leading_ids
 
     tokenizer: Any = AutoTokenizer.from_pretrained(name)
     if not tokenizer.chat_template:
         raise ValueError(f"the tokenizer {name!r} has no chat template; leave template=None for a plain prompt")
-    bos = tokenizer.bos_token or ""
+    lead = tokenizer.decode(leading_ids(tokenizer))
 
     def render(messages: Messages) -> str:
         text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return text.removeprefix(bos)
+        return text.removeprefix(lead)
 
     return render
 
@@ -283,9 +283,3 @@ def one_connection(
     if base_url is not None or api_key is not None:
         raise ValueError("pass base_url and api_key to the Connection, or no connection")
     return connection
-
-
-def _cut_at(stops: Sequence[str], written: Written) -> tuple[str, Finish]:
-    """The text before the first stop string in it, which some servers leave in; then the solution has ended."""
-    found = [at for at in map(written.text.find, stops) if at >= 0]
-    return (written.text[: min(found)], "stop") if found else (written.text, written.finish)

@@ -16,7 +16,7 @@ from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import majority_vote
 from ttscale.core.types import Candidate, Outcome
-from ttscale.openai.connection import Malformed
+from ttscale.openai.failures import Malformed
 from ttscale.openai.reply import Written, read_written
 from ttscale.strategies.waves import draw_whole
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,11 @@ from ttscale.integrations.gateway.settings import Settings, Upstream, VerifierSe
 from ttscale.integrations.gateway.tools import read_call
 from ttscale.integrations.gateway.usage import CountedConnection
 from ttscale.openai.connection import Connection
+from ttscale.openai.draws import sample_task
 from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
-from ttscale.openai.server_kinds import Server
+from ttscale.openai.tasks import together
 from ttscale.openai.verifier import OpenAIVerifier
-from ttscale.openai.writer import Task, together
+from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.verifiers.judge import JudgeVerifier
 
@@ -77,7 +78,9 @@ class UpstreamRoles:
                 reviser = _reviser(asked, held.draws, self._upstream)
             verifier = self._verifier
             if self._judged:
-                judge = OpenAIGenerator(asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS)
+                judge = OpenAIGenerator(
+                    asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS, token_ids=False
+                )
                 verifier = JudgeVerifier(judge)
             yield Roles(generator, verifier if asked.readable else None, reviser, self._key is None)
 
@@ -175,6 +178,7 @@ def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
             top_p=asked.top_p or None,
             max_tokens=asked.max_tokens,
             extra=asked.extra,
+            token_ids=False,
         )
     kind = ToolGenerator if asked.tools else ChatGenerator
     return kind(asked, connection, upstream)
@@ -197,11 +201,9 @@ class ChatGenerator(OpenAIGenerator):
             top_p=asked.top_p or None,
             max_tokens=asked.max_tokens,
             extra=dict(asked.extra) | dict(asked.tools),
+            token_ids=False,
+            lay_out=_chat_of(asked),
         )
-        self._asked = asked
-
-    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
-        return _with_chat(super()._body(server, task, seed, stop), self._asked)
 
 
 class ChatReviser(OpenAIReviser):
@@ -217,17 +219,14 @@ class ChatReviser(OpenAIReviser):
             top_p=asked.top_p or None,
             max_tokens=asked.max_tokens,
             extra=asked.extra,
+            token_ids=False,
+            lay_out=_chat_of(asked),
         )
-        self._asked = asked
-
-    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
-        return _with_chat(super()._body(server, task, seed, stop), self._asked)
 
 
-def _with_chat(body: dict[str, object], asked: Asked) -> dict[str, object]:
-    """The request with the client's messages in the place of the one that held the question."""
-    turns: Any = body["messages"]
-    return body | {"messages": [*asked.messages, *turns[1:]]}
+def _chat_of(asked: Asked) -> Callable[[Any], Any]:
+    """Puts the client's messages in the place of the one that held the question."""
+    return lambda turns: [*asked.messages, *turns[1:]]
 
 
 class ToolGenerator(ChatGenerator):
@@ -246,12 +245,10 @@ class ToolGenerator(ChatGenerator):
         return await together([self._reply(request) for request in requests])
 
     async def _reply(self, request: Sample) -> Completion:
-        where = f"question {request.question.label}, key {request.key}"
-        task = Task(request.question.prompt, (), "", request.key, where)
-        body = self._body(await self._server(), task, request.key.seed, list(self._prompt.stop))
-        written, message = await self.connection.post(
-            "/chat/completions", body, read_call, where=where, seed=request.key.seed
-        )
+        task, way = sample_task(request), TextWriter(self.settings, await self._server())
+        seed = task.next_seed(way.server)
+        body = way.body(task, seed, self.settings.prompt.stop)
+        written, message = await self.connection.post("/chat/completions", body, read_call, where=task.where, seed=seed)
         if message is not None:
             self.calls.setdefault(written.text, message)
         steps = (Step(written.text),) if written.text.strip() else ()

@@ -81,7 +81,14 @@ class CountedConnection(Connection):
         self._who: Who = who
 
     async def post(
-        self, path: str, body: Mapping[str, object], read: Callable[[Any], T], *, where: str, seed: int = 0
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Any], T],
+        *,
+        where: str,
+        seed: int = 0,
+        home: int | None = None,
     ) -> T:
         """See ``Connection.post``."""
 
@@ -91,7 +98,7 @@ class CountedConnection(Connection):
                 used.add(self._who, data.get("usage"))
             return read(data)
 
-        return await super().post(path, body, counted, where=where, seed=seed)
+        return await super().post(path, body, counted, where=where, seed=seed, home=home)
 
 
 def shown_tokens(result: Result, chosen: list[int]) -> int:

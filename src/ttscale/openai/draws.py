@@ -1,0 +1,117 @@
+"""One draw on its way, the seed it has, and which draws can share one request. Pure data.
+
+A key's last part is often a number: the children of one node. Such a draw has the seed of its parent plus that number,
+so a server that gives the n draws of one request the seeds s, s + 1 and so on (vLLM and llama.cpp do) draws the same
+for each, whether they are asked for together, in parts or one by one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from ttscale.core.cost import Cost
+from ttscale.core.requests import Revise, Sample
+from ttscale.core.types import Key, Step
+from ttscale.openai.server_kinds import Server
+
+COUNTED = 2**20
+"""Child numbers below this are counted up from the parent's seed."""
+
+
+@dataclass(slots=True)
+class Task:
+    """One request of a search on its way: what to continue, and what has been written so far."""
+
+    question: str
+    attempts: Sequence[str]
+    key: Key
+    where: str
+    prefix: tuple[Step, ...] = ()
+    max_steps: int | None = None
+    temperature: float | None = None
+    text: str = ""
+    """The text of the prefix, and what was written after it."""
+    steps: list[Step] = field(default_factory=list)
+    cost: Cost = Cost()
+    asked: int = 0
+    resent: bool = False
+    """Whether the server has been sent this context before, in this wave or as a shorter one."""
+
+    def next_seed(self, server: Server) -> int:
+        """The seed of the next draw, in the bits that the server takes: the key's own for the first."""
+        self.asked += 1
+        if self.asked > 1:
+            return self.key.child("draw", self.asked).seed >> (63 - server.seed_bits)
+        if server.counts_seeds and (number := _number(self.key)) is not None:
+            return (Key(self.key.path[:-1]).seed >> (64 - server.seed_bits)) + number
+        return self.key.seed >> (63 - server.seed_bits)
+
+    def context(self) -> Hashable:
+        """What the server is sent before the new text; equal contexts can share a request."""
+        return (self.question, tuple(self.attempts), self.text, tuple(step.tokens for step in self.prefix))
+
+
+def sample_task(request: Sample) -> Task:
+    """The draw that answers a ``Sample``."""
+    prefix = request.prefix
+    attempts = [attempt.text for attempt in prefix.attempts if attempt.steps]
+    return Task(
+        request.question.prompt,
+        attempts,
+        request.key,
+        _where(request),
+        prefix.steps,
+        request.max_steps,
+        request.temperature,
+        text=prefix.text,
+    )
+
+
+def revise_task(request: Revise) -> Task:
+    """The draw that answers a ``Revise``."""
+    attempts = [attempt.text for attempt in request.attempts if attempt.steps]
+    return Task(request.question.prompt, attempts, request.key, _where(request))
+
+
+def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
+    """Groups that one request each can answer: one context and settings, seeds that follow each other.
+
+    None has more than ``most`` tasks. Its first says whether the context was sent before (``resent``).
+    """
+    families: dict[Hashable, list[Task]] = defaultdict(list)
+    for task in tasks:
+        number = _number(task.key)
+        family = (task.key.path[:-1], task.max_steps, task.temperature) if number is not None else task.key
+        families[task.context(), family].append(task)
+    groups: list[list[Task]] = []
+    for siblings in families.values():
+        run: list[Task] = []
+        for task in sorted(siblings, key=lambda task: _number(task.key) or 0):
+            if run and len(run) < most and _follows(run[-1].key, task.key):
+                run.append(task)
+            else:
+                run = [task]
+                groups.append(run)
+    seen: set[Hashable] = set()
+    for group in groups:
+        group[0].resent = bool(group[0].prefix) or group[0].context() in seen
+        seen.add(group[0].context())
+    return groups
+
+
+def _follows(one: Key, other: Key) -> bool:
+    """Whether ``other`` is the next sibling."""
+    number, following = _number(one), _number(other)
+    return number is not None and following == number + 1
+
+
+def _number(key: Key) -> int | None:
+    """The last part of a key, where it is a child's number."""
+    last = key.path[-1] if len(key.path) > 1 else None
+    return last if isinstance(last, int) and 0 <= last < COUNTED else None
+
+
+def _where(request: Sample | Revise) -> str:
+    return f"question {request.question.label}, key {request.key}"

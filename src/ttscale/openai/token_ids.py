@@ -1,0 +1,174 @@
+"""Prompts and draws as token ids, for servers that take and return them: vLLM and llama.cpp.
+
+A prefix that goes back as text is tokenised anew, and not always into the tokens that were drawn: a model that wrote
+two newlines as two tokens goes on from one that it never wrote. Here the very tokens go back. It knows the endpoints of
+the two servers and their fields; nothing of steps or search.
+
+vLLM: ``/tokenize`` lays a chat or text out, ``/v1/completions`` takes ids and gives ids, ``/detokenize`` spells them.
+llama.cpp: ``/apply-template`` and ``/tokenize``, ``/completion``, ``/detokenize``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.openai.connection import Connection
+from ttscale.openai.failures import Malformed
+from ttscale.openai.reply import Written, entries, is_count, is_finite, read_choices, read_ids, share_out
+from ttscale.openai.server_kinds import Server
+from ttscale.prompts.layouts import Messages, whole_characters
+
+REMEMBERED = 512
+"""Layouts and texts kept, so that the waves of one question ask for them once."""
+TAIL = 16
+"""Tokens at the end of a prompt in which an opened thinking block is looked for."""
+
+
+class TokenIds:
+    """What one server makes of texts and ids, remembered; and how it is asked for draws in ids."""
+
+    def __init__(self, connection: Connection, model: str, server: Server, kwargs: Mapping[str, object]) -> None:
+        self._connection, self._model, self._server, self._kwargs = connection, model, server, dict(kwargs)
+        self._vllm = server.ids == "vllm"
+        self._layouts: OrderedDict[object, tuple[int, ...]] = OrderedDict()
+        self._texts: OrderedDict[tuple[int, ...], str] = OrderedDict()
+
+    async def of_chat(self, messages: Messages, where: str) -> tuple[int, ...]:
+        """The ids of a chat that ends where the assistant begins. ``Rejected`` where the server cannot."""
+        name = json.dumps(messages)
+        if name not in self._layouts:
+            kwargs: dict[str, object] = {"chat_template_kwargs": self._kwargs} if self._kwargs else {}
+            if self._vllm:
+                body = {"model": self._model, "messages": messages, "add_generation_prompt": True, **kwargs}
+                self._keep(self._layouts, name, await self._tokens("/../tokenize", body, where))
+            else:
+                text = await self._ask("/../apply-template", {"messages": messages, **kwargs}, "prompt", where)
+                self._keep(self._layouts, name, await self.of_text(text, where, start=True))
+        return self._layouts[name]
+
+    async def of_text(self, text: str, where: str, start: bool) -> tuple[int, ...]:
+        """The ids of a text; at the ``start`` with what the server puts before every prompt."""
+        name = (text, start)
+        if name not in self._layouts:
+            if self._vllm:
+                body: dict[str, object] = {"model": self._model, "prompt": text, "add_special_tokens": start}
+            else:
+                body = {"content": text, "add_special": start, "parse_special": start}
+            self._keep(self._layouts, name, await self._tokens("/../tokenize", body, where))
+        return self._layouts[name]
+
+    async def text_of(self, ids: Sequence[int], where: str) -> str:
+        """What ids say."""
+        name = tuple(ids)
+        if name not in self._texts:
+            body = {"model": self._model, "tokens": list(ids)} if self._vllm else {"tokens": list(ids)}
+            answer = "prompt" if self._vllm else "content"
+            self._keep(self._texts, name, whole_characters(await self._ask("/../detokenize", body, answer, where)))
+        return self._texts[name]
+
+    async def draw(
+        self, settings: Mapping[str, object], ids: Sequence[int], n: int, *, where: str, seed: int, home: int
+    ) -> list[Written]:
+        """``n`` draws that go on from ``ids``; texts hold the stop string that ended them, ids the end of sequence.
+
+        ``settings`` are named as in a completion request.
+        """
+        if self._vllm:
+            body = {**settings, "prompt": list(ids), "return_token_ids": True, "include_stop_str_in_output": True}
+            if n > 1:
+                body["n"] = n
+            return await self._connection.post(
+                "/completions", body, lambda data: read_choices(data, False, n), where=where, seed=seed, home=home
+            )
+        body = {**settings, "prompt": list(ids), "return_tokens": True, "cache_prompt": True}
+        for ours, theirs in (("max_tokens", "n_predict"), ("logprobs", "n_probs")):
+            if ours in body:
+                body[theirs] = int(body.pop(ours))  # type: ignore[call-overload]
+        if n > 1:
+            body["n"] = n
+        return await self._connection.post(
+            "/../completion", body, lambda data: _read_native(data, n), where=where, seed=seed, home=home
+        )
+
+    async def _tokens(self, path: str, body: Mapping[str, object], where: str) -> tuple[int, ...]:
+        def read(data: Any) -> tuple[int, ...]:
+            ids = read_ids(data.get("tokens")) if isinstance(data, dict) else None
+            if ids is None:
+                raise Malformed("the reply holds no list of tokens")
+            return ids
+
+        return await self._connection.post(path, body, read, where=where)
+
+    async def _ask(self, path: str, body: Mapping[str, object], name: str, where: str) -> str:
+        def read(data: Any) -> str:
+            if not isinstance(data, dict) or not isinstance(data.get(name), str):
+                raise Malformed(f"the reply holds no text in {name!r}")
+            return str(data[name])
+
+        return await self._connection.post(path, body, read, where=where)
+
+    @staticmethod
+    def _keep(store: OrderedDict[Any, Any], name: object, value: object) -> None:
+        store[name] = value
+        while len(store) > REMEMBERED:
+            store.popitem(last=False)
+
+
+def context_limit(listed: Any) -> int | None:
+    """The tokens that the first listed model reads (vLLM's ``max_model_len``, llama.cpp's ``meta.n_ctx``)."""
+    found = listed.get("data") if isinstance(listed, dict) else None
+    first = found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else {}
+    meta = first.get("meta")
+    for value in (first.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None):
+        if is_count(value) and value > 0:
+            return value
+    return None
+
+
+def room(limit: int | None, ids: Sequence[int], most: int | None, where: str) -> int | None:
+    """The tokens that may still be drawn after ``ids``; ``RoleError`` where there is no room left."""
+    if limit is None:
+        return most
+    if len(ids) >= limit:
+        raise RoleError(
+            f"the context of {where} is {len(ids)} tokens long, the model reads at most {limit}; use a shorter "
+            "question or prompt, or serve the model with a longer context"
+        )
+    return limit - len(ids) if most is None else min(most, limit - len(ids))
+
+
+def _read_native(data: Any, n: int) -> list[Written]:
+    """The reply of llama.cpp's ``/completion``."""
+    found = entries({"results": data if isinstance(data, list) else [data]}, "results", n)
+    written = [_one_native(one) for one in sorted(found, key=lambda one: one.get("index") or 0)]
+    context = found[0].get("tokens_evaluated")
+    timings = found[0].get("timings")
+    cached = timings.get("cache_n") if isinstance(timings, dict) else 0
+    drawn = [one.get("tokens_predicted", -1) for one in found]
+    if not is_count(context) or not all(map(is_count, drawn)):
+        raise Malformed("the reply does not say how many tokens it cost")
+    reused = min(cached, context) if is_count(cached) else 0
+    cost = Cost(sampled_tokens=sum(drawn), prompt_tokens=context - reused, cached_tokens=reused, requests=1)
+    return share_out(written, cost)
+
+
+def _one_native(one: Mapping[str, Any]) -> Written:
+    text, ids, kind = one.get("content"), read_ids(one.get("tokens")), one.get("stop_type")
+    word = one.get("stopping_word")
+    if not isinstance(text, str) or ids is None or kind not in ("eos", "word", "limit"):
+        raise Malformed(f"the reply is no draw: {sorted(one)[:8]}, stop_type={kind!r}")
+    stopped = word if kind == "word" and isinstance(word, str) else None
+    records = one.get("completion_probabilities")
+    tokens = [
+        (item["token"], float(item["logprob"]))
+        for item in (records if isinstance(records, list) else [])
+        if isinstance(item, dict) and isinstance(item.get("token"), str) and is_finite(item.get("logprob"))
+    ]
+    finish = "length" if kind == "limit" else "stop"
+    whole = whole_characters(text + (stopped or ""))
+    return Written(whole, finish, True, stopped, tuple(tokens), Cost(), True, ids)  # type: ignore[arg-type]

@@ -1,0 +1,204 @@
+"""Draws in token ids: a step search goes on from the very tokens that were drawn.
+
+It knows where steps end in ids and text; not how the server is asked (``token_ids.py``), and nothing of search. The
+rules are those of the local backend: a step ends with the token that completes the delimiter, all of its text kept; a
+blank before the first word goes with what follows, one at the end of the solution with the step before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from zlib import crc32
+
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion
+from ttscale.core.types import Step
+from ttscale.openai.draws import Task
+from ttscale.openai.reply import Written, step_tokens
+from ttscale.openai.server_kinds import Server
+from ttscale.openai.settings import Settings
+from ttscale.openai.tasks import together
+from ttscale.openai.token_ids import TAIL, TokenIds, room
+from ttscale.prompts.layouts import plain_text, split_steps
+
+_OPENED = re.compile(r"[<\[](?:think|thinking|thought|reasoning)[>\]]\s*$", re.IGNORECASE)
+"""A thinking block that a chat template opens for the assistant."""
+
+
+@dataclass(slots=True)
+class IdsWriter:
+    """Writes through a server that deals in token ids; ``limit`` is its context length, where it says."""
+
+    settings: Settings
+    server: Server
+    tokens: TokenIds
+    limit: int | None
+    _opened: str | None = None
+    """What the prompt already opened of the solution's text: a thinking tag, or nothing."""
+
+    async def prepare(self, task: Task) -> None:
+        """Lay the prompt out, so that the draws of a wave do not each ask for it."""
+        prompt = await self._prompt(task)
+        if self._opened is None:
+            found = _OPENED.search(await self.tokens.text_of(prompt[-TAIL:], task.where)) if prompt else None
+            self._opened = found[0] if found else ""
+
+    async def write(self, group: Sequence[Task]) -> list[Completion]:
+        """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
+        first = group[0]
+        context = await self._context(first)
+        written = await self._draw(group, context, self._most())
+        return await together([self._finish(task, context, one) for task, one in zip(group, written, strict=True)])
+
+    # Inside.
+
+    async def _prompt(self, task: Task) -> tuple[int, ...]:
+        settings = self.settings
+        if settings.template is not None:
+            return await self.tokens.of_text(settings.template(settings.turns(task)), task.where, start=True)
+        if settings.chat:
+            return await self.tokens.of_chat(settings.turns(task), task.where)
+        text = plain_text(settings.prompt, task.question, task.attempts)
+        return await self.tokens.of_text(text, task.where, start=True)
+
+    async def _context(self, task: Task) -> tuple[int, ...]:
+        """The prompt and the prefix as it was drawn; steps that came without tokens are tokenised."""
+        ids = await self._prompt(task)
+        for number, step in enumerate(task.prefix):
+            text = step.text if number else step.text.removeprefix(self._opened or "")
+            ids += step.tokens or (await self.tokens.of_text(text, task.where, start=False) if text else ())
+        return ids
+
+    def _most(self) -> int | None:
+        return self.settings.max_tokens
+
+    def _by_step(self, task: Task) -> bool:
+        """Whether a draw ends with the step. llama.cpp's log-probabilities leave out the tokens of a stop string."""
+        lost = self.settings.logprobs and self.server.ids == "llama.cpp"
+        return task.max_steps is not None and self.settings.delimiter is not None and not lost
+
+    async def _draw(self, group: Sequence[Task], context: tuple[int, ...], most: int | None) -> list[Written]:
+        """One request for the whole group; its costs go to the tasks."""
+        settings, task = self.settings, group[0]
+        seeds = [one.next_seed(self.server) for one in group]
+        stop = [settings.delimiter, *settings.prompt.stop] if self._by_step(task) else settings.prompt.stop
+        body = settings.fields(
+            self.server, task, seeds[0], [one for one in stop if one], room(self.limit, context, most, task.where)
+        )
+        if settings.logprobs:
+            body["logprobs"] = 1
+        body |= dict(self.server.extra) | dict(settings.extra)
+        home = crc32(task.question.encode("utf-8", "surrogatepass"))
+        written = await self.tokens.draw(body, context, len(group), where=task.where, seed=seeds[0], home=home)
+        for one, reply in zip(group, written, strict=True):
+            if reply.ids is None:
+                raise RoleError(
+                    f"the server returned no token ids ({one.where}), which a server of kind {self.server.name!r} does "
+                    "since 2025; update it, or pass token_ids=False"
+                )
+            cost = reply.cost
+            if task.resent or one.asked > 1:
+                cost = replace(cost, resent_tokens=cost.prompt_tokens + cost.cached_tokens)
+            one.cost += cost
+        return written
+
+    async def _finish(self, task: Task, context: tuple[int, ...], written: Written) -> Completion:
+        """The task's completion, from its first draw."""
+        if not self._by_step(task):
+            return await self._whole(task, written)
+        delimiter, most = self.settings.delimiter or "", self._most()
+        lead = "" if task.prefix else self._opened or ""
+        ids: tuple[int, ...] = ()  # of the step on its way
+        text = ""
+        logprob = 0.0
+        while True:
+            new, said = await self._said(task, written)
+            before = task.text + text
+            context += new
+            ids, text, logprob = ids + new, text + said, logprob + sum(p for _, p in written.tokens[: len(new)])
+            cut = stop_place(self.settings.prompt.stop, before, said)
+            ended = written.stopped_by == delimiter
+            if cut is not None:
+                self._add(task, lead, text[: max(0, len(text) - len(said) + cut)], (), logprob, len(ids))
+                return Completion(tuple(task.steps), "stop", task.cost)
+            if not ended:
+                self._add(task, lead, text, ids, logprob)
+                return Completion(tuple(task.steps), written.finish, task.cost)
+            if text.strip():
+                self._add(task, lead, text, ids, logprob)
+                ids, text, logprob, lead = (), "", 0.0, ""
+                if len(task.steps) == task.max_steps:
+                    return Completion(tuple(task.steps), "open", task.cost)
+            left = None if most is None else most - len(ids)
+            if left is not None and left < 1:
+                return Completion(tuple(task.steps), "length", task.cost)
+            (written,) = await self._draw([task], context, left)
+
+    def _add(
+        self, task: Task, lead: str, text: str, ids: tuple[int, ...], logprob: float, drawn: int | None = None
+    ) -> None:
+        """Take a step in. A blank rest goes with the step before it, if this draw wrote one."""
+        record = logprob if self.settings.logprobs else None
+        if text.strip():
+            task.steps.append(Step(lead + text, ids, record, drawn=None if ids else drawn))
+            task.text += lead + text
+        elif text and task.steps:
+            last = task.steps[-1]
+            total = None if record is None or last.logprob is None else last.logprob + record
+            task.steps[-1] = Step(last.text + text, last.tokens + ids if ids else last.tokens, total)
+            task.text += text
+
+    async def _said(self, task: Task, written: Written) -> tuple[tuple[int, ...], str]:
+        """The ids drawn without the end of sequence, and all that they say: a last token may say more than the stop
+        string, and the server then cuts its text."""
+        ids, text = written.ids or (), written.text
+        if written.finish == "stop" and written.stopped_by is None and ids:
+            end = await self.tokens.text_of(ids[-1:], task.where)
+            return ids[:-1], text.removesuffix(end) if end else text
+        if written.stopped_by and ids and not text.endswith(await self.tokens.text_of(ids[-1:], task.where)):
+            whole = await self.tokens.text_of(ids, task.where)
+            text = whole if whole.startswith(text) else text
+        return ids, text
+
+    async def _whole(self, task: Task, written: Written) -> Completion:
+        """A draw to the end of the solution, cut into steps; each has its tokens where the reply spells them."""
+        settings = self.settings
+        lead = "" if task.prefix else self._opened or ""
+        ids, text = await self._said(task, written)
+        cut = stop_place(settings.prompt.stop, task.text, text)
+        finish: Literal["open", "stop", "length"] = written.finish
+        if cut is not None:
+            text, finish = text[: max(0, cut)], "stop"
+        if settings.logprobs and text and not written.tokens:
+            raise RoleError(
+                f"the server returned no log-probabilities ({task.where}); leave logprobs=False, or use another server"
+            )
+        pieces = [text] if settings.delimiter is None else split_steps(text, settings.delimiter)
+        pieces = [piece for piece in pieces if piece.strip()]
+        records = step_tokens(pieces, written.tokens, ids)
+        if len(pieces) == 1 and cut is None:
+            records = [(records[0][0], len(ids), ids)]
+        most = None if settings.delimiter is None else task.max_steps
+        for number, (piece, (logprob, drawn, own)) in enumerate(zip(pieces, records, strict=True)):
+            if most is not None and number == most:
+                return Completion(tuple(task.steps), "open", task.cost)
+            words = piece if number else lead + piece
+            task.steps.append(Step(words, own, logprob, drawn=None if own else drawn))
+        ended = bool(most is not None and pieces and (settings.delimiter or "") in pieces[-1].lstrip())
+        if len(pieces) == most and finish == "length" and ended:
+            finish = "open"
+        return Completion(tuple(task.steps), finish, task.cost)
+
+
+def stop_place(stops: Sequence[str], before: str, new: str) -> int | None:
+    """Where the first stop string begins, counted from the beginning of ``new`` (it may begin before); or None."""
+    found = []
+    for stop in stops:
+        head = before[max(0, len(before) - len(stop) + 1) :] if len(stop) > 1 else ""
+        at = (head + new).find(stop)
+        if at >= 0:
+            found.append(at - len(head))
+    return min(found, default=None)

@@ -1,0 +1,233 @@
+"""Draws in text, for servers that deal in nothing else. A prefix goes back as text, which the server tokenises anew.
+
+It knows prompts, the ways servers differ and where steps end; not connections, and nothing of search.
+
+A server is asked for one step at a time with the delimiter as stop string, where its replies tell the end of a step
+from the end of the solution. Where they do not, it writes on to the end and the text is cut at the delimiter.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion
+from ttscale.core.types import Finish, Step
+from ttscale.openai.draws import Task
+from ttscale.openai.reply import Written, read_choices, step_logprobs
+from ttscale.openai.server_kinds import Server
+from ttscale.openai.settings import Settings
+from ttscale.openai.tasks import together
+from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
+
+_THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class TextWriter:
+    """Writes through a server that deals in text."""
+
+    settings: Settings
+    server: Server
+    _trims: bool = False
+    """Whether its chat template was seen to drop white space at the end of a partial message."""
+    _warned: bool = False
+
+    async def write(self, group: Sequence[Task]) -> list[Completion]:
+        """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
+        self._check_continues(group[0])
+        stop = self._stop_of(group[0])
+        written = await self.ask(group, stop)
+        return await together([self._finish(task, one) for task, one in zip(group, written, strict=True)])
+
+    async def ask(self, group: Sequence[Task], stop: Sequence[str]) -> list[Written]:
+        """One request for the whole group; its costs go to the tasks."""
+        task, n = group[0], len(group)
+        seeds = [one.next_seed(self.server) for one in group]
+        body = self.body(task, seeds[0], stop) | ({"n": n} if n > 1 else {})
+        chat = self.settings.chat
+        written = await self.settings.connection.post(
+            "/chat/completions" if chat else "/completions",
+            body,
+            lambda data: read_choices(data, chat, n),
+            where=task.where,
+            seed=seeds[0],
+            home=crc32(task.question.encode("utf-8", "surrogatepass")),
+        )
+        for one, reply in zip(group, written, strict=True):
+            if self.settings.logprobs and reply.text and not reply.tokens:
+                raise RoleError(
+                    f"the server returned no log-probabilities ({one.where}); leave logprobs=False, or use another "
+                    "server"
+                )
+            cost = reply.cost
+            if task.resent or one.asked > 1:
+                cost = replace(cost, resent_tokens=cost.prompt_tokens + cost.cached_tokens)
+            one.cost += cost
+        return [self._without_echo(task, one) for task, one in zip(group, written, strict=True)]
+
+    def body(self, task: Task, seed: int, stop: Sequence[str]) -> dict[str, object]:
+        """The request that continues the task's text."""
+        settings, server = self.settings, self.server
+        body = settings.fields(server, task, seed, stop, settings.max_tokens, self.limit_name)
+        if settings.chat:
+            messages: list[Mapping[str, object]] = [*settings.turns(task)]
+            if task.text:
+                last: dict[str, object] = {"role": "assistant", "content": task.text}
+                if server.continues == "flag":
+                    body |= {"continue_final_message": True, "add_generation_prompt": False}
+                elif server.continues == "prefix":
+                    last["prefix"] = True
+                messages.append(last)
+            body["messages"] = messages
+            if settings.template_kwargs:
+                body["chat_template_kwargs"] = dict(settings.template_kwargs)
+        else:
+            body["prompt"] = self._prompt(task) + task.text
+        if settings.logprobs:
+            body["logprobs"] = True if settings.chat else 1
+        return body | dict(server.extra) | dict(settings.extra)
+
+    @property
+    def limit_name(self) -> str:
+        """What the limit on new tokens is called."""
+        return self.server.chat_limit if self.settings.chat else "max_tokens"
+
+    # Inside.
+
+    def _prompt(self, task: Task) -> str:
+        settings = self.settings
+        if settings.template is not None:
+            return settings.template(settings.turns(task))
+        return plain_text(settings.prompt, task.question, task.attempts)
+
+    def _check_continues(self, task: Task) -> None:
+        """``RoleError`` where the server cannot go on from a begun solution; a warning where it does so in text."""
+        server, settings = self.server, self.settings
+        if not task.text and task.max_steps is None:
+            return
+        if settings.chat and server.continues == "no":
+            raise RoleError(
+                f"step search continues partial solutions, and a server of kind {server.name!r} cannot continue a "
+                f"partial assistant message ({task.where}); use api='completions' (with template=... for a chat "
+                "model), name a server that can (server='vllm', 'sglang', 'llama.cpp', ...), or choose a strategy that "
+                "samples whole solutions, such as BestOfN"
+            )
+        if settings.chat and (_THINKS.search(task.text) or family_of(settings.model) is THINKING):
+            raise RoleError(
+                f"step search cannot go on exactly where a thinking model stopped over a chat of a server of kind "
+                f"{server.name!r} ({task.where}): its chat template opens or strips the thinking block again; use "
+                "api='completions' with template=..., a server that takes token ids (vLLM, llama.cpp), or a strategy "
+                "that samples whole solutions, such as BestOfN"
+            )
+        if task.text and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"step search over a server of kind {server.name!r} sends what was written back as text, which the "
+                "server tokenises anew: it may go on from other tokens than were drawn, and drift. vLLM and llama.cpp "
+                "(server='vllm', 'llama.cpp') take the very tokens back; so does HFGenerator",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _stop_of(self, task: Task) -> list[str]:
+        """The stop strings of the first request: the delimiter too, where the end of a step can be told."""
+        delimiter = self.settings.delimiter
+        trimmed = self._trims and bool(task.text)
+        if task.max_steps is None or delimiter is None or self.server.stop == "hidden" or trimmed:
+            return list(self.settings.prompt.stop)
+        return [delimiter, *self.settings.prompt.stop]
+
+    async def _finish(self, task: Task, written: Written) -> Completion:
+        delimiter = self.settings.delimiter
+        if delimiter is None or delimiter not in self._stop_of(task):
+            return await self._to_the_end(task, written, task.max_steps)
+        return await self._step_by_step(task, written, delimiter)
+
+    async def _to_the_end(self, task: Task, written: Written | None, max_steps: int | None) -> Completion:
+        """Let the model finish, then keep the first ``max_steps`` steps of what it wrote."""
+        delimiter, stops = self.settings.delimiter, list(self.settings.prompt.stop)
+        if written is None:
+            (written,) = await self.ask([task], stops)
+        if self._stopped_too_early(task, written, stops):
+            (written,) = await self.ask([task], [])
+        new, finish = _cut_at(stops, written)
+        if self.settings.chat and delimiter and task.text.endswith(delimiter):
+            # Chat templates drop white space at the end of the prefix; the model then begins with the delimiter.
+            new = new.removeprefix(delimiter)
+        if delimiter is None:
+            pieces, max_steps = [new], None
+        else:
+            pieces = split_steps(new, delimiter)
+        pieces = [piece for piece in pieces if piece.strip()]
+        _add(task, pieces, written, max_steps)
+        if max_steps is not None and pieces and delimiter:
+            ended = delimiter in pieces[-1].lstrip()
+            if len(pieces) > max_steps or (len(pieces) == max_steps and finish == "length" and ended):
+                return Completion(tuple(task.steps), "open", task.cost)
+        return Completion(tuple(task.steps), finish, task.cost)
+
+    async def _step_by_step(self, task: Task, written: Written, delimiter: str) -> Completion:
+        """One request per step, stopped by the delimiter."""
+        server, stops, most = self.server, list(self.settings.prompt.stop), task.max_steps or 1
+        for done in range(most):
+            if done:
+                (written,) = await self.ask([task], [delimiter, *stops])
+            if self._stopped_too_early(task, written, [delimiter, *stops]):
+                return await self._to_the_end(task, None, most - done)
+            new, finish = _cut_at(stops, written)
+            if server.stop == "named":
+                if not written.names_stop:
+                    raise RoleError(
+                        f"the server does not say which stop string ended its reply ({task.where}), which a server of "
+                        f"kind {server.name!r} does; name the right kind, or pass server='generic'"
+                    )
+                ended = written.stopped_by == delimiter
+                new += delimiter * ended
+            else:
+                # The stop string may have begun in the prefix.
+                ended = delimiter in task.text[max(0, len(task.text) - len(delimiter) + 1) :] + new
+            if ended and not new.strip():
+                self._trims = self._trims or (self.settings.chat and bool(task.text))
+                return await self._to_the_end(task, None, most - done)
+            _add(task, [new] if new.strip() else [], written, 1)
+            if not ended:
+                return Completion(tuple(task.steps), finish, task.cost)
+        return Completion(tuple(task.steps), "open", task.cost)
+
+    def _stopped_too_early(self, task: Task, written: Written, stops: Sequence[str]) -> bool:
+        """Whether a server that keeps stop strings in its text took one that began in the prompt (transformers serve
+        does): then nothing has ended yet."""
+        if self.server.stop != "kept" or self.settings.chat or written.finish != "stop" or written.text.strip():
+            return False
+        if not written.text or any(stop in task.text + written.text for stop in stops):
+            return False
+        tail = self._prompt(task)[-max(map(len, stops), default=1) :] if not task.text else ""
+        return any(stop in tail + task.text + written.text and stop not in tail for stop in stops)
+
+    def _without_echo(self, task: Task, written: Written) -> Written:
+        """The new text: llama.cpp's chat returns the begun message too."""
+        echoed = self.server.continues == "trailing" and self.settings.chat and task.text.strip()
+        if echoed:
+            for begun in (task.text, task.text.rstrip()):
+                if written.text.startswith(begun):
+                    return replace(written, text=written.text[len(begun) :])
+        return written
+
+
+def _add(task: Task, pieces: Sequence[str], written: Written, most: int | None) -> None:
+    """Take in the first ``most`` of the steps that a reply was cut into."""
+    records = step_logprobs(pieces, written.tokens)
+    for piece, (logprob, drawn) in list(zip(pieces, records, strict=True))[:most]:
+        task.steps.append(Step(piece, logprob=logprob, drawn=drawn))
+        task.text += piece
+
+
+def _cut_at(stops: Sequence[str], written: Written) -> tuple[str, Finish]:
+    """The text before the first stop string in it, which some servers leave in; then the solution has ended."""
+    found = [at for at in map(written.text.find, stops) if at >= 0]
+    return (written.text[: min(found)], "stop") if found else (written.text, written.finish)
