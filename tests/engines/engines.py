@@ -31,7 +31,7 @@ def python_of(engine: str) -> Path:
 
 
 @contextmanager
-def engine(kind: str, model: Path, *options: str, log: Path | None = None) -> Iterator[str]:
+def engine(kind: str, model: Path, *options: str) -> Iterator[str]:
     """The base URL of a running "vllm" or "llama.cpp"; it ends with the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,8 +42,7 @@ def engine(kind: str, model: Path, *options: str, log: Path | None = None) -> It
     else:
         script = str(HERE / "llama_cpp_server.py")
         command = [str(python_of("llamacpp")), script, str(model), "--port", port, *options]
-    output = open(log, "w", encoding="utf-8") if log else sys.stderr
-    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    process = subprocess.Popen(command, stdout=sys.stderr, start_new_session=True)
     try:
         _wait(process, f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}/v1"

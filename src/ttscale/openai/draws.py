@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Revise, Sample
+from ttscale.core.seeds import child_number, counted_seed
 from ttscale.core.types import Key, Step
 from ttscale.openai.server_kinds import Server
-
-COUNTED = 2**20
-"""Child numbers below this are counted up from the parent's seed."""
 
 
 @dataclass(slots=True)
@@ -44,8 +42,8 @@ class Task:
         self.asked += 1
         if self.asked > 1:
             return self.key.child("draw", self.asked).seed >> (63 - server.seed_bits)
-        if server.counts_seeds and (number := _number(self.key)) is not None:
-            return (Key(self.key.path[:-1]).seed >> (64 - server.seed_bits)) + number
+        if server.counts_seeds:
+            return counted_seed(self.key, server.seed_bits)
         return self.key.seed >> (63 - server.seed_bits)
 
     def context(self) -> Hashable:
@@ -82,13 +80,13 @@ def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
     """
     families: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
-        number = _number(task.key)
+        number = child_number(task.key)
         family = (task.key.path[:-1], task.max_steps, task.temperature) if number is not None else task.key
         families[task.context(), family].append(task)
     groups: list[list[Task]] = []
     for siblings in families.values():
         run: list[Task] = []
-        for task in sorted(siblings, key=lambda task: _number(task.key) or 0):
+        for task in sorted(siblings, key=lambda task: child_number(task.key) or 0):
             if run and len(run) < most and _follows(run[-1].key, task.key):
                 run.append(task)
             else:
@@ -103,14 +101,8 @@ def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
 
 def _follows(one: Key, other: Key) -> bool:
     """Whether ``other`` is the next sibling."""
-    number, following = _number(one), _number(other)
+    number, following = child_number(one), child_number(other)
     return number is not None and following == number + 1
-
-
-def _number(key: Key) -> int | None:
-    """The last part of a key, where it is a child's number."""
-    last = key.path[-1] if len(key.path) > 1 else None
-    return last if isinstance(last, int) and 0 <= last < COUNTED else None
 
 
 def _where(request: Sample | Revise) -> str:

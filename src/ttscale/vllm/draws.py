@@ -1,0 +1,212 @@
+"""Draws on a ``vllm.LLM``: continuous batching, seeds from keys, token ids in and out.
+
+Knows requests and where steps end; not how prompts are laid out. The rules of steps are those of the local backend
+(``ttscale.prompts.steps``): a step ends with the token that completes the delimiter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, Revise, Sample
+from ttscale.core.seeds import counted_seed
+from ttscale.core.types import Finish, Key, Step
+from ttscale.prompts.steps import StepText
+from ttscale.vllm.engine import Engine
+from ttscale.vllm.settings import Settings
+
+
+@dataclass(slots=True)
+class _Draw:
+    """One request on its way."""
+
+    ticket: int
+    key: Key
+    prompt: tuple[int, ...]
+    max_steps: int | None
+    temperature: float
+    most: int
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    context_tokens: int = 0
+    cached: int = 0
+    asked: int = 0
+
+    def seed(self) -> int:
+        """The key's own for the first piece; each further one has another."""
+        self.asked += 1
+        return counted_seed(self.key) if self.asked == 1 else self.key.child("draw", self.asked).seed
+
+
+class Session:
+    """Requests enter and completions leave at any time; see ``ttscale.core.protocols.Session``."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self._settings = engine, settings
+        self._text = StepText(engine.tokenizer, settings.delimiter, settings.prompt.stop)
+        self._running: dict[str, _Draw] = {}
+        self._failed: list[tuple[int, Completion | Exception]] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether any admitted request has not been answered yet."""
+        return bool(self._failed or self._running)
+
+    def admit(self, requests: Sequence[tuple[int, Any]]) -> None:
+        """Take in (ticket, request) pairs; one that cannot be served is answered with its exception."""
+        for ticket, request in requests:
+            try:
+                self._enter(self._begin(ticket, request))
+            except (RoleError, ValueError) as error:
+                self._failed.append((ticket, error))
+
+    def step(self) -> Sequence[tuple[int, Completion | Exception]]:
+        """One step of the engine; returns what was finished in it."""
+        done, self._failed = self._failed, []
+        if self._running:
+            self._engine.step()
+        for name, output in list(self._engine.results(list(self._running))):
+            draw = self._running.pop(name)
+            reply = self._take(draw, output)
+            if reply is None:
+                self._enter(draw)
+            else:
+                done.append((draw.ticket, reply))
+        return done
+
+    def close(self) -> None:
+        """Abort whatever is still running."""
+        self._engine.abort(list(self._running))
+        self._running.clear()
+
+    # Inside.
+
+    def _begin(self, ticket: int, request: Sample | Revise) -> _Draw:
+        context = self._settings.context(self._engine.tokenizer, request)
+        room = self._engine.context_length - len(context)
+        if room < 1 or not context:
+            found = f"is {len(context)} tokens long, the model reads at most {self._engine.context_length}"
+            what = found if context else "is empty"
+            raise RoleError(
+                f"the context of question {request.question.label} (key {request.key}) {what}; use a shorter question "
+                "or prompt, or a model with a longer context"
+            )
+        given = request.temperature if isinstance(request, Sample) else None
+        max_steps = request.max_steps if isinstance(request, Sample) and self._settings.delimiter else None
+        heat = self._settings.temperature if given is None else given
+        return _Draw(ticket, request.key, context, max_steps, heat, min(self._settings.max_new_tokens, room))
+
+    def _enter(self, draw: _Draw) -> None:
+        """Ask the engine to go on from the tokens drawn so far."""
+        stop = list(self._settings.prompt.stop)
+        if draw.max_steps is not None and self._settings.delimiter:
+            stop.append(self._settings.delimiter)
+        params = self._engine.vllm.SamplingParams(
+            temperature=draw.temperature,
+            top_p=self._settings.top_p,
+            top_k=self._settings.top_k,
+            min_p=self._settings.min_p,
+            seed=draw.seed(),
+            max_tokens=draw.most - len(draw.tokens),
+            stop=stop or None,
+            include_stop_str_in_output=True,
+            logprobs=0,
+        )
+        self._running[self._engine.add((*draw.prompt, *draw.tokens), params)] = draw
+
+    def _take(self, draw: _Draw, output: Any) -> Completion | None:
+        """The reply that a draw stands for now; None where it must go on."""
+        (one,) = output.outputs
+        ids = list(one.token_ids)
+        drawn_logprobs = [float(record[token].logprob) for token, record in zip(ids, one.logprobs or (), strict=False)]
+        draw.context_tokens += len(output.prompt_token_ids)
+        draw.cached += min(output.num_cached_tokens or 0, len(output.prompt_token_ids))
+        ended = one.finish_reason == "stop" and not isinstance(one.stop_reason, str)
+        sampled = len(ids)
+        if ended and ids:
+            ids.pop()  # the end of sequence
+        draw.tokens += ids
+        draw.logprobs += drawn_logprobs[: len(ids)]
+        cost = Cost(
+            sampled_tokens=len(draw.tokens) + (sampled - len(ids)),
+            prompt_tokens=draw.context_tokens - draw.cached,
+            cached_tokens=draw.cached,
+        )
+        if one.finish_reason not in ("stop", "length"):
+            raise RoleError(f"vLLM ended the draw {draw.key} with {one.finish_reason!r}")
+        cut = self._text.stops(draw.prompt, draw.tokens)
+        if cut is not None:
+            return Completion(tuple(self._cut(draw, cut)), "stop", cost)
+        spans = self._spans(draw)
+        whole = [span for span in spans if span[2]]
+        if draw.max_steps is not None and len(whole) >= draw.max_steps:
+            return Completion(tuple(self._steps(draw, whole[: draw.max_steps])), "open", cost)
+        if one.finish_reason == "stop" and not ended and len(draw.tokens) < draw.most:
+            return None  # a step of several, or a blank that goes with what follows
+        finish: Finish = "stop" if ended else "length"
+        return Completion(tuple(self._steps(draw, spans)), finish, cost)
+
+    def _spans(self, draw: _Draw) -> list[tuple[int, int, bool]]:
+        """(begin, end, complete) of each step in the tokens drawn."""
+        spans, begin, text = [], 0, self._text
+        for end in range(1, len(draw.tokens) + 1):
+            if text.may_end(draw.tokens[end - 1]) and text.ends(
+                text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end]
+            ):
+                spans.append((begin, end, True))
+                begin = end
+        if begin < len(draw.tokens):
+            spans.append((begin, len(draw.tokens), False))
+        return spans
+
+    def _steps(self, draw: _Draw, spans: Sequence[tuple[int, int, bool]]) -> list[Step]:
+        """The steps of spans; a blank rest goes with the step before it."""
+        joined: list[tuple[int, int]] = []
+        for begin, end, _ in spans:
+            if joined and not self._say(draw, begin, end).strip():
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((begin, end))
+        return [
+            Step(words, tuple(draw.tokens[begin:end]), sum(draw.logprobs[begin:end]))
+            for begin, end in joined
+            if (words := self._say(draw, begin, end)).strip()
+        ]
+
+    def _cut(self, draw: _Draw, keep: int) -> list[Step]:
+        """The steps of the first ``keep`` characters; one cut short keeps its text and loses the tokens."""
+        steps = []
+        for begin, end, _ in self._spans(draw):
+            words = self._say(draw, begin, end)
+            logprob = sum(draw.logprobs[begin:end])
+            if keep > 0 and words[:keep].strip():
+                known = len(words) <= keep
+                tokens = tuple(draw.tokens[begin:end]) if known else ()
+                steps.append(Step(words[:keep], tokens, logprob, drawn=None if known else end - begin))
+            keep -= len(words)
+        return steps
+
+    def _say(self, draw: _Draw, begin: int, end: int) -> str:
+        return self._text.text(self._text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end])
+
+
+def run_all(session: Session, requests: Sequence[Any]) -> list[Completion]:
+    """Answer a batch through a session; the first request that cannot be served raises."""
+    replies: dict[int, Completion | Exception] = {}
+    try:
+        session.admit(list(enumerate(requests)))
+        while session.active:
+            replies.update(session.step())
+    finally:
+        session.close()
+    completions = []
+    for index in range(len(requests)):
+        reply = replies[index]
+        if isinstance(reply, Exception):
+            raise reply
+        completions.append(reply)
+    return completions

@@ -1,0 +1,84 @@
+"""Generator and reviser on vLLM in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import EllipsisType
+from typing import Any
+
+from ttscale.core.requests import Completion, Revise, Sample
+from ttscale.prompts.layouts import PromptFormat, family_of
+from ttscale.vllm.draws import Session, run_all
+from ttscale.vllm.engine import Engine
+from ttscale.vllm.settings import Settings
+
+MAX_NEW_TOKENS = 2048
+
+
+class _Role:
+    """What generator and reviser share.
+
+    ``model``: a ``vllm.LLM``, another role on vLLM, whose engine is shared, or a model's name or folder, from which an
+    LLM is made with ``options`` (``{"dtype": "bfloat16", "max_model_len": 4096}``). ``prompt`` and ``delimiter``
+    default to the model family's; a delimiter of None makes the whole solution one step. ``temperature`` 0 is greedy;
+    ``top_p``, ``top_k`` and ``min_p`` leave everything in unless they are given. ``max_new_tokens`` limits one request.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        prompt: PromptFormat | None = None,
+        delimiter: str | EllipsisType | None = ...,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = -1,
+        min_p: float = 0.0,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.engine: Engine = model.engine if isinstance(model, _Role) else Engine(model, options or {})
+        family = family_of(self.engine.name)
+        mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
+        form = family.prompt if prompt is None else prompt
+        self.settings = Settings(form, mark, temperature, top_p, top_k, min_p, max_new_tokens)
+        self.name = self.engine.name
+        self.worker = ("vllm", id(self.engine.llm))
+        usual: dict[str, tuple[object, object]] = {
+            "prompt": (form, family.prompt),
+            "delimiter": (mark, family.delimiter),
+            "temperature": (temperature, 1.0),
+            "top_p": (top_p, 1.0),
+            "top_k": (top_k, -1),
+            "min_p": (min_p, 0.0),
+            "max_new_tokens": (max_new_tokens, MAX_NEW_TOKENS),
+        }
+        self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
+        """Settings that are not the usual ones: part of what stored results call this role."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def session(self) -> Session:
+        """Continuous batching: requests enter and completions leave at any time; closing it aborts the rest."""
+        return Session(self.engine, self.settings)
+
+
+class VLLMGenerator(_Role):
+    """Samples continuations on vLLM in this process, from the very tokens that were drawn. Arguments: see above.
+
+    Seeds come from keys: in fp32 a draw is the same in any batch. vLLM keeps the keys and values of prefixes, so that
+    the draws of one prompt and the steps of a search do not compute it again; ``Cost.cached_tokens`` counts them.
+    """
+
+    def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
+        """Continue each prefix; raises for the first request that cannot be served."""
+        return run_all(self.session(), requests)
+
+
+class VLLMReviser(_Role):
+    """Writes new attempts after earlier ones, which the prompt lays out. Arguments: see ``VLLMGenerator``."""
+
+    def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
+        """A new attempt for each request; raises for the first that cannot be served."""
+        return run_all(self.session(), requests)
