@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 import pytest
-from fake_vllm import FakeLLM, Letters
 
 import ttscale
 from fake_openai import toy_line
+from fake_vllm import FakeLLM, Letters
 from ttscale import Beam, BestOfN, Candidate, Key, MajorityVote, Question, Sample, Step
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Revise, Score
