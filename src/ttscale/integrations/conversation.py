@@ -7,13 +7,12 @@ precedes it, else the conversation written down.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ttscale.core.types import Question
 from ttscale.openai.generator_and_reviser import OpenAIGenerator
-from ttscale.openai.server_kinds import Server
-from ttscale.openai.writer import Task
-from ttscale.prompts.layouts import fill, whole_characters
+from ttscale.prompts.layouts import Messages, fill, whole_characters
 
 Message = Mapping[str, Any]
 PROMPTS = ("system", "developer")
@@ -54,17 +53,16 @@ class _InConversation(OpenAIGenerator):
 
     def __init__(self, generator: OpenAIGenerator, messages: Sequence[Message]) -> None:
         vars(self).update(vars(generator))
-        if not self._chat:
+        if not self.settings.chat:
             raise ValueError(f"{generator!r} writes plain text, and a chat of several messages needs api='chat'")
         *earlier, last = messages
-        asked = fill(self._prompt.user, question=last["content"])
-        self._messages = [*(dict(message) for message in earlier), {"role": "user", "content": asked}]
-        self._own_system = any(message["role"] in PROMPTS for message in earlier)
+        asked = fill(self.settings.prompt.user, question=last["content"])
+        chat = [*(dict(message) for message in earlier), {"role": "user", "content": asked}]
+        own_system = any(message["role"] in PROMPTS for message in earlier)
 
-    def _body(self, server: Server, task: Task, seed: int, stop: list[str]) -> dict[str, object]:
-        """The request; a system prompt of the chat replaces the generator's."""
-        body = super()._body(server, task, seed, stop)
-        turns: Any = body["messages"]
-        at = len(turns) - (2 if task.text else 1)
-        before = [turn for turn in turns[:at] if not (self._own_system and turn["role"] in PROMPTS)]
-        return body | {"messages": [*before, *self._messages, *turns[at + 1 :]]}
+        def lay_out(turns: Messages) -> Messages:
+            """The chat after what stands before the question; its system prompt replaces the generator's."""
+            return [*(turn for turn in turns[:-1] if not (own_system and turn["role"] in PROMPTS)), *chat]
+
+        self.settings = replace(self.settings, lay_out=lay_out)
+        self._way = None
