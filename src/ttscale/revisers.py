@@ -13,7 +13,7 @@ from ttscale.core.protocols import BoundedSession, Session, is_async, name_of, s
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
-from ttscale.verifiers.sync_or_async import Call, Plan, relay
+from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 REVISE_PROMPT = (
     "{question}\n\n"
@@ -59,7 +59,7 @@ class PromptedReviser:
         return f"PromptedReviser({self._generator!r})"
 
     def _plan(self, requests: Sequence[Revise]) -> Plan[Sequence[Completion]]:
-        completions: Sequence[Completion] = yield Call(
+        completions: Sequence[Completion] = yield Ask(
             self._generator.sample, ([self._sample(request) for request in requests],)
         )
         return completions

@@ -1,6 +1,6 @@
-"""What models are called where results, policies and traces must be told apart by them.
+"""The labels of models in stored results, policies and traces, which must tell different models apart.
 
-Knows role objects and, where their weights are a local folder, a few bytes of those. Must not know what they are for.
+Knows role objects and a few bytes of weights in a local folder. Must not know what they are for.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Cost:
 
 
 FREE = Cost()
-"""What replies cost that say nothing of it."""
+"""The cost of a reply that reports none."""
 
 
 def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:

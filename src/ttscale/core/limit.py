@@ -13,12 +13,11 @@ from ttscale.core.cost import Cost
 class Limit:
     """Hard caps on one question: sampled tokens, FLOPs, wall-clock seconds. None is no cap.
 
-    Reaching one ends the search with the best so far and ``Result.stopped_by`` naming it. Requests are let out only as
-    far as the cap can pay for another one as dear as the dearest so far, so what goes beyond it is the first one, of
-    which nobody knows what it will cost, and what others cost more than any before them. At the token cap the strategy
-    still has its finished candidates judged; at the cap on FLOPs what is out is waited for, since it is being paid for;
-    the cap on seconds ends everything at once. Like the clock, FLOPs that were really run depend on what else was in a
-    batch or a cache, so a search that one of these two caps has ended may end elsewhere the next time.
+    A cap ends the search with the best so far, and ``Result.stopped_by`` names it. A request is sent only if the rest
+    of the cap covers the most expensive one so far, so only the first request, or a costlier one, can overshoot. At the
+    token cap the finished candidates are still judged. At the cap on FLOPs the requests already sent are awaited. The
+    cap on seconds ends everything at once. Seconds and FLOPs depend on what else was in the batch and the cache, so a
+    search that one of these two has ended may end elsewhere the next time.
     """
 
     tokens: int | None = None
@@ -43,11 +42,11 @@ class Limit:
             return "flops"
         return None
 
-    def affordable(self, spent: Cost, dearest: Cost, drawing: bool) -> float:
-        """How many requests may be out at once without passing a cap if each is as dear as the dearest so far."""
+    def affordable(self, spent: Cost, costliest: Cost, drawing: bool) -> float:
+        """How many requests may be out at once without passing a cap, if each costs what the costliest so far did."""
         room = math.inf
         if drawing and self.tokens is not None:
-            room = (self.tokens - spent.sampled_tokens) // dearest.sampled_tokens if dearest.sampled_tokens else 1
+            room = (self.tokens - spent.sampled_tokens) // costliest.sampled_tokens if costliest.sampled_tokens else 1
         if self.flops is not None:
-            room = min(room, (self.flops - spent.flops) // dearest.flops if dearest.flops else 1)
+            room = min(room, (self.flops - spent.flops) // costliest.flops if costliest.flops else 1)
         return max(1, room)

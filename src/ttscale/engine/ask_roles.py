@@ -1,8 +1,8 @@
 """Asking a role: a batch call, an awaited call, or a session that requests enter and leave at any time.
 
-Whatever a role does wrong comes back as an answer, a ``RoleError`` for the tickets concerned. An exception in the place
-of a reply ends one question. A batch that raises is asked again question by question, and a session that fails is
-asked again as a batch, so that only the question at fault pays for it.
+A role's mistakes become answers: a ``RoleError`` for the tickets concerned. An exception in place of a reply ends one
+question. A batch that raises is asked again question by question, and a failed session is asked again as a batch, so
+only the question at fault fails.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Answers = list[tuple[Ticket, Reply | Exception]]
 NONE: Mapping[tuple[int, int], int] = MappingProxyType({})
 
 FAULTS = (Exception, asyncio.CancelledError)
-"""What a synchronous role may raise and its question pays for. Nobody can cancel it from outside, so a
-``CancelledError`` comes from a loop of its own, as where a server hangs up on its client."""
+"""The exceptions of a synchronous role that end its question. Nobody can cancel such a role from outside, so a
+``CancelledError`` comes from an event loop of its own, for example when a server closes the connection."""
 
 
 def by_question(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
@@ -60,14 +60,14 @@ async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
 
 
 class SyncWorker:
-    """One synchronous role, called with batches or, where it offers one, kept going as a session."""
+    """One synchronous role: a session where it offers one, else batches."""
 
     def __init__(self, role: Role, obj: Any) -> None:
         self.role = role
         self._obj = obj
         self._session = _opened(obj)
         self.most: int | None = None if self._session else max_batch_of(obj)
-        """Requests it takes at once."""
+        """The most requests it takes at once."""
         self._out: dict[int, Ticket] = {}
         self._numbers = 0
 
@@ -111,14 +111,14 @@ class SyncWorker:
         return _blamed(self.role, self._obj, ((self._out.pop(number), reply) for number, reply in replied))
 
     def _start_over(self) -> Answers:
-        """Ask for all that a failed session owes in a batch, and open another session."""
+        """Ask again, in a batch, for everything a failed session has not answered, and open a new session."""
         owed, self._out = list(self._out.values()), {}
         self._session = _opened(self._obj)
         return ask(self.role, self._obj, owed)
 
 
 def _opened(obj: Any) -> Session | None:
-    """A session of the role; None where it has none or cannot open one now: it is asked in batches then."""
+    """A session of the role. None if it has none or cannot open one now; it is then asked in batches."""
     open_session = session_of(obj)
     try:
         return open_session() if open_session else None

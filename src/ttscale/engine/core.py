@@ -1,7 +1,7 @@
 """The engine without the waiting: searches in, requests out, replies in, outcomes out (sans-I/O).
 
 It knows queues and tickets. It does not know models, batches, threads, files or the clock: drivers
-(``_drive.py``) ask for requests with ``take``, answer with ``give`` or ``fail``, and collect ``ended``. An exception
+(``drive.py``) ask for requests with ``take``, answer with ``give`` or ``fail``, and collect ``ended``. An exception
 from a strategy or a role ends its own question only. Any that escapes from a method here is a bug in ttscale.
 """
 
@@ -26,7 +26,7 @@ from ttscale.engine.search_state import CUT, Active, begins, draws, keep_finishe
 from ttscale.engine.search_state import Recall as Recall
 
 CUT_WAVES = 1000
-"""Waves a strategy may go on asking after its token limit before it is ended with the best so far."""
+"""Waves that a strategy may still ask for after its token limit. Then it is ended with the best so far."""
 
 Record = Callable[[Question, Request, Reply], None]
 
@@ -245,7 +245,7 @@ class Engine:
         self, slot: int, outcome: Outcome | None, error: Exception | None = None, stopped_by: str | None = None
     ) -> None:
         active = self._active.pop(slot)
-        with contextlib.suppress(Exception):  # a search that will not be closed, or is none
+        with contextlib.suppress(Exception):  # a search that will not close, or no generator at all
             active.search.close()
         for place in range(active.settled, len(active.replies)):
             if active.replies[place] is not None:
@@ -275,7 +275,7 @@ def _where(request: Request) -> str:
 
 
 def _caught(check: Callable[..., str | None], *arguments: object) -> str | None:
-    """What a check finds, or what it stumbles over: data so malformed that it cannot be looked at is a problem too."""
+    """What a check finds. Data so malformed that the check itself fails is a problem too."""
     try:
         return check(*arguments)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Where the waiting happens: brings the engine's requests to the roles and their replies back.
+"""The drivers, which do the waiting: they bring the engine's requests to the roles and the replies back.
 
 ``run`` is one plain loop in one thread; ``arun`` awaits asynchronous roles and runs synchronous ones in a thread per
 worker. Both keep at most ``window`` questions in progress and start the next as soon as one ends: there is no barrier
@@ -59,24 +59,24 @@ def run(
 ) -> None:
     """Run every job and call ``on_end(index, ended)`` as each ends; indices count the jobs in the order they come.
 
-    A ``None`` among the jobs is none: it says that the next one may not start before one in progress has ended.
-    Ctrl-C ends what is in progress with the best so far, reports it, and is raised again.
+    ``jobs`` yields None to wait until a running job ends. Ctrl-C ends the running jobs with the best so far, reports
+    them, and is raised again.
     """
     if is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in roles.items())):
         _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window))
         return
     engine = Engine(roles, record)
-    floor = _Floor(engine, jobs, on_end, recall, window)
+    feeder = _JobFeeder(engine, jobs, on_end, recall, window)
     workers = [SyncWorker(role, obj) for role, obj in roles.items()]
     try:
         with fewer_passes():
-            while floor.fill():
+            while feeder.fill():
                 for worker in workers:
                     if not _too_early(worker, workers, engine):
                         tickets = engine.take(worker.role, worker.most)
                         _deliver(engine, worker.turn(tickets, 1, engine.bounds(worker.holding(tickets))))
     except BaseException:
-        floor.stop("interrupt")
+        feeder.stop("interrupt")
         raise
 
 
@@ -90,38 +90,38 @@ async def arun(
 ) -> None:
     """``run`` inside an event loop: an asynchronous role gets one question's requests per call, many calls at once."""
     engine = Engine(roles, record)
-    floor = _Floor(engine, jobs, on_end, recall, window)
-    crews: dict[Hashable, _Crew] = {}
+    feeder = _JobFeeder(engine, jobs, on_end, recall, window)
+    groups: dict[Hashable, _WorkerGroup] = {}
     for role, obj in roles.items():
-        crew = crews.setdefault(worker_of(obj), _Crew())
+        group = groups.setdefault(worker_of(obj), _WorkerGroup())
         if is_async(getattr(obj, METHOD_OF[role])):
-            crew.awaited[role] = obj
+            group.awaited[role] = obj
         else:
-            crew.workers.append(SyncWorker(role, obj))
-    tasks: dict[asyncio.Future[Answers], _Crew] = {}
+            group.workers.append(SyncWorker(role, obj))
+    tasks: dict[asyncio.Future[Answers], _WorkerGroup] = {}
     try:
         with fewer_passes():
-            while floor.fill():
-                for crew in crews.values():
-                    tasks |= dict.fromkeys(crew.begin(engine), crew)
-                await asyncio.wait(tasks, timeout=floor.patience(), return_when=asyncio.FIRST_COMPLETED)
+            while feeder.fill():
+                for group in groups.values():
+                    tasks |= dict.fromkeys(group.begin(engine), group)
+                await asyncio.wait(tasks, timeout=feeder.patience(), return_when=asyncio.FIRST_COMPLETED)
                 for task in [task for task in tasks if task.done()]:
                     tasks.pop(task).running -= 1
                     _deliver(engine, task.result())
     except BaseException:
-        floor.stop("interrupt")
+        feeder.stop("interrupt")
         raise
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for crew in crews.values():
+        for group in groups.values():
             # Waits for a call that cannot be cancelled; off the loop, which has other things to do.
-            await asyncio.to_thread(crew.thread.shutdown)
+            await asyncio.to_thread(group.thread.shutdown)
 
 
 @dataclass(slots=True, eq=False)
-class _Crew:
+class _WorkerGroup:
     """The roles that share a worker: one of them works at a time, the synchronous ones together in one thread.
 
     An asynchronous role may have many calls out at once, as long as no other role of the worker waits for its turn.
@@ -166,7 +166,7 @@ class _Crew:
         return lambda: [answer for w, tickets, bounds in work for answer in w.turn(tickets, SESSION_STEPS, bounds)]
 
 
-class _Floor:
+class _JobFeeder:
     """Starts jobs while there is room, ends those out of time, reports every end."""
 
     def __init__(
@@ -216,7 +216,7 @@ class _Floor:
 
 
 def _too_early(worker: SyncWorker, workers: list[SyncWorker], engine: Engine) -> bool:
-    """Whether a verifier should wait for more candidates while a session beside it still decodes."""
+    """Whether a verifier should wait for more candidates because a session still decodes."""
     if worker.role != "verifier" or worker.rows:
         return False
     return engine.pending("verifier") * SCORE_SHARE < sum(w.rows for w in workers)

@@ -23,7 +23,7 @@ _before: list[tuple[int, int, int]] = []
 
 @contextmanager
 def fewer_passes() -> Iterator[None]:
-    """Let more objects come about before the collector looks; one that is off (threshold 0) stays off."""
+    """Let more objects be made before the collector runs. A collector that is off (threshold 0) stays off."""
     with _lock:
         _before.append(gc.get_threshold())
         youngest, middle, oldest = _before[0]

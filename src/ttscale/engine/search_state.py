@@ -14,7 +14,7 @@ from ttscale.core.requests import Compare, Completion, Race, Reply, Request, Rev
 from ttscale.core.types import Candidate, Outcome
 
 CUT = Completion((), "length")
-"""The reply to draws past the token cap, which are never made; told apart from others by identity."""
+"""The reply to a draw past the token cap, which is never made. Compared by identity."""
 
 Recall = Callable[[Request], Reply | None]
 
@@ -44,8 +44,8 @@ class Active:
     steps: int = 0
     verifier_calls: int = 0
     spent: Cost = FREE
-    """What the replies say they cost; of it the three above are counted here instead (law 5)."""
-    dearest: dict[bool, Cost] = field(default_factory=lambda: {True: FREE, False: FREE})
+    """The costs that the replies report. The three counts above replace theirs (law 5)."""
+    costliest: dict[bool, Cost] = field(default_factory=lambda: {True: FREE, False: FREE})
     """The largest number of tokens and of FLOPs of a draw (True) and of a verdict (False) so far."""
     finished: dict[tuple[str | int, ...], tuple[Candidate, float | None]] = field(default_factory=dict)
     """By the path of its key, each finished candidate and its last score."""
@@ -59,7 +59,7 @@ class Active:
 
 
 def may_go(active: Active) -> bool:
-    """Whether the next request of the wave may go out now, or be answered with a cut-off; asks the limit."""
+    """Whether the limit lets the next request of the wave go out now, or be answered with a cut-off."""
     limit, out = active.limit, active.let_out - active.settled
     if limit is None:
         return True
@@ -68,12 +68,12 @@ def may_go(active: Active) -> bool:
     drawing = draws(active.wave[active.let_out])
     if active.stopped_by == "tokens" and drawing:
         return True
-    dearest = active.dearest[drawing]
-    reached = limit.reached(active.cost, FREE if out else dearest, drawing)
+    costliest = active.costliest[drawing]
+    reached = limit.reached(active.cost, FREE if out else costliest, drawing)
     if reached:
         active.stopped_by = reached
         return reached == "tokens"
-    return out < limit.affordable(active.cost, dearest, drawing)
+    return out < limit.affordable(active.cost, costliest, drawing)
 
 
 def settle(active: Active, place: int) -> None:
@@ -86,7 +86,7 @@ def settle(active: Active, place: int) -> None:
         active.spent += reply.cost
         if active.limit:
             drawing = draws(request)
-            active.dearest[drawing] = _larger(active.dearest[drawing], reply.cost)
+            active.costliest[drawing] = _larger(active.costliest[drawing], reply.cost)
     if not isinstance(reply, Completion):
         active.verifier_calls += 1
         path = request.key.path

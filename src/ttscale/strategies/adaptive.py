@@ -135,7 +135,7 @@ def leaders(candidates: Sequence[Candidate], weights: Sequence[float | None]) ->
 
 
 def heaviest(answers: Sequence[str | None], weights: Sequence[float | None]) -> tuple[float, float]:
-    """The same of answers, equivalent ones together."""
+    """The total weights of the heaviest and the second heaviest answer; equivalent answers count together."""
     totals: dict[int, float] = {}
     for answer_class, weight in zip(answer_classes(answers), weights, strict=True):
         if answer_class is not None and weight is not None:

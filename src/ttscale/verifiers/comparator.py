@@ -19,7 +19,7 @@ from ttscale.core.requests import Compare, Completion, Preference, Sample
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
 from ttscale.verifiers.replies import received
-from ttscale.verifiers.sync_or_async import Call, Plan, relay
+from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 VOTES = 4
 """Replies to each order where the generator shows no probabilities."""
@@ -73,13 +73,13 @@ class PromptedComparator:
             letters = LETTERS[: len(request.candidates)]
             if self._votes is None and isinstance(self._generator, ChoosesFirstToken):
                 asked = [self._question(request, order, 0) for order in (1, -1)]
-                odds = yield Call(self._generator.choose, (asked, tuple(letters)))
+                odds = yield Ask(self._generator.choose, (asked, tuple(letters)))
                 if odds is not None:
                     replies.append(_from_odds(request, odds))
                     continue
             votes = range(self._votes or VOTES)
             asked = [self._question(request, order, vote) for order in (1, -1) for vote in votes]
-            said = yield Call(self._generator.sample, (asked,))
+            said = yield Ask(self._generator.sample, (asked,))
             if len(said) != len(asked):
                 raise RoleError(
                     f"{self._generator!r} gave {len(said)} replies to {len(asked)} questions of a comparator"

@@ -12,7 +12,7 @@ from ttscale.core.protocols import aggregate_of, is_async, name_of
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate, aggregate
 from ttscale.verifiers.replies import received
-from ttscale.verifiers.sync_or_async import Call, Plan, common_worker, relay
+from ttscale.verifiers.sync_or_async import Ask, Plan, common_worker, relay
 
 Combine = Literal["mean", "min"]
 
@@ -55,7 +55,7 @@ class EnsembleVerifier:
     def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
         columns: list[Sequence[Verdict | Exception]] = []
         for member in self.members:
-            verdicts = yield Call(member.score, (requests,))
+            verdicts = yield Ask(member.score, (requests,))
             if len(verdicts) != len(requests):
                 raise RoleError(f"{member!r} of an ensemble gave {len(verdicts)} verdicts for {len(requests)} requests")
             columns.append(verdicts)

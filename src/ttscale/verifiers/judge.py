@@ -18,7 +18,7 @@ from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
 from ttscale.verifiers.replies import received
-from ttscale.verifiers.sync_or_async import Call, Plan, relay
+from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 VOTES = 8
 """Votes where the generator shows no probabilities: they tell apart what differs by about a third."""
@@ -71,13 +71,13 @@ class JudgeVerifier:
     def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
         if self._votes is None and isinstance(self._generator, ChoosesFirstToken):
             asked = [self._question(request, 0) for request in requests]
-            chosen = yield Call(self._generator.choose, (asked, ("Yes", "No")))
+            chosen = yield Ask(self._generator.choose, (asked, ("Yes", "No")))
             if chosen is not None:
                 self._check_number(chosen, asked)
                 return [_from_odds(request, *reply) for request, reply in zip(requests, chosen, strict=True)]
         votes = self._votes or VOTES
         asked = [self._question(request, vote) for request in requests for vote in range(votes)]
-        replies: Sequence[Completion] = yield Call(self._generator.sample, (asked,))
+        replies: Sequence[Completion] = yield Ask(self._generator.sample, (asked,))
         self._check_number(replies, asked)
         return [_from_votes(request, replies[i * votes : (i + 1) * votes]) for i, request in enumerate(requests)]
 

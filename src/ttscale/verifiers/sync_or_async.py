@@ -1,6 +1,6 @@
 """Roles made of other roles: one plan, written once, run by plain calls or by awaiting.
 
-A plan is a generator that yields ``Call``s and is sent their results, like a strategy with its waves. This file knows
+A plan is a generator that yields ``Ask``s and is sent their results, like a strategy with its waves. This file knows
 nothing of what is asked.
 """
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Call a role's method, or any function, with these arguments."""
+class Ask:
+    """Ask a role's method, or any function, with these arguments."""
 
     method: Callable[..., Any]
     arguments: tuple[Any, ...]
 
 
-Plan: TypeAlias = PyGenerator[Call, Any, T]
+Plan: TypeAlias = PyGenerator[Ask, Any, T]
 
 
 def relay(plan: Callable[[Sequence[Any]], Plan[T]], awaited: bool) -> Callable[[Sequence[Any]], Any]:
@@ -72,6 +72,6 @@ async def _arun(plan: Plan[T], lock: threading.Lock) -> T:
             result = await asyncio.to_thread(_locked, call, lock)
 
 
-def _locked(call: Call, lock: threading.Lock) -> Any:
+def _locked(call: Ask, lock: threading.Lock) -> Any:
     with lock:
         return call.method(*call.arguments)

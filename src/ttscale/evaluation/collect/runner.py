@@ -118,7 +118,7 @@ def run_claimed(
     With ``share``, one piece of a question at a time and the largest budget first, so that the next finds its draws.
     """
     shared = _Shared(pieces) if share else None
-    desk = _Desk(pieces, store, together(pieces), one_at_a_time=share)
+    queue = _ClaimQueue(pieces, store, together(pieces), one_at_a_time=share)
     running: list[Piece] = []
 
     def done(piece: Piece) -> None:
@@ -127,17 +127,17 @@ def run_claimed(
         bar.update()
 
     def jobs() -> Iterator[Job | None]:
-        while not desk.empty:
-            piece = desk.next()
+        while not queue.empty:
+            piece = queue.next()
             if piece is None:
                 yield None
             elif piece.key in failures.errors or piece.key in store.records:
-                desk.ended(piece)
+                queue.ended(piece)
                 done(piece)
             else:
                 running.append(piece)
                 yield _job(piece, models)
-        for piece in desk.refused:
+        for piece in queue.refused:
             if piece.key in store.records:
                 bar.update()
 
@@ -149,7 +149,7 @@ def run_claimed(
             failures.errors[piece.key] = ended.error
         else:
             store.append(turn(piece, ended))
-        desk.ended(piece)
+        queue.ended(piece)
         done(piece)
 
     run(
@@ -168,7 +168,7 @@ def together(pieces: Sequence[Piece]) -> int:
     return max(1, min(questions, max(LEAST_TOGETHER, min(MOST_TOGETHER, questions // PARTS))))
 
 
-class _Desk:
+class _ClaimQueue:
     """The questions that this process works on: claimed from the first piece to the last, ``size`` at once."""
 
     def __init__(self, pieces: Sequence[Piece], store: Store[Any], size: int, one_at_a_time: bool) -> None:
@@ -260,13 +260,13 @@ class _Shared:
             self._replies.pop(owner, None)
 
 
-class _Told:
+class _CallbackProgress:
     """A progress bar that calls a function instead of drawing."""
 
     def __init__(self, total: int, tell: Callable[[int, int], None]) -> None:
         self._total, self._tell, self._done = total, tell, 0
 
-    def __enter__(self) -> _Told:
+    def __enter__(self) -> _CallbackProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -281,6 +281,6 @@ def _bar(total: int, progress: Progress, unit: str) -> Any:
     from tqdm import tqdm
 
     if callable(progress):
-        return _Told(total, progress)
+        return _CallbackProgress(total, progress)
     # disable=None: no bar where the output is not a terminal.
     return tqdm(total=total, unit=unit, disable=None if progress and sys.stderr is not None else True, smoothing=0.05)
