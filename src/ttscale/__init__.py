@@ -9,6 +9,7 @@ from ttscale.api.arguments import MAX_BUDGET
 from ttscale.api.result import Result
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.api.stream import asolve_stream, solve_stream
+from ttscale.core.chat import Chat
 from ttscale.core.cost import Cost
 from ttscale.core.errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
 from ttscale.core.limit import Limit
@@ -62,6 +63,7 @@ __all__ = [
     "BestOfN",
     "BudgetError",
     "Candidate",
+    "Chat",
     "Comparator",
     "Compare",
     "Completion",

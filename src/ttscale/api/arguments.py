@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ttscale.core.chat import Chat
 from ttscale.core.errors import BudgetError, MissingRoleError
 from ttscale.core.protocols import METHOD_OF, Role, Strategy, aggregate_of, continues, fitted_to, max_batch_of, needs_of
 from ttscale.core.selection import Aggregate
@@ -27,7 +28,7 @@ MAX_BUDGET = 65_536
 """The largest budget: far beyond where the paper's curves flatten (256), small enough to catch a slip of the hand."""
 
 
-def check_questions(questions: Iterable[str | Question]) -> list[Question]:
+def check_questions(questions: Iterable[Any]) -> list[Question]:
     """The questions as ``Question`` objects; ``ValueError`` for one that is empty or no text."""
     if isinstance(questions, (str, Question)):
         raise ValueError("questions must be a list of questions; for a single one call ttscale.solve")
@@ -45,6 +46,8 @@ def check_questions(questions: Iterable[str | Question]) -> list[Question]:
 
 def check_question(given: Any, position: int) -> Question:
     """One question as a ``Question``; ``ValueError`` that names its position if it is empty or no text."""
+    if isinstance(given, list | tuple) and given and all(isinstance(message, Mapping) for message in given):
+        given = Chat(given)
     question = Question.of(given) if isinstance(given, str) else given
     if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
         many = "; for many questions call ttscale.solve_all" if isinstance(given, list | tuple) else ""

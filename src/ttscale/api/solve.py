@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
+from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
 
+Messages: TypeAlias = Sequence[Message]
+
 
 @helpful_keywords
 def solve(
-    question: str | Question,
+    question: str | Question | Messages,
     budget: int = 64,
     *,
     generator: AnyGenerator | str | Path | None = None,
@@ -34,14 +38,16 @@ def solve(
 ) -> Result:
     """Answer one question with up to ``budget`` solutions.
 
-    ``budget`` is the paper's N, in whole solutions. ``generator``, ``verifier`` and ``reviser`` are objects with the
-    role's method, or a Hugging Face id or local path; without a generator and a reviser, the reference models that ship
-    with the library fill the gaps. A ``comparator`` is for strategies that ask which solution is the better one; a path
-    or id stands for a model that is asked it in words (``ttscale.verifiers.PromptedComparator``). ``strategy`` is an
-    object or a name; by default the compute-optimal scheduler, without a verifier a vote: over revisions where there is
-    a reviser, else over samples. The same arguments give the same result. ``observe`` is called with every event of the
-    trace. ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the
-    logger "ttscale" says the same at level INFO.
+    ``question`` is a text, a ``Question``, or a list of chat messages with their history, which models with a chat
+    template and servers are given as they are. ``budget`` is the paper's N, in whole solutions. ``generator``,
+    ``verifier`` and ``reviser`` are objects with the role's method, or a Hugging Face id or local path; without a
+    generator and a reviser, the reference models that ship with the library fill the gaps. A ``comparator`` is for
+    strategies that ask which solution is the better one; a path or id stands for a model that is asked it in words
+    (``ttscale.verifiers.PromptedComparator``). ``strategy`` is an object or a name; by default the compute-optimal
+    scheduler, without a verifier a vote: over revisions where there is a reviser, else over samples. The same
+    arguments give the same result. ``observe`` is called with every event of the trace. ``progress`` shows a bar
+    with solutions, tokens and time left where there is a terminal or a notebook; the logger "ttscale" says the same
+    at level INFO.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.
@@ -54,7 +60,7 @@ def solve(
 
 @helpful_keywords
 def solve_all(
-    questions: Iterable[str | Question],
+    questions: Iterable[str | Question | Messages],
     budget: int = 64,
     *,
     generator: AnyGenerator | str | Path | None = None,
@@ -82,7 +88,7 @@ def solve_all(
 
 @helpful_keywords
 async def asolve(
-    question: str | Question,
+    question: str | Question | Messages,
     budget: int = 64,
     *,
     generator: AnyGenerator | str | Path | None = None,
@@ -104,7 +110,7 @@ async def asolve(
 
 @helpful_keywords
 async def asolve_all(
-    questions: Iterable[str | Question],
+    questions: Iterable[str | Question | Messages],
     budget: int = 64,
     *,
     generator: AnyGenerator | str | Path | None = None,
@@ -126,7 +132,7 @@ async def asolve_all(
 
 
 def solve_these(
-    questions: Iterable[str | Question], settings: CallSettings, keep_on_interrupt: bool = False
+    questions: Iterable[str | Question | Messages], settings: CallSettings, keep_on_interrupt: bool = False
 ) -> list[Result]:
     """One result per question, in order; a question asked twice is solved once.
 
@@ -144,7 +150,7 @@ def solve_these(
     return [done[question] for question in asked]
 
 
-async def asolve_these(questions: Iterable[str | Question], settings: CallSettings) -> list[Result]:
+async def asolve_these(questions: Iterable[str | Question | Messages], settings: CallSettings) -> list[Result]:
     """``solve_these`` in this event loop."""
     asked = check_questions(questions)
     distinct, done = list(dict.fromkeys(asked)), dict[Question, Result]()

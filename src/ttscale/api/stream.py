@@ -19,13 +19,14 @@ from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
+from ttscale.api.solve import Messages
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
 from ttscale.engine.drive import WINDOW
 
 Pair = tuple[Question, Result]
-Questions = Iterable[str | Question] | AsyncIterable[str | Question]
+Questions = Iterable[str | Question | Messages] | AsyncIterable[str | Question | Messages]
 
 
 @helpful_keywords
@@ -98,7 +99,9 @@ class _Outbox:
             self._ready.append((question, result))
             self._change.notify_all()
 
-    def gated(self, questions: Iterable[str | Question], busy: Callable[[], bool]) -> Iterator[Question | None]:
+    def gated(
+        self, questions: Iterable[str | Question | Messages], busy: Callable[[], bool]
+    ) -> Iterator[Question | None]:
         """The questions, checked, as long as the consumer keeps up; ``_Closed`` once it has gone."""
         for position, given in enumerate(questions):
             with self._change:
@@ -175,7 +178,7 @@ def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterato
         worker.join()
 
 
-async def _pump(questions: AsyncIterable[str | Question], call: Call, outbox: _Outbox) -> None:
+async def _pump(questions: AsyncIterable[str | Question | Messages], call: Call, outbox: _Outbox) -> None:
     async with aclosing(_arun(questions, call)) as pairs:
         async for question, result in pairs:
             outbox.put(question, result)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ttscale.core.chat import Chat
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Reply, Request, Revise, Sample, Verdict
 from ttscale.core.trace_schema import is_event
@@ -56,10 +57,12 @@ def dump(event: Event) -> str:
 
 
 def start_event(question: Question, key: Key, strategy: str, budget: int) -> Event:
+    messages = {"messages": question.prompt.messages} if isinstance(question.prompt, Chat) else {}
     return {
         "event": "start",
         "question": question.id,
         "prompt": question.prompt,
+        **messages,
         "key": key.path,
         "strategy": strategy,
         "budget": budget,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ttscale.answers import extract_answer
+from ttscale.core.chat import Chat
 
 Finish = Literal["open", "stop", "length"]
 _HASH = re.compile("[0-9a-f]{16}")
@@ -52,8 +53,12 @@ class Question:
 
     @staticmethod
     def of(prompt: str) -> Question:
-        """A question whose id is a hash of its text, so that asking it alone or among others draws the same."""
-        return Question(hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
+        """A question whose id is a hash of its text, so that asking it alone or among others draws the same.
+
+        Of a ``Chat`` all its messages are hashed.
+        """
+        text = prompt.identity if isinstance(prompt, Chat) else prompt
+        return Question(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
 
     @property
     def label(self) -> str:

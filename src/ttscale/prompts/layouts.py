@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeAlias
 
-Messages: TypeAlias = list[dict[str, str]]
+from ttscale.core.chat import Chat
+
+Messages: TypeAlias = list[dict[str, Any]]
 """Chat messages as every chat template and server takes them: {"role": ..., "content": ...}."""
 
 SYSTEM_PROMPT = "Solve the problem step by step, one step per line. Put the final answer in \\boxed{} on the last line."
@@ -95,12 +97,24 @@ def check_prompt(given: Any) -> PromptFormat:
 
 
 def chat_turns(form: PromptFormat, question: str, attempts: Sequence[str] = ()) -> Messages:
-    """The chat that asks ``question``, or asks again after ``attempts`` (oldest first; the most recent are kept)."""
-    turns = [] if form.system is None else [{"role": "system", "content": form.system}]
+    """The chat that asks ``question``, or asks again after ``attempts`` (oldest first; the most recent are kept).
+
+    A ``Chat`` brings its own turns: its system message goes before ``form.system``, and ``form.user`` is laid around
+    its last user message.
+    """
+    asked: Messages = [{"role": "user", "content": fill(form.user, question=question)}]
+    if isinstance(question, Chat):
+        asked = [dict(message) for message in question.messages]
+        if asked[-1]["role"] == "user" and isinstance(asked[-1]["content"], str):
+            asked[-1]["content"] = fill(form.user, question=asked[-1]["content"])
+    has_system = asked[0]["role"] in ("system", "developer")
+    turns: Messages = [asked.pop(0)] if has_system else []
+    if not has_system and form.system is not None:
+        turns.append({"role": "system", "content": form.system})
     for example, solution in form.examples:
         turns.append({"role": "user", "content": fill(form.user, question=example)})
         turns.append({"role": "assistant", "content": solution})
-    turns.append({"role": "user", "content": fill(form.user, question=question)})
+    turns += asked
     for attempt in _recent(form, attempts):
         turns.append({"role": "assistant", "content": attempt})
         if form.revision_request is not None:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ttscale.core.chat import Chat, text_of
 from ttscale.prompts.layouts import PromptFormat, chat_turns, plain_text
 
 __all__ = ["PromptFormat", "encode", "leading_ids", "read_settings", "uses_chat"]
@@ -71,7 +72,11 @@ def uses_chat(tokenizer: Any, form: PromptFormat) -> bool:
 
 
 def _encode_chat(tokenizer: Any, form: PromptFormat, question: str, attempts: Sequence[str]) -> list[int]:
+    if isinstance(question, Chat) and question.has_media:
+        raise ValueError("the question has parts that are no text; models that run here read text, use a server")
     turns = chat_turns(form, question, attempts)
+    for turn in turns:
+        turn["content"] = text_of(turn)
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     except Exception as error:  # jinja raises whatever the template asks for

@@ -11,10 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ttscale.core.chat import other_parts, text_of, transcript
 from ttscale.core.types import Question
 from ttscale.integrations.gateway.errors import refused
 from ttscale.integrations.gateway.settings import Upstream
-from ttscale.prompts.layouts import family_of, whole_characters
+from ttscale.prompts.layouts import family_of
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 PROMPTS = ("system", "developer")
@@ -32,7 +33,7 @@ def read_messages(given: Any, upstream: Upstream | None, model: str) -> tuple[Me
             "messages",
             f"the last message must be of role user or tool, not {given[-1]['role']}: it is what is answered",
         )
-    if not _text_of(given[-1]).strip() and not _other_parts(given[-1]):
+    if not text_of(given[-1]).strip() and not other_parts(given[-1]):
         raise refused("messages", "the last message is empty")
     system = None if upstream is None else upstream.system
     if system is not None and given[0]["role"] not in PROMPTS:
@@ -45,22 +46,12 @@ def read_messages(given: Any, upstream: Upstream | None, model: str) -> tuple[Me
 def question_of(messages: Sequence[Message]) -> tuple[Question, bool]:
     """The question, and whether its prompt holds all that the messages say."""
     last = messages[-1]
-    id_ = Question.of(_text_of(last)).id
-    if _other_parts(last):
+    id_ = Question.of(text_of(last)).id
+    if other_parts(last):
         id_ = Question.of(json.dumps(last["content"], sort_keys=True)).id
-    readable = not any(_other_parts(message) for message in messages)
+    readable = not any(other_parts(message) for message in messages)
     alone = last["role"] == "user" and all(message["role"] in PROMPTS for message in messages[:-1])
-    return Question(id_, _text_of(last) if alone and readable else transcript(messages)), readable
-
-
-def transcript(messages: Sequence[Message]) -> str:
-    """The conversation as a verifier reads it."""
-    lines = []
-    for message in messages:
-        said = [_text_of(message), *(f"[{part.get('type')}]" for part in _other_parts(message))]
-        said += [json.dumps(call.get("function"), sort_keys=True) for call in message.get("tool_calls") or ()]
-        lines.append(f"{message['role'].capitalize()}: " + "\n".join(text for text in said if text))
-    return "\n\n".join(lines)
+    return Question(id_, text_of(last) if alone and readable else transcript(messages)), readable
 
 
 def _check(message: Any, where: str) -> None:
@@ -78,15 +69,3 @@ def _check(message: Any, where: str) -> None:
         raise refused(f"{where}.content", f"{where}.content must be a text or a list of parts")
     if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
         raise refused(f"{where}.tool_calls", f"{where}.tool_calls must be a list of objects")
-
-
-def _text_of(message: Message) -> str:
-    content = message.get("content")
-    if isinstance(content, str):
-        return whole_characters(content)
-    return whole_characters("\n".join(part["text"] for part in content or () if part["type"] == "text"))
-
-
-def _other_parts(message: Message) -> list[Any]:
-    content = message.get("content")
-    return [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
