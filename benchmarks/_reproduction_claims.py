@@ -12,19 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from _contrasts import MARGIN, Expected
 
 from ttscale.evaluation.analyse.chains import along_the_chain
 from ttscale.evaluation.analyse.difficulty import Bins
-from ttscale.evaluation.analyse.flops import PAPER_RATIOS, PAPER_SCALE, compare, matched_multiplier
 from ttscale.evaluation.analyse.outcomes import Outcomes
 from ttscale.evaluation.collect.arms import MIXED, PARALLEL
 from ttscale.evaluation.report.tables import WEIGHTED, Findings
 from ttscale.evaluation.statistics import Interval, curves, paired_difference
 
-Expected = Literal["ahead", "behind", "level"]
 Group = Literal["all", "easy", "medium", "hardest"]
-MARGIN = 0.02
-"""What counts as level: within two points."""
 BEAM, LOOKAHEAD = "beam, M = 4", "lookahead k = 3, M = 4"
 SEQUENTIAL = "revisions all sequential"
 
@@ -58,7 +55,7 @@ HEADER = ("", "the paper", "measured here", "difference [95%]", "direction")
 
 def claims(found: Findings) -> list[Claim]:
     """All of them that the study has the arms for."""
-    return [*_search(found), *_selection(found), *_revisions(found), *_headline(found), *_flops(found)]
+    return [*_search(found), *_selection(found), *_revisions(found), *_headline(found)]
 
 
 def _search(found: Findings) -> Iterator[Claim]:
@@ -128,15 +125,6 @@ def _selection(found: Findings) -> Iterator[Claim]:
         paired_difference(best, curves(last, ["best_of_n"], [few])["best_of_n"][:, 0]),
         "behind",
     )
-    for how in ("min", "prod"):
-        other = curves(pool.graded(how), ["weighted_best_of_n"], [many])["weighted_best_of_n"][:, 0]
-        yield Claim(
-            f"last step against {how}",
-            "the last step's score is the best aggregate",
-            f"weighted best-of-{many} by the last step minus by {how}",
-            paired_difference(weighted, other),
-            "ahead",
-        )
 
 
 def _revisions(found: Findings) -> Iterator[Claim]:
@@ -240,15 +228,6 @@ def _headline(found: Findings) -> Iterator[Claim]:
         predicted.gain(ours, oracle, ours),
         "level",
     )
-    for one in [*found.schedulers, found.study.adaptive_fitted]:
-        if ours in one.budgets:
-            yield Claim(
-                f"{one.name}, search",
-                "(the paper does not charge for difficulty)",
-                f"N = {ours} minus weighted best-of-{theirs}",
-                one.gain(ours, found.arms[WEIGHTED], theirs),
-                "level",
-            )
     if found.parallel is None or found.parallel_shown is None:
         return
     for one in found.optimal_revisions:
@@ -259,35 +238,6 @@ def _headline(found: Findings) -> Iterator[Claim]:
             one.gain(ours, found.parallel_shown, theirs),
             "level",
         )
-    for one in (found.paid, found.study.adaptive_fitted):
-        if ours in one.budgets:
-            yield Claim(
-                f"{one.name}, revisions",
-                "(the paper does not charge for difficulty)",
-                f"N = {ours} minus parallel best-of-{theirs} of revisions",
-                one.gain(ours, found.parallel, theirs),
-                "level",
-            )
-
-
-def _flops(found: Findings) -> Iterator[Claim]:
-    study = found.study
-    if study.large is None:
-        return
-    scale = PAPER_SCALE if study.ladder is None else study.ladder[1].parameters / study.ladder[0].parameters
-    bins = found.all_oracle
-    for ratio in PAPER_RATIOS[1]:
-        multiplier = matched_multiplier(scale, ratio, 1)
-        for match in compare(found.paid, study.large, bins, [(ratio, multiplier)]):
-            if match.bin in (0, bins.count - 1) and match.gain is not None:
-                easy = match.bin == 0
-                yield Claim(
-                    f"FLOPs-matched, R = {ratio:g}, bin {(match.bin or 0) + 1}",
-                    "test-time compute wins" if easy else "the larger model wins",
-                    f"small at N = {match.budget} minus large, greedy",
-                    match.gain,
-                    "ahead" if easy else "behind",
-                )
 
 
 def _measured(found: Findings, group: Group, *cells: tuple[str, int]) -> tuple[Mapping[str, Outcomes], list[str], str]:

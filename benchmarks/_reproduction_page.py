@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from _contrasts import Contrast, score
+
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series, table
 from ttscale.evaluation.report.page import Report, Table
 
@@ -35,6 +37,8 @@ def write_page(page: str, results: Mapping[str, Any], pictures: str = "figures")
         name = match[2]
         if name == "about":
             lines = ["| | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in results["about"])]
+        elif name == "contrasts":
+            lines = _contrasts(results["contrasts"])
         elif name not in results["parts"]:
             lines = ["Not part of this run."]
         elif "panels" in results["parts"][name]:
@@ -46,9 +50,10 @@ def write_page(page: str, results: Mapping[str, Any], pictures: str = "figures")
     return MARK.sub(fill, page)
 
 
-def figures_of(results: Mapping[str, Any]) -> list[Figure]:
-    """The figures in stored results."""
-    return [figure_of(part) for part in results["parts"].values() if "panels" in part]
+def figures_of(results: Mapping[str, Any], page: str) -> list[Figure]:
+    """The figures in stored results that the page shows."""
+    shown = {match[2] for match in MARK.finditer(page)}
+    return [figure_of(part) for name, part in results["parts"].items() if "panels" in part and name in shown]
 
 
 def figure_of(data: Mapping[str, Any]) -> Figure:
@@ -60,12 +65,12 @@ def figure_of(data: Mapping[str, Any]) -> Figure:
     return Figure(data["name"], data["title"], data["caption"], tuple(panels))
 
 
-def draw_figures(results: Mapping[str, Any], folder: Path) -> None:
-    """Every figure as SVG."""
+def draw_figures(results: Mapping[str, Any], page: str, folder: Path) -> None:
+    """Every figure of the page as SVG."""
     from ttscale.evaluation.report.matplotlib import to_svg
 
     folder.mkdir(parents=True, exist_ok=True)
-    for figure in figures_of(results):
+    for figure in figures_of(results, page):
         (folder / f"{figure.name}.svg").write_text(to_svg(figure), encoding="utf-8")
 
 
@@ -73,6 +78,18 @@ def slug(title: str) -> str:
     """A table's name: its title in lower case, joined by underscores, without numbers that depend on the run."""
     words = re.sub(r"for a model .*|, n = .*", "", title.lower())
     return re.sub(r"[^a-z]+", "_", words).strip("_")
+
+
+def _contrasts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The score, and a line for each primary contrast."""
+    found = [Contrast(**row) for row in rows]
+    header = ("finding of the paper", "measured here", "difference [95%]", "P (Holm)", "verdict")
+    cells = [
+        (one.paper, f"{one.measured}{' *' if one.note else ''}", str(one.interval), f"{one.p_holm:.3f}", one.verdict)
+        for one in found
+    ]
+    notes = [f"\\* {note}." for note in dict.fromkeys(one.note[0].upper() + one.note[1:] for one in found if one.note)]
+    return [f"**{len(found)} findings: {score(found)}.**", "", *_markdown(header, cells), "", *notes]
 
 
 def _table_data(part: Table) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from _contrasts import primary
+from _contrasts import stored as stored_contrasts
 from _reproduction_claims import HEADER, claims
 from _reproduction_page import draw_figures, stored, write_page
 from _reproduction_plan import Log, full, planned, planned_policy, policy_arms, quick
@@ -39,6 +41,7 @@ from ttscale.strategies import Policy
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "reproduction.json"
+SEARCHED = RESULTS.with_name("step_search.json")
 PAGE = ROOT / "docs" / "reproduction.md"
 POLICY = Path(reference.__file__).parent / "policy.json"
 STAGES = ("policy", "study", "page")
@@ -89,6 +92,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="N up to 16")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "reproduction", help="the folder of raw results")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--searched", type=Path, default=SEARCHED, help="what step_search.py stored")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--policy-out", type=Path, default=POLICY)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -172,8 +176,12 @@ def store(study: Study, options: argparse.Namespace, log: Log) -> None:
 
 def page(options: argparse.Namespace) -> None:
     results = json.loads(options.out.read_text(encoding="utf-8"))
-    draw_figures(results, options.page.parent / "figures")
-    options.page.write_text(write_page(options.page.read_text(encoding="utf-8"), results), encoding="utf-8")
+    searched = stored_contrasts(options.searched) if options.searched.exists() else []
+    results["contrasts"] = [one.to_json() for one in primary(results, searched)]
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = options.page.read_text(encoding="utf-8")
+    draw_figures(results, text, options.page.parent / "figures")
+    options.page.write_text(write_page(text, results), encoding="utf-8")
 
 
 def _wanted(stages: Sequence[str]) -> set[bool]:
