@@ -3,7 +3,7 @@
     python benchmarks/ladder.py --build DIR [--questions 200] [--out benchmarks/results/ladder.json]
 
 DIR is where ``python -m tools.reference_models ladder`` left the larger model. Training of the small one is read from
-``src/ttscale/reference/results.json``. Per question: one solution with its judging for the small model, the greedy
+``benchmarks/results/reference_build.json``. Per question: one solution with its judging for the small model, the greedy
 answer for the large one, on test questions.
 """
 
@@ -19,7 +19,7 @@ import ttscale
 from ttscale import reference
 from ttscale.hf import HFGenerator
 
-RECORDS = Path(reference.__file__).parent / "results.json"
+RECORDS = Path(__file__).parent / "results" / "reference_build.json"
 PRETRAINING = ("arithmetic/solutions", "arithmetic/drills", "generator")
 
 
