@@ -35,11 +35,11 @@ ARMS = {
     LOOKAHEAD: Lookahead(3, 4),
 }
 CONTRASTS: tuple[tuple[str, str, str, str, int, Expected, int], ...] = (
-    ("beam, low budget", "beam search is far ahead of best-of-N", BEAM, WEIGHTED, 4, "ahead", 200),
-    ("beam, high budget", "beam search is level with best-of-N or behind", BEAM, WEIGHTED, 64, "behind", 100),
+    ("beam, low budget", "beam search is far ahead of best-of-N", BEAM, WEIGHTED, 4, "ahead", 100),
+    ("beam, high budget", "beam search is level with best-of-N or behind", BEAM, WEIGHTED, 64, "behind", 50),
     ("lookahead", "lookahead is the worst at equal budget", LOOKAHEAD, BEAM, 16, "behind", 100),
-    ("beam, N = 16", "(not in the paper: all questions)", BEAM, WEIGHTED, 16, "level", 200),
-    ("copies in the beam", "(not in the paper: our earlier beam merged copies)", BEAM, MERGED, 16, "ahead", 200),
+    ("beam, N = 16", "(not in the paper: all questions)", BEAM, WEIGHTED, 16, "level", 100),
+    ("copies in the beam", "(not in the paper: our earlier beam merged copies)", BEAM, MERGED, 16, "ahead", 100),
     ("DVTS", "(not in the paper)", DVTS_ARM, BEAM, 16, "ahead", 100),
 )
 """Name, the paper's finding, ours, theirs, N, which side the paper is on, questions."""

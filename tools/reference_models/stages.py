@@ -13,8 +13,7 @@ from pathlib import Path
 
 import torch
 from tools.reference_models import collect, documents, evaluate, grow, implicit, model, prm, revision, train
-from tools.reference_models.documents import Document, Mix
-from tools.reference_models.kept import (
+from tools.reference_models.artifacts import (
     EXTRA,
     SHAPE,
     classifier,
@@ -29,6 +28,7 @@ from tools.reference_models.kept import (
     solved,
     weights,
 )
+from tools.reference_models.documents import Document, Mix
 from tools.reference_models.model import Llama
 from tools.reference_models.sampler import Sampler
 from tools.reference_models.train import Plan
@@ -257,7 +257,7 @@ def measure(out: Path) -> None:
     report: dict[str, object] = {}
     for name in ("verifier", "prm"):
         report[name] = evaluate.search_report(
-            shipped(out / "generator"), rows, margins(out, name, rows), *calibration(out, name), 0
+            shipped(out / "generator"), rows, margins(out, name, rows), *calibration(out, name)
         )
     sampler = Sampler(shipped(out / "reviser"), 192, revision.LONGEST_CHAIN)
     chains = revision.chains(sampler, questions(500, "test", seed=0), 8, 0, REVISER_TEMPERATURE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from tools.reference_models import collect, documents, grow, implicit, kept, quality, revision, stages, train
+from tools.reference_models import artifacts, collect, documents, evaluate, grow, implicit, revision, stages, train
+from tools.reference_models import model as network
 from tools.reference_models.documents import EOS_ID, Mix, encode
 from tools.reference_models.model import Llama, Shape
 from tools.reference_models.sampler import Sampler, token_log_probabilities
 from tools.reference_models.train import Plan
+from transformers import AutoModelForCausalLM
 
 from ttscale import reference
 
@@ -23,6 +26,16 @@ TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
 def tiny(seed: int = 0) -> Llama:
     torch.manual_seed(seed)
     return Llama(TINY)
+
+
+def test_the_network_is_the_llama_of_transformers(tmp_path: Path) -> None:
+    """Saved, loaded by transformers and by the build: the same logits, up to rounding in float32."""
+    network.save(tiny(), tmp_path)
+    ids = torch.tensor([encode("<bos>Compute 1 + 2 + 3\n3 + 3\n6\nAnswer: 6<eos>")])
+    ours = network.load(tmp_path)
+    with torch.no_grad():
+        theirs = AutoModelForCausalLM.from_pretrained(str(tmp_path), dtype=torch.float32)(ids).logits
+        assert torch.allclose(ours.logits(ours(ids)), theirs, atol=1e-5)
 
 
 def test_the_loss_is_on_solutions_and_their_ends_only() -> None:
@@ -197,16 +210,16 @@ def test_later_attempts_are_taught_and_the_first_stays_as_the_student_wrote_it()
 def test_chains_are_written_once_and_begin_with_the_student_where_asked(tmp_path: Path) -> None:
     made = tiny()
     file = tmp_path / "chains.jsonl"
-    own = kept.many_chains(file, made, 10, 3, student_first=True)
+    own = artifacts.many_chains(file, made, 10, 3, student_first=True)
     assert own
     for row, chain in own:
         assert len(chain) == 4
         assert chain[0][0] in {text for text, _, _ in row.solutions}
         assert chain[0][1] == (reference.answer_of(chain[0][0]) == row.answer)
     before = file.read_text()
-    assert kept.many_chains(file, made, 10, 3, student_first=True) == own
+    assert artifacts.many_chains(file, made, 10, 3, student_first=True) == own
     assert file.read_text() == before
-    drawn = kept.harder(own, 1, 1.0)(random.Random(0))
+    drawn = artifacts.harder(own, 1, 1.0)(random.Random(0))
     assert not all(right for _, right in drawn[1][1:])
 
 
@@ -217,15 +230,27 @@ def test_the_mean_of_models_has_the_mean_of_every_weight() -> None:
         torch.testing.assert_close(mean[name], (weight + dict(made[1].named_parameters())[name]) / 2)
 
 
-def test_pair_accuracy_votes_and_calibration_on_a_case_done_by_hand() -> None:
-    good, bad, same = quality.Draw("6", True, 0.9), quality.Draw("7", False, 0.2), quality.Draw("7", False, 0.9)
-    assert quality.pair_accuracy([[good, bad], [good, same], [good]]) == 0.75
-    assert (quality.majority([good, bad, bad]), quality.weighted([good, bad, bad]), quality.best([bad, good])) == (
-        0,
-        1,
-        1,
-    )
-    assert quality.calibration_error([[good, bad]]) == pytest.approx((0.1 + 0.2) / 2)
+def test_the_report_on_a_case_done_by_hand() -> None:
+    """Of (right, wrong) pairs the first question wins both, the second ties; the third has one kind."""
+    right, wrong = ("Answer: 6", 1, True), ("Answer: 7", 2, False)
+    high, low = math.log(9), math.log(0.25)
+    rows = [collect.Sampled("a", "6", 1, [right, wrong]), collect.Sampled("b", "6", 1, [right, wrong])]
+    rows.append(collect.Sampled("c", "6", 1, [right]))
+    groups = evaluate.graded(rows, [[[high], [low]], [[high], [high]], [[high]]], 1.0, 0.0)
+    assert groups[0].scores == pytest.approx([0.9, 0.2, 0.2])
+    assert evaluate.pair_accuracy(groups) == pytest.approx((1 + 0.5) / 2)
+    # .2 and wrong twice: gap .2 over 2 samples; .9: 3 right of 5, gap .3 over 5 samples.
+    assert evaluate.calibration_error(groups) == pytest.approx((2 * 0.2 + 5 * 0.3) / 7)
+    three = evaluate.selection(groups)["1"]
+    assert pytest.approx(three["majority"]) == three["best"] == pytest.approx((1 / 3 + 1 / 3 + 1) / 3)
+    chains = [
+        [("a", False), ("b", True), ("b", True), ("b", True)],
+        [("a", False), ("a", False), ("b", True), ("c", False)],
+    ]
+    report = evaluate.revision_report(chains)
+    assert report["pass@1 by step"] == [0, 0.5, 1, 0.5]
+    assert (report["right to wrong"], report["wrong to right"]) == (1 / 3, 2 / 3)
+    assert report["copies of a wrong attempt"] == 1 / 3
 
 
 def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
