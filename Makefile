@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export MYPY_NUM_WORKERS := 2
 
-.PHONY: integrations demo models test checks lint types docs wheel pytest serve-docs constraints clean
+.PHONY: engines integrations demo models test checks lint types docs wheel pytest serve-docs constraints clean
 
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed

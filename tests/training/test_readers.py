@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from real_data import data_file
 from ttscale.training.data.examples import StepExample, write_examples
 from ttscale.training.data.readers import (
-    Count,
+    RowCount,
     read_math_shepherd,
     read_omegaprm,
     read_prm800k,
@@ -54,7 +54,7 @@ def test_trl_rows():
         "no text in 'prompt'": 1,
         "no list in 'completions'": 2,
     }
-    assert read.malformed["a label is not true, false or a number in [0, 1]"] == Count(2, (3, 4))
+    assert read.malformed["a label is not true, false or a number in [0, 1]"] == RowCount(2, (3, 4))
     assert str(read).splitlines()[0] == "1 examples from 8 rows"
     assert "malformed: 2 (no list in 'completions'; rows 7, 8)" in str(read)
 

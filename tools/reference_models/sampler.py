@@ -21,7 +21,7 @@ from torch import Tensor
 
 
 @dataclass
-class Row:
+class SharedPrefix:
     """A distinct prefix being continued."""
 
     prompt: int
@@ -36,7 +36,7 @@ class Batch:
     keys: list[Tensor]
     values: list[Tensor]
     lengths: Tensor
-    rows: list[Row]
+    rows: list[SharedPrefix]
 
     def copy(self, source: int, target: int) -> None:
         filled = int(self.lengths[source])
@@ -77,7 +77,9 @@ class Sampler:
         generator = torch.Generator().manual_seed(seed)
         done: list[Counter[tuple[int, ...]]] = [Counter() for _ in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]), reverse=True)
-        waiting = [Row(i, list(prompts[i]), count) for i in order]  # the last is next; split-off rows go on top
+        waiting = [
+            SharedPrefix(i, list(prompts[i]), count) for i in order
+        ]  # the last is next; split-off rows go on top
         reserve = 0 if count == 1 or temperature == 0 else self.capacity // 3
         batch = self._empty()
         while waiting or batch.rows:
@@ -96,12 +98,12 @@ class Sampler:
             for slot, (row, tokens) in enumerate(zip(list(batch.rows), drawn.tolist(), strict=True)):
                 kinds = Counter(tokens[: row.count]) if temperature else Counter({tokens[0]: row.count})
                 start = len(prompts[row.prompt])
-                split: list[Row] = []
+                split: list[SharedPrefix] = []
                 for token, times in kinds.items():
                     if token == eos:
                         done[row.prompt][tuple(row.tokens[start:])] += times
                     elif len(row.tokens) - start < limit:
-                        split.append(Row(row.prompt, [*row.tokens, token], times))
+                        split.append(SharedPrefix(row.prompt, [*row.tokens, token], times))
                 if not split:
                     ended.append(slot)
                     continue
@@ -130,7 +132,7 @@ class Sampler:
             [],
         )
 
-    def _admit(self, batch: Batch, rows: list[Row]) -> None:
+    def _admit(self, batch: Batch, rows: list[SharedPrefix]) -> None:
         """Read all but the last token of each row; the next forward reads that one."""
         ids = torch.zeros(len(rows), max(1, max(len(row.tokens) for row in rows) - 1), dtype=torch.long)
         first = len(batch.rows)

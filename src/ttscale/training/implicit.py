@@ -34,7 +34,7 @@ from ttscale.training.fit.checkpoints import (
     pad_id,
     weights_of,
 )
-from ttscale.training.fit.features import Row, need_some, solution_rows
+from ttscale.training.fit.features import TokenizedExample, need_some, solution_rows
 from ttscale.training.fit.objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training.fit.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.fit.run import TrainingResult, check_untrained, run, seen_by, split
@@ -126,7 +126,7 @@ def train_implicit_prm(
 
 
 @torch.no_grad()
-def _token_logprobs(model: Any, tokenizer: Any, rows: Sequence[Row], batch: int) -> list[list[float]]:
+def _token_logprobs(model: Any, tokenizer: Any, rows: Sequence[TokenizedExample], batch: int) -> list[list[float]]:
     """For each row the log-probability of each token of the solution, in fp32."""
     model = model.to(device())
     collate = Collator(pad_id(tokenizer))
@@ -144,7 +144,7 @@ def _token_logprobs(model: Any, tokenizer: Any, rows: Sequence[Row], batch: int)
     return found
 
 
-def _running_ratio(row: Row, after: Sequence[float], before: Sequence[float]) -> list[float]:
+def _running_ratio(row: TokenizedExample, after: Sequence[float], before: Sequence[float]) -> list[float]:
     """The sum of token log-ratios up to the end of each step."""
     totals = list(accumulate(a - b for a, b in zip(after, before, strict=True)))
     context = len(row.feature["input_ids"]) - len(totals)

@@ -25,7 +25,7 @@ from ttscale.training.data.examples import StepExample, last_step_labels
 from ttscale.training.fit.arguments import check_call, sides_of
 from ttscale.training.fit.calibration import Calibration, calibrate
 from ttscale.training.fit.checkpoints import base_settings, context_length, load_tokenizer, pad_id
-from ttscale.training.fit.features import Row, need_some, step_rows
+from ttscale.training.fit.features import TokenizedExample, need_some, step_rows
 from ttscale.training.fit.objectives import STEP_BCE, Collator, step_margin
 from ttscale.training.fit.recipe import PRM_RECIPE, Recipe
 from ttscale.training.fit.run import Data, TrainingResult, run, split
@@ -126,7 +126,7 @@ def _train(
     )
 
 
-def data_of(trained: Sequence[Row], validated: Sequence[Row], skipped: Counter[str]) -> Data:
+def data_of(trained: Sequence[TokenizedExample], validated: Sequence[TokenizedExample], skipped: Counter[str]) -> Data:
     """What ``run`` needs to know of the rows of both sides."""
     questions = fingerprints(row.example for row in (*trained, *validated))
     features = [row.feature for row in trained], [row.feature for row in validated]
@@ -134,7 +134,10 @@ def data_of(trained: Sequence[Row], validated: Sequence[Row], skipped: Counter[s
 
 
 def measured(
-    rows: Sequence[Row], margins: Sequence[Sequence[float]], calibration: Calibration | None, last_only: bool = False
+    rows: Sequence[TokenizedExample],
+    margins: Sequence[Sequence[float]],
+    calibration: Calibration | None,
+    last_only: bool = False,
 ) -> dict[str, Any]:
     """The calibration and, where outcomes are known, the quality on the held-out questions."""
     found: dict[str, Any] = {"calibration": "none" if calibration is None else asdict(calibration)}
@@ -167,7 +170,7 @@ def _format(
 
 
 @torch.no_grad()
-def _margins(model: Any, tokenizer: Any, rows: Sequence[Row], batch: int) -> list[list[float]]:
+def _margins(model: Any, tokenizer: Any, rows: Sequence[TokenizedExample], batch: int) -> list[list[float]]:
     """For each row the log-odds of "right" at every position read."""
     collate = Collator(pad_id(tokenizer))
     found: list[list[float]] = []
@@ -179,7 +182,7 @@ def _margins(model: Any, tokenizer: Any, rows: Sequence[Row], batch: int) -> lis
     return found
 
 
-def _fit_calibration(margins: Sequence[Sequence[float]], rows: Sequence[Row]) -> Calibration | None:
+def _fit_calibration(margins: Sequence[Sequence[float]], rows: Sequence[TokenizedExample]) -> Calibration | None:
     """Fitted on every labelled step of the held-out questions."""
     pairs = [
         (margin, label)

@@ -29,7 +29,7 @@ class Crew(Protocol):
         """What runs pieces and stores the records that ``turn`` makes of them."""
 
 
-class LocalCrew:
+class LocalExecutor:
     """The models in this process."""
 
     def __init__(self, models: Models) -> None:

@@ -99,7 +99,7 @@ def load_pool(path: str | Path) -> Pool:
     return Pool(header["kind"], header["seed"], header["models"], blocks)
 
 
-class _Draw:
+class BlockOfSolutions:
     """Draws one block and keeps all step scores, which an ``Outcome`` has no place for."""
 
     def __init__(self, kind: Kind, first: int, count: int, judged: bool, temperature: float | None) -> None:
@@ -136,14 +136,14 @@ def _missing(
             count = 1 if chains else blocks.get(begin) or min(BLOCK - begin % BLOCK, samples - begin)
             if begin not in blocks:
                 drawn = header["length"] if chains else count
-                strategy = _Draw(header["kind"], begin, drawn, judged, header["temperature"])
+                strategy = BlockOfSolutions(header["kind"], begin, drawn, judged, header["temperature"])
                 pieces.append(Piece(f"{problem.id}|{begin}", problem, (header["seed"], problem.id), strategy, drawn))
             begin += count
     return pieces
 
 
 def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:
-    assert isinstance(piece.strategy, _Draw)
+    assert isinstance(piece.strategy, BlockOfSolutions)
     verdicts = piece.strategy.verdicts
     return {
         "question": piece.problem.id,

@@ -15,7 +15,7 @@ from typing import Any, Self
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import Role
-from ttscale.evaluation.collect.executor import LocalCrew
+from ttscale.evaluation.collect.executor import LocalExecutor
 from ttscale.evaluation.collect.result_store import Store
 from ttscale.evaluation.collect.runner import Failures, Piece, Turn, Work, run_pieces
 
@@ -39,7 +39,7 @@ class Worker:
     def __init__(self, specs: ModelSpecs, wanted: frozenset[Role]) -> None:
         self._problem: str | None = None
         try:
-            self._crew = LocalCrew(specs.load(wanted))
+            self._local = LocalExecutor(specs.load(wanted))
         except Exception as error:  # said by describe: Ray would wrap it into pages
             self._problem = f"{type(error).__name__}: {error}"
 
@@ -47,18 +47,18 @@ class Worker:
         """The labels of the models, how the verifier wants its scores aggregated, and why they could not be loaded."""
         if self._problem is not None:
             return {}, None, self._problem
-        return dict(self._crew.labels), self._crew.aggregate, None
+        return dict(self._local.labels), self._local.aggregate, None
 
     def run(self, pieces: Sequence[Piece], turn: Turn, share: bool) -> tuple[list[Any], dict[str, str]]:
         """The records of the pieces, and the errors of those that failed."""
         with Store(None, {}, lambda _: None, Stored) as store:
-            work = self._crew.work(store, lambda piece, ended: {"key": piece.key, "data": turn(piece, ended)}, share)
+            work = self._local.work(store, lambda piece, ended: {"key": piece.key, "data": turn(piece, ended)}, share)
             failures = run_pieces(pieces, store, work, progress=False, unit="search")
             errors = {key: f"{type(error).__name__}: {error}" for key, error in failures.errors.items()}
             return [stored.data for stored in store.records.values()], errors
 
 
-class RayCrew:
+class RayExecutor:
     """Workers on a Ray cluster: the one that is running (``ray.init``, RAY_ADDRESS), else one on this machine.
 
     Use as a context manager: leaving it ends the workers.

@@ -24,7 +24,7 @@ from ttscale.api.role_labels import warn_other_models
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, Strategy, needs_of
 from ttscale.core.selection import Aggregate
 from ttscale.engine.core import Ended
-from ttscale.evaluation.collect.executor import Crew, LocalCrew
+from ttscale.evaluation.collect.executor import Crew, LocalExecutor
 from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 from ttscale.evaluation.collect.runner import Failures, Piece, Progress, run_pieces
@@ -171,11 +171,11 @@ def _digest(shares: Mapping[str, int]) -> str:
 @contextmanager
 def _crew(specs: ModelSpecs, wanted: frozenset[Role], executor: Executor, workers: int) -> Iterator[Crew]:
     if executor == "local":
-        yield LocalCrew(specs.load(wanted))
+        yield LocalExecutor(specs.load(wanted))
         return
-    from ttscale.evaluation.collect.ray_executor import RayCrew
+    from ttscale.evaluation.collect.ray_executor import RayExecutor
 
-    with RayCrew(specs, wanted, workers) as crew:
+    with RayExecutor(specs, wanted, workers) as crew:
         yield crew
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttscale.evaluation.statistics import Interval
-from ttscale.evaluation.verifier_quality.metrics import Bin
+from ttscale.evaluation.verifier_quality.metrics import ReliabilityBin
 from ttscale.evaluation.verifier_quality.report import QualityReport
 
 
@@ -83,7 +83,7 @@ def _with_interval(interval: Interval | None, sign: bool = False) -> str:
     return f"{interval.value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
-def _reliability_rows(table: tuple[Bin, ...]) -> list[str]:
+def _reliability_rows(table: tuple[ReliabilityBin, ...]) -> list[str]:
     rows = ["| score | count | mean score | share right |", "|---|---|---|---|"]
     for row in table:
         score, right = ("" if value is None else f"{value:.3f}" for value in (row.score, row.right))

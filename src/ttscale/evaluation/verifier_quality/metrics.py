@@ -32,7 +32,7 @@ def auc(scores: Floats, positive: Bools) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class ReliabilityBin:
     """One row of a reliability table: the scores in [low, high), the last bin including its upper end."""
 
     low: float
@@ -44,7 +44,7 @@ class Bin:
     """Share that was right (mean label where labels are soft); None when the bin is empty."""
 
 
-def reliability(scores: Floats, labels: Floats, bins: int) -> tuple[Bin, ...]:
+def reliability(scores: Floats, labels: Floats, bins: int) -> tuple[ReliabilityBin, ...]:
     """The reliability table of ``scores`` and ``labels`` [K], in ``bins`` bins of equal width (arXiv 1706.04599)."""
     edges = np.arange(bins + 1) / bins  # linspace would put .3 below its own edge
     index = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
@@ -54,11 +54,11 @@ def reliability(scores: Floats, labels: Floats, bins: int) -> tuple[Bin, ...]:
         count = int(inside.sum())
         score = float(scores[inside].mean()) if count else None
         right = float(labels[inside].mean()) if count else None
-        table.append(Bin(float(edges[b]), float(edges[b + 1]), count, score, right))
+        table.append(ReliabilityBin(float(edges[b]), float(edges[b + 1]), count, score, right))
     return tuple(table)
 
 
-def expected_calibration_error(table: Sequence[Bin]) -> float | None:
+def expected_calibration_error(table: Sequence[ReliabilityBin]) -> float | None:
     """Mean distance between score and share right over a reliability table, weighted by count; None when empty."""
     total = sum(row.count for row in table)
     if total == 0:

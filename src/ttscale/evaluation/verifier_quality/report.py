@@ -29,7 +29,7 @@ from ttscale.evaluation.statistics import (
     mean_interval,
     paired_difference,
 )
-from ttscale.evaluation.verifier_quality.metrics import Bin, auc, expected_calibration_error, reliability
+from ttscale.evaluation.verifier_quality.metrics import ReliabilityBin, auc, expected_calibration_error, reliability
 
 METHODS: dict[str, Method] = {
     "pass@1": "pass@1",
@@ -96,11 +96,11 @@ class QualityReport:
     ece: float | None
     """Expected calibration error of the final score."""
     brier: float | None
-    reliability: tuple[Bin, ...]
+    reliability: tuple[ReliabilityBin, ...]
     step_auc: float | None
     """AUC of step scores against step labels (the solution's outcome where there are none), all steps pooled."""
     step_ece: float | None
-    step_reliability: tuple[Bin, ...]
+    step_reliability: tuple[ReliabilityBin, ...]
     by_step: tuple[StepAuc, ...]
     selection: tuple[Selection, ...]
     notes: tuple[str, ...]

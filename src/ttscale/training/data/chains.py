@@ -22,7 +22,7 @@ from ttscale.core.requests import Completion, Request, Revise
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
-from ttscale.training.data.run_searches import Filled, Row, Written, fill
+from ttscale.training.data.run_searches import FileRow, Filled, Written, fill
 from ttscale.training.data.step_values import fold
 
 
@@ -115,7 +115,7 @@ def _search(
     return [row for row in rows if row["steps"]], _moves(rows)
 
 
-def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[Row]:
+def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[FileRow]:
     right = right_answers((attempt.answer for attempt in attempts), problem.answer)
     rows = []
     for number, attempt in enumerate(attempts):
@@ -142,7 +142,7 @@ def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings
     return rows
 
 
-def _moves(rows: Sequence[Row]) -> dict[str, Any]:
+def _moves(rows: Sequence[FileRow]) -> dict[str, Any]:
     """Counts of one question that add up to the summary: per position, and from each attempt to the next."""
     right_at: dict[int, list[int]] = defaultdict(list)
     moves = {"after_wrong": 0, "wrong_to_right": 0, "after_right": 0, "right_to_wrong": 0, "saw_wrong": 0, "copied": 0}

@@ -24,10 +24,10 @@ from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
-from ttscale.training.data.run_searches import Filled, Row, Written, fill
+from ttscale.training.data.run_searches import FileRow, Filled, Written, fill
 from ttscale.training.data.step_values import (
-    Count,
     Estimate,
+    RightOf,
     Texts,
     Unparsable,
     distinct_prefixes,
@@ -161,7 +161,9 @@ def _search(
     return rows, _closing(rows, endings, chosen)
 
 
-def _row(problem: Problem, solution: Candidate, right: bool, counts: Sequence[Count], chosen: RolloutSettings) -> Row:
+def _row(
+    problem: Problem, solution: Candidate, right: bool, counts: Sequence[RightOf], chosen: RolloutSettings
+) -> FileRow:
     return {
         "id": problem.id,
         "prompt": problem.prompt,
@@ -179,7 +181,9 @@ def _row(problem: Problem, solution: Candidate, right: bool, counts: Sequence[Co
     }
 
 
-def _closing(rows: Sequence[Row], endings: Mapping[Texts, Sequence[str | None]], chosen: RolloutSettings) -> Row:
+def _closing(
+    rows: Sequence[FileRow], endings: Mapping[Texts, Sequence[str | None]], chosen: RolloutSettings
+) -> FileRow:
     return {
         "solutions": len(rows),
         "dropped": chosen.samples - len(rows),

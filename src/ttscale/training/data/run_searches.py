@@ -26,8 +26,8 @@ from ttscale.engine.drive import Job, run
 from ttscale.evaluation.problems.problem import Problem
 from ttscale.training.data.rollout_file import RolloutFile
 
-Row: TypeAlias = dict[str, Any]
-Written: TypeAlias = tuple[list[Row], Row]
+FileRow: TypeAlias = dict[str, Any]
+Written: TypeAlias = tuple[list[FileRow], FileRow]
 """A question's rows and its closing line."""
 Fills: TypeAlias = Callable[[Problem, Candidate], PyGenerator[Sequence[Request], Sequence[Any], Written]]
 """A search that ends with what to write of its question."""
@@ -43,7 +43,7 @@ class Filled:
     """What stands in the file now, and what this run spent."""
 
     path: Path
-    closings: list[Row]
+    closings: list[FileRow]
     """The closing line of every question in the file."""
     new: int
     """Questions this run wrote."""

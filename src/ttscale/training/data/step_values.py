@@ -17,7 +17,7 @@ Estimate: TypeAlias = Literal["rollouts", "shared", "outcome"]
 that share the prefix (no further draws), or as the outcome of the solution itself, broadcast to its steps."""
 Unparsable: TypeAlias = Literal["drop", "wrong"]
 Texts: TypeAlias = tuple[str, ...]
-Count: TypeAlias = tuple[int, int]
+RightOf: TypeAlias = tuple[int, int]
 """(n_rollouts, n_correct)"""
 
 
@@ -56,7 +56,7 @@ def step_counts(
     right: Mapping[str | None, bool],
     estimate: Estimate,
     unparsable_rollouts: Unparsable,
-) -> list[list[Count]]:
+) -> list[list[RightOf]]:
     """(n_rollouts, n_correct) of every step of every solution; the last step's is the solution's own outcome.
 
     ``drawn``: all that were sampled, those without an answer too; ``endings``: the final answers of each prefix's
@@ -81,6 +81,6 @@ def _passing(solutions: Sequence[Candidate]) -> dict[Texts, list[str | None]]:
     return answers
 
 
-def _count(answers: Sequence[str | None], right: Mapping[str | None, bool], unparsable: Unparsable) -> Count:
+def _count(answers: Sequence[str | None], right: Mapping[str | None, bool], unparsable: Unparsable) -> RightOf:
     counted = [answer for answer in answers if answer is not None or unparsable == "wrong"]
     return len(counted), sum(right[answer] for answer in counted)

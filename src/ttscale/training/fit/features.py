@@ -24,7 +24,7 @@ TOO_LONG = "longer than the model reads"
 NO_LABEL = "without any label"
 
 
-class Row(NamedTuple):
+class TokenizedExample(NamedTuple):
     """An example, its feature, and the positions its scores are read at (none for a writer of text)."""
 
     example: StepExample
@@ -32,14 +32,14 @@ class Row(NamedTuple):
     reads: Sequence[int]
 
 
-def step_row(encode_steps: StepEncoder, example: StepExample) -> Row:
+def step_row(encode_steps: StepEncoder, example: StepExample) -> TokenizedExample:
     """``input_ids`` and float ``labels``: each step's label where its score is read, IGNORE everywhere else."""
     ids, reads = encode_steps(example.prompt, example.steps, example.attempts)
     labels = [float(IGNORE)] * len(ids)
     for position, label in zip(reads, example.labels, strict=True):
         if label is not None:
             labels[position] = float(label)
-    return Row(example, {"input_ids": ids, "labels": labels}, reads)
+    return TokenizedExample(example, {"input_ids": ids, "labels": labels}, reads)
 
 
 def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str], ended: bool = True) -> Feature:
@@ -54,7 +54,7 @@ def text_feature(tokenizer: Any, context: Sequence[int], pieces: Sequence[str], 
 
 def step_rows(
     tokenizer: Any, form: VerifierFormat, examples: Iterable[StepExample], limit: int
-) -> tuple[list[Row], Counter[str]]:
+) -> tuple[list[TokenizedExample], Counter[str]]:
     """Rows for a PRM or ORM, and how many examples were left out, by reason."""
     rows, skipped = [], Counter[str]()
     encode_steps = StepEncoder(tokenizer, form)
@@ -86,7 +86,7 @@ def revision_features(
 
 def solution_rows(
     tokenizer: Any, form: PromptFormat, examples: Iterable[StepExample], limit: int
-) -> tuple[list[Row], Counter[str]]:
+) -> tuple[list[TokenizedExample], Counter[str]]:
     """Rows for an implicit PRM: the solution as text with its ``outcome``; a step is read at its last token."""
     rows, skipped = [], Counter[str]()
     for example in examples:
@@ -104,7 +104,7 @@ def solution_rows(
             )
         ends = [len(context) + total - 1 for total in accumulate(lengths)]
         ends[-1] += ended  # the last step ends with EOS
-        rows.append(Row(example, feature, ends))
+        rows.append(TokenizedExample(example, feature, ends))
     return rows, skipped
 
 

@@ -25,7 +25,7 @@ class LeftOut(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RowCount:
     """How many rows, and the numbers of the first of them (1 is the first row of the source)."""
 
     rows: int
@@ -38,8 +38,8 @@ class Read:
 
     examples: list[StepExample]
     rows: int
-    malformed: dict[str, Count]
-    left_out: dict[str, Count]
+    malformed: dict[str, RowCount]
+    left_out: dict[str, RowCount]
 
     def __str__(self) -> str:
         lines = [f"{len(self.examples)} examples from {self.rows} rows"]
@@ -124,5 +124,5 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _counts(rows: Mapping[str, list[int]]) -> dict[str, Count]:
-    return {reason: Count(len(numbers), tuple(numbers[:SHOWN])) for reason, numbers in rows.items()}
+def _counts(rows: Mapping[str, list[int]]) -> dict[str, RowCount]:
+    return {reason: RowCount(len(numbers), tuple(numbers[:SHOWN])) for reason, numbers in rows.items()}
