@@ -101,8 +101,10 @@ def score(contrasts: Sequence[Contrast]) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
+ONE_SURVIVOR = "drawn with the earlier beam; at N = M = 4 one prefix survives a round, merged or not"
 MERGED = "drawn with the earlier beam, which merged copies; the choice is among searches that include it"
 PRIMARY: tuple[tuple[str, str, Expected, int, int, str], ...] = (
+    ("beam, low budget", "beam search is far ahead of best-of-N at low budgets", "ahead", 500, 3, ONE_SURVIVOR),
     ("hardest questions", "nothing helps on the hardest questions", "level", 102, 3, ""),
     ("weighted vote", "weighted best-of-N is ahead of plain best-of-N", "ahead", 48, 1, ""),
     ("over-optimisation", "plain best-of-N by an outcome verifier falls at high N", "behind", 48, 1, ""),
@@ -142,7 +144,8 @@ _INTERVAL = re.compile(r"(-?[0-9.]+) \[(-?[0-9.]+), (-?[0-9.]+)\]")
 def primary(results: Mapping[str, Any], searched: Sequence[Contrast]) -> list[Contrast]:
     """The primary contrasts: those of the paper in ``searched``, and the study's, corrected together."""
     rows = {row[0]: row for row in results["parts"]["claims"]["rows"]}
-    found = [one for one in searched if not one.paper.startswith("(")]
+    study = {name for name, *_ in PRIMARY}
+    found = [one for one in searched if not one.paper.startswith("(") and one.name not in study]
     for name, paper, expected, questions, seeds, note in PRIMARY:
         if name in rows:
             match = _INTERVAL.fullmatch(rows[name][3])

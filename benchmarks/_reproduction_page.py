@@ -83,12 +83,19 @@ def slug(title: str) -> str:
 def _contrasts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The score, and a line for each primary contrast."""
     found = [Contrast(**row) for row in rows]
+    marks = {note: "ab"[i] for i, note in enumerate(dict.fromkeys(one.note for one in found if one.note))}
     header = ("finding of the paper", "measured here", "difference [95%]", "P (Holm)", "verdict")
     cells = [
-        (one.paper, f"{one.measured}{' *' if one.note else ''}", str(one.interval), f"{one.p_holm:.3f}", one.verdict)
+        (
+            one.paper,
+            one.measured + (f" ({marks[one.note]})" if one.note else ""),
+            str(one.interval),
+            f"{one.p_holm:.3f}",
+            one.verdict,
+        )
         for one in found
     ]
-    notes = [f"\\* {note}." for note in dict.fromkeys(one.note[0].upper() + one.note[1:] for one in found if one.note)]
+    notes = [f"({mark}) {note[0].upper()}{note[1:]}." for note, mark in marks.items()]
     return [f"**{len(found)} findings: {score(found)}.**", "", *_markdown(header, cells), "", *notes]
 
 
