@@ -216,6 +216,7 @@ def test_settings_of_a_file(tmp_path: Any) -> None:
         ({"caps": 3}, "caps must be a section"),
         ({"effort": {"low": "x"}}, "effort.low must be an integer"),
         ({"clients": {"a": {"requests": 0}}}, "clients.a.requests must be positive"),
+        ({"defaults": {"strategy": "beem"}}, "unknown strategy 'beem'"),
         ({"generator": 3}, "generator must be a string"),
         ({"verifier": {"id": "judge"}}, "asks the upstream's model"),
         ({"upstream": {"url": "http://x"}, "generator": "m"}, "not both"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from integrations.gateways import Running, before, gateway
 from ttscale.integrations.gateway.settings import Defaults, VerifierSettings
 from ttscale.openai import OpenAIGenerator
 from ttscale.prompts.layouts import PromptFormat
+from ttscale.verifiers import JudgeVerifier
 
 AS_IT_IS = PromptFormat(system=None)
 QUESTION = "What is the digit?"
@@ -237,6 +239,40 @@ def test_a_judge_is_counted_and_chooses(upstream: FakeServer) -> None:
     assert reply["usage"]["completion_tokens"] == completion + len(asked)
     assert reply["usage"]["prompt_tokens_details"]["verifier_tokens"] == 11 * len(asked)
     assert reply["usage"]["completion_tokens_details"]["verifier_tokens"] == len(asked)
+
+
+@pytest.mark.parametrize("by_default", [False, True])
+def test_a_step_search_goes_on_as_the_librarys(by_default: bool) -> None:
+    """In token ids, as the library's own call: the stand-in is of vLLM's kind. Its judge likes odd digits."""
+    with serving() as inner:
+
+        def answer(path: str, body: dict[str, Any]) -> Any:
+            asked = str(body.get("messages", [{"content": ""}])[-1]["content"])
+            if "Is the solution correct" not in asked:
+                return inner.reply(path, body)
+            odd = sum(letter in "13579" for letter in asked) / 10
+            first = [{"token": word, "logprob": math.log(p)} for word, p in (("Yes", odd + 0.01), ("No", 1.0))]
+            choice = {"message": {"role": "assistant", "content": "Yes"}, "finish_reason": "length"}
+            logprobs = {"content": [{"token": "Yes", "logprob": 0.0, "top_logprobs": first}]}
+            usage = {"prompt_tokens": 1, "completion_tokens": 1}
+            return {"choices": [{"index": 0, **choice, "logprobs": logprobs}], "usage": usage}
+
+        with serving(answer=answer) as upstream:
+            settings = before(upstream.url, verifier=VerifierSettings(id="judge"))
+            if by_default:
+                settings = replace(settings, defaults=Defaults(strategy="beam"))
+            with gateway(settings) as served:
+                more = {} if by_default else {"strategy": "beam"}
+                status, reply = served.chat(QUESTION, budget=4, **more)
+                bodies = len(upstream.bodies)
+                generator = OpenAIGenerator("toy", upstream.url, prompt=AS_IT_IS, max_tokens=None)
+                judge = JudgeVerifier(OpenAIGenerator("toy", upstream.url, prompt=AS_IT_IS))
+                own = ttscale.solve(QUESTION, 4, generator=generator, verifier=judge, strategy="beam")
+    assert status == 200
+    assert reply["choices"][0]["message"]["content"] == own.text
+    assert reply["choices"][0]["ttscale"]["score"] == own.score
+    assert reply["choices"][0]["ttscale"]["cost"]["steps"] == own.cost.steps
+    assert bodies == len(upstream.bodies) - bodies
 
 
 def test_a_trace_on_request(served: Running) -> None:

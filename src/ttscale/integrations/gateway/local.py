@@ -135,7 +135,6 @@ class LocalRoles:
         verifier = given.id if given.url is None else fixed_verifier(given, None)
         at_hand = roles_at_hand(settings.generator, verifier, None)
         self.bundled = settings.generator is None
-        self._strategy = settings.defaults.strategy
         loaded = load_roles(at_hand, list(at_hand))
         self.local_verifier = given.url is None
         self._workers: dict[Hashable, _Worker] = {}
@@ -151,8 +150,7 @@ class LocalRoles:
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` would run: for the bundled models with the policy that was fitted for them."""
-        named = asked.strategy or self._strategy
-        return choose_strategy(named, self._roles, True) if self.bundled else named
+        return choose_strategy(asked.strategy, self._roles, True) if self.bundled else asked.strategy
 
     def question(self, asked: Asked) -> Question:
         """The question as the models are asked it; the bundled ones refuse those that are not of their domain."""

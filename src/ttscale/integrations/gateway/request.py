@@ -16,6 +16,7 @@ from ttscale.core.types import Question
 from ttscale.integrations.gateway.errors import ApiError, refused
 from ttscale.integrations.gateway.messages import question_of, read_messages
 from ttscale.integrations.gateway.settings import Settings
+from ttscale.strategies import MajorityVote
 from ttscale.strategies.names import strategy_named
 
 BUDGET_HEADERS = ("x-ttscale-budget", "x-its-budget")
@@ -81,6 +82,7 @@ class Asked:
     wanted: int
     """The budget before the cap."""
     strategy: str | None
+    """None: the library's choice for the roles at hand."""
     seed: int
     n: int = 1
     stream: bool = False
@@ -111,7 +113,7 @@ def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Se
     model, suffix_strategy, suffix_budget = split_model(name, served_model(settings))
     strategy = _strategy(headers, body, suffix_strategy)
     tools = _tools(body) if chat else {}
-    if tools and strategy not in (None, "majority_vote"):
+    if tools and strategy is not None and not isinstance(strategy_named(strategy), MajorityVote):
         raise refused("strategy", f"{strategy} cannot choose among tool calls; with tools there is majority_vote only")
     wanted = _budget(headers, body, suffix_budget, settings)
     most = min([settings.caps.budget, *([] if cap is None else [cap])])
@@ -139,7 +141,7 @@ def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Se
         readable=readable,
         budget=budget,
         wanted=wanted,
-        strategy=strategy,
+        strategy=strategy if tools else strategy or settings.defaults.strategy,
         seed=_seed(body, settings),
         n=n,
         stream=_flag(body, "stream"),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ttscale.strategies.names import strategy_named
+
 T = TypeVar("T")
 
 
@@ -112,6 +114,8 @@ class Settings:
             raise ValueError("a verifier has an id or a url, not both")
         if self.verifier.url is not None and not self.verifier.model:
             raise ValueError("a verifier behind a url needs the name of its model")
+        if self.defaults.strategy is not None:
+            strategy_named(self.defaults.strategy)
         for what, value in _least_one(self):
             if value is not None and value <= 0:
                 raise ValueError(f"{what} must be positive; got {value!r}")

@@ -26,6 +26,8 @@ from ttscale.openai.tasks import together
 from ttscale.openai.verifier import OpenAIVerifier
 from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import PromptFormat
+from ttscale.strategies import DVTS, Beam, Lookahead, ParticleFilter, ParticleGibbs, Rebase
+from ttscale.strategies.names import strategy_named
 from ttscale.verifiers.judge import JudgeVerifier
 
 KEPT = 64
@@ -62,7 +64,6 @@ class UpstreamRoles:
         assert settings.upstream is not None
         self._upstream: Upstream = settings.upstream
         self._key = key_from(self._upstream.key_env)
-        self._strategy = settings.defaults.strategy
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._judged = settings.verifier.id == "judge"
         self._verifier = fixed_verifier(settings.verifier, self._upstream)
@@ -73,9 +74,8 @@ class UpstreamRoles:
         """The roles for a request whose client came with ``key``."""
         async with self._connections(key) as held:
             generator: Any = _generator(asked, held.draws, self._upstream)
-            reviser = None
-            if asked.strategy is not None and "revision" in asked.strategy:
-                reviser = _reviser(asked, held.draws, self._upstream)
+            wants_reviser = "reviser" in getattr(_strategy_of(asked), "needs", ())
+            reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
             verifier = self._verifier
             if self._judged:
                 judge = OpenAIGenerator(
@@ -86,7 +86,7 @@ class UpstreamRoles:
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` is to run; None for its own choice."""
-        return asked.strategy or self._strategy
+        return asked.strategy
 
     def question(self, asked: Asked) -> Question:
         """The question as the roles are asked it."""
@@ -163,6 +163,16 @@ def fixed_verifier(given: VerifierSettings, upstream: Upstream | None) -> Any:
 
 
 AS_IT_IS = PromptFormat(system=None)
+STEPWISE = (Beam, DVTS, Lookahead, Rebase, ParticleFilter, ParticleGibbs)
+"""Strategies that go on with what is begun, in token ids where the upstream takes them. Whole solutions need none."""
+
+
+def _strategy_of(asked: Asked) -> Any:
+    return None if asked.strategy is None else strategy_named(asked.strategy)
+
+
+def _in_ids(asked: Asked) -> bool:
+    return asked.readable and isinstance(_strategy_of(asked), STEPWISE)
 
 
 def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
@@ -178,7 +188,7 @@ def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
             top_p=asked.top_p or None,
             max_tokens=asked.max_tokens,
             extra=asked.extra,
-            token_ids=False,
+            token_ids=_in_ids(asked),
         )
     kind = ToolGenerator if asked.tools else ChatGenerator
     return kind(asked, connection, upstream)
@@ -201,7 +211,7 @@ class ChatGenerator(OpenAIGenerator):
             top_p=asked.top_p or None,
             max_tokens=asked.max_tokens,
             extra=dict(asked.extra) | dict(asked.tools),
-            token_ids=False,
+            token_ids=_in_ids(asked),
             lay_out=_chat_of(asked),
         )
 
