@@ -1,6 +1,6 @@
 """Every strategy at equal budgets: how often it is right and what that costs, on bundled models and in a toy world.
 
-    python benchmarks/methods.py [--questions 24] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page PAGE]
+    python benchmarks/methods.py [--questions 16] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page PAGE]
 
 Rows are stored in benchmarks/results/methods.json as they are measured, and a row that is there is not measured again;
 ``--fresh`` forgets them. Accuracy has a 95% bootstrap interval over questions. Tokens are sampled and verifier's tokens
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,27 @@ class ScoredComparator:
         return replies
 
 
-def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[str, str], Any]]:
-    """By name the questions, their answers, and the roles."""
+def bundled_roles() -> dict[str, Any]:
+    """The models that ship, loaded anew, so that no row gains by what another has left in a cache."""
+    roles: dict[str, Any] = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
+    return roles | {"comparator": ScoredComparator(roles["verifier"])}
+
+
+def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[str, str], Callable[[], Any]]]:
+    """By name the questions, their answers, and what makes the roles."""
     problems = reference.questions(questions, split="test", seed=SEED)
-    bundled: Any = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
-    bundled["comparator"] = ScoredComparator(bundled["verifier"])
     toy = ToyWorld.questions(toys)
     return {
-        "bundled": ([Question(p.id, p.prompt) for p in problems], {p.id: p.answer for p in problems}, bundled),
-        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, toy_roles(comparator=True)),
+        "bundled": ([Question(p.id, p.prompt) for p in problems], {p.id: p.answer for p in problems}, bundled_roles),
+        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, lambda: toy_roles(comparator=True)),
     }
 
 
-def measured(name: str, n: int, questions: list[Question], answers: dict[str, str], roles: Any) -> dict[str, Any]:
+def measured(
+    name: str, n: int, questions: list[Question], answers: dict[str, str], roles: Callable[[], Any]
+) -> dict[str, Any]:
     """One strategy at one budget."""
-    results = ttscale.solve_all(questions, n, **roles, strategy=strategy_named(name), seed=SEED, progress=False)
+    results = ttscale.solve_all(questions, n, **roles(), strategy=strategy_named(name), seed=SEED, progress=False)
     broken = [result.error for result in results if result.error is not None]
     if broken:
         raise broken[0]
@@ -114,7 +120,7 @@ def page(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--toys", type=int, default=100)
     parser.add_argument("--budgets", default="4,16,64")
     parser.add_argument("--only", default=",".join(STRATEGIES))
