@@ -1,6 +1,6 @@
 """Every strategy at equal budgets: how often it is right and what that costs, on bundled models and in a toy world.
 
-    python benchmarks/methods.py [--questions 16] [--toys 100] [--budgets 4,16,64] [--only NAME,...] [--page PAGE]
+    python benchmarks/methods.py [--questions 16] [--toys 100] [--budgets 4,16,64] [--worlds bundled,toy] [--page PAGE]
 
 Rows are stored in benchmarks/results/methods.json as they are measured, and a row that is there is not measured again;
 ``--fresh`` forgets them. Accuracy has a 95% bootstrap interval over questions. Tokens are sampled and verifier's tokens
@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--toys", type=int, default=100)
     parser.add_argument("--budgets", default="4,16,64")
     parser.add_argument("--only", default=",".join(STRATEGIES))
+    parser.add_argument("--worlds", default="bundled,toy")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
@@ -136,11 +137,11 @@ def main() -> None:
     found = stored()
     given = worlds(options.questions, options.toys)
     for n in map(int, options.budgets.split(",")):
-        for world, of_world in given.items():
+        for world in options.worlds.split(","):
             rows = found.setdefault(world, {})
             for name in options.only.split(","):
                 if f"{name} {n}" not in rows:
-                    rows[f"{name} {n}"] = measured(name, n, *of_world)
+                    rows[f"{name} {n}"] = measured(name, n, *given[world])
                     print(world, json.dumps(rows[f"{name} {n}"]), flush=True)
                     keep(PATH, world, titles[world], rows, tiny=False)
     if options.page:

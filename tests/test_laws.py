@@ -50,6 +50,7 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
+    ConfidenceVote,
     FirstFinished,
     GenSelect,
     ParticleFilter,
@@ -84,6 +85,8 @@ STRATEGIES: list[Any] = [
     Tournament(),
     GenSelect(3),
     FirstFinished(),
+    ConfidenceVote(0.5, window=8),
+    ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
 ]
 EVERYONE = functools.partial(toy_roles, comparator=True)
 SOURCES = Path(inspect.getfile(Beam)).parent

@@ -23,6 +23,7 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
+    ConfidenceVote,
     FirstFinished,
     GenSelect,
     ParticleFilter,
@@ -74,6 +75,8 @@ STRATEGIES: list[Any] = [
     GenSelect(),
     GenSelect(2),
     FirstFinished(),
+    ConfidenceVote(0.5, window=8),
+    ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
     FirstFinished(1, k=4),
 ]
 

@@ -20,13 +20,17 @@ from ttscale.core.types import Candidate, Finish, Key, Question, Step
 class Sample:
     """Continue ``prefix`` by at most ``max_steps`` steps (None: to the end), with noise from ``key``.
 
-    ``temperature`` None leaves the generator's own; 0 is greedy.
+    ``temperature`` None leaves the generator's own; 0 is greedy. With a ``window``, in tokens, the steps keep the
+    draw's confidence over such windows, which do not reach back into the prefix; a draw whose last whole window is less
+    confident than ``stop_below`` is cut off there.
     """
 
     prefix: Candidate
     key: Key
     max_steps: int | None = None
     temperature: float | None = None
+    window: int | None = None
+    stop_below: float | None = None
 
     @property
     def question(self) -> Question:

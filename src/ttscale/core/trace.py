@@ -100,12 +100,16 @@ def reply_event(request: Request, reply: Reply) -> Event:
     }
     if isinstance(request, Sample):
         event |= {"prefix": request.prefix.key.path, "max_steps": request.max_steps, "temperature": request.temperature}
+        event |= {"window": request.window, "stop_below": request.stop_below} if request.window else {}
     elif isinstance(request, Revise):
         event["attempts"] = [attempt.key.path for attempt in request.attempts]
     elif isinstance(request, Compare):
         event["candidates"] = [candidate.key.path for candidate in request.candidates]
     if isinstance(reply, Completion):
-        event["steps"] = [[s.text, s.tokens, s.logprob, s.certainty, s.drawn] for s in reply.steps]
+        event["steps"] = [
+            [s.text, s.tokens, s.logprob, s.certainty, s.drawn, *([] if s.tail is None else [s.tail, s.lowest])]
+            for s in reply.steps
+        ]
         event["finish"] = reply.finish
     elif isinstance(reply, Verdict):
         event["scores"] = reply.step_scores
@@ -131,6 +135,7 @@ def digest(request: Request) -> str:
     """A hash of all that the reply may depend on; with the key it finds a request again in a trace."""
     if isinstance(request, Sample):
         content: Any = [_content(request.prefix), request.max_steps, request.temperature]
+        content += [request.window, request.stop_below] if request.window else []
     elif isinstance(request, Revise):
         content = [_content(attempt) for attempt in request.attempts]
     elif isinstance(request, Compare):

@@ -47,8 +47,9 @@ def _path(value: Any) -> bool:
 
 
 def _step(value: Any) -> bool:
-    """[text, tokens, log-probability, certainty, tokens drawn]; older files leave out the last ones."""
+    """[text, tokens, log-probability, certainty, tokens drawn, confidences]; the last ones may be left out."""
     records: list[Check] = [_text, _listed(_whole), _optional(_any_number), _optional(_any_number), _optional(_whole)]
+    records += [_optional(_any_number)] * 2
     if not isinstance(value, list) or not 2 <= len(value) <= len(records):
         return False
     return all(check(one) for check, one in zip(records, value, strict=False))

@@ -84,6 +84,10 @@ class Step:
     """Mean over the tokens of KL(uniform || model), the self-certainty of arXiv 2502.18581."""
     drawn: int | None = field(default=None, compare=False)
     """How many tokens were drawn where their ids are not known (servers); None where ``tokens`` holds them."""
+    tail: float | None = field(default=None, compare=False)
+    """Mean token confidence over the last window up to the end of this step, where ``Sample.window`` asked for it."""
+    lowest: float | None = field(default=None, compare=False)
+    """Lowest mean of a whole window that ends in this step; None where there is none. See ``core/confidence.py``."""
 
 
 def tokens_drawn(steps: Sequence[Step]) -> int:

@@ -79,6 +79,19 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
         if temperature is not None and not is_temperature(temperature):
             return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
+        return _window_problem(request)
+    return None
+
+
+def _window_problem(request: Sample) -> str | None:
+    window: Any = request.window
+    below: Any = request.stop_below
+    if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
+        return f"window must be a positive number of tokens or None; got {window!r} at key {request.key}"
+    if below is not None and (
+        window is None or not isinstance(below, (int, float)) or not -math.inf < below < math.inf
+    ):
+        return f"stop_below must be a number beside a window, or None; got {below!r} at key {request.key}"
     return None
 
 
@@ -148,11 +161,16 @@ def _step_problem(step: Any) -> str | None:
         return f"a step whose text is {text!r}"
     if not isinstance(tokens, tuple) or not _INTEGERS.issuperset(map(type, tokens)):
         return f"a step whose tokens are no tuple of ints: {text!r}"
-    for value in (step.logprob, step.certainty):
+    if step.logprob is step.certainty is step.tail is step.lowest is None:
+        return _drawn_problem(step.drawn)
+    for name in ("logprob", "certainty", "tail", "lowest"):
+        value = getattr(step, name)
         if value is not None and (not isinstance(value, (int, float)) or value != value):
-            name = "logprob" if value is step.logprob else "certainty"
             return f"a step whose {name} is {value!r}; give a Python number or None"
-    drawn: Any = step.drawn
+    return _drawn_problem(step.drawn)
+
+
+def _drawn_problem(drawn: Any) -> str | None:
     if drawn is not None and not isinstance(drawn, int):
         return f"a step whose drawn is {drawn!r}; give a Python int or None"
     return None

@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ttscale.core.confidence import falls_below
 from ttscale.core.errors import RoleError
 from ttscale.hf.memory import is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import row_limit, runner
-from ttscale.hf.sampling import Filters, draw, uniforms
+from ttscale.hf.sampling import Filters, confidence, draw, uniforms
 from ttscale.prompts.steps import StepText
 
 SMALLEST_CHUNK = 16
@@ -45,6 +46,9 @@ class Draw:
     max_new_tokens: int
     label: str
     """Names the question and key in errors."""
+    window: int | None = None
+    """Tokens of a confidence window; None where nobody asked for confidence."""
+    stop_below: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +60,8 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     certainties: list[float] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    """Of each token, where the draw has a window."""
     ends: list[int] = field(default_factory=list)
     """Number of tokens up to the end of each complete step."""
     finish: Literal["open", "stop", "length"] | None = None
@@ -268,10 +274,14 @@ class Decoder:
         temperature = [row.draw.temperature for row in rows]
         logits = self._logits
         tokens, logprobs, certainty = draw(logits, torch.from_numpy(noise).to(device), temperature, self._filters)
+        asked = any(row.draw.window for row in rows)
+        sure = [confidence(logits).double()] if asked else []
         # the one transfer of the step
-        drawn = torch.stack([tokens.double(), logprobs.double(), certainty.double()]).tolist()
-        for row, token, logprob, certain in zip(rows, *drawn, strict=True):
-            self._take(row, int(token), logprob, certain)
+        drawn = torch.stack([tokens.double(), logprobs.double(), certainty.double(), *sure]).tolist()
+        for i, row in enumerate(rows):
+            if asked and row.draw.window and not row.over:
+                row.confidences.append(drawn[3][i])
+            self._take(row, int(drawn[0][i]), drawn[1][i], drawn[2][i])
 
     def _take(self, row: Row, token: int, logprob: float, certainty: float) -> None:
         """Add a token to its row and see whether a step or the row ends with it."""
@@ -294,6 +304,8 @@ class Decoder:
         if self._text.may_end(token):
             self._end(row)
         lost = row.bound is not None and len(row.tokens) > row.bound
+        if row.draw.window and row.draw.stop_below is not None:
+            lost = lost or falls_below(row.confidences, row.draw.window, row.draw.stop_below)
         if row.finish is None and (lost or row.sampled >= row.draw.max_new_tokens):
             row.finish = "length"
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
+from ttscale.core.confidence import by_step
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample, check_temperature
@@ -120,7 +121,8 @@ class Sampler:
             temperature = settings.temperature
         check_temperature(temperature)
         most = min(settings.max_new_tokens, room)
-        return Draw(context, prompt, request.key.seed, temperature, max_steps, most, label)
+        window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
+        return Draw(context, prompt, request.key.seed, temperature, max_steps, most, label, window, below)
 
     def prefix(self, prefix: Candidate) -> tuple[int, tuple[int, ...]]:
         """(length of the prompt, its tokens and those of each step as sampled); text without tokens is tokenised."""
@@ -187,7 +189,11 @@ def _steps(text: StepText, row: Row) -> list[Step]:
         if spans:
             last = spans[-1]
             spans[-1] = _Piece(last.begin, rest.end, last.words + rest.words, last.whole and rest.whole)
-    return [piece.step(row) for piece in spans]
+    steps = [piece.step(row) for piece in spans]
+    if row.draw.window is None:
+        return steps
+    records = by_step(row.confidences, [piece.end for piece in spans], row.draw.window)
+    return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
 
 
 class _Piece(NamedTuple):

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ttscale.core.confidence import TOP
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 COLDEST = 1e-30
 """Lower temperatures, at which only the largest logit counts, would overflow."""
@@ -85,6 +87,12 @@ def draw(
         norm = logits.logsumexp(-1)
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
     return tokens, logprobs, norm - _mean_logit(logits)
+
+
+def confidence(logits: Tensor) -> Tensor:
+    """Minus the mean log-probability of each row's likeliest tokens [rows], at temperature 1 (2508.15260)."""
+    top = logits.topk(min(TOP, logits.shape[-1]), dim=-1).values
+    return logits.logsumexp(-1) - top.mean(-1)
 
 
 def _mean_logit(logits: Tensor) -> Tensor:

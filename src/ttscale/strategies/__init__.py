@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ttscale.strategies.abmcts import ABMCTS
     from ttscale.strategies.adaptive import AdaptiveConsistency, AdaptiveScheduler
     from ttscale.strategies.best_of_n_stopping import BestOfNStopping
+    from ttscale.strategies.confidence_vote import ConfidenceVote
     from ttscale.strategies.first_finished import FirstFinished
     from ttscale.strategies.gen_select import GenSelect
     from ttscale.strategies.mcts import MCTS
@@ -34,6 +35,7 @@ _LATER = {
     "AdaptiveConsistency": "adaptive",
     "AdaptiveScheduler": "adaptive",
     "BestOfNStopping": "best_of_n_stopping",
+    "ConfidenceVote": "confidence_vote",
     "FirstFinished": "first_finished",
     "GenSelect": "gen_select",
     "MCTS": "mcts",
@@ -54,6 +56,7 @@ __all__ = [
     "BestOfN",
     "BestOfNStopping",
     "ComputeOptimalScheduler",
+    "ConfidenceVote",
     "FirstFinished",
     "GenSelect",
     "Lookahead",

@@ -22,9 +22,12 @@ def draw(
     keys: Sequence[Key],
     max_steps: int | None = None,
     temperature: float | None = None,
+    window: int | None = None,
+    stop_below: float | None = None,
 ) -> Search[list[Candidate]]:
     """Continue each prefix once, under the key beside it."""
-    replies = yield [Sample(p, k, max_steps, temperature) for p, k in zip(prefixes, keys, strict=True)]
+    settings = (max_steps, temperature, window, stop_below)
+    replies = yield [Sample(p, k, *settings) for p, k in zip(prefixes, keys, strict=True)]
     completions = cast(Sequence[Completion], replies)
     return [p.extend(k, r.steps, r.finish) for p, k, r in zip(prefixes, keys, completions, strict=True)]
 

@@ -11,9 +11,11 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from random import Random
 
+from ttscale.core.confidence import by_step, falls_below
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Revise, Sample, Score, Verdict
 from ttscale.core.types import Candidate, Key, Question, Step
@@ -102,7 +104,7 @@ class ToyLM:
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix, with noise from its key."""
         self.calls += 1
-        return [self._continue(request) for request in requests]
+        return [_sure(request, self._continue(request)) for request in requests]
 
     def _continue(self, request: Sample) -> Completion:
         world, random = self.world, Random(request.key.seed)
@@ -212,6 +214,31 @@ class ToyComparator:
         tokens = sum(len(c.tokens) for c in request.candidates) + len(request.question.prompt.encode())
         cost = Cost(verifier_tokens=tokens, flops=2.0 * tokens)
         return Preference(tuple(float(i == chosen) for i in everyone), cost)
+
+
+def _sure(request: Sample, reply: Completion) -> Completion:
+    """The reply with the confidence that was asked for: a token is worth 0 to 1 by chance, and 1 more before a slip."""
+    if request.window is None:
+        return reply
+    random, sure, steps = Random(f"sure {request.key.seed}"), list[float](), list[Step]()
+    for number, step in enumerate(reply.steps):
+        fine = first_slip([*request.prefix.steps, *reply.steps[: number + 1]]) is None
+        for i in range(len(step.tokens)):
+            sure.append(fine + random.random())
+            if request.stop_below is not None and falls_below(sure, request.window, request.stop_below):
+                steps.append(_step(step.text[: i + 1]))
+                spared = sum(len(step.tokens) for step in reply.steps) + (reply.finish == "stop") - len(sure)
+                tokens = reply.cost.sampled_tokens - spared
+                cost = replace(reply.cost, sampled_tokens=tokens, flops=reply.cost.flops - 2.0 * spared)
+                return Completion(_recorded(steps, sure, request.window), "length", cost)
+        steps.append(step)
+    return replace(reply, steps=_recorded(steps, sure, request.window))
+
+
+def _recorded(steps: Sequence[Step], sure: Sequence[float], window: int) -> tuple[Step, ...]:
+    ends = list(accumulate(len(step.tokens) for step in steps))
+    records = by_step(sure, ends, window)
+    return tuple(replace(step, tail=r.tail, lowest=r.lowest) for step, r in zip(steps, records, strict=True))
 
 
 def _work(world: ToyWorld, number: int, random: Random, temperature: float) -> Step:

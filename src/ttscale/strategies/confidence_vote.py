@@ -1,0 +1,87 @@
+"""DeepConf: a vote of the most confident solutions, weighted by confidence (arXiv 2508.15260).
+
+Knows solutions and the confidences they carry; generators record them, see ``core/confidence.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import weighted_vote
+from ttscale.core.types import Candidate, Outcome
+from ttscale.strategies.waves import draw
+
+Measure = Literal["tail", "lowest"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfidenceVote:
+    """Draw N solutions, keep the share ``filter`` with the most confidence, and let those vote with it as weight.
+
+    Confidence is the mean over the last ``window`` tokens (``measure`` "tail") or the lowest mean of any whole window
+    ("lowest"; of a solution shorter than that, its mean). 0.1 and 0.9 are the paper's shares. With a ``warmup``, the
+    online form: so many solutions are drawn first (16 in the paper), the share ``filter`` of them whose lowest window
+    is best sets a threshold, and further draws are stopped when a window falls below it; those that were not and the
+    warm-up's that reach it vote. Scores are the confidences. Needs a generator that records them, as HFGenerator does.
+    """
+
+    filter: float = 0.1
+    window: int = 2048
+    warmup: int | None = None
+    measure: Measure = "tail"
+    needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.filter, (int, float)) or isinstance(self.filter, bool) or not 0 < self.filter <= 1:
+            raise ValueError(f"filter must be the share of solutions to keep, in (0, 1]; got {self.filter!r}")
+        for name in ("window", "warmup"):
+            value = getattr(self, name)
+            if (type(value) is not int or value < 1) and (value is not None or name == "window"):
+                raise ValueError(f"{name} must be a positive integer{' or None' * (name == 'warmup')}; got {value!r}")
+        if self.measure not in ("tail", "lowest"):
+            raise ValueError(f'measure must be "tail" or "lowest"; got {self.measure!r}')
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        first = min(self.warmup or budget, budget)
+        keys = [root.key.child(i) for i in range(budget)]
+        candidates = yield from draw([root] * first, keys[:first], window=self.window)
+        online = first < budget
+        ranked = [confidence(c, "lowest" if online else self.measure) for c in candidates]
+        bar = reached_by([s for s, c in zip(ranked, candidates, strict=True) if c.answer is not None], self.filter)
+        if online:
+            below = bar if math.isfinite(bar) else None
+            candidates += yield from draw([root] * (budget - first), keys[first:], None, None, self.window, below)
+        scores = tuple(confidence(c, self.measure) if c.done else None for c in candidates)
+        keeps = [s is not None and s >= bar for s in ranked] + [True] * (budget - first)
+        kept = [score if keep else None for score, keep in zip(scores, keeps, strict=True)]
+        winner = weighted_vote(candidates, kept)
+        return Outcome(tuple(candidates), scores, weighted_vote(candidates, scores) if winner is None else winner)
+
+
+def confidence(candidate: Candidate, measure: Measure) -> float | None:
+    """A solution's confidence; None for one without text."""
+    if not candidate.steps:
+        return None
+    tails = [step.tail for step in candidate.steps]
+    if tails[-1] is None:
+        raise ValueError(
+            "the generator records no token confidence (Step.tail); use one that does, such as HFGenerator"
+        )
+    windows = [step.lowest for step in candidate.steps if step.lowest is not None]
+    return min(windows) if measure == "lowest" and windows else tails[-1]
+
+
+def reached_by(values: Sequence[float | None], share: float) -> float:
+    """The (1 - share) quantile, linear between values as numpy's; minus infinity of none."""
+    ordered = sorted(value for value in values if value is not None)
+    if not ordered:
+        return -math.inf
+    place = (1 - share) * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
