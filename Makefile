@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STUDY ?= $(HOME)/.cache/ttscale/study
 # Modules are compiled when they are first imported, and most of what is installed never is. That needs leave to write.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
@@ -16,7 +17,7 @@ export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export MYPY_NUM_WORKERS := 2
 
-.PHONY: engines integrations demo models test checks lint types docs wheel pytest serve-docs constraints clean
+.PHONY: study engines integrations demo models test checks lint types docs wheel pytest serve-docs constraints clean
 
 ## Solve questions with the model that ships with the library: it is a student who slips, so one solution is not enough.
 demo: $(VENV)/installed
@@ -88,6 +89,11 @@ $(ENGINES)/llamacpp/installed:
 	$(PYTHON) -m venv $(ENGINES)/llamacpp
 	$(ENGINES)/llamacpp/bin/python -m pip install -q xllamacpp==2026.10.11549
 	@touch $@
+
+## The study on a real model from nothing (docs/real-study.md says how long it takes); stopped, it goes on where it was.
+study: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.real_study --work $(STUDY)
+	$(BIN)/python -m benchmarks.real_study.page
 
 serve-docs: $(VENV)/installed-dev
 	$(BIN)/mkdocs serve

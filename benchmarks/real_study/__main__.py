@@ -2,24 +2,32 @@
 
     python -m benchmarks.real_study [STAGE ...] --work DIR [--reduced]
 
-Stages: split sft pools verifiers gate reviser draw analyse page. Without one, all of them in this order.
+Stages: split sft pools verifiers gate reviser samples searches revisions analyse. Without one: all, in this order.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.real_study import gate, questions, verifiers
-from benchmarks.real_study.plan import DELIMITER, FULL, PROMPT, REDUCED, Plan, model_folder, natural_questions
+from benchmarks.real_study import analyse, draw, gate, questions, reviser, verifiers
+from benchmarks.real_study.plan import (
+    DELIMITER,
+    FULL,
+    PROMPT,
+    REDUCED,
+    RESULTS,
+    Plan,
+    model_folder,
+    natural_questions,
+)
 from benchmarks.real_study.solutions import pool, problems_of
 
 from ttscale.training import read_solutions, train_sft
-
-TRAINED = (verifiers.HEAD, verifiers.RIGHT, verifiers.ORM, verifiers.RATIO, verifiers.DISTILLED)
 
 
 def split(folder: Path, plan: Plan) -> None:
@@ -45,7 +53,7 @@ def pools(folder: Path, plan: Plan) -> None:
 
 def train_verifiers(folder: Path, plan: Plan) -> None:
     """Every trained recipe."""
-    for name in TRAINED:
+    for name in plan.recipes:
         began = time.process_time()
         verifiers.train(name, folder, plan)
         print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
@@ -53,12 +61,45 @@ def train_verifiers(folder: Path, plan: Plan) -> None:
 
 def rank(folder: Path, plan: Plan) -> None:
     """Every verifier on the validation questions."""
-    there = [name for name in TRAINED if (folder / "verifiers" / verifiers.slug(name)).is_dir()]
-    names = [*verifiers.FREE, *there, *([verifiers.RIGHT_ALONE] if verifiers.RIGHT in there else [])]
-    found = gate.measure(folder, plan, names)
+    found = gate.measure(folder, plan, draw.scorers(folder, plan))
     for name, row in found["rows"].items():
         print(f"{name:45} {json.dumps(row['pair accuracy'])}")
 
+
+def train_reviser(folder: Path, plan: Plan) -> None:
+    """The reviser, and its chains on the validation questions."""
+    print(reviser.train(folder, plan))
+
+
+def samples(folder: Path, plan: Plan) -> None:
+    """Samples of the test questions, with each trained verifier's scores."""
+    draw.samples(folder, plan)
+    draw.scores(folder, plan)
+
+
+def searches(folder: Path, plan: Plan) -> None:
+    """Searches over steps with the verifier that ranked best."""
+    for arm in draw.search_arms(plan):
+        began = time.process_time()
+        draw.searches(folder, plan, gate.chosen(folder), [arm])
+        print(f"{arm.name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+
+
+def revisions(folder: Path, plan: Plan) -> None:
+    """Chains of revisions on the test questions."""
+    for length in draw.LENGTHS:
+        began = time.process_time()
+        draw.revisions(folder, plan, length)
+        print(f"chains of {length}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+
+
+def write_results(folder: Path, plan: Plan) -> None:
+    """``real_study.json``: into the repository for the full study, else into the work folder."""
+    file = RESULTS if plan is FULL else folder / RESULTS.name
+    file.write_text(json.dumps(analyse.results(folder, plan), indent=1) + "\n", encoding="utf-8")
+
+
+os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")  # training only; half the time where the CPU has it
 
 STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "split": split,
@@ -66,6 +107,11 @@ STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "pools": pools,
     "verifiers": train_verifiers,
     "gate": rank,
+    "reviser": train_reviser,
+    "samples": samples,
+    "searches": searches,
+    "revisions": revisions,
+    "analyse": write_results,
 }
 
 
@@ -80,7 +126,15 @@ def main() -> None:
     for name in options.stages or STAGES:
         began, cpu = time.monotonic(), time.process_time()
         STAGES[name](options.work, REDUCED if options.reduced else FULL)
+        note(options.work / "times.json", name, time.process_time() - cpu)
         print(f"{name}: {time.process_time() - cpu:.0f} CPU seconds, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def note(file: Path, stage: str, seconds: float) -> None:
+    """Add to the CPU seconds of a stage; a stage that was stopped has only those of its finished starts."""
+    times = json.loads(file.read_text()) if file.is_file() else {}
+    times[stage] = round(times.get(stage, 0) + seconds)
+    file.write_text(json.dumps(times))
 
 
 if __name__ == "__main__":

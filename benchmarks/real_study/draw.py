@@ -7,31 +7,28 @@ stopped goes on where it was.
 from __future__ import annotations
 
 import json
-import math
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from benchmarks.real_study import gate, reviser, verifiers
-from benchmarks.real_study.plan import Plan
+from benchmarks.real_study.plan import BLEND, Plan
 from benchmarks.real_study.solutions import examples, generator, pool, problems_of
-from benchmarks.real_study.verifiers import BLEND, Blend, log_odds, sigmoid
+from benchmarks.real_study.verifiers import feature, sigmoid
 
-from ttscale.evaluation import Arm, Pool, Records, sweep
-from ttscale.strategies import DVTS, Beam, Lookahead
+from ttscale.evaluation import Arm, Pool, Records, load_pool, load_records, sweep
+from ttscale.strategies import Beam, Lookahead
 
-LENGTHS = {1: 16, 4: 4}
+LENGTHS = {4: 4, 1: 16}
 """Length of a chain -> how many of them: 16 attempts in all."""
 
 
 def search_arms(plan: Plan) -> list[Arm]:
-    """The searches over steps; most important first, so that a study cut short has those."""
+    """The searches over steps."""
     large = plan.budgets[-1:]
     return [
         Arm("beam", Beam(4), plan.budgets),
         Arm("lookahead k = 1", Lookahead(1, 4), large),
-        Arm("DVTS", DVTS(4), large),
-        Arm("beam, merged", Beam(4, merge=True), large),
-        Arm("lookahead k = 3", Lookahead(3, 4), large),
     ]
 
 
@@ -49,41 +46,62 @@ def searches(folder: Path, plan: Plan, chosen: str, arms: list[Arm]) -> Records:
         generator=generator(folder),
         verifier=gate.serve(chosen, folder),
         seeds=plan.seeds,
-        resume=folder / f"searches-{verifiers.slug(chosen)}.jsonl",
+        resume=searches_file(folder, chosen),
         progress=False,
     )
 
 
-def scores(folder: Path, plan: Plan, names: list[str]) -> dict[str, list[float]]:
-    """Final scores of every finished test sample by each trained verifier, in the order of ``examples``."""
-    file = folder / "test-scores.json"
-    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    problems = problems_of(plan.rows(folder, "test"))
-    given = examples(samples(folder, plan), problems)
-    for name in names:
-        if name not in found:
-            found[name] = [own[-1] for own in verifiers.verifier_scores(verifiers.serve(name, folder), given)]
-            file.write_text(json.dumps(found))
-    sums, means = gate.free(samples(folder, plan), [p.id for p in problems])
-    found[verifiers.SUM] = [float(value) for value in _probabilities(sums)]
-    found[verifiers.MEAN] = [float(value) for value in _probabilities(means)]
-    blend = json.loads((folder / "gate.json").read_text()).get("blend")
-    if blend and set(blend["parts"]) <= set(found):
-        odds = [[log_odds(found[name][at]) for name in blend["parts"]] for at in range(len(given))]
-        fitted = Blend([], blend["weights"], blend["bias"])
-        found[BLEND] = [
-            float(sigmoid(fitted.bias + sum(w * o for w, o in zip(fitted.weights, row, strict=True)))) for row in odds
-        ]
+def scores(folder: Path, plan: Plan) -> dict[str, list[float]]:
+    """Final scores of every finished test sample, in the order of ``examples``, by every verifier that ranked above
+    chance on the validation questions."""
+    rows = json.loads((folder / "gate.json").read_text())["rows"]
+    names = [name for name in scorers(folder, plan) if (rows[name]["pair accuracy"] or {"low": 0.0})["low"] > 0.5]
+    drawn = samples(folder, plan)
+    given = examples(drawn, problems_of(plan.rows(folder, "test")))
+    found = verifiers.final_scores(names, folder, given, drawn)
+    blend = json.loads((folder / "gate.json").read_text())["blend"]
+    odds = np.array([[feature(name, score) for score in found[name]] for name in blend["parts"]])
+    found[BLEND] = sigmoid(blend["bias"] + np.array(blend["weights"]) @ odds).tolist()
     return found
 
 
-def _probabilities(logs: list[float]) -> list[float]:
-    return [math.exp(max(one, -700)) for one in logs]
+def scorers(folder: Path, plan: Plan) -> list[str]:
+    """The trained verifiers that are there."""
+    return [name for name in plan.recipes if (folder / "verifiers" / verifiers.slug(name)).is_dir()]
 
 
-def revisions(folder: Path, plan: Plan) -> dict[int, Pool]:
-    """Chains of the reviser on the test questions, by length."""
+def revisions(folder: Path, plan: Plan, length: int) -> Pool:
+    """Chains of this length of the reviser on the test questions."""
     problems = problems_of(plan.rows(folder, "test"))
-    return {
-        length: reviser.chains(folder, plan, "test", count, length).of(problems) for length, count in LENGTHS.items()
-    }
+    return reviser.chains(folder, plan, "test", LENGTHS[length], length).of(problems)
+
+
+def stored_revisions(folder: Path, plan: Plan) -> dict[int, Pool]:
+    """The chains that were drawn to their end, by length."""
+    problems = problems_of(plan.rows(folder, "test"))
+    found = {}
+    for length, count in LENGTHS.items():
+        file = reviser.chains_file(folder, "test", length)
+        if file.is_file():
+            pool = load_pool(file)
+            if set(pool.questions) >= {one.id for one in problems} and pool.of(problems).size >= count:
+                found[length] = pool.of(problems)
+    return found
+
+
+def stored_searches(folder: Path, plan: Plan, chosen: str) -> tuple[Records | None, list[str]]:
+    """The records of the searches, and the arms that were drawn to their end at all their budgets."""
+    file = searches_file(folder, chosen)
+    if not file.is_file():
+        return None, []
+    records = load_records(file)
+    asked = {row.id for row in plan.rows(folder, "test")}
+    drawn = Counter((record.arm, record.budget) for record in records if record.question in asked)
+    wanted = len(asked) * len(plan.seeds)
+    names = [arm.name for arm in search_arms(plan) if all(drawn[arm.name, n] == wanted for n in arm.budgets or ())]
+    return records, names
+
+
+def searches_file(folder: Path, chosen: str) -> Path:
+    """Where the records of searches with this verifier are kept."""
+    return folder / f"searches-{verifiers.slug(chosen)}.jsonl"

@@ -25,19 +25,38 @@ LONGEST = 96
 """Tokens of a solution at most; worked ones have about 20."""
 
 
+MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED, BLEND = (
+    "generator's log-probability, mean",
+    "generator's log-probability, sum",
+    "PRM head, soft labels",
+    "ORM head",
+    "implicit, right solutions",
+    "implicit, right solutions, no reference",
+    "implicit, log-ratio on outcomes",
+    "PRM head, distilled",
+    "log-ratio features",
+)
+"""The verifiers, by name."""
+FREE = (MEAN, SUM)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Numbers of one study. Counts of questions are (natural, templated of each number of steps)."""
 
     sft: tuple[int, int] = (1600, 100)
-    train: tuple[int, int] = (400, 40)
+    train: tuple[int, int] = (600, 60)
     validation: tuple[int, int] = (180, 30)
-    test: tuple[int, int] = (120, 20)
-    train_samples: int = 12
-    validation_samples: int = 16
+    test: tuple[int, int] = (72, 12)
+    train_samples: int = 8
+    validation_samples: int = 8
     test_samples: int = 64
     lessons: int = 1600
-    """Solutions that a verifier is trained on, and revisions that the reviser is trained on."""
+    """Solutions that a verifier is trained on."""
+    revisions: int = 640
+    """Examples that the reviser is trained on."""
+    recipes: tuple[str, ...] = (HEAD, RIGHT)
+    """Verifiers to train; ORM, RATIO and DISTILLED are there too, and were not for want of time."""
     budgets: tuple[int, ...] = (4, 16)
     seeds: tuple[int, ...] = (0,)
     sft_recipe: Recipe = Recipe(
@@ -64,7 +83,7 @@ class Plan:
         lora_rank=16,
     )
     reviser_recipe: Recipe = Recipe(
-        learning_rate=1e-4,
+        learning_rate=3e-4,
         batch=16,
         micro_batch=16,
         epochs=1,
@@ -74,7 +93,13 @@ class Plan:
         held_out=0.03,
         evaluate_every=50,
         after_best=1,
+        lora_rank=16,
     )
+
+    @property
+    def gate_budgets(self) -> tuple[int, ...]:
+        """N at which verifiers are compared on the validation questions."""
+        return tuple(sorted({4, self.validation_samples}))
 
     def rows(self, folder: Path, part: str) -> list[questions.Row]:
         """The rows of a part that this study uses."""
@@ -88,7 +113,8 @@ _SHORT = Recipe(
 )
 REDUCED = Plan(
     sft=(60, 15), train=(8, 3), validation=(8, 3), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
-    lessons=32, budgets=(4,), sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
+    lessons=32, budgets=(4,),
+    recipes=(HEAD, RIGHT), sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip
 
 

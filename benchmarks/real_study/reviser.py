@@ -20,20 +20,19 @@ CONTEXT = 4
 
 
 def data(folder: Path, plan: Plan) -> list[RevisionExample]:
-    """Revisions of the training questions that have right and wrong solutions, at most ``plan.lessons``, a distinct
-    right solution once."""
+    """Revisions of the training questions that have right and wrong solutions, at most ``plan.revisions``, equal
+    examples once."""
     drawn = pool(folder, plan, "train", plan.train_samples)
     given = examples(drawn, problems_of(plan.rows(folder, "train")))
     sides: dict[str, set[bool | None]] = defaultdict(set)
     for example in given:
         sides[example.id].add(example.correct)
     made = build_revision_data([e for e in given if len(sides[e.id]) == 2], max_attempts=CONTEXT)
-    distinct = {(e.id, e.target): e for e in made}
     by_question: dict[str, list[RevisionExample]] = defaultdict(list)
-    for example in distinct.values():
+    for example in dict.fromkeys(made):
         by_question[example.id].append(example)
     turns = sorted((place, example.id, example) for own in by_question.values() for place, example in enumerate(own))
-    return [example for _, _, example in turns][: plan.lessons]
+    return [example for _, _, example in turns][: plan.revisions]
 
 
 def train(folder: Path, plan: Plan) -> Any:
@@ -44,11 +43,16 @@ def train(folder: Path, plan: Plan) -> Any:
     return train_reviser(folder / "generator", given, folder / "reviser", test=test, recipe=recipe, progress=False)
 
 
-def chains(folder: Path, plan: Plan, part: str, count: int, length: int, questions: int | None = None) -> Pool:
+def chains(folder: Path, plan: Plan, part: str, count: int, length: int) -> Pool:
     """``count`` chains of ``length`` attempts at each question of a part, unjudged; the first attempts of a chain are
     the same whatever its length."""
     model = HFModel(folder / "reviser")
     own = HFReviser(model, temperature=TEMPERATURE, max_new_tokens=LONGEST)
-    problems = problems_of(plan.rows(folder, part))[:questions]
-    file = folder / "pools" / f"{part}-chains-{length}.jsonl"
+    problems = problems_of(plan.rows(folder, part))
+    file = chains_file(folder, part, length)
     return draw_pool(problems, file, count, kind="chains", length=length, reviser=own, progress=False)
+
+
+def chains_file(folder: Path, part: str, length: int) -> Path:
+    """Where chains of this length are kept."""
+    return folder / "pools" / f"{part}-chains-{length}.jsonl"

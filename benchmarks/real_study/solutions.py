@@ -14,7 +14,7 @@ from benchmarks.real_study.plan import LONGEST, TEMPERATURE, Plan
 from benchmarks.real_study.questions import Row
 
 from ttscale.core.types import Candidate, Key, Question, Step
-from ttscale.evaluation import Pool, draw_pool, grade
+from ttscale.evaluation import Pool, draw_pool, grade, load_pool
 from ttscale.hf import HFGenerator, HFModel
 from ttscale.prompts.layouts import split_steps
 from ttscale.training import Problem, StepExample
@@ -34,15 +34,18 @@ def generator(folder: Path) -> HFGenerator:
     return HFGenerator(HFModel(folder / "generator"), temperature=TEMPERATURE, max_new_tokens=LONGEST)
 
 
-def pool(
-    folder: Path, plan: Plan, part: str, samples: int, seed: int = SEED, writer: HFGenerator | None = None
-) -> Pool:
+def pool(folder: Path, plan: Plan, part: str, samples: int, seed: int = SEED) -> Pool:
     """``samples`` solutions of each question of a part; a score is exp(mean log-probability), which costs nothing."""
     problems = problems_of(plan.rows(folder, part))
     file = folder / "pools" / f"{part}-{seed}.jsonl"
     file.parent.mkdir(exist_ok=True)
-    model = writer or generator(folder)
-    return draw_pool(problems, file, samples, generator=model, verifier=ConfidenceVerifier(), seed=seed, progress=False)
+    if file.is_file():
+        stored = load_pool(file)
+        if {one.id for one in problems} <= set(stored.questions) and stored.of(problems).size >= samples:
+            return stored.of(problems)
+    return draw_pool(
+        problems, file, samples, generator=generator(folder), verifier=ConfidenceVerifier(), seed=seed, progress=False
+    )
 
 
 def examples(drawn: Pool, problems: Sequence[Problem]) -> list[StepExample]:
@@ -53,7 +56,7 @@ def examples(drawn: Pool, problems: Sequence[Problem]) -> list[StepExample]:
         question = Question(problem.id, problem.prompt)
         solutions = [
             Candidate(question, Key((SEED, problem.id, number)), _steps(one.text), one.finish)
-            for number, one in enumerate(drawn.drawn(problem.id))
+            for number, one in enumerate(drawn.drawn(problem.id)[: drawn.size])
             if one.finish == "stop" and one.text.strip()
         ]
         answers = [solution.answer for solution in solutions]

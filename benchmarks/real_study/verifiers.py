@@ -5,6 +5,7 @@ Knows training calls and quality reports. Must not know searches. Every recipe t
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -12,14 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.real_study.plan import Plan
+import torch
+from benchmarks.real_study.plan import (
+    BLEND,
+    DISTILLED,
+    FREE,
+    HEAD,
+    MEAN,
+    ORM,
+    RATIO,
+    RIGHT,
+    RIGHT_ALONE,
+    SUM,
+    Plan,
+)
 from benchmarks.real_study.solutions import examples, lessons, pool, problems_of
 from scipy.optimize import minimize
 
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.types import Step
-from ttscale.evaluation import Pool
-from ttscale.hf import HFVerifier, ImplicitVerifier
+from ttscale.evaluation import Drawn, Pool
+from ttscale.hf import HFModel, HFVerifier, ImplicitVerifier
 from ttscale.training import (
     Judged,
     StepExample,
@@ -31,18 +45,18 @@ from ttscale.training import (
     verifier_scores,
 )
 
-MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED, BLEND = (
-    "generator's log-probability, mean",
-    "generator's log-probability, sum",
-    "PRM head, soft labels",
-    "ORM head",
-    "implicit, right solutions",
-    "implicit, right solutions, no reference",
-    "implicit, log-ratio on outcomes",
-    "PRM head, distilled",
-    "log-ratio features",
-)
-FREE = (MEAN, SUM)
+TOGETHER = 32
+"""Solutions scored at once; changes speed and memory only."""
+BF16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+"""Verifiers run in bf16 where the CPU has it: a third of the time, and an error of about .1 in a log-likelihood."""
+FLAT = 0.25
+"""Scale of a plain log-likelihood in the sigmoid: likelihoods down to exp(-40) stay apart in five digits."""
+
+
+def ratios(alone: Sequence[float], sums: Sequence[float]) -> list[float]:
+    """Scores of the implicit verifier with the generator as reference, from those without and the generator's own
+    log-probabilities, which are recorded already."""
+    return [float(sigmoid(log_odds(own) / FLAT - sum_)) for own, sum_ in zip(alone, sums, strict=True)]
 
 
 def slug(name: str) -> str:
@@ -116,35 +130,63 @@ def serve(name: str, folder: Path) -> Any:
     """The verifier of that name as a role."""
     if name in FREE:
         return LogProbability(mean=name == MEAN)
-    where = folder / "verifiers" / slug(name)
+    where, dtype = folder / "verifiers" / slug(name), "bfloat16" if BF16 else "float32"
     if name == RIGHT_ALONE:
-        return ImplicitVerifier(str(folder / "verifiers" / slug(RIGHT)), reference_weight=0.0)
+        model = HFModel(folder / "verifiers" / slug(RIGHT), dtype=dtype)
+        return ImplicitVerifier(model, reference_weight=0.0, scale=FLAT, bias=0.0)
     if name in (RIGHT, RATIO):
-        return ImplicitVerifier(str(where), str(folder / "generator"))
-    return HFVerifier(str(where))
+        return ImplicitVerifier(HFModel(where, dtype=dtype), HFModel(folder / "generator", dtype=dtype))
+    return HFVerifier(str(where), dtype=dtype)
 
 
 def logprob_sums(drawn: Pool, question: str) -> list[float]:
     """The sum of the generator's log-probabilities of each finished solution, from the mean that the pool holds."""
-    return [
-        math.log(max(one.scores[-1], 1e-300)) * one.tokens
-        for one in drawn.drawn(question)
-        if one.finish == "stop" and one.text.strip()
-    ]
+    return [math.log(max(one.scores[-1], 1e-300)) * one.tokens for one in ended(drawn, question)]
 
 
-def judged(
-    name: str, folder: Path, given: Sequence[StepExample], sums: Sequence[float], means: Sequence[float]
-) -> list[Judged]:
-    """The solutions with the verifier's step scores; the free ones are in the pool already."""
-    if name in FREE:
-        found = [(math.exp(max(one, -700)),) for one in (means if name == MEAN else sums)]
-    else:
-        found = verifier_scores(serve(name, folder), given)
-    return [
-        Judged(e.id, bool(e.correct), e.answer, tuple(scores), e.labels if len(scores) == len(e.steps) else ())
-        for e, scores in zip(given, found, strict=True)
-    ]
+def final_scores(
+    names: Sequence[str], folder: Path, given: Sequence[StepExample], drawn: Pool
+) -> dict[str, list[float]]:
+    """The final score of each solution by each verifier. ``given`` are the finished solutions of the pool, in order."""
+    questions = list(dict.fromkeys(example.id for example in given))
+    sums = [value for question in questions for value in logprob_sums(drawn, question)]
+    lengths = [one.tokens for question in questions for one in ended(drawn, question)]
+    found = {
+        SUM: [exp(value) for value in sums],
+        MEAN: [exp(value / n) for value, n in zip(sums, lengths, strict=True)],
+    }
+    if RIGHT in names:
+        found[RIGHT_ALONE] = scored(RIGHT_ALONE, folder, given)
+        found[RIGHT] = ratios(found[RIGHT_ALONE], sums)
+    return found | {name: scored(name, folder, given) for name in names if name not in (RIGHT, RIGHT_ALONE, *FREE)}
+
+
+def scored(name: str, folder: Path, given: Sequence[StepExample]) -> list[float]:
+    """The final score of each solution by a trained verifier; every distinct one is scored once and kept."""
+    file = folder / "scores" / f"{slug(name)}.json"
+    known: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+    missing = {f"{e.id}\n{e.text}": e for e in given if f"{e.id}\n{e.text}" not in known}
+    if missing:
+        scores = verifier_scores(serve(name, folder), list(missing.values()), together=TOGETHER)
+        known |= {key: own[-1] for key, own in zip(missing, scores, strict=True)}
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(known))
+    return [known[f"{e.id}\n{e.text}"] for e in given]
+
+
+def judged(given: Sequence[StepExample], scores: Sequence[float]) -> list[Judged]:
+    """The solutions with their final scores."""
+    return [Judged(e.id, bool(e.correct), e.answer, (one,)) for e, one in zip(given, scores, strict=True)]
+
+
+def ended(drawn: Pool, question: str) -> list[Drawn]:
+    """The samples of a question that ended."""
+    return [one for one in drawn.drawn(question)[: drawn.size] if one.finish == "stop" and one.text.strip()]
+
+
+def exp(value: float) -> float:
+    """Above 0."""
+    return math.exp(max(value, -700.0))
 
 
 def row_of(judgements: Sequence[Judged], budgets: Sequence[int]) -> dict[str, Any]:
@@ -160,25 +202,31 @@ def row_of(judgements: Sequence[Judged], budgets: Sequence[int]) -> dict[str, An
 
 
 class Blend:
-    """A logistic regression on the final scores of other verifiers: log-odds of each, weights fitted on outcomes."""
+    """A logistic regression on the scores of other verifiers (``feature`` of each), weights fitted on outcomes."""
 
-    def __init__(self, parts: Sequence[Any], weights: Sequence[float], bias: float) -> None:
-        self.parts, self.weights, self.bias = list(parts), list(weights), bias
+    def __init__(self, names: Sequence[str], parts: Sequence[Any], weights: Sequence[float], bias: float) -> None:
+        self.names, self.parts, self.weights, self.bias = list(names), list(parts), list(weights), bias
         self.name = BLEND
         self.worker = next((part.worker for part in parts if hasattr(part, "worker")), None)
 
     def __repr__(self) -> str:
-        return f"Blend({[part.name for part in self.parts]}, {self.weights}, {self.bias})"
+        return f"Blend({self.names}, {self.weights}, {self.bias})"
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One score a step; what the parts cost is added up."""
         verdicts = [part.score(requests) for part in self.parts]
         found = []
         for own in zip(*verdicts, strict=True):
-            odds = np.array([[log_odds(score) for score in verdict.step_scores] for verdict in own])
+            named = zip(self.names, own, strict=True)
+            odds = np.array([[feature(name, score) for score in verdict.step_scores] for name, verdict in named])
             cost = sum((verdict.cost for verdict in own[1:]), own[0].cost)
             found.append(Verdict(tuple(sigmoid(self.bias + np.array(self.weights) @ odds).tolist()), cost))
         return found
+
+
+def feature(name: str, score: float) -> float:
+    """What the blend reads of a score: the logarithm of a probability of text, else the log-odds."""
+    return math.log(max(score, 1e-300)) if name in FREE else log_odds(score)
 
 
 def log_odds(score: float) -> float:

@@ -1,0 +1,302 @@
+"""From what was drawn to ``real_study.json``: every figure of the page, and nothing that is not drawn.
+
+Knows arrays of accuracies per question. Must not know models. All accuracies of N among K samples are expectations over
+subsets; all intervals are 95% bootstrap intervals over questions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.real_study import draw, gate, questions
+from benchmarks.real_study.contrasts import CONTRASTS, Floats, interval, judge, of_groups, of_pairs
+from benchmarks.real_study.plan import Plan
+from benchmarks.real_study.solutions import problems_of
+
+from ttscale.answers import answer_classes
+from ttscale.evaluation import Pool, Records, accuracy, along_the_chain, oracle_difficulty, quantile_bins, vote
+from ttscale.evaluation.collect.pool import Graded
+from ttscale.training import Problem
+
+BINS = 5
+CHOICE = "compute-optimal"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn on the test questions: samples with each verifier's scores, searches, chains by length."""
+
+    rows: Sequence[questions.Row]
+    graded: Mapping[str, Sequence[Graded]]
+    """Verifier -> the samples of each question with its scores."""
+    chosen: str
+    searches: Records | None
+    arms: Sequence[str]
+    chains: Mapping[int, Sequence[Sequence[Graded]]]
+    """Length -> for each question its chains."""
+    together: Mapping[int, Sequence[Graded]]
+    """Length -> for each question the attempts of all its chains."""
+
+
+def load(folder: Path, plan: Plan) -> Drawn:
+    """Everything that the draw left, the parts that are there."""
+    rows = plan.rows(folder, "test")
+    pool = draw.samples(folder, plan)
+    scores = draw.scores(folder, plan)
+    graded: dict[str, list[Graded]] = {name: [] for name in scores}
+    at = 0
+    for one, problem in zip(pool.graded(), problems_of(rows), strict=True):
+        ended = [drawn.finish == "stop" and bool(drawn.text.strip()) for drawn in pool.drawn(problem.id)[: pool.size]]
+        for name, own in scores.items():
+            values = np.full(len(ended), np.nan)
+            values[ended] = own[at : at + sum(ended)]
+            graded[name].append(replace(one, scores=values))
+        at += sum(ended)
+    chosen = gate.chosen(folder)
+    records, arms = draw.stored_searches(folder, plan, chosen)
+    written = draw.stored_revisions(folder, plan)
+    chains = {length: pool.graded_chains() for length, pool in written.items()}
+    together = {length: [joined(pool, one) for one in problems_of(rows)] for length, pool in written.items()}
+    return Drawn(rows, graded, chosen, records, arms, chains, together)
+
+
+def results(folder: Path, plan: Plan) -> dict[str, Any]:
+    """The whole file: contrasts first."""
+    drawn = load(folder, plan)
+    own = drawn.graded[drawn.chosen]
+    budgets = [n for n in (1, 4, 16, 64) if n <= plan.test_samples]
+    ranked = json.loads((folder / "gate.json").read_text())["rows"]
+    return {
+        "about": about(folder),
+        "contrasts": judge(contrasts(drawn, plan), plan.seeds),
+        "planned": [asdict(one) for one in CONTRASTS],
+        "plan": {name: value for name, value in asdict(plan).items() if isinstance(value, int | tuple)},
+        "generator": generator(drawn),
+        "gate": {"target": gate.TARGET, "chosen": drawn.chosen, "rows": ranked},
+        "test": {name: {str(n): verifier_row(graded, n) for n in budgets} for name, graded in drawn.graded.items()},
+        "searches": {
+            str(n): {arm: interval(values) for arm, values in arms_at(drawn, n, own).items()} for n in budgets[1:]
+        },
+        "difficulty": difficulty(drawn, own),
+        "compute optimal": optimal_rows(drawn, own, plan),
+        "reviser": reviser(drawn),
+    }
+
+
+def about(folder: Path) -> dict[str, Any]:
+    """What made the figures, and the CPU seconds of each stage."""
+    times = folder / "times.json"
+    return {
+        "model": "SmolLM2-135M-Instruct",
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "cpu seconds": json.loads(times.read_text()) if times.is_file() else {},
+    }
+
+
+def generator(drawn: Drawn) -> dict[str, Any]:
+    """pass@1 by kind of question, and how many questions have which share of right samples."""
+    graded = next(iter(drawn.graded.values()))
+    shares = np.array([one.correct.mean() for one in graded])
+    kinds = np.array([row.kind for row in drawn.rows])
+    edges = np.array([0, 1e-9, 0.2, 0.4, 0.6, 0.8, 1 - 1e-9, 1.01])
+    return {
+        "questions": len(shares),
+        "samples": int(min(len(one.correct) for one in graded)),
+        "pass@1": {"all": interval(shares)} | {kind: interval(shares[kinds == kind]) for kind in sorted({*kinds})},
+        "any right": {kind: float((shares[kinds == kind] > 0).mean()) for kind in sorted({*kinds})},
+        "share of right samples": np.histogram(shares, edges)[0].tolist(),
+    }
+
+
+def verifier_row(graded: Sequence[Graded], n: int) -> dict[str, Any]:
+    """Expected accuracy of each way to choose among n samples."""
+    methods = ("majority", "best_of_n", "weighted_best_of_n", "oracle")
+    return {method: interval(per_question(graded, method, n)) for method in methods}
+
+
+def per_question(graded: Sequence[Graded], method: Any, n: int) -> Floats:
+    """An array over the questions."""
+    return np.array([accuracy(one, method, n) for one in graded])
+
+
+def arms_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
+    """Every strategy that was drawn at N, an array over the questions each."""
+    found = {
+        "majority": per_question(own, "majority", n),
+        "best-of-N": per_question(own, "best_of_n", n),
+        "weighted best-of-N": per_question(own, "weighted_best_of_n", n),
+    }
+    for arm in drawn.arms:
+        if drawn.searches is not None and n in drawn.searches.budgets(arm):
+            found[arm] = searched(drawn, arm, n)
+    return found
+
+
+def all_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
+    """The same with the reviser's attempts by ratio, chosen by majority."""
+    found = arms_at(drawn, n, own)
+    if not {1, 4} <= set(drawn.chains):
+        return found
+    if n == 4:
+        sequential, parallel = at_four(drawn)
+        return found | {"revisions 4:1": sequential, "revisions 1:4": parallel}
+    return found | {f"revisions {ratio}": values for ratio, values in ratios(drawn).items() if n == 16}
+
+
+def searched(drawn: Drawn, arm: str, n: int) -> Floats:
+    """Share of right answers of a search, over the seeds, for each question."""
+    records = drawn.searches
+    assert records is not None
+    return np.array(
+        [np.mean([records.get(arm, n, seed, row.id).correct for seed in records.seeds]) for row in drawn.rows]
+    )
+
+
+def difficulties(own: Sequence[Graded]) -> dict[str, Floats]:
+    """Oracle: 1 - pass@1. Predicted: 1 - the mean final score of the same samples, without labels."""
+    oracle = oracle_difficulty(own)
+    return {
+        "oracle": np.array([oracle[one.question] for one in own]),
+        "predicted": np.array([1 - float(np.nan_to_num(one.scores).mean()) for one in own]),
+    }
+
+
+def bins_of(values: Floats, own: Sequence[Graded], count: int) -> Any:
+    """Bins of equal size, 0 the easiest; ties are split by a hash of the question."""
+    given = {one.question: float(value) for one, value in zip(own, values, strict=True)}
+    bins = quantile_bins(given, count, ties="split").of
+    return np.array([bins[one.question] for one in own])
+
+
+def difficulty(drawn: Drawn, own: Sequence[Graded]) -> dict[str, Any]:
+    """Accuracy of every strategy by bin, and how far the two kinds of bins agree."""
+    kinds = {kind: bins_of(values, own, BINS) for kind, values in difficulties(own).items()}
+    n = 16 if all(len(one.correct) >= 16 for one in own) else 4
+    arms = arms_at(drawn, n, own)
+    return {
+        "N": n,
+        "same bin": float((kinds["oracle"] == kinds["predicted"]).mean()),
+        "bins": {
+            kind: [{arm: interval(values[bins == bin_]) for arm, values in arms.items()} for bin_ in range(BINS)]
+            for kind, bins in kinds.items()
+        },
+    }
+
+
+def optimal(arms: Mapping[str, Floats], bins: Any, ids: Sequence[str]) -> tuple[Floats, list[list[str]]]:
+    """Per bin the arm that is best on one half of its questions, scored on the other half, and the other way round;
+    with the arms that were chosen, [bin][fold]."""
+    folds = np.array([int(id[-1], 16) % 2 for id in ids])
+    found = np.zeros(len(ids))
+    choices = []
+    for bin_ in sorted({*bins.tolist()}):
+        chosen = []
+        for fold in (0, 1):
+            here, there = (bins == bin_) & (folds == fold), (bins == bin_) & (folds != fold)
+            seen = here if here.any() else there
+            best = max(arms, key=lambda arm: float(arms[arm][seen].mean()))
+            found[there] = arms[best][there]
+            chosen.append(best)
+        choices.append(chosen)
+    return found, choices
+
+
+def optimal_rows(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any]:
+    """The cross-validated choice at each budget with both kinds of bins, beside the best fixed strategy."""
+    ids = [row.id for row in drawn.rows]
+    found: dict[str, Any] = {}
+    menus = {"search": lambda n: arms_at(drawn, n, own), "search and revisions": lambda n: all_at(drawn, n, own)}
+    for n, menu in itertools.product(plan.budgets, menus):
+        arms = menus[menu](n)
+        best = max(arms, key=lambda arm: float(arms[arm].mean()))
+        row: dict[str, Any] = {"best fixed": best, "accuracy": interval(arms[best])}
+        for kind, values in difficulties(own).items():
+            picked, choices = optimal(arms, bins_of(values, own, BINS), ids)
+            row[kind] = {
+                "accuracy": interval(picked),
+                "choices": choices,
+                "minus best fixed": interval(picked - arms[best]),
+            }
+        found[f"{n}, {menu}"] = row
+    return found
+
+
+def reviser(drawn: Drawn) -> dict[str, Any]:
+    """Along the chain, and sequential against parallel at equal N by bin of the generator's difficulty."""
+    if not {1, 4} <= set(drawn.chains):
+        return {}
+    own = drawn.graded[drawn.chosen]
+    steps = along_the_chain(drawn.chains[4])
+    sequential, parallel = at_four(drawn)
+    bins = bins_of(difficulties(own)["oracle"], own, BINS)
+    large = ratios(drawn)
+    return {
+        "steps": [asdict(step) for step in steps],
+        "N = 4": {"sequential": interval(sequential), "parallel": interval(parallel)},
+        "N = 4 by bin": [interval((sequential - parallel)[bins == bin_]) for bin_ in range(BINS)],
+        "N = 16": {name: interval(values) for name, values in large.items()},
+        "generator's majority of 16": interval(per_question(own, "majority", min(16, len(own[0].correct)))),
+        "generator's pass@1": interval(per_question(own, "pass@1", 1)),
+    }
+
+
+def at_four(drawn: Drawn) -> tuple[Floats, Floats]:
+    """Majority over a chain of four, mean over the chains; over four of the first attempts, mean over subsets."""
+    sequential = [np.mean([vote(chain, 4, weighted=False) for chain in own]) for own in drawn.chains[4]]
+    return np.array(sequential), np.array([vote(own, 4, weighted=False) for own in drawn.together[1]])
+
+
+def ratios(drawn: Drawn) -> dict[str, Floats]:
+    """Majority over sixteen attempts: as first attempts, as four chains of four, as one chain."""
+    found = {}
+    for length, name in ((1, "1:16"), (4, "4:4"), (16, "16:1")):
+        if length in drawn.chains:
+            found[name] = np.array([vote(one, len(one.correct), weighted=False) for one in drawn.together[length]])
+    return found
+
+
+def joined(pool: Pool, problem: Problem) -> Graded:
+    """The attempts of all chains of a question as one set, its answers classed together."""
+    drawn = [attempt for chain in range(pool.size) for attempt in pool.chain(problem.id, chain)]
+    right, *classes = answer_classes([problem.answer, *(one.answer for one in drawn)])
+    numbers = np.array([-1 if number is None else number for number in classes])
+    nothing = np.full(len(drawn), np.nan)
+    return Graded(problem.id, (numbers == right) & (numbers >= 0), numbers, nothing, np.zeros(len(drawn), dtype=int))
+
+
+def contrasts(drawn: Drawn, plan: Plan) -> dict[str, tuple[float, Floats, int]]:
+    """The primary contrasts that what is there allows, as ``judge`` takes them."""
+    own = drawn.graded[drawn.chosen]
+    small, large, most = plan.budgets[0], plan.budgets[-1], plan.test_samples
+    names = [contrast.name for contrast in CONTRASTS]
+    hard = bins_of(difficulties(own)["oracle"], own, 2) == 1
+    weighted = {n: per_question(own, "weighted_best_of_n", n) for n in {small, large}}
+    count = len(own)
+    found = {names[0]: (*of_pairs(weighted[large], per_question(own, "majority", large)), count)}
+    if "beam" in drawn.arms:
+        beam = {n: searched(drawn, "beam", n) for n in {small, large}}
+        found[names[1]] = (*of_pairs(beam[small], weighted[small]), count)
+        ahead = beam[large] - weighted[large]
+        found[names[2]] = (*of_groups(ahead[hard], ahead[~hard]), count)
+        if "lookahead k = 1" in drawn.arms:
+            found[names[3]] = (*of_pairs(searched(drawn, "lookahead k = 1", large), beam[large]), count)
+    if most >= 64:
+        bins = bins_of(difficulties(own)["predicted"], own, BINS)
+        picked, _ = optimal(arms_at(drawn, large, own), bins, [row.id for row in drawn.rows])
+        fixed = [per_question(own, method, 64) for method in ("majority", "best_of_n", "weighted_best_of_n")]
+        found[names[4]] = (*of_pairs(picked, max(fixed, key=lambda values: float(values.mean()))), count)
+    if {1, 4} <= set(drawn.chains):
+        first, fourth = (np.array([np.mean([c.correct[at] for c in q]) for q in drawn.chains[4]]) for at in (0, 3))
+        found[names[5]] = (*of_pairs(fourth, first), count)
+        sequential, parallel = at_four(drawn)
+        found[names[6]] = (*of_pairs(sequential, parallel), count)
+        gain = sequential - parallel
+        found[names[7]] = (*of_groups(gain[~hard], gain[hard]), count)
+    return found

@@ -1,0 +1,226 @@
+"""Fill ``docs/real-study.md`` from ``real_study.json``: every table between its marks, and the figures.
+
+    python -m benchmarks.real_study.page
+
+Knows the stored results and the page. Must not know models. Prose stands in the page; numbers stand between marks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.real_study.plan import PAGE, RESULTS
+
+from ttscale.evaluation import Interval
+from ttscale.evaluation.report import matplotlib
+from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series
+
+MARK = re.compile(r"(<!-- real study: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+FIGURES = PAGE.parent / "figures"
+METHODS = (("majority", "majority"), ("best_of_n", "best-of-N"), ("weighted_best_of_n", "weighted best-of-N"))
+
+
+def cell(found: Mapping[str, float] | None) -> str:
+    """A value with its interval."""
+    if found is None:
+        return ""
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]".replace("0.", ".").replace("-.", "−.")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def contrasts(found: Mapping[str, Any]) -> str:
+    """The primary contrasts, those not drawn too."""
+    rows = []
+    drawn = {row["name"]: row for row in found["contrasts"]}
+    for number, planned in enumerate(found["planned"], 1):
+        row = drawn.get(planned["name"])
+        ours, verdict = ("", "not drawn")
+        if row:
+            ours = cell({"value": row["difference"], **{side: row[side] for side in ("low", "high")}})
+            verdict = f"**{row['verdict']}**" if row["verdict"] != "not shown" else row["verdict"]
+        rows.append([str(number), planned["name"], planned["paper"], ours, verdict])
+    count = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
+    summary = ", ".join(f"{many} {verdict}" for verdict, many in count.items())
+    asked = next(iter(drawn.values()))["questions"]
+    return f"{summary} ({asked} test questions):\n\n" + table(
+        ["", "difference of", "the paper", "here", "verdict"], rows
+    )
+
+
+VERDICTS = ("same", "opposite", "not shown")
+
+
+def generator(found: Mapping[str, Any]) -> str:
+    """pass@1 by kind of question, and the spread of difficulty."""
+    own = found["generator"]
+    kinds = [kind for kind in own["pass@1"] if kind != "all"]
+    rows = [[kind, cell(own["pass@1"][kind]), f"{own['any right'][kind]:.2f}"] for kind in kinds]
+    rows.append(["all", cell(own["pass@1"]["all"]), ""])
+    spread = own["share of right samples"]
+    shares = ["0", "to .2", "to .4", "to .6", "to .8", "below 1", "1"]
+    first = table(["questions", "pass@1", f"any of {own['samples']} right"], rows)
+    return first + "\n\n" + table(["share of right samples", *shares], [["questions", *map(str, spread)]])
+
+
+def gate(found: Mapping[str, Any]) -> str:
+    """Every recipe on the validation questions, best first."""
+    own = found["gate"]
+    rows = sorted(own["rows"].items(), key=lambda item: -item[1]["pair accuracy"]["value"])
+    most = [name for name in rows[0][1] if name.startswith("N = ")][-1]
+    header = ["verifier", "pair accuracy", f"best of {most[4:]}", "weighted", "majority"]
+    lines = []
+    for name, row in rows:
+        mark = " (searches with)" if name == own["chosen"] else ""
+        methods = ("best-of-N", "weighted best-of-N", "majority")
+        lines.append([name + mark, cell(row["pair accuracy"]), *(cell(row[most].get(method)) for method in methods)])
+    return table(header, lines)
+
+
+def test(found: Mapping[str, Any]) -> str:
+    """Selection among samples of the test questions with every verifier."""
+    budgets = [n for n in next(iter(found["test"].values())) if n != "1"]
+    rows = []
+    first = next(iter(found["test"].values()))
+    rows.append(["pass@1 (N = 1)", *[cell(first["1"]["majority"])] * len(budgets)])
+    rows.append(["majority", *(cell(first[n]["majority"]) for n in budgets)])
+    for name, own in found["test"].items():
+        for method, label in METHODS[1:]:
+            rows.append([f"{label}: {name}", *(cell(own[n][method]) for n in budgets)])
+    rows.append(["any right", *(cell(first[n]["oracle"]) for n in budgets)])
+    return table(["", *(f"N = {n}" for n in budgets)], rows)
+
+
+def searches(found: Mapping[str, Any]) -> str:
+    """Every strategy with the chosen verifier."""
+    budgets = list(found["searches"])
+    arms = list(dict.fromkeys(arm for n in budgets for arm in found["searches"][n]))
+    rows = [[arm, *(cell(found["searches"][n].get(arm)) for n in budgets)] for arm in arms]
+    return table(["strategy", *(f"N = {n}" for n in budgets)], rows)
+
+
+def bins(found: Mapping[str, Any]) -> str:
+    """Accuracy by oracle difficulty."""
+    own = found["difficulty"]
+    rows = [[arm, *(cell(bin_[arm]) for bin_ in own["bins"]["oracle"])] for arm in own["bins"]["oracle"][0]]
+    header = [f"N = {own['N']}", *(f"bin {number}" for number in range(1, len(own["bins"]["oracle"]) + 1))]
+    agree = f"Predicted bins put {own['same bin']:.0%} of the questions into their oracle bin (chance: 20%)."
+    return table(header, rows) + "\n\n" + agree
+
+
+def optimal(found: Mapping[str, Any]) -> str:
+    """The cross-validated choice beside the best fixed strategy."""
+    rows = []
+    for name, own in found["compute optimal"].items():
+        for kind in ("oracle", "predicted"):
+            picked = own[kind]
+            choices = "; ".join(" / ".join(dict.fromkeys(pair)) for pair in picked["choices"])
+            fixed = f"{own['best fixed']} {cell(own['accuracy'])}"
+            difference = cell(picked["minus best fixed"])
+            rows.append([f"{name}, {kind}", cell(picked["accuracy"]), fixed, difference, choices])
+    header = [
+        "N, menu, bins",
+        "compute-optimal",
+        "best fixed",
+        "difference",
+        "chosen, easiest bin first (fold 1 / fold 2)",
+    ]
+    return table(header, rows)
+
+
+def reviser(found: Mapping[str, Any]) -> str:
+    """Along the chain; sequential against parallel."""
+    own = found["reviser"]
+    if not own:
+        return "Not drawn."
+    rows = []
+    for step in own["steps"]:
+        shares = [step[name] for name in ("repaired", "broken", "repeated")]
+        shown = ["" if share is None else f"{share:.2f}" for share in shares]
+        rows.append([str(step["step"]), cell(step["pass_at_1"]), cell(step["gain"]), *shown])
+    header = ["attempt", "pass@1", "gain on the first", "wrong made right", "right made wrong (paper: .38)", "repeated"]
+    text = table(header, rows) + "\n\n"
+    arms = [["4", "one chain of 4", cell(own["N = 4"]["sequential"])], ["4", "4 first", cell(own["N = 4"]["parallel"])]]
+    arms += [["16", name, cell(value)] for name, value in own["N = 16"].items()]
+    arms.append(["16", "generator's majority", cell(own["generator's majority of 16"])])
+    arms.append(["1", "generator", cell(own["generator's pass@1"])])
+    text += table(["N", "sequential : parallel, majority", "accuracy"], arms) + "\n\n"
+    by_bin = own["N = 4 by bin"]
+    header = ["sequential minus parallel, N = 4", *(f"bin {number}" for number in range(1, len(by_bin) + 1))]
+    return text + table(header, [["difference", *map(cell, by_bin)]])
+
+
+def about(found: Mapping[str, Any]) -> str:
+    """What was measured with what, and what it cost."""
+    own, plan = found["about"], found["plan"]
+    rows = [
+        ["model", own["model"]],
+        ["questions (natural, templated of each of 1 to 4 steps)", questions(plan)],
+        ["seeds", ", ".join(map(str, plan["seeds"]))],
+        ["versions", ", ".join(f"{name} {number}" for name, number in own["versions"].items())],
+        ["CPU seconds, one thread", ", ".join(f"{name} {count}" for name, count in own["cpu seconds"].items())],
+    ]
+    return table(["", ""], rows)
+
+
+def questions(plan: Mapping[str, Any]) -> str:
+    """How many of each part."""
+    return ", ".join(f"{part} {plan[part][0]} + 4 x {plan[part][1]}" for part in ("sft", "train", "validation", "test"))
+
+
+PARTS = {
+    "about": about,
+    "contrasts": contrasts,
+    "generator": generator,
+    "gate": gate,
+    "test": test,
+    "searches": searches,
+    "bins": bins,
+    "optimal": optimal,
+    "reviser": reviser,
+}
+
+
+def write_page(page: str, found: Mapping[str, Any]) -> str:
+    """The page with what stands between its marks as stored."""
+    return MARK.sub(lambda match: f"{match[1]}\n{PARTS[match[2]](found)}\n\n{match[3]}", page)
+
+
+def figure(found: Mapping[str, Any]) -> Figure:
+    """Accuracy against N with the chosen verifier, and by bin."""
+    own = found["test"][found["gate"]["chosen"]]
+    lines = [
+        series(label, [(float(n), Interval(**row[method])) for n, row in own.items()]) for method, label in METHODS
+    ]
+    for arm in dict.fromkeys(arm for row in found["searches"].values() for arm in row):
+        if arm not in [label for _, label in METHODS]:
+            points = [(float(n), Interval(**row[arm])) for n, row in found["searches"].items() if arm in row]
+            lines.append(series(arm, points))
+    difficulty = found["difficulty"]
+    rows = difficulty["bins"]["oracle"]
+    bars: list[Series] = [
+        series(arm, [(float(place), Interval(**row[arm])) for place, row in enumerate(rows)]) for arm in rows[0]
+    ]
+    ticks = tuple(str(number) for number in range(1, len(rows) + 1))
+    panels = (
+        Panel("against N", "N", "accuracy", tuple(lines), log_x=True),
+        Panel(f"by difficulty, N = {difficulty['N']}", "bin, 1 easiest", "accuracy", tuple(bars), "bars", ticks=ticks),
+    )
+    return Figure("real_study", "A real model", "Accuracy against N, and by difficulty.", panels)
+
+
+def main() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    PAGE.write_text(write_page(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    (FIGURES / "real_study.svg").write_text(matplotlib.to_svg(figure(found)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

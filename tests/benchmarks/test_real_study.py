@@ -1,0 +1,149 @@
+"""The study on a real model: its parts against independent sums, its page against what is stored."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from benchmarks.real_study import analyse, contrasts, page, questions, solutions, verifiers
+from benchmarks.real_study.plan import FULL, PAGE, RESULTS
+
+import real_data
+import real_models
+from ttscale.training import StepExample
+
+
+def test_no_question_is_in_two_parts_and_every_templated_answer_is_right() -> None:
+    parts = questions.split(real_data.data_file("word_problems_train.jsonl"))
+    texts = [row.question for rows in parts.values() for row in rows]
+    assert len(texts) == len({*texts}) > 3000
+    for row in itertools.chain.from_iterable(parts.values()):
+        if row.kind != "natural":
+            *lines, last = row.solution.split("\n")
+            assert len(lines) == int(row.kind[-1])
+            assert all(eval(line.split(" = ")[0]) == int(line.split(" = ")[1]) for line in lines)
+            assert last == f"Answer: {row.answer}" == f"Answer: {lines[-1].split(' = ')[1]}"
+
+
+def test_a_question_keeps_its_part_when_others_go(tmp_path: Path) -> None:
+    rows = [{"question": f"Q{n}?", "solution": f"{n}\nAnswer: {n}", "answer": str(n)} for n in range(2400)]
+    file = tmp_path / "natural.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0], {**rows[1], "answer": "other"}]))
+    parts = questions.split(file)
+    natural = {part: {r.question for r in rows if r.kind == "natural"} for part, rows in parts.items()}
+    assert {part: len(found) for part, found in natural.items()} == {
+        "sft": 1600, "train": 2400 - 1 - 1600 - 360, "validation": 180, "test": 180,
+    }  # fmt: skip
+    assert not any("Q1?" in found for found in natural.values())  # asked twice with two answers
+    assert questions.split(file) == parts
+
+
+@pytest.mark.parametrize("ps", [[0.01, 0.04, 0.03, 0.005], [0.2, 0.01], [0.05], [0.06], []])
+def test_holm_rejects_what_the_adjusted_p_values_do(ps: list[float]) -> None:
+    order = sorted(ps)
+    adjusted = {p: max(min(1.0, (len(ps) - at) * q) for at, q in enumerate(order[: order.index(p) + 1])) for p in ps}
+    assert contrasts.holm(ps) == [adjusted[p] <= 0.05 for p in ps]
+
+
+def test_verdicts_follow_the_side_of_the_paper() -> None:
+    names = [one.name for one in contrasts.CONTRASTS]
+    rng = np.random.default_rng(1)
+
+    def found(mean: float) -> tuple[float, np.ndarray, int]:
+        return mean, rng.normal(mean, 0.01, 10_000), 100
+
+    means = dict(zip(names, [0.1, -0.1, 0.0, -0.1, 0.0, 0.001, 0.1, 0.1], strict=True))
+    rows = contrasts.judge({name: found(mean) for name, mean in means.items()}, [0])
+    assert [row["verdict"] for row in rows] == [
+        "same", "opposite", "not shown", "same", "not shown", "not shown", "same", "same",
+    ]  # fmt: skip
+    assert all(row["low"] < row["difference"] < row["high"] and row["questions"] == 100 for row in rows)
+    level = contrasts.judge({names[4]: found(0.03)}, [0])
+    assert [row["verdict"] for row in level] == ["same"]
+
+
+def test_differences_are_those_of_the_means() -> None:
+    ours, theirs = np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0, 0.0])
+    difference, draws = contrasts.of_pairs(ours, theirs)
+    assert difference == 0.5
+    assert abs(draws.mean() - 0.5) < 0.02
+    difference, draws = contrasts.of_groups(ours, theirs)
+    assert difference == 0.5
+    assert abs(draws.std() - np.sqrt(ours.var() / 4 + theirs.var() / 4)) < 0.01
+
+
+def test_the_compute_optimal_choice_is_scored_on_questions_it_was_not_made_on() -> None:
+    ids = [f"q{n:x}" for n in range(16)]
+    even = np.array([int(id[-1], 16) % 2 == 0 for id in ids])
+    arms = {"a": even.astype(float), "b": (~even).astype(float)}
+    found, choices = analyse.optimal(arms, np.zeros(16, dtype=int), ids)
+    assert choices == [["a", "b"]]
+    assert found.sum() == 0  # each half chose what fails on the other
+
+
+def test_lessons_are_distinct_and_as_often_right_as_wrong() -> None:
+    given = [
+        StepExample(id, id, (text,), (float(good),), good, text)
+        for id in ("a", "b")
+        for text, good in [("x", True), ("x", True), ("y", True), ("z", False), ("w", False), ("v", False)]
+    ]
+    kept = solutions.lessons([*given, StepExample("c", "c", ("x",), (1.0,), True, "x")], 99)
+    assert sorted((e.id, e.text) for e in kept) == [(id, t) for id in "ab" for t in "wxyz"]
+    assert len(solutions.lessons(given, 3)) == 3
+
+
+def test_the_blend_finds_the_weights_that_made_the_outcomes() -> None:
+    rng = np.random.default_rng(0)
+    odds = rng.normal(size=(20_000, 2))
+    outcomes = rng.random(20_000) < verifiers.sigmoid(odds @ np.array([2.0, -1.0]) + 0.5)
+    weights, bias = verifiers.fit_blend(odds, outcomes)
+    assert np.allclose([*weights, bias], [2.0, -1.0, 0.5], atol=0.1)
+
+
+def test_log_probabilities_are_scored_as_they_stand() -> None:
+    steps = [SimpleNamespace(logprob=-1.0, tokens=(1, 2)), SimpleNamespace(logprob=-3.0, tokens=(3, 4, 5))]
+    request = SimpleNamespace(candidate=SimpleNamespace(steps=steps))
+    for mean, wanted in ((False, [-1.0, -4.0]), (True, [-0.5, -0.8])):
+        (verdict,) = verifiers.LogProbability(mean).score([request])  # type: ignore[list-item]
+        assert np.allclose(np.log(verdict.step_scores), wanted)
+
+
+def test_the_page_shows_what_is_stored() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    text = PAGE.read_text(encoding="utf-8")
+    assert {match[2] for match in page.MARK.finditer(text)} == set(page.PARTS)
+    assert page.write_page(text, found) == text
+
+
+def test_the_stored_contrasts_are_the_planned_ones() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    planned = [one.name for one in contrasts.CONTRASTS]
+    assert [row["name"] for row in found["planned"]] == planned
+    drawn = [row["name"] for row in found["contrasts"]]
+    assert drawn == [name for name in planned if name in drawn]
+    for row in found["contrasts"]:
+        assert {"name", "paper", "difference", "low", "high", "verdict", "questions", "seeds"} <= set(row)
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["questions"] == FULL.test[0] + 4 * FULL.test[1]
+
+
+def test_a_reduced_study_runs_from_the_split_to_the_results(tmp_path: Path) -> None:
+    models = real_models.model_folder()
+    data = real_data.data_file("word_problems_train.jsonl").parent
+    environment = {
+        **os.environ, "TTSCALE_MODELS": str(models.parent), "TTSCALE_DATA": str(data), "OMP_NUM_THREADS": "1"
+    }  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.real_study", "--reduced", "--work", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "real_study.json").read_text())
+    assert {"contrasts", "gate", "test", "searches", "reviser"} <= set(found)
+    assert all(row["questions"] == 20 for row in found["contrasts"])
