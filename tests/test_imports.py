@@ -117,6 +117,13 @@ def test_every_room_stands_on_a_floor() -> None:
     assert len(entries) <= 20
 
 
+def test_a_long_file_says_why_in_its_first_lines() -> None:
+    long = {path: (ROOT / path).read_text(encoding="utf-8").splitlines() for path, _, _ in files()}
+    assert [
+        path for path, lines in long.items() if len(lines) > 300 and "Over 300 lines" not in "\n".join(lines[:12])
+    ] == []
+
+
 @pytest.mark.parametrize("area", FLOOR)
 def test_imports_go_down(area: str) -> None:
     for path, own, tree in files():

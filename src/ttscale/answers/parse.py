@@ -3,7 +3,7 @@
 Knows a grammar of school mathematics: numbers, letters, + - * / ^, fractions, roots, powers, functions, factorials,
 binomials, |x|, floor and ceiling. Knows no values (``evaluate.py``) and no lists, sets or equations (``keys.py``).
 Time is linear in the text, nesting is limited, nothing is evaluated and no Python is run. What it cannot read raises
-``Unreadable``; the caller then compares text.
+``Unreadable``; the caller then compares text. Over 300 lines because a grammar is read in one piece.
 """
 
 from __future__ import annotations

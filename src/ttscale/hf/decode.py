@@ -3,6 +3,7 @@
 Knows: token ids, step ends, noise, rows. Must not know: text beyond step ends, questions, prompts, how KV is kept.
 Rows enter as soon as their prefix is ready and there is room, and leave the moment they are finished; nothing waits for
 the slowest. A row's tokens depend on its own draw only: its noise is a hash of its seed and of how many tokens it drew.
+Over 300 lines because admitting, running and retiring rows share one state.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The generator: questions and steps in, sampled steps out, on a shared ``HFModel``.
 
 Knows: requests and replies, prompts, settings. Must not know: KV, batching (``decode.py`` does), strategies.
+Over 300 lines because generator and reviser share one sampler and its settings.
 """
 
 from __future__ import annotations

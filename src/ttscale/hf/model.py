@@ -1,7 +1,7 @@
 """One loaded model and its tokenizer, shared by every role that uses it.
 
 Knows: transformers' loading, devices, dtypes, special tokens, the count of matrix parameters. Must not know: search,
-sampling, prompts.
+sampling, prompts. Over 300 lines because what a model is, is found out once, while it is loaded.
 """
 
 from __future__ import annotations

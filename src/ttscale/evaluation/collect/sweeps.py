@@ -1,7 +1,8 @@
 """Sweeps: strategies x budgets x seeds over the same questions, one record each, stored as they come.
 
-Knows strategies, records and where they are kept. Must not know how a search runs (``_runner.py``) or what the records
+Knows strategies, records and where they are kept. Must not know how a search runs (``runner.py``) or what the records
 are read for. A sweep that was killed goes on where it stopped; several processes may work on one file.
+Over 300 lines because every check that keeps stored records from being mixed stands beside the sweep that stores them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The walk of a request: in through the doors, read, searched, answered; and what happens when something goes wrong.
 
 It knows HTTP and when to stop waiting; not what a request means, nor who draws.
+Over 300 lines because the whole walk of a request is read in one file.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 Knows transformers' and peft's loading. Must not know data or losses. A checkpoint of an architecture that does not fit
 is refused here, before anything is spent.
+Over 300 lines because loading and saving must agree, kind by kind.
 """
 
 from __future__ import annotations
