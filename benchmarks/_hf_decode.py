@@ -20,7 +20,7 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.model import HFModel
-from ttscale.hf.pick_runner import fast
+from ttscale.hf.pick_runner import open_shared_kv as fast
 from ttscale.hf.sampling import Filters, draw, uniforms
 from ttscale.hf.shared_kv import runner as fast_rows
 from ttscale.prompts.steps import StepText

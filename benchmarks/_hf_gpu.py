@@ -20,6 +20,7 @@ from _hf_decode import Found, continuous, decode, forget, generated
 from _hf_models import Numbers, Size, lengths, ratios, tokens
 
 from ttscale.hf import HFModel
+from ttscale.hf.pick_runner import open_shared_kv
 
 QWEN2_1_5B: dict[str, Any] = {
     "vocab_size": 151_936,
@@ -130,7 +131,7 @@ def _bandwidth(device: torch.device) -> float:
 def _least_bytes(model: HFModel, prompt_length: int, wanted: list[int]) -> float:
     """Bytes that must be read: at every step the weights, the prompt's KV once and each running row's own KV."""
     size = torch.finfo(model.dtype).bits // 8
-    own = model.fast
+    own = open_shared_kv(model)
     per_token = 2 * own.shape.layers * own.shape.heads * own.shape.size * size
     total = 0.0
     for step in range(max(wanted)):

@@ -8,7 +8,7 @@ from _hf_models import Size, interleaved, network, served, tokens
 
 from ttscale.hf.decode import Decoder
 from ttscale.hf.model import HFModel
-from ttscale.hf.pick_runner import fast
+from ttscale.hf.pick_runner import open_shared_kv as fast
 from ttscale.hf.sampling import Filters, draw
 from ttscale.hf.shared_kv.cpu_llama import _packed
 from ttscale.prompts.steps import StepText

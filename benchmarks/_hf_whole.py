@@ -23,6 +23,8 @@ import ttscale
 from ttscale import Candidate, Key, Question, Step, reference
 from ttscale.core.requests import Score
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
+from ttscale.hf.known_logprobs import known
+from ttscale.hf.pick_runner import open_shared_kv
 from ttscale.prompts.tokenize import encode
 
 LEVELS = 12
@@ -62,7 +64,7 @@ class Peer:
         self.eos = int(self.tokenizer.eos_token_id)
         self.delimiter = int(self.tokenizer.convert_tokens_to_ids(reference.DELIMITER))
         self._verifier = ImplicitVerifier(verifier, generator)
-        self._remembered = [model.drawn for model in (verifier, generator) if model.drawn is not None]
+        self._remembered = [known(model) for model in (verifier, generator)]
         self.sampled = 0
 
     @torch.inference_mode()
@@ -177,10 +179,10 @@ def whole(size: Size) -> Found:
 def _ours(problems: list[Any], sampled: dict[str, int], name: str, budget: int, strategy: str, index: int) -> None:
     for role in ("generator", "verifier"):
         model = reference.load(role).model
-        if model.fast is not None:
-            model.fast.tree.evict()  # nothing is known of the question
-        if model.drawn is not None:
-            model.drawn.clear()
+        own = open_shared_kv(model)
+        if own is not None:
+            own.tree.evict()  # nothing is known of the question
+        known(model).clear()
     cost = ttscale.solve(problems[index].prompt, budget, strategy=strategy, seed=index).cost
     sampled[name] = cost.sampled_tokens
 

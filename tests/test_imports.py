@@ -41,7 +41,7 @@ ONLY: dict[str, set[str]] = {
     "hf": {"core", "prompts"},
     "openai": {"core", "prompts"},
     "vllm": {"core", "prompts"},
-    "prompts": {"core"},
+    "prompts": {"answers", "core"},
     "reference": {"core", "hf", "prompts", "strategies"},
     "testing": {"answers", "api", "core", "engine", "strategies"},
 }

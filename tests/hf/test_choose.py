@@ -75,7 +75,7 @@ def test_a_judge_reads_the_model_s_mind(model: HFModel) -> None:
     form = PromptFormat(chat=False, template="{question}\n")
     generator = HFGenerator(model, prompt=form)
     solution = Candidate(Question("q", "2 + 2"), Key((0,)), (Step("So 4."),), "stop")
-    judge = JudgeVerifier(generator, prompt="{question}: {solution} Right?")
+    judge = JudgeVerifier(generator, prompt="{question}: {solution} Right?", least_mass=0)
     (verdict,) = judge.score([Score(solution)])
     question = Question.of("2 + 2: So 4. Right?")
     key = solution.key.child("judge", 0)

@@ -93,14 +93,16 @@ class TestJudge(_ReadByBatch):
 
     @pytest.fixture
     def verifier(self, checkpoint: Any) -> JudgeVerifier:
-        return JudgeVerifier(HFGenerator(model(checkpoint, "qwen2"), **SETTINGS), prompt="{question}{solution} ok?")
+        return JudgeVerifier(
+            HFGenerator(model(checkpoint, "qwen2"), **SETTINGS), prompt="{question}{solution} ok?", least_mass=0
+        )
 
 
 class TestEnsembleOnOneModel(_ReadByBatch):
     @pytest.fixture
     def verifier(self, checkpoint: Any) -> EnsembleVerifier:
         shared = model(checkpoint, "llama")
-        judge = JudgeVerifier(HFGenerator(shared, **SETTINGS), prompt="{question}{solution} ok?")
+        judge = JudgeVerifier(HFGenerator(shared, **SETTINGS), prompt="{question}{solution} ok?", least_mass=0)
         return EnsembleVerifier([ImplicitVerifier(shared, reference_weight=0, scale=0.01, prompt=PLAIN), judge])
 
 
@@ -128,4 +130,4 @@ def test_a_verifier_named_by_its_path_says_how_its_scores_are_aggregated(tmp_pat
         result = ttscale.solve("Why?", 2, generator=said, verifier=str(tmp_path), strategy=strategy)
         assert result.strategy == described
     scheduled = ttscale.solve("Why?", 8, generator=said, verifier=str(tmp_path))
-    assert "aggregate='prod')" in scheduled.strategy.rsplit("-> ", 1)[1]
+    assert "aggregate='prod'" in scheduled.strategy.rsplit("-> ", 1)[1]

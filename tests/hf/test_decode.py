@@ -12,8 +12,8 @@ from hf.tiny import VARIANTS
 from ttscale import Candidate, Key, Question
 from ttscale.core.requests import Completion, Sample
 from ttscale.hf import HFGenerator, HFModel
-from ttscale.hf.generator import SamplerSession
-from ttscale.hf.pick_runner import fast
+from ttscale.hf.pick_runner import open_shared_kv as fast
+from ttscale.hf.sampler import SamplerSession
 from ttscale.prompts.tokenize import PromptFormat, encode
 
 PLAIN = PromptFormat(chat=False)

@@ -278,8 +278,12 @@ def test_what_cannot_be_scored_is_an_error(checkpoint: Any) -> None:
     verifier = ImplicitVerifier(model, reference_weight=0, prompt=PLAIN)
     with pytest.raises(RoleError, match="without steps"):
         verifier.score([Score(ROOT)])
+    long = Score(Candidate(QUESTION, Key((1,)), (Step("x", (9,) * 300),)))
+    (unscored,) = verifier.score([long])
+    assert unscored.step_scores == ()
+    assert "reads at most 256" in str(unscored.unscored)
     with pytest.raises(RoleError, match=r"reads at most 256"):
-        verifier.score([Score(Candidate(QUESTION, Key((1,)), (Step("x", (9,) * 300),)))])
+        ImplicitVerifier(model, reference_weight=0, prompt=PLAIN, on_error="raise").score([long])
     with torch.no_grad():
         model.module.lm_head.weight.fill_(math.nan)
     with pytest.raises(RoleError, match="is nan"):

@@ -20,7 +20,7 @@ from ttscale import Candidate
 from ttscale.core.requests import Sample, Score
 from ttscale.core.selection import Aggregate
 from ttscale.hf import HFModel
-from ttscale.hf.pick_runner import fast
+from ttscale.hf.pick_runner import open_shared_kv as fast
 from ttscale.hf.shared_kv.batch_rows import Rows
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree

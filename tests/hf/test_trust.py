@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +15,12 @@ from hf import tiny
 from ttscale import Candidate, Key, Question, Sample, Score, Step, reference
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
 from ttscale.hf import pick_runner as backend_module
+from ttscale.hf.known_logprobs import known
 from ttscale.hf.memory import batches
 from ttscale.hf.option_probabilities import first_token_odds
 from ttscale.hf.own_cache import runner as plain_module
-from ttscale.hf.pick_runner import fast, runner
+from ttscale.hf.pick_runner import open_shared_kv as fast
+from ttscale.hf.pick_runner import runner
 from ttscale.hf.sampling import Filters, draw
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.prompts.steps import StepText
@@ -146,7 +147,9 @@ def test_a_cache_is_trusted_with_what_it_gets_right(name: str) -> None:
     context = encode(TOKENIZER, PLAIN, "hello")
     assert replies[0].steps[0].tokens == slowly(model, context, 6)
     assert replies[1].steps[0].tokens == slowly(model, [*context, *step.tokens], 6)
-    assert (model.plain_caching.steps, model.plain_caching.prefixes) == wanted
+    caching = backend_module.found(model).caching
+    assert caching is not None
+    assert (caching.steps, caching.prefixes) == wanted
     # Rows that leave at different times.
     model.eos_ids = frozenset(range(2, 12))
     warm = HFGenerator(model, delimiter=None, max_new_tokens=8, prompt=PLAIN)
@@ -219,10 +222,10 @@ def test_logits_that_are_more_than_the_heads_product_are_the_models_own() -> Non
     config = T.Gemma2Config(**SHAPE, head_dim=8, attn_logit_softcapping=None, final_logit_softcapping=30.0)
     model = HFModel(T.Gemma2ForCausalLM(config), tokenizer=TOKENIZER, device="cpu", dtype="bfloat16")
     assert fast(model) is None
-    assert "final_logit_softcapping" in str(model.plain_because)
+    assert "final_logit_softcapping" in str(backend_module.found(model).unshared_because)
     scaled = made(T.GraniteConfig(**SHAPE, logits_scaling=1.001))  # within the tolerance of a whole forward
     assert fast(scaled) is None
-    assert "head" in str(scaled.plain_because)
+    assert "head" in str(backend_module.found(scaled).unshared_because)
 
 
 def byte_fallback() -> Any:
@@ -303,16 +306,6 @@ def test_training_mode_is_left_for_a_forward() -> None:
     first = said(generator, "hi")
     module.train()
     assert said(generator, "hi") == first
-
-
-def test_what_a_generation_config_asks_for_in_vain_is_named() -> None:
-    model = llama()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        greedy(model)
-    model.module.generation_config.repetition_penalty = 1.05
-    with pytest.warns(UserWarning, match=r"without repetition_penalty=1\.05 of its generation config"):
-        greedy(model)
 
 
 def test_the_count_of_tokens_leaves_out_the_tests_of_a_model() -> None:
@@ -505,7 +498,7 @@ def test_a_window_that_only_the_mask_knows_is_not_lost() -> None:
     window = {"use_sliding_window": True, "sliding_window": 65, "max_window_layers": 28}
     model = made(T.Qwen2MoeConfig(**SHAPE | experts | window, shared_expert_intermediate_size=16))
     assert fast(model) is None
-    assert "sliding window" in str(model.plain_because)
+    assert "sliding window" in str(backend_module.found(model).unshared_because)
     assert fast(made(T.MistralConfig(**SHAPE, sliding_window=65))) is not None
 
 
@@ -583,10 +576,9 @@ def test_memory_that_runs_out_once_in_the_test_of_a_model_is_asked_for_again(mon
 def test_what_was_drawn_is_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     model = llama()
     ImplicitVerifier(model, None, reference_weight=0.0)
-    monkeypatch.setattr("ttscale.hf.generator.REMEMBERED", 20)
+    monkeypatch.setattr("ttscale.hf.known_logprobs.REMEMBERED", 20)
     HFGenerator(model, prompt=PLAIN, max_new_tokens=8, delimiter=None).sample(ask("Compute 1 + 2", 40))
-    assert model.drawn is not None
-    assert len(model.drawn) <= 20
+    assert 0 < len(known(model)) <= 20
 
 
 def test_lengths_on_both_sides_of_a_border_are_not_run_together() -> None:
@@ -683,7 +675,7 @@ def test_room_that_nothing_came_into_is_given_back_when_memory_runs_out(monkeypa
     monkeypatch.setattr(Slab, "reserve", reserve)
     before = rows.kv_bytes
     with pytest.raises(torch.OutOfMemoryError):
-        rows.enter(prefixes, [60, 8])
+        rows.admit(prefixes, [60, 8])
     assert rows.kv_bytes > before
     rows.close()
     assert rows.kv_bytes == before

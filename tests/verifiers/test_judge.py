@@ -175,8 +175,82 @@ def test_a_judge_without_a_verdict_is_an_error_and_not_a_zero() -> None:
         RoleError, match=r"neither Yes nor No in 8 replies \(question 'q1', candidate 0/7\).*'yesterday'"
     ):
         score(JudgeVerifier(Says(lambda request: "yesterday")), SOLUTION)
-    with pytest.raises(RoleError, match="would say neither Yes nor No"):
-        score(JudgeVerifier(Odds((0.0, 0.0))), SOLUTION)
+
+
+class Thinks(Odds):
+    """One whose reply begins with a thought, so that Yes and No are next to impossible as its first word."""
+
+    def __init__(self, odds: Any, reply: str) -> None:
+        super().__init__(odds)
+        self.words = lambda request: reply
+
+
+@pytest.mark.parametrize("odds", [(2e-6, 1e-9), (0.0, 0.0), (0.05, 0.04)])
+def test_a_judge_that_thinks_first_is_read_to_its_end(odds: tuple[float, float]) -> None:
+    """Of 2e-6 for Yes and 1e-9 for No nothing follows but that it says neither first."""
+    judge = Thinks(odds, "<think>Yes? Step 2 is wrong.</think>\n\nNo")
+    (verdict,) = score(JudgeVerifier(judge), SOLUTION)
+    assert verdict.step_scores == (0.0,)
+    assert verdict.cost.verifier_tokens == 9 * 13  # the look at its first word, and eight replies
+    with pytest.raises(RoleError, match="neither Yes nor No in 8 replies"):
+        score(JudgeVerifier(Thinks(odds, "<think>Yes, and on and on")), SOLUTION)
+
+
+def test_only_the_candidates_whose_judge_thinks_are_asked_again() -> None:
+    class Mixed(Thinks):
+        def choose(self, requests: Sequence[Sample], options: Sequence[str]) -> Any:
+            return [((0.6, 0.2) if "First" in r.question.prompt else (0.0, 1e-4), COST) for r in requests]
+
+    judge = Mixed(None, "<think>hm</think>No")
+    other = Candidate(QUESTION, Key((0, 8)), (Step("Otherwise."),), "stop")
+    verdicts = score(JudgeVerifier(judge), SOLUTION, other)
+    assert [verdict.step_scores for verdict in verdicts] == [(pytest.approx(0.75),), (0.0,)]
+    assert {request.key.path[:2] for request in judge.asked} == {(0, 8)}
+
+
+def test_a_graded_judge_gives_the_expectation_over_its_grades() -> None:
+    judge = Odds((0.1, 0.0, 0.2, 0.2, 0.3))
+    (verdict,) = score(JudgeVerifier(judge, grades=(1, 5), criteria="Is it short?"), SOLUTION)
+    assert judge.options == ("1", "2", "3", "4", "5")
+    assert verdict.step_scores[0] == pytest.approx((0.2 * 0.5 + 0.2 * 0.75 + 0.3) / 0.8)
+    assert "Is it short?\nGrade the solution from 1 (worst) to 5 (best)." in judge.asked[0].question.prompt
+
+
+@pytest.mark.parametrize(
+    ("reply", "grade"),
+    [
+        ("4", 0.75),
+        ("Grade: 5.", 1.0),
+        ("**1**", 0.0),
+        ("I give it 4/5", 0.75),
+        ("4 out of 5", 0.75),
+        ("<think>5 5 5</think>Step 1 is right, step 2 is not: 2", 0.25),
+        ("It is 12 or 3.5", None),
+        ("9", None),
+    ],
+)
+def test_grades_are_read_from_replies(reply: str, grade: float | None) -> None:
+    judge = JudgeVerifier(Says(lambda request: reply), votes=1, grades=(1, 5))
+    if grade is None:
+        with pytest.raises(RoleError, match="no grade from 1 to 5"):
+            score(judge, SOLUTION)
+    else:
+        assert score(judge, SOLUTION)[0].step_scores == (grade,)
+
+
+def test_a_judge_that_says_nothing_may_leave_a_candidate_unscored() -> None:
+    judge = JudgeVerifier(Says(lambda request: "yesterday"), on_error="unscored")
+    (verdict,) = score(judge, SOLUTION)
+    assert (verdict.step_scores, verdict.cost) == ((), Cost())
+    assert "neither Yes nor No" in str(verdict.unscored)
+
+
+def test_the_judge_is_shown_no_thoughts() -> None:
+    thought = Candidate(QUESTION, Key((0, 9)), (Step("<think>\nperhaps 3</think>\n\nSo 4."),), "stop")
+    judge = Odds((0.5, 0.5))
+    score(JudgeVerifier(judge), thought)
+    assert "Solution:\nSo 4.\n" in judge.asked[0].question.prompt
+    assert "perhaps" not in judge.asked[0].question.prompt
 
 
 def test_a_prompt_of_ones_own() -> None:
@@ -191,6 +265,9 @@ def test_a_prompt_of_ones_own() -> None:
         (len, {}, "needs a generator"),
         (Says(str), {"votes": 0}, "votes must be a positive integer"),
         (Says(str), {"prompt": "{question}"}, "must contain {question} and {solution}"),
+        (Says(str), {"grades": (1, 10)}, "grades must be the lowest and the highest digit"),
+        (Says(str), {"grades": (5, 1)}, "grades must be the lowest and the highest digit"),
+        (Says(str), {"on_error": "skip"}, 'on_error must be "raise", "unscored"'),
     ],
 )
 def test_bad_judges_are_refused(generator: Any, settings: Any, message: str) -> None:

@@ -253,7 +253,7 @@ def test_a_member_that_fails_fails_the_ensemble() -> None:
     def broken(candidate: Candidate) -> float:
         raise RuntimeError("no verdict")
 
-    with pytest.raises(RuntimeError, match="no verdict"):
+    with pytest.raises(RoleError, match=r"broken raised RuntimeError: no verdict \(question 'q1', candidate 0\)"):
         score(EnsembleVerifier([Fixed(0.5), FunctionVerifier(broken)]), solution("a"))
 
     class Short(Fixed):

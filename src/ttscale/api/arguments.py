@@ -14,7 +14,17 @@ from typing import Any
 
 from ttscale.core.chat import Chat
 from ttscale.core.errors import BudgetError, MissingRoleError
-from ttscale.core.protocols import METHOD_OF, Role, Strategy, aggregate_of, continues, fitted_to, max_batch_of, needs_of
+from ttscale.core.protocols import (
+    METHOD_OF,
+    Role,
+    Strategy,
+    aggregate_of,
+    continues,
+    fitted_to,
+    max_batch_of,
+    needs_of,
+    whole_only,
+)
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Question
 from ttscale.strategies.adaptive import AdaptiveScheduler
@@ -174,7 +184,8 @@ def _aggregating(strategy: Any, how: Aggregate) -> Any:
 def _default_policy(aggregate: Aggregate, roles: Mapping[Role, Any], bundled: bool) -> Policy:
     """The policy fitted for the bundled models, else the one from the paper that fits the roles."""
     if not bundled:
-        return default_policy(frozenset(roles), aggregate, whole=not continues(roles.get("generator")))
+        whole = not continues(roles.get("generator")) or whole_only(roles.get("verifier"))
+        return default_policy(frozenset(roles), aggregate, whole=whole)
     from ttscale import reference
 
     policy = reference.scheduler().policy

@@ -29,5 +29,9 @@ class RoleError(TtscaleError):
     """A generator, verifier, reviser or comparator broke its promise: wrong length, a bad score, an exception."""
 
 
+class TooLongError(RoleError):
+    """A candidate is longer than its verifier reads. By default that candidate competes without a score."""
+
+
 class BudgetError(ValueError):
     """The budget is not an integer between 1 and ``ttscale.MAX_BUDGET``."""

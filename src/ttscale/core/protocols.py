@@ -148,6 +148,8 @@ class VerifierOptions(RoleOptions, Protocol):
 
     aggregate: Aggregate | None = None
     """How its step scores become one. Strategies that are named, not made, use it. None: it does not say."""
+    whole_only: bool = False
+    """Whether it judges whole solutions only. The default strategies never ask it about a begun one."""
 
 
 @runtime_checkable
@@ -231,6 +233,11 @@ def sampling_of(role: object) -> Mapping[str, object]:
 def continues(generator: object) -> bool:
     """Whether a generator can go on with a begun solution."""
     return bool(getattr(generator, "continues", GeneratorOptions.continues))
+
+
+def whole_only(verifier: object) -> bool:
+    """Whether a verifier judges whole solutions only."""
+    return bool(getattr(verifier, "whole_only", VerifierOptions.whole_only))
 
 
 def aggregate_of(verifier: object) -> Aggregate | None:

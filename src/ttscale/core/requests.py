@@ -106,10 +106,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM)."""
+    """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM).
+
+    A candidate that cannot be judged may be left without a score: ``step_scores`` is empty then, and ``unscored`` says
+    why. It competes without one and never wins against one that has a score.
+    """
 
     step_scores: tuple[float, ...]
     cost: Cost = FREE
+    unscored: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ def reply_event(request: Request, reply: Reply) -> Event:
         event["finish"] = reply.finish
     elif isinstance(reply, Verdict):
         event["scores"] = reply.step_scores
+        if reply.unscored is not None:
+            event["unscored"] = reply.unscored
     else:
         event["weights"] = reply.weights
     spent = {f.name: getattr(reply.cost, f.name) for f in fields(Cost)}
@@ -124,7 +126,7 @@ def read_reply(event: Event) -> Reply:
     """The reply that a "reply" event holds."""
     cost = Cost(**event["cost"])
     if event["op"] == "score":
-        return Verdict(tuple(event["scores"]), cost)
+        return Verdict(tuple(event["scores"]), cost, event.get("unscored"))
     if event["op"] == "compare":
         return Preference(tuple(event["weights"]), cost)
     steps = tuple(Step(text, tuple(tokens), *records) for text, tokens, *records in event["steps"])

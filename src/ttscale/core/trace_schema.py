@@ -60,7 +60,7 @@ def _cost(value: Any) -> bool:
 
 
 def _scores(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_number(score) and 0 <= score <= 1 for score in value)
+    return isinstance(value, list) and all(_number(score) and 0 <= score <= 1 for score in value)
 
 
 _SCORE: dict[str, Check] = {"scores": _scores}
@@ -94,6 +94,9 @@ def is_event(event: Any) -> bool:
     if not isinstance(event.get("roles", {}), dict):
         return False
     if event["event"] == "reply":
+        unscored = event.get("unscored")
+        if not _optional(_text)(unscored) or (event.get("scores") == [] and unscored is None):
+            return False
         return _holds(event, _REPLY) and _holds(event, _OPS[event["op"]])
     return event["event"] in _EVENTS and _holds(event, _EVENTS[event["event"]])
 

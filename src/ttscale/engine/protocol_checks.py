@@ -107,7 +107,7 @@ def reply_problem(request: Request, reply: Any) -> str | None:
     if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
         return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
     if isinstance(request, Score):
-        return _verdict_problem(len(request.candidate.steps), reply.step_scores)
+        return _verdict_problem(len(request.candidate.steps), reply.step_scores, reply.unscored)
     if isinstance(request, Compare):
         return _preference_problem(len(request.candidates), reply.weights)
     most = request.max_steps if isinstance(request, Sample) else None
@@ -176,7 +176,10 @@ def _drawn_problem(drawn: Any) -> str | None:
     return None
 
 
-def _verdict_problem(steps: int, scores: Any) -> str | None:
+def _verdict_problem(steps: int, scores: Any, unscored: Any) -> str | None:
+    if unscored is not None:
+        fine = isinstance(unscored, str) and scores == ()
+        return None if fine else f"the verifier left a candidate unscored={unscored!r} with step_scores={scores!r}"
     if not isinstance(scores, (tuple, Sequence)):  # most are tuples, and to ask for a Sequence takes long
         return f"the verifier returned step_scores={scores!r}; give a tuple of one score per step, or of one"
     if len(scores) not in (1, steps) or not scores:

@@ -90,7 +90,7 @@ def settle(active: Active, place: int) -> None:
     if not isinstance(reply, Completion):
         active.verifier_calls += 1
         path = request.key.path
-        if isinstance(reply, Verdict) and path in active.finished:
+        if isinstance(reply, Verdict) and reply.unscored is None and path in active.finished:
             active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
         return
     active.generations += begins(request)

@@ -13,17 +13,20 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from ttscale.core.confidence import falls_below
 from ttscale.core.errors import RoleError
+from ttscale.hf.generation_config import LogitsProcessing
 from ttscale.hf.memory import is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import row_limit, runner
+from ttscale.hf.runner import AnyRunner, Prefix
 from ttscale.hf.sampling import Filters, confidence, draw, uniforms
+from ttscale.hf.threads import suited_threads
 from ttscale.prompts.steps import StepText
 
 SMALLEST_CHUNK = 16
@@ -47,6 +50,8 @@ class Draw:
     max_new_tokens: int
     label: str
     """Names the question and key in errors."""
+    opening: str = ""
+    """A thinking tag that the prompt ends in: the solution's text begins with it, its tokens do not."""
     window: int | None = None
     """Tokens of a confidence window; None where nobody asked for confidence."""
     stop_below: float | None = None
@@ -82,8 +87,10 @@ class Row:
     seconds: float = 0.0
     faults: int = 0
     """How often memory ran out for this row alone."""
-    prefix: Any = None
+    prefix: Prefix | None = None
+    """The context it will start from, while it waits."""
     trunk: int = 0
+    """Tokens of its context that all rows admitted with it share."""
     bound: int | None = None
     """Tokens beyond which it has lost its race and is cut off."""
     begin: int = 0
@@ -97,30 +104,33 @@ class Row:
 class Decoder:
     """Continuous batching over one model."""
 
-    def __init__(self, model: HFModel, text: StepText, filters: Filters) -> None:
+    def __init__(
+        self, model: HFModel, text: StepText, filters: Filters, processing: LogitsProcessing | None = None
+    ) -> None:
         self._model = model
         self._text = text
         self._filters = filters
-        self._runner: Any = runner(model)
+        self._processing = processing or None
+        self._runner: AnyRunner = runner(model)
         self._waiting: deque[Row] = deque()
-        self._rows: list[Row] = []
+        self._running: list[Row] = []
         self._logits: torch.Tensor | None = None
         self._most = row_limit(model)
         self.limit = self._most
         """Rows decoded together at most; halved when memory runs out, doubled again after a while."""
-        self._entering: list[Row] = []
+        self._admitting: list[Row] = []
         self._prefilling = False
         self._since_fault = 0
 
     @property
     def active(self) -> bool:
         """Whether any row is waiting or running."""
-        return bool(self._waiting or self._rows)
+        return bool(self._waiting or self._running)
 
     @property
     def kv_bytes(self) -> int:
         """Bytes of keys and values held now, by the prefix tree and by the running rows."""
-        return int(self._runner.kv_bytes)
+        return self._runner.kv_bytes
 
     def admit(self, rows: Sequence[Row]) -> None:
         """Take rows in; they start when there is room. Rows of one prompt that come together share a trunk."""
@@ -136,7 +146,7 @@ class Decoder:
 
     def bound(self, ticket: int, tokens: int) -> None:
         """Cut off the row of this ticket once it has more than ``tokens``; one that has leaves in the next step."""
-        for row in (*self._rows, *self._waiting):
+        for row in (*self._running, *self._waiting):
             if row.ticket == ticket:
                 row.bound = tokens
                 if len(row.tokens) > tokens and not row.over:
@@ -145,21 +155,29 @@ class Decoder:
     @torch.inference_mode()
     def step(self) -> list[Row]:
         """One pass of the loop; returns the rows that are over. Out of memory, it makes itself smaller and goes on."""
-        with self._model.lock:
+        with self._model.lock, suited_threads(self._model.device, self._work()):
             return self._pass()
+
+    def _work(self) -> float:
+        """FLOPs of this pass's larger forward, about: the rows' next tokens, or a chunk of a prefix."""
+        waiting = next((row for row in self._waiting if row.prefix is None or not row.prefix.ready), None)
+        prefill = (
+            min(self._runner.chunk, len(waiting.draw.context)) if waiting and len(self._running) < self.limit else 0
+        )
+        return 2.0 * self._model.matmul_parameters * max(prefill, len(self._running))
 
     def _pass(self) -> list[Row]:
         began = time.perf_counter()
-        working = self._rows + list(islice(self._waiting, max(0, self.limit - len(self._rows))))
+        working = self._running + list(islice(self._waiting, max(0, self.limit - len(self._running))))
         over: list[Row] = []
         try:
             # 1) run one chunk of the prefixes that waiting rows need, each distinct token once
             self._prefill()
-            # 2) let rows in whose prefix is ready
-            self._enter()
+            # 2) admit rows whose prefix is ready
+            self._admit()
             # 3) draw a token for every row
             self._draw()
-            # 4) drop what is finished
+            # 4) retire what is finished
             over += self._retire()
             # 5) run the new tokens of the rest
             self._forward()
@@ -178,17 +196,18 @@ class Decoder:
         with self._model.lock:
             for row in self._waiting:
                 if row.prefix is not None:
-                    self._let_go(row)
+                    self._release(row)
             self._waiting.clear()
-            self._rows = []
-            self._entering = []
+            self._running = []
+            self._admitting = []
             self._logits = None
             self._runner.close()
 
-    def _front(self) -> list[Row]:
-        """The waiting rows there is room for, their prefixes opened; equal contexts share one handle."""
-        front = list(islice(self._waiting, max(0, self.limit - len(self._rows))))
+    def _next_waiting(self) -> list[tuple[Row, Prefix]]:
+        """The waiting rows there is room for, each with its prefix opened; equal contexts share one handle."""
+        front = list(islice(self._waiting, max(0, self.limit - len(self._running))))
         handles = {row.prefix.tokens: row.prefix for row in front if row.prefix is not None}
+        opened = []
         for row in front:
             if row.prefix is None:
                 context = (*row.draw.context, *row.tokens)
@@ -196,11 +215,12 @@ class Decoder:
                     handles[context] = self._runner.open(context)
                 row.prefix = handles[context]
                 row.prefix.users += 1
-        return front
+            opened.append((row, row.prefix))
+        return opened
 
     def _prefill(self) -> None:
         self._prefilling = True
-        missing = list(dict.fromkeys(row.prefix for row in self._front() if not row.prefix.ready))
+        missing = list(dict.fromkeys(prefix for _, prefix in self._next_waiting() if not prefix.ready))
         if missing:
             self._runner.advance(missing)
         self._prefilling = False
@@ -210,7 +230,7 @@ class Decoder:
 
         All rows go back to the queue. What they have run is kept in the tree if there is room, else run again.
         """
-        batch = len(self._rows) + len(self._entering)
+        batch = len(self._running) + len(self._admitting)
         self._runner.shrink()
         self._requeue()
         self._since_fault = 0
@@ -233,48 +253,56 @@ class Decoder:
             "use a shorter prompt, a smaller dtype or a smaller model"
         )
         if row.prefix is not None:
-            self._let_go(row)
+            self._release(row)
         return row
 
-    def _let_go(self, row: Row) -> None:
-        row.prefix.users -= 1
-        if not row.prefix.users:
-            self._runner.release(row.prefix)
-        row.prefix = None
+    def _release(self, row: Row) -> None:
+        """The row needs its prefix no more; the last of its users gives the handle back."""
+        prefix, row.prefix = row.prefix, None
+        if prefix is not None:
+            prefix.users -= 1
+            if not prefix.users:
+                self._runner.release(prefix)
 
-    def _enter(self) -> None:
-        """Move rows with a ready prefix from the queue into the batch."""
-        front = self._front()
-        entering = self._entering = [row for row in front if row.prefix.ready]
-        if not entering:
+    def _admit(self) -> None:
+        """Move waiting rows whose prefix is ready into the batch."""
+        front = self._next_waiting()
+        ready = [(row, prefix) for row, prefix in front if prefix.ready]
+        self._admitting = [row for row, _ in ready]
+        if not ready:
             return
-        logits = self._runner.enter([row.prefix for row in entering], [row.trunk for row in entering])
+        logits = self._runner.admit([prefix for _, prefix in ready], [row.trunk for row, _ in ready])
         self._logits = logits if self._logits is None else torch.cat((self._logits, logits))
         for _ in front:
             self._waiting.popleft()
-        self._waiting.extendleft(row for row in reversed(front) if not row.prefix.ready)
-        self._rows += entering
-        self._entering = []
-        for row in entering:
+        self._waiting.extendleft(row for row, prefix in reversed(front) if not prefix.ready)
+        self._running += self._admitting
+        self._admitting = []
+        for row, prefix in ready:
             row.begin = len(row.tokens)
-            row.ran += row.prefix.ran
-            row.ran_flops += row.prefix.ran_flops
+            row.ran += prefix.ran
+            row.ran_flops += prefix.ran_flops
             if row.cached is None:
-                row.cached = len(row.draw.context) - row.prefix.ran
-            row.prefix.ran, row.prefix.ran_flops = 0, 0.0
-            self._let_go(row)
+                row.cached = len(row.draw.context) - prefix.ran
+            prefix.ran, prefix.ran_flops = 0, 0.0
+            self._release(row)
 
     def _draw(self) -> None:
         if self._logits is None:
             return
-        rows, device = self._rows, self._model.device
+        rows, device = self._running, self._model.device
         noise = uniforms(
             np.array([row.draw.seed for row in rows], dtype=np.uint64),
             np.array([row.sampled for row in rows], dtype=np.uint64),
         )
         temperature = [row.draw.temperature for row in rows]
         logits = self._logits
-        tokens, logprobs, certainty = draw(logits, torch.from_numpy(noise).to(device), temperature, self._filters)
+        allowed = logits
+        if self._processing:
+            ids = [(row.draw.prompt_tokens, [*row.draw.context, *row.tokens]) for row in rows]
+            allowed = self._processing.apply(logits, ids)
+        uniform = torch.from_numpy(noise).to(device)
+        tokens, logprobs, certainty = draw(logits, uniform, temperature, self._filters, allowed)
         asked = any(row.draw.window for row in rows)
         sure = [confidence(logits).double()] if asked else []
         # the one transfer of the step
@@ -282,9 +310,9 @@ class Decoder:
         for i, row in enumerate(rows):
             if asked and row.draw.window and not row.over:
                 row.confidences.append(drawn[3][i])
-            self._take(row, int(drawn[0][i]), drawn[1][i], drawn[2][i])
+            self._append(row, int(drawn[0][i]), drawn[1][i], drawn[2][i])
 
-    def _take(self, row: Row, token: int, logprob: float, certainty: float) -> None:
+    def _append(self, row: Row, token: int, logprob: float, certainty: float) -> None:
         """Add a token to its row and see whether a step or the row ends with it."""
         if row.over:  # lost its race since the last step
             return
@@ -324,23 +352,23 @@ class Decoder:
 
     def _retire(self) -> list[Row]:
         """Take finished rows out; rows from the back fill their places."""
-        over = [row for row in self._rows if row.over]
+        over = [row for row in self._running if row.over]
         if not over:
             return []
-        self._store([i for i, row in enumerate(self._rows) if row.finish == "open"])
-        left = len(self._rows) - len(over)
-        spare = iter([i for i in range(len(self._rows) - 1, left - 1, -1) if not self._rows[i].over])
-        index = [i if not self._rows[i].over else next(spare) for i in range(left)]
+        self._store([i for i, row in enumerate(self._running) if row.finish == "open"])
+        left = len(self._running) - len(over)
+        spare = iter([i for i in range(len(self._running) - 1, left - 1, -1) if not self._running[i].over])
+        index = [i if not self._running[i].over else next(spare) for i in range(left)]
         self._runner.keep(index)
-        self._rows = [self._rows[i] for i in index]
+        self._running = [self._running[i] for i in index]
         return over
 
     def _forward(self) -> None:
         self._logits = None
-        if self._rows:
-            tokens = torch.tensor([row.tokens[-1] for row in self._rows], device=self._model.device)
+        if self._running:
+            tokens = torch.tensor([row.tokens[-1] for row in self._running], device=self._model.device)
             self._logits = self._runner.forward(tokens)
-            for row in self._rows:
+            for row in self._running:
                 if self._runner.whole:  # the sequence again, from its beginning
                     length = len(row.draw.context) + len(row.tokens)
                     row.ran_flops += self._model.flops(length, 0, length)
@@ -354,16 +382,16 @@ class Decoder:
         """Keep what these rows have run for those that will continue them, as far as memory allows."""
         try:
             for i in places:
-                self._runner.store(i, self._rows[i].tokens[self._rows[i].begin :])
+                self._runner.store(i, self._running[i].tokens[self._running[i].begin :])
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
 
     def _requeue(self) -> None:
         """Put all running rows back in front of the queue, keeping their keys and values if there is room for them."""
-        self._store(range(len(self._rows)))
+        self._store(range(len(self._running)))
         self._runner.keep([])
-        self._waiting.extendleft(reversed(self._rows))
-        self._rows = []
-        self._entering = []
+        self._waiting.extendleft(reversed(self._running))
+        self._running = []
+        self._admitting = []
         self._logits = None

@@ -13,6 +13,26 @@ import torch
 T = TypeVar("T")
 
 
+class Budget:
+    """Padded tokens that one forward may take: halved where memory runs out, doubled again by later calls."""
+
+    def __init__(self, usual: int) -> None:
+        self._usual = usual
+        self._now = usual
+
+    def most(self) -> int:
+        """Tokens that a forward may take now."""
+        return self._now
+
+    def shrink(self) -> None:
+        """Memory ran out."""
+        self._now = max(1, self._now // 2)
+
+    def grow(self) -> None:
+        """All went well."""
+        self._now = min(self._usual, 2 * self._now)
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether this is torch's or Python's way of saying that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -23,14 +43,18 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def batches(lengths: Sequence[int], most: Callable[[], int], border: int | None = None) -> Iterator[slice]:
+def batches(
+    lengths: Sequence[int], most: Callable[[], int], border: int | None = None, alike: bool = False
+) -> Iterator[slice]:
     """Consecutive places, at least one each, whose padded size stays within what ``most`` says then; lengths ascend.
 
-    No batch has lengths on both sides of ``border``, beyond which a model counts otherwise.
+    No batch has lengths on both sides of ``border``, beyond which a model counts positions otherwise; beyond it all
+    lengths of a batch are equal if ``alike``.
     """
     begin = 0
     for place, length in enumerate(lengths):
-        crossed = border is not None and lengths[begin] <= border < length
+        crossed = border is not None and border < length and (alike or lengths[begin] <= border)
+        crossed = crossed and lengths[begin] != length
         if place > begin and (crossed or (place - begin + 1) * length > most()):
             yield slice(begin, place)
             begin = place

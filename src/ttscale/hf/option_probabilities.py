@@ -12,9 +12,11 @@ from inspect import signature
 import torch
 
 from ttscale.core.cost import Cost
+from ttscale.hf.context_length import fresh_rotary, grows, rescaled
 from ttscale.hf.memory import batches, is_out_of_memory
 from ttscale.hf.model import HFModel
-from ttscale.hf.self_check import rescaled
+from ttscale.hf.shared_kv.run_sequences import padded
+from ttscale.hf.threads import suited_threads
 
 FORWARD_TOKENS = 16_384
 """Padded tokens of one forward; halved where memory does not allow it."""
@@ -28,7 +30,8 @@ def first_token_odds(model: HFModel, contexts: Sequence[tuple[int, ...]], option
 
     None where the tokenizer cannot tell the options apart by their first token. Equal contexts are run once.
     """
-    with model.lock:
+    work = 2.0 * model.matmul_parameters * min(FORWARD_TOKENS, sum(map(len, contexts)))
+    with model.lock, suited_threads(model.device, work):
         model.module.eval()
         return _odds(model, contexts, options)
 
@@ -39,7 +42,8 @@ def _odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence
         return None
     order = sorted(set(contexts), key=len)
     table: dict[tuple[int, ...], Odds] = {}
-    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS, rescaled(model.config)):
+    config = model.config
+    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS, rescaled(config), grows(config)):
         table |= zip(order[place], _forward(model, order[place], names), strict=True)
     replies = []
     for context in contexts:
@@ -59,8 +63,8 @@ def _ids(model: HFModel, option: str) -> set[int]:
 def _forward(model: HFModel, contexts: Sequence[tuple[int, ...]], names: Sequence[set[int]]) -> list[Odds]:
     began = time.perf_counter()
     width = max(map(len, contexts))
-    ids = torch.tensor([[*c, *[0] * (width - len(c))] for c in contexts], device=model.device)
-    mask = torch.tensor([[1] * len(c) + [0] * (width - len(c)) for c in contexts], device=model.device)
+    ids, mask = padded(contexts, model.device)
+    fresh_rotary(model.module, model.config)
     ends = [len(c) - 1 for c in contexts]
     # The model's own logits, since some scale or cap what the head gives; only where a context ends, if it can do that.
     some = sorted(set(ends)) if "logits_to_keep" in signature(model.module.forward).parameters else list(range(width))

@@ -1,15 +1,17 @@
 """The reviser: earlier attempts in, a new whole solution out, on a shared ``HFModel``.
 
-Knows: what the generator's module knows. The context is laid out by ``prompts.encode``, which training uses too.
+Knows: which settings there are. The context is laid out by ``prompts.encode``, which training uses too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ttscale.core.requests import Completion, Revise
-from ttscale.hf.generator import UNSET, Sampler, SamplerSession, Settings, run_all
 from ttscale.hf.model import HFModel
+from ttscale.hf.sampler import Sampler, SamplerSession, run_all
+from ttscale.hf.sampling_settings import UNSET, Given, settings_of
 from ttscale.prompts.tokenize import PromptFormat
 
 
@@ -30,12 +32,16 @@ class HFReviser:
         min_p: float | None = UNSET,
         max_new_tokens: int | None = None,
         prompt: PromptFormat | None = None,
+        generation_config: Any = UNSET,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)
-        settings = Settings(self.model, delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt)
-        self.model.warn_of_unapplied()
+        given = Given(
+            *(delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt, generation_config),
+            chat_template_kwargs=chat_template_kwargs,
+        )
+        settings, self.sampling = settings_of(self.model, given)
         self._sampler = Sampler(self.model, settings)
-        self.sampling = settings.unusual(self.model)
         self.name = self.model.name
         self.worker = self.model.worker
         self.weights = (self.model.name,)

@@ -63,15 +63,17 @@ def uniforms(seeds: npt.NDArray[np.uint64], counters: npt.NDArray[np.uint64]) ->
 
 
 def draw(
-    logits: Tensor, uniform: Tensor, temperature: Sequence[float], filters: Filters
+    logits: Tensor, uniform: Tensor, temperature: Sequence[float], filters: Filters, processed: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One token per row from ``logits`` [rows, vocabulary] fp32: (ids, log-probabilities, certainties), each [rows].
 
-    The token is the first whose cumulative weight passes ``uniform`` times the total; temperature 0 takes the argmax.
-    Log-probability and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are at temperature 1
-    and before any filter.
+    The token is the first whose cumulative weight passes ``uniform`` [rows] times the total; temperature 0 takes the
+    argmax. Tokens are drawn from ``processed`` [rows, vocabulary] where that is given (penalties, bans).
+    Log-probability (natural) and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are the
+    model's own: at temperature 1, before any filter or penalty.
     """
-    if all(t == 1 for t in temperature):
+    allowed = logits if processed is None else processed
+    if all(t == 1 for t in temperature) and allowed is logits:
         weights = logits.softmax(-1)
         tokens = inverse_cdf(_filtered(weights, filters), uniform)
         logprobs = weights.gather(-1, tokens[:, None])[:, 0].log()
@@ -79,10 +81,10 @@ def draw(
     else:
         heat = torch.tensor(list(temperature), dtype=torch.float32, device=logits.device)
         greedy = heat == 0
-        tokens = logits.argmax(-1)
+        tokens = allowed.argmax(-1)
         if any(temperature):
             divisor = torch.where(greedy, 1.0, heat).clamp(min=COLDEST)
-            weights = torch.softmax(logits / divisor[:, None], dim=-1)
+            weights = torch.softmax(allowed / divisor[:, None], dim=-1)
             tokens = torch.where(greedy, tokens, inverse_cdf(_filtered(weights, filters), uniform))
         norm = logits.logsumexp(-1)
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm

@@ -5,8 +5,6 @@ Knows: one model's vocabulary, window and dtype. Must not know: which ways there
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -36,17 +34,3 @@ def difference(got: Tensor, wanted: Tensor, fine: float) -> str | None:
     return (
         None if error <= fine * max(scale, 1e-3) else f"logits off by {error:.2g} (of {scale:.2g}) from the model's own"
     )
-
-
-def rope_of(config: Any) -> Any:
-    """The settings of the rotary embeddings, by the name that this version or the one before gives them."""
-    return getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-
-
-def rescaled(config: Any) -> int | None:
-    """The length beyond which rotary embeddings change for all positions (longrope)."""
-    rope = rope_of(config)
-    if "longrope" not in str(rope):
-        return None
-    found = getattr(config, "original_max_position_embeddings", None) or rope.get("original_max_position_embeddings")
-    return int(found) if found else None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import Any, NamedTuple, TypeAlias
 
+from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.chat import Chat
 
 Messages: TypeAlias = list[dict[str, Any]]
@@ -46,7 +48,13 @@ class PromptFormat:
     max_attempts: int = 4
     """The most recent attempts kept in the context (paper, section 3.8 of the notes: 4)."""
     stop: tuple[str, ...] = ()
-    """Strings that end a solution though the model goes on, as base models do with the next question."""
+    """Strings that end a solution though the model goes on, as base models do with the next question. Where none is
+    given, ``stop_strings`` finds them in the ``examples``."""
+    chat_template_kwargs: Any = ()
+    """What a chat template is given beside the messages ({"enable_thinking": False}, say); kept as sorted pairs."""
+    date: str = "2024-07-26"
+    """The day that a chat template is told it is (ISO), so that the same call gives the same result tomorrow. Llama 3's
+    own default; a template's ``date_string`` goes into ``chat_template_kwargs``."""
 
     def __post_init__(self) -> None:
         for name in ("user", "template", "example_template", "attempt_template"):
@@ -65,6 +73,17 @@ class PromptFormat:
         stop: Any = self.stop
         if isinstance(stop, str) or not all(isinstance(one, str) and one for one in stop):
             raise ValueError(f"prompt setting stop must be a list of strings that are not empty; got {self.stop!r}")
+        try:
+            given = dict(self.chat_template_kwargs)
+            pairs = tuple(sorted((str(name), _frozen(value)) for name, value in given.items()))
+            day = date.fromisoformat(self.date)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"prompt settings: chat_template_kwargs must be names with values, date an ISO date; got "
+                f"{self.chat_template_kwargs!r}, {self.date!r}"
+            ) from error
+        object.__setattr__(self, "chat_template_kwargs", pairs)
+        object.__setattr__(self, "date", day.isoformat())
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> PromptFormat:
@@ -84,6 +103,31 @@ class PromptFormat:
         if not isinstance(stop, list | tuple) or not all(isinstance(one, str) for one in stop):
             raise ValueError(f"prompt setting stop must be a list of strings; got {stop!r}")
         return PromptFormat(**{**settings, "stop": tuple(stop)})
+
+
+def _frozen(value: Any) -> Any:
+    """The value with tuples for lists, so that prompts can be compared and hashed."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def stop_strings(form: PromptFormat, chat: bool) -> tuple[str, ...]:
+    """The strings that end a solution: ``form.stop``, else in plain text with examples what begins the next example.
+
+    That is the end of ``example_template`` with its beginning ("\\nQuestion:"); where it begins with the bare question,
+    its end alone, if no solution among the examples holds that.
+    """
+    if form.stop:
+        return form.stop
+    if chat or not form.examples:
+        return ()
+    begin = form.example_template.partition("{question}")[0]
+    end = form.example_template.rpartition("{solution}")[2]
+    if "{" in begin or "{" in end:  # special tokens, which the model writes itself
+        return ()
+    if begin.strip():
+        return ("\n" + begin.strip(),) if end.endswith("\n") or begin.startswith("\n") else (begin.strip(),)
+    shown = any(end in solution.strip() for _, solution in form.examples)
+    return (end,) if end and not end.strip(" \n") and not shown else ()
 
 
 def check_prompt(given: Any) -> PromptFormat:
@@ -133,9 +177,16 @@ def plain_text(form: PromptFormat, question: str, attempts: Sequence[str] = (), 
 
 
 def _recent(form: PromptFormat, attempts: Sequence[str]) -> list[str]:
-    return (
-        [whole_characters(attempt).rstrip() for attempt in attempts][-form.max_attempts :] if form.max_attempts else []
-    )
+    """The attempts to show, without the thoughts before them: those would fill the context and teach nothing."""
+    if not form.max_attempts:
+        return []
+    return [_without_thought(whole_characters(attempt)).rstrip() for attempt in attempts[-form.max_attempts :]]
+
+
+def _without_thought(attempt: str) -> str:
+    """What was said after the thought; all of it where nothing was."""
+    said = without_thoughts(attempt)
+    return said.lstrip() if said.strip() and said != attempt else attempt
 
 
 def fill(template: str, **values: str) -> str:

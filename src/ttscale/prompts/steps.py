@@ -8,15 +8,42 @@ with only white space before it ends nothing: the blank goes with what follows (
 ``ttscale.prompts.layouts.split_steps``).
 The text of a step is the text of all tokens up to its end without the text up to its beginning: tokenizers that drop a
 leading space or build one character out of several tokens come out right, and step texts concatenate to the solution.
+Special tokens have no text, but for thinking tags: whoever reads the solution must see where the thought ends.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from ttscale.core.types import Step
+from ttscale.prompts.tokenize import piece_ids
+
 CONTEXT_TOKENS = 8
 """Tokens before a step that are decoded with it, and more where these begin inside a character."""
+
+
+THOUGHT = re.compile(
+    r"[<\[◁](?P<close>/?)(?:think|thinking|thought|reasoning|seed:think)[>\]▷]|<\|channel>|(?P<shut><channel\|>)",
+    re.IGNORECASE,
+)
+"""Tags around a thought, as public models write them."""
+HARMONY = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>")
+"""Special tokens of the harmony format (gpt-oss) that say which channel a text belongs to."""
+
+
+def special_tokens(tokenizer: Any) -> dict[str, int]:
+    """Every special token of a tokenizer with its id, those included that are no bos, eos or the like."""
+    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
+    found = {str(token): int(index) for index, token in added.items() if getattr(token, "special", False)}
+    named = [token for token in getattr(tokenizer, "all_special_tokens", None) or () if token not in found]
+    return found | {str(token): int(tokenizer.convert_tokens_to_ids(token)) for token in named}
+
+
+def step_ids(tokenizer: Any, step: Step) -> list[int]:
+    """The tokens of a step as sampled; for a step that came without, its text's."""
+    return list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)
 
 
 class StepText:
@@ -25,19 +52,45 @@ class StepText:
     def __init__(self, tokenizer: Any, delimiter: str | None, stop: Sequence[str] = ()) -> None:
         if delimiter == "":
             raise ValueError("delimiter must not be empty; None makes the whole solution one step")
+        special = special_tokens(tokenizer)
+        held = next((token for token in special if delimiter is not None and token in delimiter), None)
+        if held is not None:
+            raise ValueError(
+                f"the delimiter {delimiter!r} holds a special token, {held!r}, which has no text to cut at; take one "
+                "of text"
+            )
         self.delimiter = delimiter
-        self._stop = tuple(stop)
         self._tokenizer = tokenizer
+        harmony = HARMONY if HARMONY[0] in special else ()
+        self._shown = {index for token, index in special.items() if THOUGHT.fullmatch(token) or token in harmony}
+        self._hidden = set(special.values()) - self._shown
+        self.stop_ids = {special[mark] for mark in stop if mark in special and special[mark] in self._hidden}
+        """Stop strings that are special tokens."""
+        self._stop = tuple(mark for mark in stop if special.get(mark) not in self.stop_ids)
+        self._in_stop = {token: index for token, index in special.items() if any(token in mark for mark in self._stop)}
+        """Special tokens inside a stop string: looking for that, they are read too."""
         self._last = {mark[-1] for mark in (*self._stop, *([delimiter] if delimiter else []))}
         self._may_end: dict[int, bool] = {}
         self._partials: dict[int, bool] = {}
-        special = getattr(tokenizer, "all_special_tokens", None) or []
-        self.stop_ids = {tokenizer.convert_tokens_to_ids(mark) for mark in self._stop if mark in special}
-        """Stop strings that are special tokens, which text does not show."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of tokens, special tokens left out, white space untouched."""
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        """Text of tokens, special tokens left out but for thinking tags, white space untouched."""
+        return self._decode(tokens, self._shown)
+
+    def _decode(self, tokens: Sequence[int], shown: set[int]) -> str:
+        """Text of tokens, of the special ones only those that are to be shown."""
+        ids, skip = list(tokens), True
+        if not shown.isdisjoint(ids):
+            silent = (self._hidden | self._shown) - shown
+            ids, skip = [token for token in ids if token not in silent], False
+        return str(self._tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
+
+    def opens_thought(self, prompt: Sequence[int]) -> str:
+        """The thinking tag that a prompt ends in, as templates write it for models that think; else nothing."""
+        text = str(self._tokenizer.decode(list(prompt[-CONTEXT_TOKENS:]), skip_special_tokens=False))
+        found = [tag for tag in THOUGHT.finditer(text) if not text[tag.end() :].strip()]
+        opens = bool(found) and not found[-1]["close"] and not found[-1]["shut"]
+        return text[found[-1].start() :] if opens else ""
 
     def text(self, before: Sequence[int], tokens: Sequence[int]) -> str:
         """What ``tokens`` add to the text of ``before``."""
@@ -91,14 +144,33 @@ class StepText:
         """
         if not self._stop:
             return None
-        head = self.decode(self._tail(context, max(map(len, self._stop))))
+        before = self._tail(context, max(map(len, self._stop)))
+        if self._in_stop:
+            return self._stops_with_special(before, tokens)
+        head = self.decode(before)
         new = self.text(context, tokens)
         found = [(head + new).find(mark, max(0, len(head) - len(mark) + 1)) for mark in self._stop]
         return min((max(0, at - len(head)) for at in found if at >= 0), default=None)
 
+    def _stops_with_special(self, before: Sequence[int], tokens: Sequence[int]) -> int | None:
+        """``stops`` where a stop string holds special tokens: found in a text that shows them, counted in ours."""
+        shown = self._shown | set(self._in_stop.values())
+        head = self._decode(before, shown)
+        whole = self._decode([*before, *tokens], shown)
+        found = [whole.find(mark, max(0, len(head) - len(mark) + 1)) for mark in self._stop]
+        at = min((place for place in found if place >= 0), default=None)
+        if at is None:
+            return None
+        new = whole[len(head) : max(at, len(head))]
+        for token, index in self._in_stop.items():
+            new = new if index in self._shown else new.replace(token, "")
+        return len(new)
+
     def _could_end(self, token: int) -> bool:
         if not self._last:
             return False
+        if token in self._in_stop.values():
+            return True
         alone = self.decode([token])
         twice = self.decode([token, token])[len(alone) :]  # a leading space is dropped from the first only
         return any(not self._last.isdisjoint(text) or "\ufffd" in text for text in (alone, twice))

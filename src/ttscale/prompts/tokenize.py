@@ -8,7 +8,8 @@ before it. Every field may be left out::
     {
       "prompt": {"chat": true, "system": null, "template": "{question}\\n",
                  "examples": [["2 + 2", "Answer: 4"]], "example_template": "{question}\\n{solution}\\n\\n",
-                 "attempt_template": "{attempt}{eos}", "revision_request": null, "max_attempts": 4},
+                 "attempt_template": "{attempt}{eos}", "revision_request": null, "max_attempts": 4,
+                 "stop": ["\\n\\nQ:"], "chat_template_kwargs": {"enable_thinking": false}, "date": "2024-07-26"},
       "delimiter": "\\n", "temperature": 1.0, "top_k": null, "top_p": null, "min_p": null, "max_new_tokens": 256
     }
 
@@ -23,7 +24,9 @@ Two layouts, both written in one piece and tokenised once (so training and infer
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -33,6 +36,7 @@ from ttscale.prompts.layouts import PromptFormat, chat_turns, plain_text
 
 __all__ = ["PromptFormat", "encode", "leading_ids", "read_settings", "uses_chat"]
 
+_TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 SPACE = "\u2581"
 """How SentencePiece spells a space."""
 _LEADS: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()
@@ -77,14 +81,22 @@ def _encode_chat(tokenizer: Any, form: PromptFormat, question: str, attempts: Se
     turns = chat_turns(form, question, attempts)
     for turn in turns:
         turn["content"] = text_of(turn)
+    given: dict[str, Any] = dict(form.chat_template_kwargs)
+    if isinstance(tokenizer.chat_template, str) and "strftime_now" in tokenizer.chat_template:
+        given["chat_template"] = pinned(tokenizer.chat_template, date.fromisoformat(form.date))
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **given)
     except Exception as error:  # jinja raises whatever the template asks for
         raise ValueError(
             f"the tokenizer's chat template refused the turns {[turn['role'] for turn in turns]}: {error}; "
             "set system=None if it has no system turn, or chat=False"
         ) from error
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def pinned(template: str, day: date) -> str:
+    """A chat template in which ``strftime_now("...")`` says this day, so that a prompt is the same tomorrow."""
+    return _TODAY.sub(lambda call: repr(day.strftime(call[2])), template)
 
 
 def _encode_plain(tokenizer: Any, form: PromptFormat, question: str, attempts: Sequence[str]) -> list[int]:

@@ -38,13 +38,14 @@ def draw_whole(root: Candidate, n: int) -> Search[list[Candidate]]:
 
 
 def judge(candidates: Sequence[Candidate], how: Aggregate) -> Search[list[float | None]]:
-    """A score for each candidate that has steps and was not cut off; None for the others, which cost nothing."""
+    """A score for each candidate that has steps and was not cut off; None for the others, which cost nothing, and
+    for one that the verifier left unscored."""
     asked = [i for i, candidate in enumerate(candidates) if candidate.steps and candidate.finish != "length"]
     scores: list[float | None] = [None] * len(candidates)
     if asked:
         verdicts = cast(Sequence[Verdict], (yield [Score(candidates[i]) for i in asked]))
         for i, verdict in zip(asked, verdicts, strict=True):
-            scores[i] = aggregate(verdict.step_scores, how)
+            scores[i] = aggregate(verdict.step_scores, how) if verdict.unscored is None else None
     return scores
 
 

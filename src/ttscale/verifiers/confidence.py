@@ -14,6 +14,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Step
+from ttscale.core.unscored import OnError, check_on_error, each, settle
 
 Measure = Literal["logprob", "certainty"]
 
@@ -24,12 +25,14 @@ class ConfidenceVerifier:
     "logprob": the geometric mean of the probabilities of its tokens, exp(mean log p), at temperature 1. "certainty":
     self-certainty (arXiv 2502.18581), the mean over the tokens of KL(uniform || model) = c >= 0, mapped to [0, 1) by
     c / (1 + c), which keeps its order and does not saturate. Servers send log-probabilities only
-    (``OpenAIGenerator(..., logprobs=True)``); the Hugging Face backend records both.
+    (``OpenAIGenerator(..., logprobs=True)``); the Hugging Face backend records both. ``on_error="unscored"`` lets a
+    candidate without such records compete without a score; by default it is an error.
     """
 
     aggregate: Aggregate = "last"
 
-    def __init__(self, measure: Measure = "logprob") -> None:
+    def __init__(self, measure: Measure = "logprob", *, on_error: OnError | None = None) -> None:
+        self.on_error = check_on_error(on_error)
         if measure not in ("logprob", "certainty"):
             raise ValueError(f'measure must be "logprob" or "certainty"; got {measure!r}')
         self.measure = measure
@@ -40,7 +43,7 @@ class ConfidenceVerifier:
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One probability per step, each over all steps so far; a step without tokens repeats the one before."""
-        return [self._verdict(request) for request in requests]
+        return settle(each(self._verdict, requests), self.on_error)
 
     def _verdict(self, request: Score) -> Verdict:
         total, count = 0.0, 0

@@ -11,6 +11,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.protocols import aggregate_of, is_async, name_of
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate, aggregate
+from ttscale.core.unscored import OnError, check_on_error, in_place
 from ttscale.verifiers.replies import received
 from ttscale.verifiers.sync_or_async import Ask, Plan, common_worker, relay
 
@@ -22,14 +23,21 @@ class EnsembleVerifier:
 
     Members that all give one score per step, or all one for the whole, are combined number by number. Where they
     differ for a candidate, each is first aggregated to one score (its own ``aggregate``, else the last step's), and
-    the ensemble gives one score. A member that fails fails the ensemble. Members may be synchronous or not; the
+    the ensemble gives one score. A member that fails fails the ensemble, or with ``on_error="unscored"`` leaves the
+    candidate without a score, as a member does that gives none. Members may be synchronous or not; the
     ensemble is asynchronous if any of them is. Synchronous members are called one after the other: keep them on one
     device, since an ensemble has one worker.
     """
 
     def __init__(
-        self, members: Sequence[Any], *, weights: Sequence[float] | None = None, combine: Combine = "mean"
+        self,
+        members: Sequence[Any],
+        *,
+        weights: Sequence[float] | None = None,
+        combine: Combine = "mean",
+        on_error: OnError | None = None,
     ) -> None:
+        self.on_error = check_on_error(on_error)
         weights = None if weights is None else [float(weight) for weight in weights]
         if not members or not all(hasattr(member, "score") for member in members):
             raise ValueError(f"an ensemble needs verifiers, objects with score(); got {list(members)!r}")
@@ -53,6 +61,10 @@ class EnsembleVerifier:
         return f"EnsembleVerifier({list(self.members)!r}, combine={self._combine!r})"
 
     def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
+        replies = yield from self._joined(requests)
+        return in_place(replies, self.on_error)
+
+    def _joined(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
         columns: list[Sequence[Verdict | Exception]] = []
         for member in self.members:
             verdicts = yield Ask(member.score, (requests,))
@@ -65,6 +77,12 @@ class EnsembleVerifier:
         verdicts = received(replies, Verdict, f"a member of {self!r}")
         if isinstance(verdicts, Exception):
             return verdicts
+        cost = Cost()
+        for verdict in verdicts:
+            cost += verdict.cost
+        unscored = next((verdict.unscored for verdict in verdicts if verdict.unscored is not None), None)
+        if unscored is not None:
+            return Verdict((), cost, unscored)
         rows = [verdict.step_scores for verdict in verdicts]
         steps = len(request.candidate.steps)
         for number, row in enumerate(rows, 1):  # here, since a mean, a minimum or an aggregation would hide it
@@ -77,9 +95,6 @@ class EnsembleVerifier:
                 )
         if len({len(row) for row in rows}) > 1:
             rows = [(aggregate(row, how),) for row, how in zip(rows, self._hows, strict=True)]
-        cost = Cost()
-        for verdict in verdicts:
-            cost += verdict.cost
         return Verdict(tuple(self._one(scores) for scores in zip(*rows, strict=True)), cost)
 
     def _one(self, scores: Sequence[float]) -> float:

@@ -1,65 +1,98 @@
-"""A generator as judge: it is asked whether a solution is correct (a generative verifier, arXiv 2408.15240).
+"""A generator as judge: it is asked whether a solution is correct, or how good it is (arXiv 2408.15240, 2303.16634).
 
-It knows the question put to the judge and how its replies are read; nothing of the model that replies.
+It knows the question put to the judge; how its replies are read is in ``judge_replies.py``. Nothing of the model that
+replies.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ttscale.answers.thoughts import without_thoughts
-from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
 from ttscale.core.requests import Completion, Sample, Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Question
+from ttscale.core.unscored import OnError, check_on_error, in_place
 from ttscale.prompts.layouts import fill
-from ttscale.verifiers.replies import received
+from ttscale.verifiers.judge_replies import Scale, from_odds, from_votes
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 VOTES = 8
 """Votes where the generator shows no probabilities: they tell apart what differs by about a third."""
+TINY = 1e-30
+"""A probability of which nothing can be said."""
+LEAST_MASS = 0.1
+"""Least probability that the first token is a verdict; below, the judge begins otherwise (it thinks first)."""
 
 JUDGE_PROMPT = (
     "Here is a question and a solution.\n\n"
     "Question:\n{question}\n\nSolution:\n{solution}\n\n"
-    "Is the solution correct, step by step and in its answer? Reply with Yes or No."
+    "{criteria} Reply with Yes or No."
 )
-_VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\]*—–]))", re.IGNORECASE)
-"""A Yes or No that stands alone: "no error" and "no mistakes" are no verdicts."""
-_OPENING = re.compile(r"\W*(yes|no(?=\s+(?:because|since|as|the|it|this|that)\b))\b", re.IGNORECASE)
-"""A reply that begins with one, for want of a better."""
-_AROUND = " \n\t*_#>\"'([{$"
-"""What may stand before the first word of a reply."""
+GRADE_PROMPT = (
+    "Here is a question and a solution.\n\n"
+    "Question:\n{question}\n\nSolution:\n{solution}\n\n"
+    "{criteria}\nGrade the solution from {lowest} (worst) to {highest} (best). Reply with the number only."
+)
+CRITERIA = "Is the solution correct, step by step and in its answer?"
 
 
 class JudgeVerifier:
     """Asks ``generator`` whether a solution is correct; one score for the whole of it.
 
     The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply, where the generator shows probabilities
-    (the Hugging Face backend; servers that return log-probabilities). Where it does not, or with ``votes``, it is the
-    share of Yes among so many replies; the last Yes or No of a reply that stands alone counts, so a judge may reason
-    first. A reply that was cut off counts only where it begins with its verdict: what is said on the way is none.
-    ``prompt`` holds ``{question}`` and ``{solution}``. What the judge reads and writes is the verifier's cost. The same
-    candidate gets the same votes, whatever else is judged.
+    (the Hugging Face backend; servers that return log-probabilities) and the judge begins with one of the two: together
+    they must have ``least_mass`` of the probability (0: any). A judge that begins otherwise thinks first. For that one,
+    where there are no probabilities, and with ``votes``, the score is the share of Yes among so many replies. The last
+    Yes or No of a reply that stands alone counts; of a reply that was cut off, only one that it begins with.
+
+    ``grades=(1, 5)``: the judge gives a number from 1 to 5 (0 to 9 at most), and the score is its expectation, scaled
+    to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. A solution
+    is shown without the thought before it. What the judge reads and writes is the verifier's cost. The same candidate
+    gets the same votes, whatever else is judged. ``on_error``: a candidate whose judge says nothing that can be read
+    ends its question ("raise", the default), or competes without a score ("unscored").
     """
 
     aggregate: Aggregate = "last"
+    whole_only = True
+    """It is asked about a solution: the default strategies do not show it begun ones."""
 
-    def __init__(self, generator: Any, *, votes: int | None = None, prompt: str = JUDGE_PROMPT) -> None:
+    def __init__(
+        self,
+        generator: Any,
+        *,
+        votes: int | None = None,
+        prompt: str | None = None,
+        criteria: str = CRITERIA,
+        grades: tuple[int, int] | None = None,
+        least_mass: float = LEAST_MASS,
+        on_error: OnError | None = None,
+    ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"JudgeVerifier needs a generator, an object with sample(); got {generator!r}")
         if votes is not None and (not isinstance(votes, int) or isinstance(votes, bool) or votes < 1):
             raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
-        if "{solution}" not in prompt or "{question}" not in prompt:
+        if not isinstance(least_mass, int | float) or not 0 <= least_mass <= 1:
+            raise ValueError(f"least_mass must be a probability; got {least_mass!r}")
+        self._scale, self._least_mass = Scale(grades), least_mass
+        usual = JUDGE_PROMPT if grades is None else GRADE_PROMPT
+        given = usual if prompt is None else prompt
+        if "{solution}" not in given or "{question}" not in given:
             raise ValueError("the prompt of a judge must contain {question} and {solution}")
-        self._generator, self._votes, self._prompt = generator, votes, prompt
+        self._generator, self._votes, self._prompt, self._criteria = generator, votes, given, criteria
+        self.on_error = check_on_error(on_error)
         self.members = (generator,)
-        self.sampling: dict[str, Any] = {"votes": votes} if votes else {}
-        self.sampling |= {"prompt": prompt} if prompt != JUDGE_PROMPT else {}
+        named = {
+            "votes": (votes, None),
+            "prompt": (given, usual),
+            "criteria": (criteria, CRITERIA),
+            "mass": (least_mass, LEAST_MASS),
+        }
+        self.sampling: dict[str, Any] = {name: value for name, (value, default) in named.items() if value != default}
+        self.sampling |= {} if grades is None else {"grades": f"{grades[0]}-{grades[1]}"}
         self.name = f"judge({name_of(generator)})"
         self.worker = shared_worker(generator)
         methods = [generator.sample, *([generator.choose] if isinstance(generator, ChoosesFirstToken) else [])]
@@ -69,17 +102,25 @@ class JudgeVerifier:
         return f"JudgeVerifier({self._generator!r})"
 
     def _plan(self, requests: Sequence[Score]) -> Plan[list[Verdict | Exception]]:
+        read: list[Verdict | Exception | None] = [None] * len(requests)
+        spent: list[Any] = [None] * len(requests)
         if self._votes is None and isinstance(self._generator, ChoosesFirstToken):
             asked = [self._question(request, 0) for request in requests]
-            chosen = yield Ask(self._generator.choose, (asked, ("Yes", "No")))
+            chosen = yield Ask(self._generator.choose, (asked, self._scale.words))
             if chosen is not None:
                 self._check_number(chosen, asked)
-                return [_from_odds(request, *reply) for request, reply in zip(requests, chosen, strict=True)]
+                spent = [cost for _, cost in chosen]
+                least = max(self._least_mass, TINY)
+                read = [from_odds(self._scale, odds, cost) if sum(odds) >= least else None for odds, cost in chosen]
+        left = [i for i, verdict in enumerate(read) if verdict is None]
         votes = self._votes or VOTES
-        asked = [self._question(request, vote) for request in requests for vote in range(votes)]
-        replies: Sequence[Completion] = yield Ask(self._generator.sample, (asked,))
-        self._check_number(replies, asked)
-        return [_from_votes(request, replies[i * votes : (i + 1) * votes]) for i, request in enumerate(requests)]
+        asked = [self._question(requests[i], vote) for i in left for vote in range(votes)]
+        if asked:
+            replies: Sequence[Completion] = yield Ask(self._generator.sample, (asked,))
+            self._check_number(replies, asked)
+            for n, i in enumerate(left):
+                read[i] = from_votes(self._scale, requests[i], replies[n * votes : (n + 1) * votes], spent[i])
+        return in_place([verdict for verdict in read if verdict is not None], self.on_error)
 
     def _check_number(self, replies: Sequence[Any], asked: Sequence[Sample]) -> None:
         if len(replies) != len(asked):
@@ -88,51 +129,18 @@ class JudgeVerifier:
     def _question(self, request: Score, vote: int) -> Sample:
         """What the judge is asked: a question of its own, with noise that belongs to the candidate."""
         candidate = request.candidate
-        text = fill(self._prompt, question=candidate.question.prompt, solution=candidate.text.strip())
+        text = fill(
+            self._prompt,
+            question=candidate.question.prompt,
+            solution=_shown(candidate.text),
+            criteria=self._criteria,
+            lowest=self._scale.words[0],
+            highest=self._scale.words[-1],
+        )
         key = candidate.key.child("judge", vote)
         return Sample(Candidate(Question.of(text), key), key)
 
 
-def _from_odds(request: Score, odds: tuple[float, float], cost: Cost) -> Verdict | Exception:
-    yes, no = odds
-    if not yes + no > 0:
-        return RoleError(f"the judge would say neither Yes nor No ({_where(request)}); pass votes={VOTES}, or a prompt")
-    return Verdict((yes / (yes + no),), _as_verifier(cost))
-
-
-def _from_votes(request: Score, replies: Sequence[Completion | Exception]) -> Verdict | Exception:
-    given = received(replies, Completion, "the judge's generator")
-    if isinstance(given, Exception):
-        return given
-    said = [verdict for verdict in map(_verdict, given) if verdict]
-    if not said:
-        return RoleError(
-            f"the judge said neither Yes nor No in {len(replies)} replies ({_where(request)}); the first was "
-            f"{_text(given[0])[:200]!r}; give it room to finish (max_tokens, max_new_tokens) or another prompt"
-        )
-    cost = Cost()
-    for reply in given:
-        cost += reply.cost
-    return Verdict((said.count("yes") / len(said),), _as_verifier(cost))
-
-
-def _verdict(reply: Completion) -> str | None:
-    """ "yes", "no", or None where the reply is neither."""
-    text = without_thoughts(_text(reply))
-    if reply.finish == "stop" and (found := _VERDICT.findall(text)):
-        return str(found[-1]).lower()
-    opening = _OPENING.match(text) or _VERDICT.match(text, len(text) - len(text.lstrip(_AROUND)))
-    return opening[1].lower() if opening else None
-
-
-def _text(reply: Completion) -> str:
-    return "".join(step.text for step in reply.steps)
-
-
-def _as_verifier(cost: Cost) -> Cost:
-    """What a generator spent, as the verifier's spending."""
-    return Cost(verifier_tokens=cost.sampled_tokens + cost.prompt_tokens, flops=cost.flops, seconds=cost.seconds)
-
-
-def _where(request: Score) -> str:
-    return f"question {request.question.label}, candidate {request.key}"
+def _shown(text: str) -> str:
+    """A solution without the thought before it; all of it where nothing was said after that."""
+    return without_thoughts(text).strip() or text.strip()

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from hf.verifiers import checkpoints
 from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
+from ttscale.hf.pick_runner import found
 
 Oracle = Callable[[str, Sequence[str]], list[float]]
 WORDS = (
@@ -254,7 +255,7 @@ def test_an_adapter_equals_its_oracle(name: str, tmp_path: Path) -> None:
     for candidate, expected in reversed(list(zip(candidates, wanted, strict=True))):
         (got,) = alone.score([Score(candidate)])
         assert got.step_scores == pytest.approx(expected, abs=1e-5)
-    assert batched.model.plain_because is None
+    assert found(batched.model).unshared_because is None
     # The models are random, but not indifferent: a score read elsewhere would be another.
     flat = [score for expected in wanted for score in expected]
     assert max(flat) - min(flat) > 0.05
@@ -273,4 +274,4 @@ def test_the_forward_without_shared_keys_and_values_gives_the_same(name: str, tm
     for candidate, verdict in zip(candidates, verifier.score([Score(c) for c in candidates]), strict=True):
         expected = oracle(candidate.question.prompt, [step.text.strip() for step in candidate.steps])
         assert verdict.step_scores == pytest.approx(expected, abs=1e-5)
-    assert verifier.model.plain_because == "shared_kv=False"
+    assert found(verifier.model).unshared_because == "shared_kv=False"

@@ -18,6 +18,8 @@ from hf.verifiers import checkpoints
 from ttscale import Candidate, Key, Question, Score, Step, Verdict
 from ttscale.core.errors import RoleError
 from ttscale.hf import HFModel, HFVerifier
+from ttscale.hf.pick_runner import open_shared_kv
+from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.verifiers import scorer as scorer_module
 from ttscale.hf.verifiers.families.detect import family_of
 
@@ -31,6 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("prm")
     checkpoints.trl(path)
     return str(path)
+
+
+def shared_tree(verifier: HFVerifier) -> PrefixTree:
+    own = open_shared_kv(verifier.model)
+    assert own is not None
+    return own.tree
 
 
 def distinct(verifier: HFVerifier, candidates: Sequence[Candidate]) -> int:
@@ -103,15 +111,15 @@ def test_any_schedule_of_calls_gives_the_scores_of_each_alone(folder: str, calls
     reference = SHARED.setdefault("alone", HFVerifier(folder))
     reference.model.shared_kv = False  # one by one, without a cache
     verifier.score([Score(candidate("warm", "up."))])
-    verifier.model.fast.tree.max_bytes = budget
+    shared_tree(verifier).max_bytes = budget
     verifier._scorer._scores.clear()
     for call in calls:
         candidates = [candidate(question, *steps) for question, steps in call]
         for got, c in zip(verifier.score([Score(c) for c in candidates]), candidates, strict=True):
             (wanted,) = reference.score([Score(c)])
             assert got.step_scores == pytest.approx(wanted.step_scores, abs=2e-6)
-        assert verifier.model.fast.tree.bytes <= budget
-        assert all(node.pins == 0 for node in verifier.model.fast.tree._nodes())
+        assert shared_tree(verifier).bytes <= budget
+        assert all(node.pins == 0 for node in shared_tree(verifier)._nodes())
 
 
 SHARED: dict[str, HFVerifier] = {}
@@ -174,7 +182,7 @@ def test_a_long_call_keeps_within_the_memory_budget(folder: str, monkeypatch: py
     """With no budget, the tree holds what the batch at hand needs, and not every solution of the call."""
     verifier = HFVerifier(folder)
     verifier.score([Score(candidate("warm", "up."))])
-    tree = verifier.model.fast.tree
+    tree = shared_tree(verifier)
     tree.max_bytes = 0
     verifier._scorer._most = 64
     held: list[int] = []

@@ -68,7 +68,7 @@ def test_t3_truncation_loses_scores_or_the_question(tmp_path: Path) -> None:
     cut = tokenizer.encode(text, truncation=True, max_length=512)
     assert cut.count(newline) < 40  # naive: scores are gone, without a word
     with pytest.raises(RoleError, match=r"tokens long for the verifier, which reads at most 512 \(question 'q'"):
-        scores(HFVerifier(str(tmp_path)), *steps)
+        scores(HFVerifier(str(tmp_path), on_error="raise"), *steps)
 
 
 @pytest.mark.parametrize("shared_kv", [True, False])

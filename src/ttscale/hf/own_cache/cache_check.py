@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscale.hf.context_length import fresh_rotary, grows, rescaled
 from ttscale.hf.memory import is_out_of_memory
 from ttscale.hf.model import HFModel
-from ttscale.hf.self_check import difference, probe_tokens, rescaled, tolerance
+from ttscale.hf.self_check import difference, probe_tokens, tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Caching:
     prefixes: bool
     """Several tokens after a kept prefix."""
     length: int | None = None
+    every: bool = False
+    """Whether beyond that place every token needs its whole sequence run again."""
 
 
 @torch.inference_mode()
@@ -48,7 +51,7 @@ def caching(model: HFModel) -> Caching:
             if is_out_of_memory(error):
                 raise
             found.append(False)
-    return Caching(found[0], found[0] and found[1], rescaled(model.config))
+    return Caching(found[0], found[0] and found[1], rescaled(model.config), grows(model.config))
 
 
 def _steps(model: HFModel, both: Tensor, wanted: Tensor) -> bool:
@@ -77,6 +80,7 @@ def _prefixes(model: HFModel, both: Tensor, wanted: Tensor) -> bool:
 
 def forward(model: HFModel, ids: Tensor, cache: Any, start: int) -> tuple[Any, Tensor]:
     """Tokens [rows, new] at positions from ``start`` on, after what is cached: the cache and the logits."""
+    fresh_rotary(model.module, model.config)
     positions = torch.arange(start, start + ids.shape[1], device=ids.device).expand(len(ids), -1)
     output = model.module(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True)
     return output.past_key_values, output.logits.float()

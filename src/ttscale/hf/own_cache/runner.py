@@ -1,8 +1,8 @@
-"""Decoding on a model's own forward and cache: slower than ``fast_rows.py``, for architectures that one does not know.
+"""Decoding on a model's own forward and cache: slower than ``shared_kv``, for architectures that does not know.
 
 Rows that start from the same prefix form a lane and go forward in lockstep, so all have the same length and nothing is
 padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. What a
-cache gets wrong (``plain_caching.py``) is run again; a model without one is run on the whole sequence for every token.
+cache gets wrong (``cache_check.py``) is run again; a model without one is run on the whole sequence for every token.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ttscale.hf.context_length import fresh_rotary
 from ttscale.hf.model import HFModel
 from ttscale.hf.own_cache.cache_check import Caching, forward
 
 KEPT_PREFIXES = 32
 
 
-class PlainPrefix:
+class CachedPrefix:
     """A context: run whole by ``advance``, after the longest prefix of it that is kept."""
 
     def __init__(self, tokens: tuple[int, ...]) -> None:
@@ -40,15 +41,20 @@ class PlainPrefix:
 class _Lane:
     """Rows of equal length with one cache."""
 
-    def __init__(self, cache: Any, tokens: tuple[int, ...], again_at: int | None) -> None:
+    def __init__(self, cache: Any, tokens: tuple[int, ...], caching: Caching) -> None:
         self.cache = cache
-        self.again_at = again_at
-        """The length at which the cache is of no more use."""
+        self._caching = caching
         self.start = tokens
         self.length = len(tokens)
         self.rows: list[_Row] = []
         self.own: Tensor | None = None
         """Tokens run so far [rows, ran], for models that need them again."""
+
+    @property
+    def again(self) -> bool:
+        """Whether the cache is of no use for the next token."""
+        border = self._caching.length
+        return border is not None and (self.length >= border if self._caching.every else self.length == border)
 
     def select(self, index: list[int], device: torch.device) -> None:
         """Keep these rows of the cache; a row may be taken several times."""
@@ -59,15 +65,16 @@ class _Lane:
 
     def forward(self, model: HFModel, tokens: Tensor) -> Tensor:
         """Run one more token per row [rows, 1]: next-token logits, fp32."""
-        if self.cache is None or self.again_at is not None:
+        if self.cache is None or self._caching.length is not None:
             self.own = tokens if self.own is None else torch.cat((self.own, tokens), 1)
-        if self.cache is not None and self.length != self.again_at:
+        if self.cache is not None and not self.again:
             self.cache, logits = forward(model, tokens, self.cache, self.length)
         else:
             assert self.own is not None
             start = torch.tensor([self.start], device=tokens.device).expand(len(tokens), -1)
             whole = torch.cat((start, self.own), 1)
             if self.cache is None:
+                fresh_rotary(model.module, model.config)
                 logits = model.module(input_ids=whole, use_cache=False).logits.float()
             else:
                 self.cache, logits = forward(model, whole, None, 0)
@@ -83,8 +90,8 @@ class _Row:
         lane.rows.append(self)
 
 
-class PlainRunner:
-    """KV and forwards for the decode loop, on ``model(...)`` and its own cache class."""
+class OwnCacheRunner:
+    """The decode loop's ``Runner`` on ``model(...)`` and its own cache class."""
 
     def __init__(self, model: HFModel, caching: Caching) -> None:
         self._model = model
@@ -101,15 +108,15 @@ class PlainRunner:
         """Bytes of the prefixes kept; what running rows hold is not known."""
         return sum(map(self._sizes.__getitem__, self._kept))
 
-    def open(self, tokens: tuple[int, ...]) -> PlainPrefix:
+    def open(self, tokens: tuple[int, ...]) -> CachedPrefix:
         """A handle on a context; ``advance`` makes it ready."""
-        return PlainPrefix(tokens)
+        return CachedPrefix(tokens)
 
-    def release(self, prefix: PlainPrefix) -> None:
+    def release(self, prefix: CachedPrefix) -> None:
         """Let go of a handle."""
         prefix.cache = None
 
-    def advance(self, prefixes: Sequence[PlainPrefix]) -> None:
+    def advance(self, prefixes: Sequence[CachedPrefix]) -> None:
         """Run what the first of the prefixes misses."""
         prefix = prefixes[0]
         found = self._kept.get(prefix.tokens)
@@ -122,14 +129,16 @@ class PlainRunner:
             self._sizes.pop(self._kept.popitem(last=False)[0])
         prefix.cache, prefix.logits = found
 
-    def _run(self, prefix: PlainPrefix) -> tuple[Any, Tensor]:
+    def _run(self, prefix: CachedPrefix) -> tuple[Any, Tensor]:
         cache, start, most = None, 0, self._caching.length or 0
         for tokens, (kept, _) in self._kept.items() if self._caching.prefixes else ():
-            fits = len(tokens) > most or len(prefix.tokens) <= most or not most
+            beyond = bool(most) and len(prefix.tokens) > most
+            fits = not beyond or (len(tokens) > most and not self._caching.every)
             if fits and len(tokens) > start and prefix.tokens[: len(tokens)] == tokens:
                 cache, start = kept, len(tokens)
         ids = torch.tensor([prefix.tokens[start:]], device=self._model.device)
         if self.whole:
+            fresh_rotary(self._model.module, self._model.config)
             logits = self._model.module(input_ids=ids, use_cache=False).logits.float()
         else:
             cache, logits = forward(self._model, ids, copy.deepcopy(cache), start)
@@ -138,12 +147,15 @@ class PlainRunner:
         self._model.forwarded_tokens += prefix.ran
         return cache, logits[0, -1]
 
-    def enter(self, prefixes: Sequence[PlainPrefix], trunks: Sequence[int]) -> Tensor:
-        """One new row per entry from a ready prefix: next-token logits. ``trunks`` is for the fast runner only."""
+    def admit(self, prefixes: Sequence[CachedPrefix], trunks: Sequence[int]) -> Tensor:
+        """One new row per entry from a ready prefix: next-token logits [entries, vocabulary], fp32.
+
+        ``trunks`` means nothing here: rows share no keys and values.
+        """
         lanes: dict[int, _Lane] = {}
         for prefix in prefixes:
             if id(prefix) not in lanes:
-                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching.length)
+                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching)
             self._rows.append(_Row(lanes[id(prefix)]))
         for lane in lanes.values():
             lane.select([0] * len(lane.rows), self._model.device)
@@ -164,12 +176,12 @@ class PlainRunner:
         self._rows = rows
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Run one token per row: next-token logits [rows, vocabulary], fp32."""
+        """Run one token per row, ``tokens`` [rows]: next-token logits [rows, vocabulary], fp32."""
         place = {id(row): i for i, row in enumerate(self._rows)}
         logits: Tensor | None = None
         for lane in {id(row.lane): row.lane for row in self._rows}.values():
             at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
-            again = self.whole or lane.length == lane.again_at
+            again = self.whole or lane.again
             last = lane.forward(self._model, tokens[at][:, None])
             self._model.forwarded_tokens += len(lane.rows) * (lane.length if again else 1)
             if logits is None:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.attention import Level, add_levels, additive, by_product, dense, with_context
+from ttscale.hf.shared_kv.cpu_linear import fits, product, swapped, swaps_of
 from ttscale.hf.shared_kv.cpu_llama import Lean
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree, Tokens
@@ -28,10 +28,20 @@ class Shape:
 
     layers: int
     heads: int
+    """KV heads."""
     size: int
+    """Numbers in one head's key; a value is as long."""
+    dtype: torch.dtype
+    device: torch.device
 
-    def slab(self, model: HFModel) -> Slab:
-        return Slab(self.layers, self.heads, self.size, model.dtype, model.device)
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of one token's keys and values."""
+        return 2 * self.layers * self.heads * self.size * torch.finfo(self.dtype).bits // 8
+
+    def slab(self) -> Slab:
+        """An empty slab for tokens of this kind."""
+        return Slab(self.layers, self.heads, self.size, self.dtype, self.device)
 
 
 class Extension:
@@ -119,35 +129,45 @@ class Step:
 class Network:
     """The model's own modules under our attention: tokens to hidden states, hidden states to logits."""
 
-    def __init__(self, model: HFModel) -> None:
-        self.model = model
-        self.base: Any = model.module.base_model
-        self.head: Any = model.module.get_output_embeddings()
+    def __init__(self, module: Any, config: Any) -> None:
+        self.config = config
+        self.base: Any = module.base_model
+        self.head: Any = module.get_output_embeddings()
         self.lean: Lean | None = None
         """The written-out forward, where it serves this model."""
+        self._swaps = swaps_of(self.base)
 
     def run(self, ids: Tensor, positions: Tensor, context: Extension | Step) -> Tensor:
         """Hidden states [rows, new, width] after the last norm."""
         if self.lean is not None:
             return self.lean.run(ids, positions, context)
-        with with_context(self.model.config, context):
+        with with_context(self.config, context), swapped(self._swaps):
             hidden: Tensor = self.base(input_ids=ids, position_ids=positions, use_cache=False)[0]
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states [..., width], fp32."""
-        logits: Tensor = self.head(hidden) if self.lean is None else self.lean.head(hidden)
+        if self.lean is not None:
+            return self.lean.head(hidden).float()
+        logits: Tensor = product(self.head, hidden) if fits(self.head) else self.head(hidden)
         return logits.float()
 
 
-def extend(
-    network: Network, tree: PrefixTree, shape: Shape, items: Sequence[tuple[Node, Tokens]]
-) -> tuple[list[Node], Tensor]:
+@dataclass(frozen=True, slots=True)
+class SharedKV:
+    """What all roles of one model share: its forward, its keys and values, and their shape."""
+
+    network: Network
+    tree: PrefixTree
+    shape: Shape
+
+
+def extend(own: SharedKV, items: Sequence[tuple[Node, Tokens]]) -> tuple[list[Node], Tensor]:
     """Run each item's tokens after its node, all items in one forward, and keep what came out in the tree.
 
     Returns the node at the end of each item and the hidden states [items, longest, width], padded on the right.
     """
-    device = network.model.device
+    tree, device = own.tree, own.shape.device
     longest = max(len(tokens) for _, tokens in items)
     ids = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for _, tokens in items], device=device)
     starts = torch.tensor([node.length for node, _ in items], device=device)
@@ -157,14 +177,14 @@ def extend(
     parents = list(dict.fromkeys(node for node, _ in items if node.length))
     levels = []
     if parents:
-        slab = shape.slab(network.model)
+        slab = own.shape.slab()
         slab.reserve(0, len(parents), max(node.length for node in parents))
         for slot, node in enumerate(parents):
             write_path(slab, slot, tree.path(node))
         rows = [[i for i, (node, _) in enumerate(items) if node is parent] for parent in parents]
         levels = [Level(slab.kv, [node.length for node in parents], [0] * len(parents), rows, len(items))]
     context = Extension(levels, positions, max(node.length + len(tokens) for node, tokens in items))
-    hidden = network.run(ids, positions, context)
+    hidden = own.network.run(ids, positions, context)
     kv = torch.stack(context.kv)  # [layers, 2, items, kv heads, longest, size]
     ends = []
     for i, (node, tokens) in enumerate(items):

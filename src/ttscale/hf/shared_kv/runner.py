@@ -1,6 +1,6 @@
-"""The fast runner: what the decode loop asks of a model, on shared keys and values.
+"""The fast runner: the decode loop's ``Runner`` on shared keys and values.
 
-Knows: prefixes, rows, the model's modules through ``fast.py``. Must not know: sampling, text, questions.
+Knows: prefixes, rows, the model's modules through ``forward.py``. Must not know: sampling, text, questions.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.batch_rows import Rows
-from ttscale.hf.shared_kv.forward import Network, Shape, Step, extend
-from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree, Tokens
+from ttscale.hf.shared_kv.forward import SharedKV, Step, extend
+from ttscale.hf.shared_kv.prefix_tree import Node, Tokens
 
 CHUNK_TOKENS = 1024
 """Prefix tokens run in one forward, so that a long prompt does not stall the rows that decode."""
@@ -21,7 +21,7 @@ SHARE_AT = 8
 """Prefixes that share this many missing tokens wait for one of them to run those."""
 
 
-class Prefix:
+class TreePrefix:
     """A context on its way to being ready: every token run, the last hidden state at hand."""
 
     __slots__ = ("node", "ran", "ran_flops", "tokens", "users")
@@ -43,18 +43,17 @@ class Prefix:
         return self.node.length == len(self.tokens)
 
 
-class FastRunner:
+class SharedKVRunner:
     """Prefixes, rows and forwards over one model's tree. Closing it lets go of everything it pinned."""
 
     whole = False
     """Whether every token runs its whole sequence again."""
 
-    def __init__(self, model: HFModel, network: Network, tree: PrefixTree, shape: Shape) -> None:
+    def __init__(self, model: HFModel, own: SharedKV) -> None:
         self._model = model
-        self._network = network
-        self._tree = tree
-        self._shape = shape
-        self._rows = Rows(tree, lambda: shape.slab(model), model.device)
+        self._own = own
+        self._network, self._tree = own.network, own.tree
+        self._rows = Rows(own.tree, own.shape.slab, model.device)
         self.chunk = CHUNK_TOKENS
 
     @property
@@ -62,21 +61,21 @@ class FastRunner:
         """Bytes of keys and values held now, by the tree and by the running rows."""
         return self._tree.bytes + self._rows.bytes
 
-    def open(self, tokens: Tokens) -> Prefix:
+    def open(self, tokens: Tokens) -> TreePrefix:
         """A handle on a context, holding what the tree has of it."""
         node = self._tree.find(tokens)
         if node.length == len(tokens) and node.last is None:
             node = self._tree.find(tokens[:-1])
-        return Prefix(tokens, self._tree.pin(node))
+        return TreePrefix(tokens, self._tree.pin(node))
 
-    def release(self, prefix: Prefix) -> None:
+    def release(self, prefix: TreePrefix) -> None:
         """Let go of a handle; rows that entered from it keep what they need."""
         self._tree.unpin(prefix.node)
 
-    def advance(self, prefixes: Sequence[Prefix]) -> None:
+    def advance(self, prefixes: Sequence[TreePrefix]) -> None:
         """Run one chunk of what the prefixes miss, shared beginnings once."""
         items, served = self._plan(prefixes)
-        ends, _ = extend(self._network, self._tree, self._shape, items)
+        ends, _ = extend(self._own, items)
         for (node, tokens), mine, end in zip(items, served, ends, strict=True):
             mine[0].ran += len(tokens)
             mine[0].ran_flops += self._model.flops(len(tokens), node.length, 0)
@@ -87,11 +86,11 @@ class FastRunner:
         self._model.forwarded_tokens += sum(len(tokens) for _, tokens in items)
         self._tree.trim()
 
-    def _plan(self, prefixes: Sequence[Prefix]) -> tuple[list[tuple[Node, Tokens]], list[list[Prefix]]]:
-        groups: dict[tuple[int, int], list[Prefix]] = {}
+    def _plan(self, prefixes: Sequence[TreePrefix]) -> tuple[list[tuple[Node, Tokens]], list[list[TreePrefix]]]:
+        groups: dict[tuple[int, int], list[TreePrefix]] = {}
         for prefix in prefixes:
             groups.setdefault((id(prefix.node), prefix.missing[0]), []).append(prefix)
-        wanted: list[tuple[Tokens, list[Prefix]]] = []
+        wanted: list[tuple[Tokens, list[TreePrefix]]] = []
         for group in groups.values():
             low, high = min(p.missing for p in group), max(p.missing for p in group)
             shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
@@ -101,7 +100,7 @@ class FastRunner:
                 wanted += [(prefix.missing, [prefix]) for prefix in group]
         wanted.sort(key=lambda entry: len(entry[0]))
         items: list[tuple[Node, Tokens]] = []
-        served: list[list[Prefix]] = []
+        served: list[list[TreePrefix]] = []
         for tokens, group in wanted:
             if items and (len(items) + 1) * len(tokens) > self.chunk:
                 break
@@ -109,8 +108,11 @@ class FastRunner:
             served.append(group)
         return items, served
 
-    def enter(self, prefixes: Sequence[Prefix], trunks: Sequence[int]) -> Tensor:
-        """One new row per entry from a ready prefix, whose first ``trunks`` tokens it shares: next-token logits."""
+    def admit(self, prefixes: Sequence[TreePrefix], trunks: Sequence[int]) -> Tensor:
+        """One new row per entry from a ready prefix, whose first ``trunks`` tokens it shares.
+
+        Returns next-token logits [entries, vocabulary], fp32.
+        """
         distinct = list(dict.fromkeys(prefix.node for prefix in prefixes))
         for prefix in dict.fromkeys(prefixes):
             prefix.ran_flops += self._model.flops(0, 0, 1)
@@ -124,7 +126,7 @@ class FastRunner:
         return logits[torch.tensor([place[prefix.node] for prefix in prefixes], device=logits.device)]
 
     def hidden(self, tokens: Tensor) -> Tensor:
-        """Run one token per row: hidden states [rows, width]."""
+        """Run one token per row, ``tokens`` [rows]: hidden states [rows, width]."""
         lengths, positions, levels, longest = self._rows.ready()
         step = Step(self._rows.slab, lengths, positions, levels, longest)
         hidden = self._network.run(tokens[:, None], positions, step)[:, 0]
@@ -133,7 +135,7 @@ class FastRunner:
         return hidden
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Run one token per row: next-token logits [rows, vocabulary], fp32."""
+        """Run one token per row, ``tokens`` [rows]: next-token logits [rows, vocabulary], fp32."""
         return self._network.logits(self.hidden(tokens))
 
     def store(self, row: int, tokens: Sequence[int]) -> None:

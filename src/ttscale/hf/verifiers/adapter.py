@@ -7,7 +7,7 @@ the scorer runs the trunk over ``encode``'s ids and hands the hidden states at i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -97,26 +97,56 @@ class Cleaner:
         return without_marks(text, self._marks)
 
 
+Source: TypeAlias = tuple[Tensor, Tensor | None] | nn.Module
+IDENTITY_ROWS = 256
+"""Unit vectors put through a wrapped head at once."""
+
+
+def matrix_of(module: Any, width: int | None) -> tuple[Tensor, Tensor | None]:
+    """(weight [outputs, inputs], bias [outputs] or None) of a module that is one matrix, whatever adapters are in it.
+
+    Of a plain linear layer they are read; else found by what the module makes of each unit vector: LoRA, DoRA, IA3,
+    OFT and the like change the matrix, and none of them says how in the same way.
+    """
+    if type(module) is nn.Linear and type(module.weight.data) is Tensor:
+        return module.weight, module.bias
+    some = next(module.parameters())
+    width = width or int(getattr(module, "in_features", 0)) or int(some.shape[-1])
+    dtype = some.dtype if some.dtype.is_floating_point else torch.float32
+    zero = module(torch.zeros(1, width, device=some.device, dtype=dtype)).float()[0]
+    columns = []
+    for begin in range(0, width, IDENTITY_ROWS):
+        at = torch.arange(begin, min(width, begin + IDENTITY_ROWS), device=some.device)
+        units = nn.functional.one_hot(at, width).to(dtype)
+        columns.append(module(units).float() - zero)
+    return torch.cat(columns).T.contiguous(), zero if bool(zero.any()) else None
+
+
 class LinearHead(nn.Module):
     """Logits from hidden states, in fp32 whatever the trunk runs in: one matrix, or two with a ReLU between them."""
 
-    def __init__(self, *layers: tuple[Tensor, Tensor | None], rows: Sequence[int] | None = None) -> None:
-        """``layers``: (weight, bias) of each matrix; ``rows``: of the only one, those that count."""
+    def __init__(self, *layers: Source, rows: Sequence[int] | None = None, width: int | None = None) -> None:
+        """``layers``: each matrix as (weight [outputs, inputs], bias [outputs] or None), or as the module that applies
+        it, with adapters and all (then ``width`` says its inputs); ``rows``: of the only one, those that count."""
         super().__init__()
-        self._sources, self._rows = layers, rows
+        self._sources, self._rows, self._width = layers, rows, width
         self.layers = nn.ModuleList()
-        for weight, bias in layers:
-            outputs = weight.shape[0] if rows is None else len(rows)
-            self.layers.append(nn.Linear(weight.shape[1], outputs, bias is not None, device="meta"))
         self.refresh()
 
+    @torch.no_grad()
     def refresh(self) -> None:
         """Take the weights over anew, after a training step on what they were taken from."""
-        for layer, (weight, bias) in zip(self._linears(), self._sources, strict=True):
-            chosen = weight.detach() if self._rows is None else weight.detach()[self._rows]
-            layer.weight = nn.Parameter(chosen.float(), requires_grad=False)
+        found = []
+        for source in self._sources:
+            weight, bias = source if isinstance(source, tuple) else matrix_of(source, self._width)
+            if self._rows is not None:
+                weight, bias = weight[self._rows], None if bias is None else bias[self._rows]
+            layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
+            layer.weight = nn.Parameter(weight.detach().float(), requires_grad=False)
             if bias is not None:
                 layer.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
+            found.append(layer)
+        self.layers = nn.ModuleList(found)
 
     @property
     def outputs(self) -> int:
@@ -141,6 +171,11 @@ class LinearHead(nn.Module):
         return list(self.layers)
 
 
+def lm_head(model: HFModel, tokens: Sequence[int]) -> LinearHead:
+    """The rows of a language model's head that belong to these tokens, with its adapters and its bias."""
+    return LinearHead(model.module.get_output_embeddings(), rows=tokens, width=int(model.config.hidden_size))
+
+
 HEADS = ("score", "classifier")
 """What transformers' classes call the head of a classifier."""
 PROBE_TOKENS = 8
@@ -153,14 +188,16 @@ def native_head(model: HFModel, labels: int) -> LinearHead:
     if isinstance(found, LinearHead):
         head = found
     elif isinstance(found, nn.Linear):
-        head = LinearHead((found.weight, found.bias))
+        head = LinearHead(found)
+    elif isinstance(found, nn.Module) and _wraps_linear(found):
+        head = LinearHead(found, width=int(model.config.hidden_size))
     else:
         raise ValueError(f"{model.name!r} has no classifier on its hidden states, which a verifier of this family has")
     if head.outputs != labels:
         raise ValueError(
             f"the head of {model.name!r} has {head.outputs} labels; a verifier of this family has {labels}"
         )
-    if isinstance(found, nn.Linear) and not _reads_forward(model, head, found):
+    if not isinstance(found, LinearHead) and not _reads_forward(model, head):
         raise ValueError(
             f"{model.name!r} ({type(model.module).__name__}) is no decoder with a head on its hidden states: its "
             "scores cannot be read step by step. Wrap it in a ttscale.verifiers.FunctionVerifier instead"
@@ -168,8 +205,13 @@ def native_head(model: HFModel, labels: int) -> LinearHead:
     return head
 
 
+def _wraps_linear(found: nn.Module) -> bool:
+    """Whether this is an adapter around one linear layer, as peft leaves it, or a whole copy of one."""
+    return any(isinstance(part, nn.Linear) for part in found.modules()) and type(found).__module__.startswith("peft.")
+
+
 @torch.inference_mode()
-def _reads_forward(model: HFModel, head: LinearHead, linear: nn.Linear) -> bool:
+def _reads_forward(model: HFModel, head: LinearHead) -> bool:
     """Whether a few tokens have the same hidden state with and without one after them, and the model's own logits.
 
     Encoders fail the first; what pools, or changes the hidden states before its head, fails the second.
@@ -186,7 +228,7 @@ def _reads_forward(model: HFModel, head: LinearHead, linear: nn.Linear) -> bool:
         return False
     last = whole[0, -1]
     # In half precision a sum is off by the rounding of its terms, however small it is itself.
-    terms = last.abs() @ linear.weight.float().abs().T
+    terms = last.abs() @ head.layers[0].weight.abs().T  # type: ignore[operator]
     close = 1e-3 if model.dtype == torch.float32 else 0.06
     same_hidden = bool((begun - whole[:, :-1]).abs().max() <= close * whole.abs().max())
     off = (head.logits(last) - own.reshape(-1, head.outputs)[-1]).abs()

@@ -25,12 +25,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale.core.cost import Cost
-from ttscale.core.errors import RoleError
+from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
-from ttscale.hf.generator import step_ids
+from ttscale.core.unscored import OnError, check_on_error, settle
+from ttscale.hf.known_logprobs import Span
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.likelihood import Likelihood, Spent
+from ttscale.hf.shared_kv.run_sequences import Run
+from ttscale.hf.verifiers.likelihood import Likelihood
+from ttscale.prompts.steps import step_ids
 from ttscale.prompts.tokenize import PromptFormat, encode, read_settings
 
 Curve: TypeAlias = Literal["linear", "log"]
@@ -43,7 +46,7 @@ class ImplicitVerifier:
 
     What is left out comes from the model's ``ttscale_verifier.json``, the reference included (``reference_weight`` is 1
     where nothing says otherwise). A model used by several roles should be one ``HFModel``: what a generator has drawn
-    from it is then not run again.
+    from it is then not run again. ``on_error`` is that of ``HFVerifier``.
     """
 
     aggregate: Aggregate = "last"
@@ -60,7 +63,9 @@ class ImplicitVerifier:
         attempts: bool | None = None,
         eos: bool | None = None,
         prompt: PromptFormat | None = None,
+        on_error: OnError | None = None,
     ) -> None:
+        self.on_error = check_on_error(on_error)
         self.model = model if isinstance(model, HFModel) else HFModel(model)
         own = read_settings(self.model.name, "ttscale_verifier.json")
         self.scale = float(own.get("scale", 1.0) if scale is None else scale)
@@ -87,9 +92,10 @@ class ImplicitVerifier:
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request, a probability for each step."""
-        sequences = [self._encode(request) for request in requests]
+        plans = [self._encoded(request) for request in requests]
+        sequences = [plan for plan in plans if not isinstance(plan, RoleError)]
         sums = [[0.0] * len(spans) for _, spans in sequences]
-        spent = [Cost()] * len(requests)
+        spent = [Cost()] * len(sequences)
         for weight, likelihood in self._models:
             found, costs = likelihood.steps(sequences)
             sums = [
@@ -97,12 +103,26 @@ class ImplicitVerifier:
                 for pair in zip(sums, found, strict=True)
             ]
             spent = [cost + _cost(more) for cost, more in zip(spent, costs, strict=True)]
-        return [
-            Verdict(tuple(self._calibrated(own, request)), cost)
-            for request, own, cost in zip(requests, sums, spent, strict=True)
+        scored = iter(zip(sums, spent, strict=True))
+        replies = [
+            plan if isinstance(plan, RoleError) else self._verdict(request, *next(scored))
+            for request, plan in zip(requests, plans, strict=True)
         ]
+        return settle(replies, self.on_error)
 
-    def _encode(self, request: Score) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+    def _verdict(self, request: Score, sums: list[float], cost: Cost) -> Verdict | RoleError:
+        try:
+            return Verdict(tuple(self._calibrated(sums, request)), cost)
+        except RoleError as error:
+            return error
+
+    def _encoded(self, request: Score) -> tuple[tuple[int, ...], list[Span]] | RoleError:
+        try:
+            return self._encode(request)
+        except RoleError as error:
+            return error
+
+    def _encode(self, request: Score) -> tuple[tuple[int, ...], list[Span]]:
         """The question's and the solution's tokens, and where each step begins and ends in them."""
         candidate, tokenizer = request.candidate, self.model.tokenizer
         where = f"candidate {candidate.key} of question {candidate.question.label}"
@@ -121,7 +141,7 @@ class ImplicitVerifier:
             ids.append(tokenizer.eos_token_id)
             spans[-1] = (spans[-1][0], len(ids))
         if len(ids) > self._limit:
-            raise RoleError(f"{where} is {len(ids)} tokens long; the verifier reads at most {self._limit}")
+            raise TooLongError(f"{where} is {len(ids)} tokens long; the verifier reads at most {self._limit}")
         return tuple(ids), spans
 
     def _calibrated(self, steps: list[float], request: Score) -> list[float]:
@@ -158,5 +178,5 @@ def _reference(model: HFModel, reference: HFModel | str | None, saved: Any) -> H
     return HFModel(reference)
 
 
-def _cost(spent: Spent) -> Cost:
+def _cost(spent: Run) -> Cost:
     return Cost(verifier_tokens=spent.tokens, flops=spent.flops, seconds=spent.seconds)

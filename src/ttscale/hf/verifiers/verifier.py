@@ -10,6 +10,7 @@ from torch import dtype as DType
 
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
+from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import Adapter
 from ttscale.hf.verifiers.families.detect import Family, adapter_for, family_of, family_of_loaded, load
@@ -22,7 +23,8 @@ class HFVerifier:
     ``model`` is a local folder, a hub id, or an ``HFModel`` that holds the head already. ``family`` says whose format
     it is; by default it is read from the checkpoint. ``separator`` is for PRMs trained with TRL: what ends a step
     there. ``aggregate`` is what suits the step scores, for strategies that ask. One forward scores all steps of a
-    candidate; what this verifier has scored before is not run again.
+    candidate; what this verifier has scored before is not run again. ``on_error``: a candidate that cannot be judged
+    ends its question ("raise"), or competes without a score ("unscored"); None lets only what is too long compete so.
     """
 
     def __init__(
@@ -34,7 +36,9 @@ class HFVerifier:
         device: str | Device | None = None,
         dtype: str | DType | None = None,
         allow_pickle: bool = False,
+        on_error: OnError | None = None,
     ) -> None:
+        self.on_error = check_on_error(on_error)
         if family is not None and family not in get_args(Family):
             raise ValueError(f"family must be one of {', '.join(get_args(Family))}; got {family!r}")
         self.adapter: Adapter
@@ -55,7 +59,7 @@ class HFVerifier:
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request: a probability per step, or one for the whole of it (outcome models)."""
-        return self._scorer.score(requests)
+        return settle(self._scorer.score(requests), self.on_error)
 
     def __repr__(self) -> str:
         return f"HFVerifier({self.name!r}, family={self.family!r})"

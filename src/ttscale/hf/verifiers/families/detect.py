@@ -15,6 +15,7 @@ from torch import dtype as DType
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
+from ttscale.hf.load import adapter_config, head_of_adapter
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import HEADS, Adapter, Headed, LinearHead
 from ttscale.hf.verifiers.checkpoint_tensors import tensor_files
@@ -74,6 +75,9 @@ def family_of(checkpoint: str) -> Family:
                 f"ttscale.hf.ImplicitVerifier({checkpoint!r})"
             )
         return "ttscale"
+    adapter = adapter_config(checkpoint)
+    if adapter is not None:
+        return _family_of_adapter(checkpoint, adapter)
     config = _read_json(checkpoint, "config.json")
     if config is None:
         raise ValueError(f"{checkpoint!r} has no config.json: neither a local folder nor a hub id of a model")
@@ -92,12 +96,26 @@ def family_of(checkpoint: str) -> Family:
     )
 
 
+def _family_of_adapter(checkpoint: str, adapter: dict[str, Any]) -> Family:
+    """The family of an adapter: by the task it was trained for, else that of its base model, or by its own name."""
+    by_task: dict[str, Family] = {"TOKEN_CLS": "trl", "SEQ_CLS": "sequence"}
+    task, base = str(adapter.get("task_type")), str(adapter.get("base_model_name_or_path"))
+    if task in by_task:
+        return by_task[task]
+    for pattern, family in NAMES:
+        if re.search(pattern, checkpoint.lower()):
+            return family
+    return family_of(base)
+
+
 def family_of_loaded(model: HFModel) -> Family:
     """The family of a model in memory: its checkpoint's, where that was saved from the same class.
 
     A classifier that was made here, and not loaded from a classifier's checkpoint, is one of ours.
     """
     kind = type(model.module).__name__
+    if kind.endswith("ForSequenceClassification"):
+        return "sequence"
     if isinstance(model.module, Headed) or not any(hasattr(model.module, head) for head in HEADS):
         return family_of(model.name)
     if model.name == kind:  # it has no name but that of its class
@@ -120,8 +138,10 @@ def load(
     """The model of a checkpoint, with its head in place, and the adapter that reads it."""
     if AUTO_CLASS[family].endswith("Classification"):
         # transformers would make up a head that is missing
-        names = tensor_files(checkpoint, allow_pickle)
-        if not any(f"{head}.weight" in names for head in HEADS):
+        adapter = adapter_config(checkpoint)
+        where = checkpoint if adapter is None else str(adapter["base_model_name_or_path"])
+        names = {} if adapter is not None and head_of_adapter(checkpoint) else tensor_files(where, allow_pickle)
+        if names and not any(f"{head}.weight" in names for head in HEADS):
             raise ValueError(
                 f"{checkpoint!r} has no classifier ({' or '.join(HEADS)}) among its weights, which a verifier of the "
                 f"family {family!r} has; name another family"

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, tokens_at
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, lm_head, tokens_at
 
 TAG = "ки"
 
@@ -31,7 +31,7 @@ class MathShepherd:
         verdicts = self._tokenizer("+ -", add_special_tokens=False)["input_ids"]
         if len(verdicts) != 2:
             raise ValueError(f"the tokenizer turns '+ -' into {len(verdicts)} tokens; this is no Math-Shepherd model")
-        self.head = LinearHead((model.module.get_output_embeddings().weight, None), rows=verdicts)
+        self.head = lm_head(model, verdicts)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""

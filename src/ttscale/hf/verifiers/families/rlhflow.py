@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, tokens_at
+from ttscale.hf.verifiers.adapter import Cleaner, Encoded, lm_head, tokens_at
 
 HOLE = "\ue000"
 """Stands for the assistant's words while the chat is laid out (a private-use character)."""
@@ -34,7 +34,7 @@ class RLHFlow:
         self._whole = kind == "orm"
         verdicts = [self._tokenizer(verdict, add_special_tokens=False)["input_ids"][-1] for verdict in ("+", "-")]
         self._plus = verdicts[0]
-        self.head = LinearHead((model.module.get_output_embeddings().weight, None), rows=verdicts)
+        self.head = lm_head(model, verdicts)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:
         """Attempts are not part of the format."""

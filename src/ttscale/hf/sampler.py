@@ -1,0 +1,265 @@
+"""What generator and reviser share: requests to draws, finished rows to completions, and the session in between.
+
+Knows: requests and replies, prompts, settings. Must not know: KV, batching (``decode.py`` does), strategies.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ttscale.core.confidence import by_step
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, Revise, Sample, check_temperature
+from ttscale.core.types import Candidate, Step
+from ttscale.hf.decode import Decoder, Draw, Row
+from ttscale.hf.known_logprobs import note
+from ttscale.hf.model import HFModel
+from ttscale.hf.sampling_settings import SamplingSettings
+from ttscale.prompts.steps import StepText, step_ids
+from ttscale.prompts.tokenize import encode
+
+logger = logging.getLogger("ttscale")
+
+
+class Sampler:
+    """Contexts to draws, rows to completions, for one model and one role's settings."""
+
+    def __init__(self, model: HFModel, settings: SamplingSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.ended = 0
+        """Solutions that ended, one way or the other."""
+        self.cut = 0
+        """Those of them that a limit on their length ended."""
+        self._said = False
+
+    def draw(self, request: Sample | Revise) -> Draw:
+        """The draw that answers this request; ``RoleError`` where the context is too long."""
+        settings = self.settings
+        if isinstance(request, Sample):
+            prompt, context = self.prefix(request.prefix)
+            max_steps, temperature, begins = request.max_steps, request.temperature, not request.prefix.steps
+        else:
+            attempts = [attempt.text for attempt in request.attempts if attempt.steps]
+            context = tuple(encode(self.model.tokenizer, settings.prompt, request.question.prompt, attempts))
+            prompt, max_steps, temperature, begins = len(context), None, None, True
+        limit = min(self.model.context_length, settings.max_length or self.model.context_length)
+        room = limit - len(context)
+        label = f"question {request.question.label} (key {request.key})"
+        if room < 1 or not context:
+            what = f"is {len(context)} tokens long, the model reads at most {limit}" if context else "is empty"
+            raise RoleError(
+                f"the context of {label} {what}; use a shorter question or prompt, or a model with a longer context"
+            )
+        if temperature is None:
+            temperature = settings.temperature
+        check_temperature(temperature)
+        most = min(settings.max_new_tokens, room)
+        opening = settings.text.opens_thought(context[:prompt]) if begins else ""
+        window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
+        seed = request.key.seed
+        return Draw(context, prompt, seed, temperature, max_steps, most, label, opening, window, below)
+
+    def prefix(self, prefix: Candidate) -> tuple[int, tuple[int, ...]]:
+        """(length of the prompt, its tokens and those of each step as sampled); text without tokens is tokenised."""
+        tokenizer, attempts = self.model.tokenizer, [attempt.text for attempt in prefix.attempts if attempt.steps]
+        ids = encode(tokenizer, self.settings.prompt, prefix.question.prompt, attempts)
+        prompt = len(ids)
+        for step in prefix.steps:
+            ids += step_ids(tokenizer, step)
+        return prompt, tuple(ids)
+
+    def completion(self, row: Row) -> Completion:
+        """The reply a finished row stands for."""
+        assert row.finish is not None
+        forwarded = self.model.flops(row.forwarded, len(row.draw.context), row.forwarded)
+        cost = Cost(
+            sampled_tokens=row.sampled,
+            prompt_tokens=row.ran,
+            cached_tokens=row.cached or 0,
+            flops=row.ran_flops + forwarded,
+            seconds=row.seconds,
+        )
+        steps = tuple(_steps(self.settings.text, row))
+        self._note(row, steps)
+        if row.finish != "open":
+            self.ended += 1
+            self.cut += row.finish == "length"
+        return Completion(_opened(steps, row.draw.opening), row.finish, cost)
+
+    def warn_if_mostly_cut(self) -> None:
+        """Say once that most solutions were cut off: they have no answer, and the limit is the likely reason."""
+        if self._said or 2 * self.cut <= self.ended:
+            return
+        self._said = True
+        logger.warning(
+            "%s: %d of %d solutions were cut off before they ended, and a solution cut off has no answer. They may be "
+            "max_new_tokens=%d tokens long (the model reads %d); pass a larger max_new_tokens, or ask for shorter "
+            "solutions",
+            self.model.name,
+            self.cut,
+            self.ended,
+            self.settings.max_new_tokens,
+            self.model.context_length,
+        )
+
+    def _note(self, row: Row, steps: Sequence[Step]) -> None:
+        """Note the steps' log-probabilities, so that a verifier which reads this model need not run them."""
+        if not steps or row.cut is not None:
+            return
+        ids, spans, sums = list(row.draw.context), [], []
+        for step in steps:
+            spans.append((len(ids), len(ids) + len(step.tokens)))
+            sums.append(step.logprob or 0.0)
+            ids += step.tokens
+        if row.eos is not None:
+            ids.append(row.eos[0])
+            spans[-1] = (spans[-1][0], len(ids))
+            sums[-1] += row.eos[1]
+        note(self.model, ids, spans, sums)
+
+
+def _opened(steps: tuple[Step, ...], opening: str) -> tuple[Step, ...]:
+    """The steps, with the thinking tag that the prompt ended in before the first: else nobody sees where it began."""
+    if not opening or not steps:
+        return steps
+    return (replace(steps[0], text=opening + steps[0].text), *steps[1:])
+
+
+def _steps(text: StepText, row: Row) -> list[Step]:
+    """The steps a finished row holds. A blank rest goes with the step before it, a stop string is cut off."""
+    spans: list[_Piece] = []
+    begin = 0
+    for end in [*row.ends, len(row.tokens)]:
+        if end > begin:
+            words = text.text(text.before(row.draw.context, row.tokens, begin), row.tokens[begin:end])
+            spans.append(_Piece(begin, end, words))
+        begin = end
+    if row.cut is not None:
+        spans = _cut(text, row, spans, row.cut)
+    if spans and row.finish != "open" and not spans[-1].words.strip():
+        rest = spans.pop()
+        if spans:
+            last = spans[-1]
+            spans[-1] = _Piece(last.begin, rest.end, last.words + rest.words, last.whole and rest.whole)
+    steps = [piece.step(row) for piece in spans]
+    if row.draw.window is None:
+        return steps
+    records = by_step(row.confidences, [piece.end for piece in spans], row.draw.window)
+    return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
+
+
+class _Piece(NamedTuple):
+    """A step to be: the places of its tokens, and its text."""
+
+    begin: int
+    end: int
+    words: str
+    whole: bool = True
+    """Whether the tokens spell the text, and not more."""
+
+    def step(self, row: Row) -> Step:
+        """The step, with what its tokens' draws say."""
+        drawn = self.end - self.begin
+        return Step(
+            self.words,
+            tuple(row.tokens[self.begin : self.end]) if self.whole else (),
+            sum(row.logprobs[self.begin : self.end]),
+            sum(row.certainties[self.begin : self.end]) / max(1, drawn),
+            drawn=None if self.whole else drawn,
+        )
+
+
+def _cut(text: StepText, row: Row, spans: list[_Piece], keep: int) -> list[_Piece]:
+    """The first ``keep`` characters of the spans; a step cut inside a token keeps its text and what its tokens' draws
+    say, and loses the tokens, which spell more."""
+    kept: list[_Piece] = []
+    for piece in spans:
+        if keep <= 0:
+            break
+        if len(piece.words) > keep:
+            begin, words = piece.begin, piece.words[:keep]
+            before = text.before(row.draw.context, row.tokens, begin)
+            found = {n: text.text(before, row.tokens[begin:n]) for n in range(begin, piece.end + 1)}
+            spelled = [n for n, said in found.items() if said == words]
+            covering = next((n for n, said in found.items() if said.startswith(words)), piece.end)
+            end = spelled[-1] if spelled else covering
+            piece = _Piece(begin, end, words, bool(spelled))
+        kept.append(piece)
+        keep -= len(piece.words)
+    return kept
+
+
+class SamplerSession:
+    """Continuous batching for a role: see ``ttscale.core.protocols.Session``."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        settings = sampler.settings
+        self._decoder = Decoder(sampler.model, settings.text, settings.filters, settings.processing)
+        self._failed: list[tuple[int, Completion | Exception]] = []
+
+    @property
+    def active(self) -> bool:
+        """Whether any admitted request has not been answered yet."""
+        return bool(self._failed) or self._decoder.active
+
+    def admit(self, requests: Sequence[tuple[int, Any]]) -> None:
+        """Take in (ticket, request) pairs; one that cannot be served is answered with its exception."""
+        rows = []
+        for ticket, request in requests:
+            try:
+                rows.append(Row(ticket, self._sampler.draw(request)))
+            except (RoleError, ValueError) as error:
+                self._failed.append((ticket, error))
+        self._decoder.admit(rows)
+
+    def bound(self, ticket: int, tokens: int, /) -> None:
+        """Stop the draw of this ticket once it has sampled more than ``tokens``: see ``BoundedSession``."""
+        self._decoder.bound(ticket, tokens)
+
+    def step(self) -> Sequence[tuple[int, Completion | Exception]]:
+        """One pass of the decode loop; returns what was finished in it."""
+        done, self._failed = self._failed, []
+        if self._decoder.active:
+            done += [(row.ticket, row.error or self._sampler.completion(row)) for row in self._decoder.step()]
+        if done and not self.active:
+            self._sampler.warn_if_mostly_cut()
+        return done
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held now: the model's prefix tree and the running rows."""
+        return self._decoder.kv_bytes
+
+    def close(self) -> None:
+        """Give up whatever is still running and let go of its memory."""
+        if hasattr(self, "_decoder"):  # there is none where opening failed
+            self._decoder.close()
+
+    def __del__(self, exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not exiting():
+            self.close()
+
+
+def run_all(session: SamplerSession, requests: Sequence[Any]) -> list[Completion]:
+    """Answer a batch through a session; the first request that cannot be served raises."""
+    replies: dict[int, Completion | Exception] = {}
+    try:
+        session.admit(list(enumerate(requests)))
+        while session.active:
+            replies.update(session.step())
+    finally:
+        session.close()
+    completions = []
+    for index in range(len(requests)):
+        reply = replies[index]
+        if isinstance(reply, Exception):
+            raise reply
+        completions.append(reply)
+    return completions
