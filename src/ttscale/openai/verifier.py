@@ -75,8 +75,9 @@ LAYOUTS = {
         True,
         0,
         "min",
-        "vllm serve peiyi9979/math-shepherd-mistral-7b-prm --convert reward --pooler-config "
-        '\'{"pooling_type": "STEP", "step_tag_id": 12902, "returned_token_ids": [648, 387]}\'',
+        "vllm serve peiyi9979/math-shepherd-mistral-7b-prm --runner pooling --convert classify --hf-overrides "
+        '\'{"classifier_from_token": ["+", "-"], "method": "no_post_processing"}\' --pooler-config '
+        '\'{"task": "token_classify", "pooling_type": "STEP", "step_tag_id": 12902}\'',
     ),
     "orm": Layout("/../classify", _whole, False, 1, "last", "vllm serve MODEL --runner pooling --convert classify"),
 }
