@@ -1,7 +1,7 @@
 """How a question is put to a model, and where its solutions fall into steps: prompts as data, one per model family.
 
 Pure text. This file knows no tokenizer, chat template, server or checkpoint: backends turn what it lays out into
-tokens, the same way for training and for inference.
+tokens, the same way for training and for inference. Over 300 lines because the prompts of all families are data in it.
 """
 
 from __future__ import annotations
