@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.real_study import gate, reviser, verifiers
-from benchmarks.real_study.plan import BLEND, Plan
+from benchmarks.real_study.plan import BLEND, RIGHT, RIGHT_ALONE, Plan
 from benchmarks.real_study.solutions import examples, generator, pool, problems_of
 from benchmarks.real_study.verifiers import feature, sigmoid
 
@@ -53,13 +53,14 @@ def searches(folder: Path, plan: Plan, chosen: str, arms: list[Arm]) -> Records:
 
 def scores(folder: Path, plan: Plan) -> dict[str, list[float]]:
     """Final scores of every finished test sample, in the order of ``examples``, by every verifier that ranked above
-    chance on the validation questions."""
-    rows = json.loads((folder / "gate.json").read_text())["rows"]
-    names = [name for name in scorers(folder, plan) if (rows[name]["pair accuracy"] or {"low": 0.0})["low"] > 0.5]
+    chance on the validation questions, and what the blend is made of."""
+    ranked = json.loads((folder / "gate.json").read_text())
+    blend, rows = ranked["blend"], ranked["rows"]
+    above = [name for name in scorers(folder, plan) if (rows[name]["pair accuracy"] or {"low": 0.0})["low"] > 0.5]
+    names = {*above, *([RIGHT] if RIGHT_ALONE in blend["parts"] else [])}
     drawn = samples(folder, plan)
     given = examples(drawn, problems_of(plan.rows(folder, "test")))
-    found = verifiers.final_scores(names, folder, given, drawn)
-    blend = json.loads((folder / "gate.json").read_text())["blend"]
+    found = verifiers.final_scores(sorted(names), folder, given, drawn)
     odds = np.array([[feature(name, score) for score in found[name]] for name in blend["parts"]])
     found[BLEND] = sigmoid(blend["bias"] + np.array(blend["weights"]) @ odds).tolist()
     return found
