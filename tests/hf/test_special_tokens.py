@@ -30,6 +30,7 @@ TAGS = [
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
+    ("<|channel>thought\n", "<channel|>"),
 ]
 
 
@@ -45,6 +46,17 @@ def test_a_thought_between_special_tags_is_no_answer(opening: str, closing: str)
     )
     result = ttscale.solve("q?", 2, generator=generator, strategy="majority_vote")
     assert result.text == f"{opening}maybe \\boxed{{3}}? no{closing}Answer: 5"
+    assert result.answer == "5"
+
+
+def test_a_thought_in_the_harmony_format_is_no_answer() -> None:
+    tokenizer = tokenizer_with("<|start|>", "<|end|>", "<|channel|>", "<|message|>", "<|return|>")
+    said = (
+        "<|channel|>analysis<|message|>maybe \\boxed{3}<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>Answer: 5<|return|>"
+    )
+    generator = generator_of(tokenizer, lambda prompt: said, "q?\n", prompt=PLAIN)
+    result = ttscale.solve("q?", 1, generator=generator, strategy="majority_vote")
     assert result.answer == "5"
 
 
