@@ -12,7 +12,7 @@ from typing import Any
 from ttscale.core.protocols import BoundedSession, Session, is_async, name_of, session_of, shared_worker
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
-from ttscale.prompts.layouts import fill
+from ttscale.prompts.layouts import fill, without_thought
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 REVISE_PROMPT = (
@@ -33,8 +33,8 @@ CONTEXT = 4
 class PromptedReviser:
     """Asks ``generator`` for a new solution, with the last ``context`` attempts (4 in the paper) in the question.
 
-    ``prompt`` holds ``{question}`` and ``{attempts}``. The root candidate (no steps) stands for "no attempt yet";
-    without any attempt the bare question is asked. Synchronous or asynchronous as the generator is, and with its
+    ``prompt`` holds ``{question}`` and ``{attempts}``, which are shown without the thoughts before them. The root
+    candidate (no steps) stands for "no attempt yet"; without any attempt the bare question is asked. Synchronous or asynchronous as the generator is, and with its
     continuous batching.
     """
 
@@ -66,7 +66,8 @@ class PromptedReviser:
 
     def _sample(self, request: Revise) -> Sample:
         """The revision as a question of its own, under the same key."""
-        attempts = [attempt.text.strip() for attempt in request.attempts if attempt.steps][-self._context :]
+        shown = [attempt for attempt in request.attempts if attempt.steps][-self._context :]
+        attempts = [without_thought(attempt.text).strip() for attempt in shown]
         question = request.question
         if attempts:
             listed = [fill(ATTEMPT, number=str(i), attempt=attempt) for i, attempt in enumerate(attempts, 1)]

@@ -13,6 +13,7 @@ import ttscale
 from ttscale import Candidate, Completion, Cost, Key, Question, Revise, Sample, Score, SequentialRevision, Step, Verdict
 from ttscale.core.errors import RoleError
 from ttscale.revisers import PromptedReviser
+from ttscale.testing import FakeGenerator
 from ttscale.verifiers import JudgeVerifier
 
 QUESTION = Question("q1", "What is {x}?")
@@ -380,8 +381,16 @@ def test_an_unclear_judge_costs_the_other_questions_nothing() -> None:
     assert isinstance(bad, RoleError)
     assert [verdict.step_scores for verdict in good] == [(1.0,), (1.0,)]
     results = ttscale.solve_all(
-        ["bad q", "q2", "q3"], 2, generator=ttscale.testing.FakeGenerator("Answer: 1"), verifier=judge,
+        ["bad q", "q2", "q3"], 2, generator=FakeGenerator("Answer: 1"), verifier=judge,
         strategy="best_of_n", progress=False,
     )  # fmt: skip
     assert [result.error is None for result in results] == [False, True, True]
     assert len(generator.asked) == 2 * 3 + 2 * 2 * 3
+
+
+def test_a_prompted_reviser_shows_no_thoughts() -> None:
+    thought = Candidate(QUESTION, Key((0, 9)), (Step("<think>\nperhaps 3</think>\n\nSo 4."),), "stop")
+    asked = Says(lambda request: "So 5.")
+    PromptedReviser(asked).revise([Revise((thought,), Key((0, 10)))])
+    assert "Attempt 1:\nSo 4.\n" in asked.asked[0].question.prompt
+    assert "perhaps" not in asked.asked[0].question.prompt

@@ -180,11 +180,11 @@ def _recent(form: PromptFormat, attempts: Sequence[str]) -> list[str]:
     """The attempts to show, without the thoughts before them: those would fill the context and teach nothing."""
     if not form.max_attempts:
         return []
-    return [_without_thought(whole_characters(attempt)).rstrip() for attempt in attempts[-form.max_attempts :]]
+    return [without_thought(whole_characters(attempt)).rstrip() for attempt in attempts[-form.max_attempts :]]
 
 
-def _without_thought(attempt: str) -> str:
-    """What was said after the thought; all of it where nothing was."""
+def without_thought(attempt: str) -> str:
+    """What a solution says after its thought; all of it where it says nothing more."""
     said = without_thoughts(attempt)
     return said.lstrip() if said.strip() and said != attempt else attempt
 

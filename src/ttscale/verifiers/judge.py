@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
 from ttscale.core.requests import Completion, Sample, Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Question
 from ttscale.core.unscored import OnError, check_on_error, in_place
-from ttscale.prompts.layouts import fill
+from ttscale.prompts.layouts import fill, without_thought
 from ttscale.verifiers.judge_replies import Scale, from_odds, from_votes
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
@@ -132,15 +131,10 @@ class JudgeVerifier:
         text = fill(
             self._prompt,
             question=candidate.question.prompt,
-            solution=_shown(candidate.text),
+            solution=without_thought(candidate.text).strip(),
             criteria=self._criteria,
             lowest=self._scale.words[0],
             highest=self._scale.words[-1],
         )
         key = candidate.key.child("judge", vote)
         return Sample(Candidate(Question.of(text), key), key)
-
-
-def _shown(text: str) -> str:
-    """A solution without the thought before it; all of it where nothing was said after that."""
-    return without_thoughts(text).strip() or text.strip()
