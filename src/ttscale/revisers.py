@@ -34,8 +34,8 @@ class PromptedReviser:
     """Asks ``generator`` for a new solution, with the last ``context`` attempts (4 in the paper) in the question.
 
     ``prompt`` holds ``{question}`` and ``{attempts}``, which are shown without the thoughts before them. The root
-    candidate (no steps) stands for "no attempt yet"; without any attempt the bare question is asked. Synchronous or asynchronous as the generator is, and with its
-    continuous batching.
+    candidate (no steps) stands for "no attempt yet"; without any attempt the bare question is asked. Synchronous or
+    asynchronous as the generator is, and with its continuous batching.
     """
 
     def __init__(self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = CONTEXT) -> None:
