@@ -57,6 +57,7 @@ from ttscale.strategies import (
     ParticleGibbs,
     Rebase,
     RecursiveAggregation,
+    ThinkingBudget,
     Tournament,
 )
 from ttscale.strategies.revision import chain_lengths
@@ -85,6 +86,7 @@ STRATEGIES: list[Any] = [
     Tournament(),
     GenSelect(3),
     FirstFinished(),
+    ThinkingBudget(20),
     ConfidenceVote(0.5, window=8),
     ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
 ]

@@ -30,6 +30,7 @@ from ttscale.strategies import (
     ParticleGibbs,
     Rebase,
     RecursiveAggregation,
+    ThinkingBudget,
     Tournament,
 )
 from ttscale.testing import StrategyTests
@@ -75,6 +76,7 @@ STRATEGIES: list[Any] = [
     GenSelect(),
     GenSelect(2),
     FirstFinished(),
+    ThinkingBudget(20),
     ConfidenceVote(0.5, window=8),
     ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
     FirstFinished(1, k=4),

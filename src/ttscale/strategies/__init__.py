@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ttscale.strategies.particle_gibbs import ParticleGibbs
     from ttscale.strategies.rebase import Rebase
     from ttscale.strategies.recursive_aggregation import RecursiveAggregation
+    from ttscale.strategies.thinking_budget import ThinkingBudget
     from ttscale.strategies.tournament import Tournament
 
 _LATER = {
@@ -43,6 +44,7 @@ _LATER = {
     "ParticleGibbs": "particle_gibbs",
     "Rebase": "rebase",
     "RecursiveAggregation": "recursive_aggregation",
+    "ThinkingBudget": "thinking_budget",
     "Tournament": "tournament",
 }
 
@@ -67,6 +69,7 @@ __all__ = [
     "Rebase",
     "RecursiveAggregation",
     "SequentialRevision",
+    "ThinkingBudget",
     "Tournament",
     "WeightedBestOfN",
     "Width",

@@ -31,6 +31,7 @@ STRATEGIES = {
     "gen_select": "gen_select.GenSelect",
     "first_finished": "first_finished.FirstFinished",
     "confidence_vote": "confidence_vote.ConfidenceVote",
+    "thinking_budget": "thinking_budget.ThinkingBudget",
     "recursive_aggregation": "recursive_aggregation.RecursiveAggregation",
     "best_of_n_stopping": "best_of_n_stopping.BestOfNStopping",
     "adaptive_consistency": "adaptive.AdaptiveConsistency",
