@@ -96,22 +96,24 @@ def stored() -> dict[str, dict[str, Any]]:
 
 
 def page(path: Path) -> None:
-    """Put the tables between the marks of a page."""
-    lines: list[str] = []
-    for world, rows in stored().items():
-        about = json.loads(PATH.read_text())["parts"][world]["title"]
-        lines += [
-            "",
-            f"### {about}",
-            "",
-            "| Strategy | N | Accuracy (95%) | Solutions | Tokens | Verifier tokens | FLOPs | Seconds |",
-        ]
-        lines += ["|---|--:|---|--:|--:|--:|--:|--:|"]
-        for row in rows.values():
-            value, low, high = row["accuracy"]
-            names = ("solutions", "tokens", "verifier tokens", "FLOPs", "seconds")
-            counts = " | ".join(f"{row[name]:.2g}" if name == "FLOPs" else str(row[name]) for name in names)
-            lines.append(f"| `{row['strategy']}` | {row['N']} | {value:.2f} [{low:.2f}, {high:.2f}] | {counts} |")
+    """Put one table, with the accuracies at every budget, between the marks of a page."""
+    found = stored()
+    columns = [(world, n) for world in found for n in sorted({row["N"] for row in found[world].values()})]
+    names = list(dict.fromkeys(row["strategy"] for rows in found.values() for row in rows.values()))
+    head = ["Strategy", *(f"{world}, N = {n}" for world, n in columns), "Tokens", "Verifier tokens", "FLOPs", "Seconds"]
+    lines = ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name in names:
+        cells = [f"`{name}`"]
+        for world, n in columns:
+            row = found[world].get(f"{name} {n}")
+            value, low, high = row["accuracy"] if row else (None, None, None)
+            cells.append("" if row is None else f"{value:.2f} [{low:.2f}, {high:.2f}]")
+        spent = found.get("toy", {}).get(f"{name} 16")
+        cells += (
+            [f"{spent[key]:.3g}" for key in ("tokens", "verifier tokens", "FLOPs", "seconds")] if spent else [""] * 4
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append("\nTokens, FLOPs and busy seconds are per question in the toy world at N = 16.")
     text = path.read_text(encoding="utf-8")
     begin, end = "<!-- methods: begin -->", "<!-- methods: end -->"
     before, after = text.partition(begin)[0], text.partition(end)[2]
