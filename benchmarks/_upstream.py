@@ -59,4 +59,6 @@ if __name__ == "__main__":
 
     port, share, delay = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     print(json.dumps({"port": port}), flush=True)
-    uvicorn.run(app(share, delay), host="127.0.0.1", port=port, access_log=False, log_config=None)
+    uvicorn.run(
+        app(share, delay), host="127.0.0.1", port=port, access_log=False, log_config=None, timeout_keep_alive=75
+    )

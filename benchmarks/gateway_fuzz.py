@@ -94,7 +94,7 @@ class Quick:
 
     count = 0
 
-    async def post(self: Any, path: str, body: Any, read: Any, *, where: str, seed: int = 0) -> Any:
+    async def post(self: Any, path: str, body: Any, read: Any, *, where: str, seed: int = 0, home: Any = None) -> Any:
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()  # as the client would
         Quick.count += 1
         usage = {"prompt_tokens": 1, "completion_tokens": 1}

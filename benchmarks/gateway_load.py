@@ -194,16 +194,20 @@ async def run_overhead(options: argparse.Namespace) -> dict[str, Any]:
     behind, port = free_port(), free_port()
     with process(*upstream(behind, 0.0)):
         wait_for(behind)
-        with process(*gateway(port, behind)):
+        with process(*gateway(port, behind)) as served:
             wait_for(port)
+            watched = psutil.Process(served.pid)
             direct, through = Client(behind), Client(port)
             times: dict[str, list[float]] = {"upstream": [], "gateway": []}
             for number in range(options.requests // 5 + 50):
+                if number == 50:
+                    begun_cpu = sum(watched.cpu_times()[:2])
                 for name, client in (("upstream", direct), ("gateway", through)):
                     begun = time.perf_counter()
                     status, _ = await client.ask(f"question {number}", seed=number)
                     times[name].append(time.perf_counter() - begun)
                     assert status == 200
+            cpu = sum(watched.cpu_times()[:2]) - begun_cpu
             direct.close()
             through.close()
     cut = {name: statistics.quantiles(one[50:], n=100) for name, one in times.items()}
@@ -212,6 +216,7 @@ async def run_overhead(options: argparse.Namespace) -> dict[str, Any]:
         "upstream p50, p90, p99 (ms)": [round(1000 * cut["upstream"][p], 2) for p in (49, 89, 98)],
         "gateway p50, p90, p99 (ms)": [round(1000 * cut["gateway"][p], 2) for p in (49, 89, 98)],
         "p50 overhead (ms)": round(1000 * (cut["gateway"][49] - cut["upstream"][49]), 2),
+        "CPU time of the gateway's process a request (ms)": round(1000 * cpu / (len(times["gateway"]) - 50), 2),
         "load average": [round(x, 1) for x in os.getloadavg()],
     }
 

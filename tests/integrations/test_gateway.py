@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -169,6 +170,15 @@ def test_a_conversation_draws_what_the_library_draws_with_the_same_prompt(
     messages.append({"role": "user", "content": QUESTION})
     _, reply = served.post("/chat/completions", {"model": "toy", "messages": messages, "budget": 6, "seed": 9})
     assert reply["choices"][0]["message"]["content"] == own.text
+
+
+def test_an_upstream_that_gives_one_text_is_looked_into_once_not_for_every_request() -> None:
+    """A unanimous vote makes the generator ask once more, hotter; its warning is the operator's."""
+    with serving(write=lambda text, seed: None if text else "The answer is Answer: 1\n") as upstream:
+        with gateway(before(upstream.url)) as served, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert [served.chat(QUESTION, budget=3)[0] for _ in range(4)] == [200] * 4
+        assert len(upstream.requests) == 4 * 3 + 1
 
 
 def test_completions_continue_a_text(upstream: FakeServer, served: Running) -> None:

@@ -14,6 +14,9 @@ HOST, PORT = "127.0.0.1", 8000
 SHUTDOWN = 30
 """Seconds that requests in progress get to end once the server was told to stop."""
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open, as with nginx: longer than clients keep theirs, who then close first."""
+
 
 def add_parser(commands: Any) -> None:
     """Add ``serve`` to the commands."""
@@ -92,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN,
+        timeout_keep_alive=KEEP_ALIVE,
         server_header=False,
         ws="none",
         lifespan="on",

@@ -116,8 +116,8 @@ async def arun(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for group in groups.values():
-            # Waits for a call that cannot be cancelled; off the loop, which has other things to do.
-            await asyncio.to_thread(group.thread.shutdown)
+            if group.workers:  # waits for a call that cannot be cancelled; off the loop, which has other things to do
+                await asyncio.to_thread(group.thread.shutdown)
 
 
 @dataclass(slots=True, eq=False)

@@ -65,6 +65,8 @@ class UpstreamRoles:
         self._upstream: Upstream = settings.upstream
         self._key = key_from(self._upstream.key_env)
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._warned: set[str] = set()
+        """What was looked into and warned of: once for the upstream, and not once a request."""
         self._judged = settings.verifier.id == "judge"
         self._verifier = fixed_verifier(settings.verifier, self._upstream)
         self.local_verifier = settings.verifier.id is not None and not self._judged
@@ -74,6 +76,7 @@ class UpstreamRoles:
         """The roles for a request whose client came with ``key``."""
         async with self._connections(key) as held:
             generator: Any = _generator(asked, held.draws, self._upstream)
+            generator._warned = self._warned
             wants_reviser = "reviser" in getattr(_strategy_of(asked), "needs", ())
             reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
             verifier = self._verifier
