@@ -199,7 +199,7 @@ def reply(rng: random.Random) -> Callable[[], object]:
     def read() -> None:
         read_owner(broken)
         for chat in (False, True):
-            for one in (lambda: read_written(broken, chat), lambda: read_first_token(broken, chat)):  # noqa: B023
+            for one in (lambda: read_written(broken, chat), lambda: read_first_token(broken)):  # noqa: B023
                 with contextlib.suppress(Malformed, *REFUSALS):
                     one()
         with contextlib.suppress(Malformed, *REFUSALS):

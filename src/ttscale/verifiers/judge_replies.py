@@ -95,7 +95,13 @@ def _text(reply: Completion) -> str:
 
 def _as_verifier(cost: Cost) -> Cost:
     """What a generator spent, as the verifier's spending."""
-    return Cost(verifier_tokens=cost.sampled_tokens + cost.prompt_tokens, flops=cost.flops, seconds=cost.seconds)
+    return Cost(
+        verifier_tokens=cost.sampled_tokens + cost.prompt_tokens,
+        flops=cost.flops,
+        requests=cost.requests,
+        resent_tokens=cost.resent_tokens,
+        seconds=cost.seconds,
+    )
 
 
 def _where(request: Score) -> str:
