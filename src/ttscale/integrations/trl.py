@@ -12,6 +12,7 @@ from typing import Any
 
 from ttscale.api.load_roles import open_role
 from ttscale.core.errors import RoleError
+from ttscale.core.protocols import aggregate_of
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate, aggregate, check_aggregate
 from ttscale.core.types import Candidate, Key, Question, Step
@@ -31,7 +32,7 @@ def reward_function(
     user message, so train on prompts that are one question. A verifier that fails raises: it is no reward of 0.
     """
     role = open_role("verifier", verifier)
-    chosen: Aggregate = how or getattr(role, "aggregate", None) or "last"
+    chosen: Aggregate = how or aggregate_of(role) or "last"
     check_aggregate(chosen)
 
     def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:

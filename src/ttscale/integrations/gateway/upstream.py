@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttscale.api.load_roles import open_role
+from ttscale.core.protocols import needs_of
 from ttscale.core.requests import Completion, Sample
 from ttscale.core.types import Question, Step
 from ttscale.integrations.gateway.request import Asked
@@ -77,7 +78,7 @@ class UpstreamRoles:
         async with self._connections(key) as held:
             generator: Any = _generator(asked, held.draws, self._upstream)
             generator._warned = self._warned
-            wants_reviser = "reviser" in getattr(_strategy_of(asked), "needs", ())
+            wants_reviser = "reviser" in needs_of(_strategy_of(asked), ())
             reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
             verifier = self._verifier
             if self._judged:
