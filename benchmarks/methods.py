@@ -101,7 +101,7 @@ def page(path: Path) -> None:
     columns = [(world, n) for world in found for n in sorted({row["N"] for row in found[world].values()})]
     names = list(dict.fromkeys(row["strategy"] for rows in found.values() for row in rows.values()))
     head = ["Strategy", *(f"{world}, N = {n}" for world, n in columns), "Tokens", "Verifier tokens", "FLOPs", "Seconds"]
-    lines = ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines = ["", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name in names:
         cells = [f"`{name}`"]
         for world, n in columns:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
+from ttscale.api.elimination import GROWING, spend
 from ttscale.api.keywords import helpful_keywords
+from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Observe
 from ttscale.core.chat import Message
@@ -17,6 +21,8 @@ from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
+from ttscale.strategies.best_of_n import MajorityVote, WeightedBestOfN
+from ttscale.strategies.names import strategy_from_text
 
 Messages: TypeAlias = Sequence[Message]
 
@@ -73,16 +79,23 @@ def solve_all(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
+    total_budget: int | None = None,
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
     A question that fails has ``Result.error`` set and never costs the others anything. ``resume`` names a trace file:
     every reply is written to it as it comes, and what it holds already is not computed again. On Ctrl-C the questions
     in progress get ``stopped_by="interrupt"`` and their best so far; those not begun are returned empty, likewise.
+
+    With a ``total_budget`` all questions share so many solutions, and ``budget`` is the most that one of them may have:
+    after each round those whose answer is settled are left alone and the others go on. For a majority vote, best-of-N
+    and weighted best-of-N (the default with a verifier), whose solutions can be added to.
     """
     settings = CallSettings(
         budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
     )
+    if total_budget is not None:
+        return _sharing(check_questions(questions), total_budget, settings)
     return solve_these(questions, settings, keep_on_interrupt=True)
 
 
@@ -163,6 +176,25 @@ async def asolve_these(questions: Iterable[str | Question | Messages], settings:
                     call.untouched(question)
             raise
     return [done[question] for question in asked]
+
+
+def _sharing(questions: list[Question], total: int, settings: CallSettings) -> list[Result]:
+    """Results of questions that share a budget; the trace keeps what a round has drawn for the next one."""
+    roles = {"generator": settings.generator, "verifier": settings.verifier, "reviser": settings.reviser}
+    models = ModelSpecs(**roles).opened().given  # loaded once, not once for every round
+    strategy = settings.strategy or (
+        MajorityVote() if models["generator"] and not models["verifier"] else WeightedBestOfN()
+    )
+    if not isinstance(named := strategy_from_text(strategy) if isinstance(strategy, str) else strategy, GROWING):
+        names = ", ".join(one.__name__ for one in GROWING)
+        raise ValueError(f"total_budget needs a strategy that can be added to, one of {names}; got {named!r}")
+    distinct = list(dict.fromkeys(questions))
+    with tempfile.TemporaryDirectory() as folder:
+        trace = settings.resume or Path(folder) / "rounds.jsonl"
+        common = replace(settings, **models, strategy=strategy, resume=trace)
+        found = spend(distinct, total, settings.budget, lambda some, n: solve_these(some, replace(common, budget=n)))
+    by_question = dict(zip(distinct, found, strict=True))
+    return [by_question[question] for question in questions]
 
 
 def _only(results: list[Result]) -> Result:

@@ -1,0 +1,70 @@
+"""One budget for a batch: never more than it says, and more where it pays."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+import ttscale
+from ttscale import BudgetError, Question, Sample
+from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyVerifier, ToyWorld
+
+QUESTIONS = [Question(f"easy-{i}", f"easy {i}?") for i in range(8)] + [
+    Question(f"hard-{i}", f"hard {i}?") for i in range(8)
+]
+
+
+def reply(request: Sample) -> str:
+    """Easy questions are always answered alike; of hard ones a bit more than half of the draws."""
+    right = request.question.prompt.startswith("easy") or Random(request.key.seed).random() < 0.6
+    return f"Answer: {1 if right else 2}"
+
+
+@pytest.mark.parametrize("total", [16, 17, 40, 64, 100, 200])
+def test_never_more_than_the_total_and_all_of_it_where_it_pays(total: int) -> None:
+    generator = FakeGenerator(reply)
+    results = ttscale.solve_all(QUESTIONS, 64, generator=generator, total_budget=total, progress=False)
+    drawn = {q.id: sum(r.question.id == q.id for r in generator.requests) for q in QUESTIONS}
+    assert sum(drawn.values()) <= total
+    assert len({r.key for r in generator.requests}) == len(generator.requests)  # nothing is drawn twice
+    assert [result.question.id for result in results] == [q.id for q in QUESTIONS]
+    assert [result.cost.generations for result in results] == list(drawn.values())
+    if total >= 64:
+        assert max(drawn[q.id] for q in QUESTIONS[:8]) == 4  # four votes to none settle it
+        assert sum(drawn[q.id] for q in QUESTIONS[8:]) > 0.5 * total or total == 64
+
+
+def test_at_the_same_total_more_are_right_than_with_equal_shares() -> None:
+    questions = [Question(f"{kind}-{i}", f"{kind} {i}?") for kind in ("easy", "hard") for i in range(60)]
+    equal = ttscale.solve_all(questions, 8, generator=FakeGenerator(reply), progress=False)
+    moved = ttscale.solve_all(questions, 64, generator=FakeGenerator(reply), total_budget=8 * 120, progress=False)
+    assert sum(r.cost.generations for r in moved) <= 8 * 120
+    assert sum(r.answer == "1" for r in moved) > sum(r.answer == "1" for r in equal)
+
+
+def test_no_question_gets_more_than_its_budget() -> None:
+    results = ttscale.solve_all(QUESTIONS, 6, generator=FakeGenerator(reply), total_budget=1000, progress=False)
+    assert max(result.cost.generations for result in results) == 6
+
+
+def test_with_a_verifier_its_scores_vote(tmp_path: Any) -> None:
+    world = ToyWorld(p=0.8, depth=2)
+    options: Any = {"generator": ToyLM(world), "verifier": ToyVerifier(world, 0.2), "progress": False}
+    results = ttscale.solve_all(world.questions(6), 16, **options, total_budget=48)
+    assert all(result.strategy.startswith("WeightedBestOfN") for result in results)
+    path = tmp_path / "trace.jsonl"
+    assert ttscale.solve_all(world.questions(6), 16, **options, total_budget=48, resume=path) == results
+    options["generator"] = FakeGenerator(AssertionError("everything is in the trace"), name="toy")
+    assert ttscale.solve_all(world.questions(6), 16, **options, total_budget=48, resume=path) == results
+
+
+def test_wrong_arguments() -> None:
+    for total in (0, 15, 2.5, True):
+        with pytest.raises(BudgetError, match="total_budget must be a whole number of at least one per question"):
+            ttscale.solve_all(QUESTIONS, generator=FakeGenerator("Answer: 1"), total_budget=total)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="total_budget needs a strategy that can be added to, one of MajorityVote"):
+        ttscale.solve_all(
+            QUESTIONS, generator=FakeGenerator(""), verifier=FakeVerifier(0.5), strategy="beam", total_budget=100
+        )
