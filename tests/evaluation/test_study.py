@@ -155,6 +155,7 @@ def test_the_report_has_every_part(tmp_path: Path) -> None:
     report = study_report(Findings(study(tmp_path / "s")), "ttscale report")
     titles = [part.name if isinstance(part, Figure) else part.title for part in report.parts]
     assert titles == [
+        "pareto",
         "Four times less compute",
         "compute_optimal_search",
         "accuracy_against_budget",

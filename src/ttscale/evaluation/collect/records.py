@@ -1,6 +1,6 @@
 """The records of a sweep: one per strategy, budget, seed and question; and the tables read off them.
 
-Knows records and arrays. Must not know models, engines or files.
+Knows records, arrays and the one plot of them. Must not know models, engines or stored files.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
+from ttscale.evaluation.report.matplotlib import to_svg
+from ttscale.evaluation.report.pareto import Plot, Point, answer, figure
 from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
 
 Floats = NDArray[np.float64]
@@ -177,6 +180,39 @@ class Records:
             asdict(self.get(arm, budget, seed, question).cost) for question in self.questions for seed in self.seeds
         ]
         return {name: float(np.mean([cost[name] for cost in costs])) for name in asdict(Cost())} if costs else {}
+
+    def points(self) -> list[Point]:
+        """Every (arm, budget) with its accuracy and its tokens per question, sampled and the verifier's."""
+        found = []
+        for arm, budget in self.cells:
+            cost = self.mean_cost(arm, budget)
+            tokens = cost.get("sampled_tokens", 0.0) + cost.get("verifier_tokens", 0.0)
+            found.append(Point(arm, budget, tokens, self.accuracy(arm, budget)))
+        return found
+
+    def summary(self) -> str:
+        """In one or two sentences what to use: the most accurate arm, and the best for half of its tokens."""
+        return answer(self.points())
+
+    def plot(self, path: str | Path | None = None) -> Plot:
+        """Accuracy against tokens with the Pareto front; ``path`` also writes the SVG. Needs matplotlib."""
+        drawn = Plot(to_svg(figure(self.points())))
+        if path is not None:
+            drawn.save(path)
+        return drawn
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``, one row per record; the fields of the cost are columns ``cost_...``."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("a DataFrame needs pandas: pip install pandas") from error
+        rows = []
+        for record in self:
+            row = record.to_json()
+            rows.append({**row, **{f"cost_{name}": value for name, value in row["cost"].items()}})
+            del rows[-1]["cost"]
+        return pandas.DataFrame(rows)
 
     def only(self, arms: Iterable[str]) -> Records:
         """The records of some arms."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ttscale.evaluation.analyse.chains import along_the_chain
 from ttscale.evaluation.analyse.difficulty import Bins
-from ttscale.evaluation.analyse.fitting import versions
+from ttscale.evaluation.analyse.fitting import PROBED, versions
 from ttscale.evaluation.analyse.flops import (
     PAPER_RATIOS,
     PAPER_SCALE,
@@ -18,7 +18,7 @@ from ttscale.evaluation.analyse.flops import (
     measured_multiplier,
     questions_for_ratio,
 )
-from ttscale.evaluation.report import figures
+from ttscale.evaluation.report import figures, pareto
 from ttscale.evaluation.report.figure_data import Figure
 from ttscale.evaluation.report.page import Report, Table
 from ttscale.evaluation.report.study import Study
@@ -55,7 +55,9 @@ def study_report(found: Findings, command: str = "") -> Report:
         about.append(("made by", command))
     agreements = found.agreements()
     deep = study.pool if study.deep is None else study.deep
+    points = [point for point in study.headline.points() if not point.name.startswith(PROBED)]
     parts: list[Table | Figure] = [
+        pareto.figure(points),
         headline_table(found),
         figures.compute_optimal(
             "compute_optimal_search",
@@ -90,7 +92,7 @@ def study_report(found: Findings, command: str = "") -> Report:
         )
     parts += flops_parts(found)
     parts += [cost_table(found), policy_table(study), certainty_table(study)]
-    return Report("Test-time compute, measured", tuple(about), tuple(parts))
+    return Report("Test-time compute, measured", tuple(about), tuple(parts), pareto.answer(points))
 
 
 def flops_parts(found: Findings) -> list[Table | Figure]:

@@ -20,6 +20,9 @@ h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2em; border-top: 1px solid #
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: .3em .7em; border-bottom: 1px solid #e4e8ec; text-align: left; white-space: nowrap; }
 th { background: #f4f6f8; } figure { margin: 1em 0; } svg { max-width: 100%; height: auto; }
+p.answer { font-size: 18px; }
+summary h2 { display: inline; border: 0; font-size: 18px; }
+details.part { border-top: 1px solid #dde2e7; padding: .6em 0; }
 .scroll { overflow-x: auto; } details { margin: .5em 0; } p.caption, .note { color: #56606b; }
 """
 
@@ -42,6 +45,9 @@ class Report:
     about: tuple[tuple[str, str], ...]
     """(name, value) pairs: models, data, seeds, versions, the command."""
     parts: tuple[Table | Figure, ...]
+    """The first is shown, the others are folded."""
+    answer: str = ""
+    """What to use, before everything else."""
 
 
 def write_report(report: Report, folder: str | Path) -> tuple[Path, Path]:
@@ -68,28 +74,38 @@ def to_html(report: Report, svgs: dict[str, str]) -> str:
     out = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{_e(report.title)}</title><style>{STYLE}</style>",
         f"<h1>{_e(report.title)}</h1>",
-        _html_table(("", ""), report.about),
+        f"<p class=answer>{_e(report.answer)}</p>" if report.answer else "",
     ]
     if not svgs and any(isinstance(part, Figure) for part in report.parts):
         out.append(f"<p class=note>{_e(NO_PLOTS)}</p>")
-    for part in report.parts:
-        out.append(f"<h2>{_e(part.title)}</h2>")
-        if isinstance(part, Table):
-            out.append(_html_table(part.header, part.rows))
-            out.append(f"<p class=note>{_e(part.note)}</p>" if part.note else "")
-            continue
-        out.append(f"<p class=caption>{_e(part.caption)}</p>")
-        if part.name in svgs:
-            out.append(f"<figure>{svgs[part.name]}</figure>")
-        for panel in part.panels:
-            title = f"Numbers{': ' + panel.title if panel.title else ''}"
-            out.append(f"<details><summary>{_e(title)}</summary>{_html_table(*table(panel))}</details>")
+    for number, part in enumerate(report.parts):
+        body = _html_part(part, svgs)
+        if number == 0:
+            out += [f"<h2>{_e(part.title)}</h2>", *body]
+            out.append(
+                f"<details><summary>How it was measured</summary>{_html_table(('', ''), report.about)}</details>"
+            )
+        else:
+            out += [f"<details class=part><summary><h2>{_e(part.title)}</h2></summary>", *body, "</details>"]
     return "\n".join(line for line in out if line) + "</html>\n"
+
+
+def _html_part(part: Table | Figure, svgs: dict[str, str]) -> list[str]:
+    if isinstance(part, Table):
+        return [_html_table(part.header, part.rows), f"<p class=note>{_e(part.note)}</p>" if part.note else ""]
+    out = [f"<p class=caption>{_e(part.caption)}</p>"]
+    if part.name in svgs:
+        out.append(f"<figure>{svgs[part.name]}</figure>")
+    for panel in part.panels:
+        title = f"Numbers{': ' + panel.title if panel.title else ''}"
+        out.append(f"<details><summary>{_e(title)}</summary>{_html_table(*table(panel))}</details>")
+    return out
 
 
 def to_markdown(report: Report, pictures: dict[str, str]) -> str:
     """The report in Markdown; ``pictures`` are the paths of the figures by name."""
-    out = [f"# {report.title}", "", *(f"- {name}: {value}" for name, value in report.about), ""]
+    answer = [report.answer, ""] if report.answer else []
+    out = [f"# {report.title}", "", *answer, *(f"- {name}: {value}" for name, value in report.about), ""]
     if not pictures and any(isinstance(part, Figure) for part in report.parts):
         out += [NO_PLOTS, ""]
     for part in report.parts:
