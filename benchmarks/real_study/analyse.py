@@ -254,12 +254,13 @@ def at_four(drawn: Drawn) -> tuple[Floats, Floats]:
 
 
 def ratios(drawn: Drawn) -> dict[str, Floats]:
-    """Majority over sixteen attempts: as first attempts, as four chains of four, as one chain."""
-    found = {}
-    for length, name in ((1, "1:16"), (4, "4:4"), (16, "16:1")):
-        if length in drawn.chains:
-            found[name] = np.array([vote(one, len(one.correct), weighted=False) for one in drawn.together[length]])
-    return found
+    """Majority over all attempts, by length : number of chains."""
+    return {
+        f"{length}:{len(drawn.chains[length][0])}": np.array(
+            [vote(one, len(one.correct), weighted=False) for one in drawn.together[length]]
+        )
+        for length in sorted(drawn.chains)
+    }
 
 
 def joined(pool: Pool, problem: Problem) -> Graded:

@@ -19,8 +19,8 @@ from benchmarks.real_study.verifiers import feature, sigmoid
 from ttscale.evaluation import Arm, Pool, Records, load_pool, load_records, sweep
 from ttscale.strategies import Beam, Lookahead
 
-LENGTHS = {4: 4, 1: 16}
-"""Length of a chain -> how many of them: 16 attempts in all."""
+LENGTHS = (4, 1)
+"""Lengths of chains; there are as many chains as ``plan.attempts`` allows."""
 
 
 def search_arms(plan: Plan) -> list[Arm]:
@@ -74,18 +74,21 @@ def scorers(folder: Path, plan: Plan) -> list[str]:
 def revisions(folder: Path, plan: Plan, length: int) -> Pool:
     """Chains of this length of the reviser on the test questions."""
     problems = problems_of(plan.rows(folder, "test"))
-    return reviser.chains(folder, plan, "test", LENGTHS[length], length).of(problems)
+    return reviser.chains(folder, plan, "test", plan.attempts // length, length).of(problems)
 
 
 def stored_revisions(folder: Path, plan: Plan) -> dict[int, Pool]:
     """The chains that were drawn to their end, by length."""
     problems = problems_of(plan.rows(folder, "test"))
     found = {}
-    for length, count in LENGTHS.items():
+    for length in LENGTHS:
         file = reviser.chains_file(folder, "test", length)
         if file.is_file():
             pool = load_pool(file)
-            if set(pool.questions) >= {one.id for one in problems} and pool.of(problems).size >= count:
+            if (
+                set(pool.questions) >= {one.id for one in problems}
+                and pool.of(problems).size >= plan.attempts // length
+            ):
                 found[length] = pool.of(problems)
     return found
 

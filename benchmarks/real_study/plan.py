@@ -51,6 +51,8 @@ class Plan:
     train_samples: int = 8
     validation_samples: int = 8
     test_samples: int = 64
+    attempts: int = 16
+    """Of the reviser at each test question, in chains of every length."""
     lessons: int = 1600
     """Solutions that a verifier is trained on."""
     revisions: int = 640
@@ -113,7 +115,7 @@ _SHORT = Recipe(
 )
 REDUCED = Plan(
     sft=(60, 15), train=(8, 3), validation=(8, 3), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
-    lessons=32, budgets=(4,),
+    lessons=32, attempts=4, budgets=(4,),
     recipes=(HEAD, RIGHT), sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_the_page_shows_what_is_stored() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert {match[2] for match in page.MARK.finditer(text)} == set(page.PARTS)
     assert page.write_page(text, found) == text
+
+
+def test_the_figures_in_the_readme_are_stored_ones() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))["test"]
+    own = found["implicit, right solutions, no reference"]
+    wanted = [own["1"]["majority"], own["16"]["majority"], own["16"]["best_of_n"]]
+    text = (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"SmolLM2-135M-Instruct, fine-tuned, on 120 test questions: .*?\. ", text, re.DOTALL)
+    assert re.findall(r"\.\d{3}", sentence) == [f"{one['value']:.3f}"[1:] for one in wanted]
 
 
 def test_the_stored_contrasts_are_the_planned_ones() -> None:
