@@ -42,9 +42,9 @@ def _doomed(work: Callable[..., Any], arguments: tuple[Any, ...], moment: int) -
     left = rng.randrange(1, 60)
     write = os.write
 
-    def deadly(file: int, data: bytes) -> int:
+    def deadly(file: int, data: bytes | memoryview) -> int:
         nonlocal left
-        if not data.endswith(b"}\n"):  # not a line of ours
+        if not bytes(data).endswith(b"}\n"):  # not a line of ours
             return write(file, data)
         left -= 1
         if left > 0:

@@ -2,6 +2,7 @@
 
 Knows: which model starts from which, on what data, for how long. Must not know: how training or sampling work.
 Every stage writes into its own folder of OUT and is skipped when its result is there; training inside a stage resumes.
+Over 300 lines: the whole recipe stands in one file, in order.
 """
 
 from __future__ import annotations
