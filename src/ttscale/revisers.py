@@ -33,22 +33,26 @@ CONTEXT = 4
 class PromptedReviser:
     """Asks ``generator`` for a new solution, with the last ``context`` attempts (4 in the paper) in the question.
 
-    ``prompt`` holds ``{question}`` and ``{attempts}``, which are shown without the thoughts before them. The root
-    candidate (no steps) stands for "no attempt yet"; without any attempt the bare question is asked. Synchronous or
-    asynchronous as the generator is, and with its continuous batching.
+    ``prompt`` holds ``{question}`` and ``{attempts}``. The root candidate (no steps) stands for "no attempt yet";
+    without any attempt the bare question is asked. Attempts are shown without their thoughts, unless
+    ``thoughts`` is True. Synchronous or asynchronous as the generator is, and with its
+    continuous batching.
     """
 
-    def __init__(self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = CONTEXT) -> None:
+    def __init__(
+        self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = CONTEXT, thoughts: bool = False
+    ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
         if "{attempts}" not in prompt or "{question}" not in prompt:
             raise ValueError("the prompt of a reviser must contain {question} and {attempts}")
         if not isinstance(context, int) or isinstance(context, bool) or context < 1:
             raise ValueError(f"context must be a positive integer; got {context!r}")
-        self._generator, self._prompt, self._context = generator, prompt, context
+        self._generator, self._prompt, self._context, self._thoughts = generator, prompt, context, thoughts
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"prompt": prompt} if prompt != REVISE_PROMPT else {}
         self.sampling |= {"context": context} if context != CONTEXT else {}
+        self.sampling |= {"thoughts": True} if thoughts else {}
         self.name = f"revise({name_of(generator)})"
         self.worker = shared_worker(generator)
         opens = session_of(generator)
@@ -67,7 +71,7 @@ class PromptedReviser:
     def _sample(self, request: Revise) -> Sample:
         """The revision as a question of its own, under the same key."""
         shown = [attempt for attempt in request.attempts if attempt.steps][-self._context :]
-        attempts = [without_thought(attempt.text).strip() for attempt in shown]
+        attempts = [(attempt.text if self._thoughts else attempt.spoken).strip() for attempt in shown]
         question = request.question
         if attempts:
             listed = [fill(ATTEMPT, number=str(i), attempt=attempt) for i, attempt in enumerate(attempts, 1)]

@@ -1,42 +1,67 @@
 """Final answers: where they stand in a text, and which of them are the same.
 
-Four functions, no other name is public. An answer has a *key* (``keys.py``), computed once per distinct string;
-answers are equivalent exactly when their keys are equal. Keys come from ``fractions`` and, where irrational, from
-``mpmath``. Knows nothing of reference answers, models or questions.
+    ttscale.answers.extract(text)                      # the answer a solution states, or None
+    ttscale.answers.equal("0.5", r"\\frac12")          # True
+    ttscale.solve(question, answers="choice")          # a rule of your own, in one line
+
+An answer has a *key* (``keys.py``), computed once per distinct string; answers are equivalent exactly when their keys
+are equal. Keys come from ``fractions`` and, where irrational, from ``mpmath``. A question may bring a rule of its own
+(``rules.py``). Knows nothing of reference answers, models or questions.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, TypeAlias
+from collections.abc import Hashable, Sequence
 
 from ttscale.answers.extract import extract_answer
+from ttscale.answers.rules import (
+    MATHEMATICS,
+    AnswerRule,
+    choice,
+    code,
+    json,
+    name_of_rule,
+    number,
+    regex,
+    rule_called,
+    rule_named,
+    text,
+)  # fmt: skip
+from ttscale.answers.thoughts import without_thoughts
 from ttscale.answers.wrappers import MAX_ANSWER
 
-__all__ = ["answer_classes", "equivalent", "extract_answer", "why_unreadable"]
+__all__ = [
+    "MATHEMATICS", "AnswerRule", "answer_classes", "choice", "code", "equal", "equivalent", "extract", "extract_answer",
+    "json", "name_of_rule", "number", "regex", "rule_called", "rule_named", "text", "why_unreadable",
+    "without_thoughts",
+]  # fmt: skip
 
-Key: TypeAlias = tuple[Any, ...]
 
-_CACHE = 10_000
-"""Distinct answers remembered; a key takes about a kilobyte."""
+def extract(text: str, answers: AnswerRule | str | None = None) -> str | None:
+    """The answer that a solution states by a rule, by default the mathematical one; None if it states none."""
+    return rule_named(answers).extract(text)
 
 
-def equivalent(a: str | None, b: str | None) -> bool:
-    """Whether two answers say the same: 0.5 and \\frac12, (x+1)^2 and x^2+2x+1, 18 and \\$18. None equals nothing."""
-    first, second = answer_classes((a, b))
+def equal(a: str | None, b: str | None, answers: AnswerRule | str | None = None) -> bool:
+    """Whether two answers are the same by a rule: 0.5 and \\frac12, (x+1)^2 and x^2+2x+1, 18 and \\$18.
+
+    None equals nothing. ``answers`` is a rule or its name, by default the mathematical one.
+    """
+    first, second = answer_classes((a, b), rule_named(answers))
     return first is not None and first == second
 
 
-def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+equivalent = equal
+
+
+def answer_classes(answers: Sequence[str | None], rule: AnswerRule = MATHEMATICS) -> list[int | None]:
     """The class of each answer: equal numbers mean equivalent answers, counted from 0 in order of appearance.
 
     None, and an answer of nothing but spaces, has no class: a candidate without an answer never votes. Which answers
     share a class does not depend on their order or on the others.
     """
-    classes: dict[Key, int] = {}
-    keys = [_key(answer.strip()) if answer is not None and answer.strip() else None for answer in answers]
+    classes: dict[Hashable, int] = {}
+    keys = [rule.key(answer.strip()) if answer is not None and answer.strip() else None for answer in answers]
     return [None if key is None else classes.setdefault(key, len(classes)) for key in keys]
 
 
@@ -57,16 +82,3 @@ def why_unreadable(answer: str) -> str | None:
     if not clean(answer):
         return "it holds nothing but signs that do not count"
     return None
-
-
-def _key(answer: str) -> Key:
-    if len(answer) > MAX_ANSWER:
-        return ("long", hashlib.blake2b(answer.encode(errors="surrogatepass")).digest())
-    return _remembered(answer)
-
-
-@lru_cache(_CACHE)
-def _remembered(answer: str) -> Key:
-    from ttscale.answers.keys import key_of  # a dozen modules, which a search of one candidate does not need
-
-    return key_of(answer)

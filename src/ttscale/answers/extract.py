@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
-from ttscale.answers.markers import CONCLUDING, NOUN, REFUSED, SAYING
+from ttscale.answers.markers import CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
 from ttscale.answers.statements import FORMULA, SPAN, from_sentence, items, last_value, statement, tidy, value_in
 from ttscale.answers.thoughts import without_thoughts
 from ttscale.answers.wrappers import MAX_ANSWER, unwrap
@@ -37,7 +37,7 @@ _GAP = r"[ \t]{0,9}"
 _BOLD = r"(?:\*\*|__|\*)?"
 _MARK = re.compile(
     r"<(?P<name>(?:final_?)?answer)>(?P<tag>(?:(?!<(?:final_?)?answer>).){0,1000}?)</(?P=name)>"
-    rf"|(?<![^\W_]){NOUN}s?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)"
+    rf"|(?<![^\W_]){ENGLISH_NOUN}s?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)"
     rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?(?:answer|答案|réponse|respuesta|antwort|ответ)"
     rf"{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
     r"|(?<![#\w])####(?!#)(?P<hashes>)"
@@ -52,10 +52,13 @@ _SENTENCE = re.compile(
     r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer))|"
     r"final (?:result|value))(?![A-Za-z])"
     r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|would be|must be|should be|will be|=)(?![A-Za-z])"
-    rf"{_GAP}:?"
-    rf"|(?<![^\W_]){SAYING}{_GAP}[:：]?",
+    rf"{_GAP}:?",
     re.IGNORECASE,
 )
+_FOREIGN_MARK = re.compile(
+    rf"(?<![^\W_]){NOUN}{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)", re.IGNORECASE
+)
+_FOREIGN_SENTENCE = re.compile(rf"(?<![^\W_]){SAYING}{_GAP}[:：]?(?P<method>)(?P<choice>)", re.I)
 _WORDY = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
 _LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
@@ -104,6 +107,9 @@ def _stated(text: str) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
     marks: list[_Found] = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
     said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
+    if any(stem in text.lower() for stem in STEMS):
+        marks += [(mark.start(), mark, _marked) for mark in _FOREIGN_MARK.finditer(text)]
+        said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
         answer = read(text, match)
         if answer:

@@ -8,7 +8,9 @@ rules, with their reasons and examples, are in docs/answers.md.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from functools import lru_cache
 
 from ttscale.answers import brackets as _scan
 from ttscale.answers import relations as _relation
@@ -51,6 +53,18 @@ def key_of(answer: str) -> Key:
         return value_key(text)
     except Exception:
         return as_text(text or answer)
+
+
+def remembered_key(answer: str) -> Key:
+    """``key_of``, of a long text its hash; the keys of the last answers are remembered."""
+    if len(answer) > MAX_ANSWER:
+        return ("long", hashlib.blake2b(answer.encode(errors="surrogatepass")).digest())
+    return _remembered(answer)
+
+
+@lru_cache(10_000)  # a key takes about a kilobyte
+def _remembered(answer: str) -> Key:
+    return key_of(answer)
 
 
 def value_key(text: str) -> Key:

@@ -113,6 +113,8 @@ class Call:
             if question is None:
                 yield None
                 continue
+            if self._settings.answers is not None:
+                question = replace(question, answers=self._settings.answers)
             index += 1
             self._open[index] = question
             prompt, error = self._spelled(question)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from ttscale.answers import AnswerRule, rule_named
 from ttscale.api.arguments import check_budget, check_role, check_seed
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
@@ -33,6 +34,7 @@ class CallSettings:
     progress: bool = False
     resume: str | Path | None = None
     comparator: AnyComparator | str | Path | None = None
+    answers: AnswerRule | str | None = None
 
     def __post_init__(self) -> None:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
@@ -40,6 +42,8 @@ class CallSettings:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.limit is not None and not isinstance(self.limit, Limit):
             raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
+        if self.answers is not None:
+            object.__setattr__(self, "answers", rule_named(self.answers))
         check_role("generator", self.generator)
         check_role("verifier", self.verifier)
         check_role("reviser", self.reviser)

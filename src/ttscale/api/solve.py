@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
 from ttscale.api.elimination import GROWING, spend
@@ -41,6 +42,7 @@ def solve(
     limit: Limit | None = None,
     observe: Observe | None = None,
     progress: bool = True,
+    answers: AnswerRule | str | None = None,
 ) -> Result:
     """Answer one question with up to ``budget`` solutions.
 
@@ -51,15 +53,16 @@ def solve(
     strategies that ask which solution is the better one; a path or id stands for a model that is asked it in words
     (``ttscale.verifiers.PromptedComparator``). ``strategy`` is an object or a name; by default the compute-optimal
     scheduler, without a verifier a vote: over revisions where there is a reviser, else over samples. The same
-    arguments give the same result. ``observe`` is called with every event of the trace. ``progress`` shows a bar
-    with solutions, tokens and time left where there is a terminal or a notebook; the logger "ttscale" says the same
+    arguments give the same result. ``observe`` is called with every event of the trace. ``answers`` is
+    what counts as an answer, a rule of ``ttscale.answers`` or the name of one, instead of a question's own.
+    ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the logger "ttscale" says the same
     at level INFO.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.
     """
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, comparator=comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, None, comparator, answers
     )
     return _only(solve_these([question], settings))
 
@@ -79,7 +82,11 @@ def solve_all(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
+<<<<<<< HEAD
     total_budget: int | None = None,
+=======
+    answers: AnswerRule | str | None = None,
+>>>>>>> 65cb3e6 (A question brings its own answer rule: choice, number, text, json, ...)
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
@@ -92,7 +99,7 @@ def solve_all(
     and weighted best-of-N (the default with a verifier), whose solutions can be added to.
     """
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
     )
     if total_budget is not None:
         return _sharing(check_questions(questions), total_budget, settings)
@@ -113,10 +120,11 @@ async def asolve(
     limit: Limit | None = None,
     observe: Observe | None = None,
     progress: bool = True,
+    answers: AnswerRule | str | None = None,
 ) -> Result:
     """``solve`` for an event loop."""
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, comparator=comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, None, comparator, answers
     )
     return _only(await asolve_these([question], settings))
 
@@ -136,10 +144,11 @@ async def asolve_all(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
+    answers: AnswerRule | str | None = None,
 ) -> list[Result]:
     """``solve_all`` for an event loop. Cancelling it leaves what was done in the ``resume`` file."""
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
     )
     return await asolve_these(questions, settings)
 

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_question
 from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
@@ -44,6 +45,7 @@ def solve_stream(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
+    answers: AnswerRule | str | None = None,
 ) -> Iterator[Pair]:
     """Yield each question with its result as it ends; the order is that of ending.
 
@@ -52,7 +54,7 @@ def solve_stream(
     those of ``solve_all``. Closing the iterator stops the search.
     """
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
     )
     return _stream(questions, settings, Call(settings))
 
@@ -72,10 +74,11 @@ def asolve_stream(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
+    answers: AnswerRule | str | None = None,
 ) -> AsyncIterator[Pair]:
     """``solve_stream`` for an event loop: ``async for question, result in asolve_stream(...)``."""
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator
+        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
     )
     return _astream(questions, Call(settings))
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ttscale.answers import answer_classes
+from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes
 from ttscale.core.types import Candidate
 
 Aggregate = Literal["last", "min", "prod", "mean"]
@@ -56,7 +56,12 @@ def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None
 
     A candidate that is not finished, states no answer or has no weight does not vote.
     """
-    return _totals(_voting(candidates, weights), weights)
+    return _totals(_voting(candidates, weights), weights, rule_of(candidates))
+
+
+def rule_of(candidates: Sequence[Candidate]) -> AnswerRule:
+    """The answer rule of the question that candidates belong to."""
+    return candidates[0].question.answers if candidates else MATHEMATICS
 
 
 def _voting(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[str | None]:
@@ -64,9 +69,11 @@ def _voting(candidates: Sequence[Candidate], weights: Sequence[float | None]) ->
     return [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
 
 
-def _totals(answers: Sequence[str | None], weights: Sequence[float | None]) -> list[float]:
+def _totals(
+    answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule = MATHEMATICS
+) -> list[float]:
     """For each answer the weight of its class."""
-    classes = answer_classes(answers)
+    classes = answer_classes(answers, rule)
     votes: dict[int, list[float]] = defaultdict(list)
     for answer_class, weight in zip(classes, weights, strict=True):
         if answer_class is not None and weight is not None:
@@ -82,9 +89,10 @@ def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None
     best single candidate.
     """
     answers = _voting(candidates, scores)
+    totals = _totals(answers, scores, rule_of(candidates))
     ranked = [
         (total, score, -index)
-        for index, (answer, score, total) in enumerate(zip(answers, scores, _totals(answers, scores), strict=True))
+        for index, (answer, score, total) in enumerate(zip(answers, scores, totals, strict=True))
         if score is not None and answer is not None
     ]
     if not ranked:
@@ -123,7 +131,7 @@ def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> li
     weights = [score if scored else 1.0 for score in scores]
     answers = _voting(candidates, weights)
     groups: dict[int, list[int]] = defaultdict(list)
-    for index, answer_class in enumerate(answer_classes(answers)):
+    for index, answer_class in enumerate(answer_classes(answers, rule_of(candidates))):
         if answer_class is not None:
             groups[answer_class].append(index)
     total = math.fsum(weights[i] or 0.0 for members in groups.values() for i in members)

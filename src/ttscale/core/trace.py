@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.core.chat import Chat
+from ttscale.answers import MATHEMATICS, name_of_rule
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Reply, Request, Revise, Sample, Verdict
 from ttscale.core.trace_schema import is_event
@@ -66,7 +67,7 @@ def start_event(question: Question, key: Key, strategy: str, budget: int) -> Eve
         "key": key.path,
         "strategy": strategy,
         "budget": budget,
-    }
+    } | ({} if question.answers == MATHEMATICS else {"answers": name_of_rule(question.answers)})
 
 
 def end_event(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttscale.answers import extract_answer
 from ttscale.core.chat import Chat
+from ttscale.answers import MATHEMATICS, AnswerRule, rule_named, without_thoughts
 
 Finish = Literal["open", "stop", "length"]
 _HASH = re.compile("[0-9a-f]{16}")
@@ -46,10 +46,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked. It holds no reference answer, so a strategy cannot peek."""
+    """What is asked, and what counts as an answer. It holds no reference answer, so a strategy cannot peek.
+
+    ``answers`` is a rule or the name of one (``ttscale.answers``); it takes no part in ``==``.
+    """
 
     id: str
     prompt: str
+    answers: AnswerRule = field(default=MATHEMATICS, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", rule_named(self.answers))
 
     @staticmethod
     def of(prompt: str) -> Question:
@@ -120,7 +127,12 @@ class Candidate:
     @property
     def answer(self) -> str | None:
         """The final answer found in the text, or None. Open and cut-off candidates have none."""
-        return extract_answer(self.text) if self.finish == "stop" else None
+        return self.question.answers.extract(self.text) if self.finish == "stop" else None
+
+    @property
+    def spoken(self) -> str:
+        """The text without thoughts: what judges, revisers and later attempts see."""
+        return without_thoughts(self.text)
 
     @property
     def done(self) -> bool:

@@ -45,7 +45,7 @@ class Sampler:
             prompt, context = self.prefix(request.prefix)
             max_steps, temperature, begins = request.max_steps, request.temperature, not request.prefix.steps
         else:
-            attempts = [attempt.text for attempt in request.attempts if attempt.steps]
+            attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
             context = tuple(encode(self.model.tokenizer, settings.prompt, request.question.prompt, attempts))
             prompt, max_steps, temperature, begins = len(context), None, None, True
         limit = min(self.model.context_length, settings.max_length or self.model.context_length)
@@ -67,7 +67,7 @@ class Sampler:
 
     def prefix(self, prefix: Candidate) -> tuple[int, tuple[int, ...]]:
         """(length of the prompt, its tokens and those of each step as sampled); text without tokens is tokenised."""
-        tokenizer, attempts = self.model.tokenizer, [attempt.text for attempt in prefix.attempts if attempt.steps]
+        tokenizer, attempts = self.model.tokenizer, [attempt.spoken for attempt in prefix.attempts if attempt.steps]
         ids = encode(tokenizer, self.settings.prompt, prefix.question.prompt, attempts)
         prompt = len(ids)
         for step in prefix.steps:

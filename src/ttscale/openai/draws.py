@@ -54,7 +54,7 @@ class Task:
 def sample_task(request: Sample) -> Task:
     """The draw that answers a ``Sample``."""
     prefix = request.prefix
-    attempts = [attempt.text for attempt in prefix.attempts if attempt.steps]
+    attempts = [attempt.spoken for attempt in prefix.attempts if attempt.steps]
     return Task(
         request.question.prompt,
         attempts,
@@ -69,7 +69,7 @@ def sample_task(request: Sample) -> Task:
 
 def revise_task(request: Revise) -> Task:
     """The draw that answers a ``Revise``."""
-    attempts = [attempt.text for attempt in request.attempts if attempt.steps]
+    attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
     return Task(request.question.prompt, attempts, request.key, _where(request))
 
 

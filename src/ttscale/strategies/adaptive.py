@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from ttscale.answers import answer_classes
+from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
-from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, rule_of, vote_weights, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
 from ttscale.strategies.waves import draw, draw_whole, judge, verifier_scores
@@ -129,15 +129,16 @@ class AdaptiveScheduler:
 
 def leaders(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> tuple[float, float]:
     """The total weights of the heaviest and the second heaviest answer of candidates; 0 where there is none."""
-    return heaviest(
-        [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)], weights
-    )
+    answers = [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
+    return heaviest(answers, weights, rule_of(candidates))
 
 
-def heaviest(answers: Sequence[str | None], weights: Sequence[float | None]) -> tuple[float, float]:
-    """The total weights of the heaviest and the second heaviest answer; equivalent answers count together."""
+def heaviest(
+    answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule = MATHEMATICS
+) -> tuple[float, float]:
+    """The same of answers, equivalent ones together."""
     totals: dict[int, float] = {}
-    for answer_class, weight in zip(answer_classes(answers), weights, strict=True):
+    for answer_class, weight in zip(answer_classes(answers, rule), weights, strict=True):
         if answer_class is not None and weight is not None:
             totals[answer_class] = totals.get(answer_class, 0.0) + weight
     first, second, *_ = [*sorted(totals.values(), reverse=True), 0.0, 0.0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Literal
 
-from ttscale.answers import extract_answer
+from ttscale.answers import AnswerRule, rule_called
 from ttscale.core.cost import Cost
 from ttscale.core.trace import Event, Trace
 
@@ -70,6 +70,8 @@ class Tree:
     cost: Cost
     """The sum over the events: ``Result.cost``, where the trace is of one strategy."""
     nodes: tuple[Node, ...]
+    answers: str = "mathematics"
+    """The name of the question's answer rule."""
 
     def fates(self) -> list[str]:
         """What became of each node, in a few words: why a branch ends where it does. Empty where it goes on."""
@@ -104,7 +106,8 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
     asked = {event["question"] for event in events if event["event"] == "start"}
     if len(asked) > 1:
         raise ValueError(f"the events are of {len(asked)} questions; pass those of one, such as Result.trace")
-    builder = _Builder(tuple(start["key"]))
+    rule = str(start.get("answers", "mathematics"))
+    builder = _Builder(tuple(start["key"]), rule_called(rule))
     # A draw arrives before its score and before what continues it, so one pass is enough.
     replies = {_place(event): event for event in events if event["event"] == "reply"}
     for event in replies.values():
@@ -123,13 +126,15 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
         error=end.get("error"),
         cost=builder.cost,
         nodes=tuple(builder.nodes),
+        answers=rule,
     )
 
 
 class _Builder:
     """The nodes so far and where each key is."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rule: AnswerRule) -> None:
+        self._rule = rule
         self.nodes = [Node(root, "root", None, "")]
         self.cost = Cost()
         self._root = root
@@ -169,7 +174,7 @@ class _Builder:
                 label=_label(key, self.nodes[above].key),
                 steps=steps,
                 finish=event["finish"],
-                answer=extract_answer(text) if event["finish"] == "stop" else None,
+                answer=self._rule.extract(text) if event["finish"] == "stop" else None,
                 saw=tuple(self._index[path] for path in map(tuple, event.get("attempts", ())) if self._drawn(path)),
                 cost=spent,
             ),

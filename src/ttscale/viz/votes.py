@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ttscale.answers import answer_classes
+from ttscale.answers import answer_classes, rule_called
 from ttscale.viz.tree import Node, Tree
 
 
@@ -25,7 +25,7 @@ class Vote:
 def votes(tree: Tree) -> list[Vote]:
     """One row per answer of the finished solutions, the winner first, then by count and total score."""
     solutions = list(_solutions(tree))
-    classes = answer_classes([node.answer for node in solutions])
+    classes = answer_classes([node.answer for node in solutions], rule_called(tree.answers))
     groups: dict[int, list[Node]] = {}
     for node, group in zip(solutions, classes, strict=True):
         if group is not None:

@@ -36,10 +36,10 @@ class Settings:
     def context(self, tokenizer: Any, request: Sample | Revise) -> tuple[int, ...]:
         """The prompt, and each step of the prefix as it was sampled; text without tokens is tokenised."""
         if isinstance(request, Revise):
-            attempts = [attempt.text for attempt in request.attempts if attempt.steps]
+            attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
             return tuple(encode(tokenizer, self.prompt, request.question.prompt, attempts))
         prefix = request.prefix
-        attempts = [attempt.text for attempt in prefix.attempts if attempt.steps]
+        attempts = [attempt.spoken for attempt in prefix.attempts if attempt.steps]
         ids = encode(tokenizer, self.prompt, prefix.question.prompt, attempts)
         for step in prefix.steps:
             ids += list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)

@@ -121,7 +121,8 @@ class Pool:
             raise ValueError("the pool does not know the reference answers; call pool.of(problems) first")
         mark = self._marks.get(question + part)
         if mark is None or len(mark[0]) != len(drawn):
-            mark = graded([one.answer for one in drawn], self._problems[question].answer)
+            problem = self._problems[question]
+            mark = graded([one.answer for one in drawn], problem.answer, problem.answers)
             self._marks[question + part] = mark
         scores = [aggregate(one.scores, how) if one.scores else math.nan for one in drawn]
         return Graded(question, mark[1], mark[0], np.array(scores), np.array([one.tokens for one in drawn]))

@@ -224,9 +224,10 @@ class _ClaimQueue:
 
 def _job(piece: Piece, models: Models) -> Job:
     error: Exception | None = None
-    question = Question(piece.problem.id, piece.problem.prompt)
+    question = piece.problem.question
     try:
-        question = models.question(piece.problem.id, piece.problem.prompt)
+        asked = models.question(piece.problem.id, piece.problem.prompt)
+        question = Question(asked.id, asked.prompt, piece.problem.answers)
     except ValueError as refusal:
         error = refusal
     root = Candidate(question, Key(piece.path))

@@ -247,7 +247,7 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         models=_models_digest(piece.strategy, labels),
         answer=answer,
         score=None if outcome.chosen is None else outcome.scores[outcome.chosen],
-        correct=grade(answer, piece.problem.answer),
+        correct=grade(answer, piece.problem.answer, piece.problem.answers),
         cost=ended.cost,
         difficulty=_difficulty(piece.strategy, _roles(labels), ended),
         note=outcome.note,

@@ -11,36 +11,40 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscale.answers import answer_classes, equivalent, extract_answer, why_unreadable
+from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes, equal, extract_answer, why_unreadable
 
 
-def grade(answer: str | None, reference: str) -> bool:
+def grade(answer: str | None, reference: str, rule: AnswerRule = MATHEMATICS) -> bool:
     """Whether ``answer`` is equivalent to ``reference``; no answer (None or empty) is wrong.
 
-    Both are final answers. ``ValueError`` for a reference that ``check_reference`` refuses.
+    Both are final answers, compared by ``rule``. ``ValueError`` for a reference that ``check_reference`` refuses.
     """
-    return equivalent(answer, check_reference(reference))
+    return equal(answer, check_reference(reference) if rule == MATHEMATICS else reference, rule)
 
 
-def grade_text(text: str, reference: str) -> bool:
+def grade_text(text: str, reference: str, rule: AnswerRule = MATHEMATICS) -> bool:
     """Whether the final answer that a solution states is right; a solution that states none is wrong."""
-    return grade(extract_answer(text), reference)
+    return grade(rule.extract(text), reference, rule)
 
 
-def graded(answers: Sequence[str | None], reference: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def graded(
+    answers: Sequence[str | None], reference: str, rule: AnswerRule = MATHEMATICS
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each of K answers its class [K] (-1: no answer, it never votes) and whether it is right [K].
 
     The reference is classed together with the answers, so that answers of one class are right or wrong together.
     """
-    first, *classes = answer_classes([reference, *answers])
+    first, *classes = answer_classes([reference, *answers], rule)
     numbers = np.array([-1 if number is None else number for number in classes], dtype=np.int64)
     return numbers, (numbers == first) & (numbers >= 0)
 
 
-def right_answers(answers: Iterable[str | None], reference: str) -> dict[str | None, bool]:
+def right_answers(
+    answers: Iterable[str | None], reference: str, rule: AnswerRule = MATHEMATICS
+) -> dict[str | None, bool]:
     """For each distinct answer whether it is right; None (no answer) is wrong."""
     distinct = list(dict.fromkeys(answers))
-    return {None: False} | dict(zip(distinct, graded(distinct, reference)[1].tolist(), strict=True))
+    return {None: False} | dict(zip(distinct, graded(distinct, reference, rule)[1].tolist(), strict=True))
 
 
 def check_reference(reference: str) -> str:

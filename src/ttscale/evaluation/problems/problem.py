@@ -10,11 +10,12 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
+from ttscale.answers import MATHEMATICS, AnswerRule, rule_named
 from ttscale.core.checks import check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
@@ -39,11 +40,16 @@ class Problem:
     level: int | None = None
     """The difficulty its source gives it, 1 (easy) to 5."""
     subject: str | None = None
+    answers: AnswerRule = field(default=MATHEMATICS, compare=False, repr=False)
+    """What counts as an answer, and as the right one: a rule of ``ttscale.answers`` or the name of one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", rule_named(self.answers))
 
     @property
     def question(self) -> Question:
         """What models and strategies may see."""
-        return Question(self.id, self.prompt)
+        return Question(self.id, self.prompt, self.answers)
 
     @property
     def digest(self) -> str:

@@ -27,7 +27,7 @@ def best_distinct(result: Result, n: int) -> list[int]:
     """
     candidates, scores = result.candidates, _judged(result)
     done = [i for i, candidate in enumerate(candidates) if candidate.done] or list(range(len(candidates)))
-    classes = answer_classes([candidates[i].answer for i in done])
+    classes = answer_classes([candidates[i].answer for i in done], result.question.answers)
     groups: dict[Any, list[int]] = {}
     for i, answer_class in zip(done, classes, strict=True):
         groups.setdefault(candidates[i].text if answer_class is None else answer_class, []).append(i)

@@ -116,7 +116,7 @@ def _search(
 
 
 def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[FileRow]:
-    right = right_answers((attempt.answer for attempt in attempts), problem.answer)
+    right = right_answers((attempt.answer for attempt in attempts), problem.answer, problem.answers)
     rows = []
     for number, attempt in enumerate(attempts):
         outcome = int(right[attempt.answer])

@@ -155,7 +155,7 @@ def _search(
     answers = [r.prefix.extend(r.key, c.steps, c.finish).answer for r, c in zip(requests, replies, strict=True)]
     n = chosen.rollouts
     endings = {texts: answers[n * place : n * (place + 1)] for place, texts in enumerate(starts)}
-    right = right_answers(chain((s.answer for s in kept), answers), problem.answer)
+    right = right_answers(chain((s.answer for s in kept), answers), problem.answer, problem.answers)
     counts = step_counts(kept, drawn, endings, right, chosen.estimate, chosen.unparsable_rollouts)
     rows = [_row(problem, s, right[s.answer], c, chosen) for s, c in zip(kept, counts, strict=True)]
     return rows, _closing(rows, endings, chosen)
