@@ -68,7 +68,7 @@ class Choice:
     def _letter(self, text: str) -> str | None:
         bare = re.sub(r"\\(?:text|textbf|mathrm|boxed)\s*\{([^{}]*)\}", r"\1", text).strip(" $*`\n")
         found = re.match(rf"(?:option |choice )?\(?([{self.letters}])(?![A-Za-z])", bare, re.IGNORECASE)
-        alone = found and (len(bare) < 6 or found[1].isupper() or bare[found.end() :][:1] in (")", ".", ":"))
+        alone = found and re.match(r"\s*$|[).:,、，。*]|\s+[A-Z(\n]|[^\x00-\x7f]", bare[found.end() :])
         return found[1].upper() if found and alone else None
 
 

@@ -13,6 +13,7 @@ from ttscale.api.progress import Progress
 from ttscale.api.result import Result
 from ttscale.api.role_labels import label, warn_other_models
 from ttscale.api.settings import CallSettings
+from ttscale.api.warn_unanswered import Unanswered
 from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, needs_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
@@ -20,6 +21,7 @@ from ttscale.core.types import Candidate, Key, Question
 from ttscale.engine.core import Ended, Recall, blame_strategy
 from ttscale.engine.drive import Job, OnEnd, arun, run
 from ttscale.engine.trace_file import TraceFile
+from ttscale.strategies.best_of_n import BestOfN
 
 OnResult: TypeAlias = Callable[[Question, Result], None]
 
@@ -46,6 +48,7 @@ class Call:
         self._file: TraceFile | None = None
         total = None if known is None else len(known)
         self._progress = Progress(total, settings.budget, f"budget {settings.budget}", bar=settings.progress)
+        self._unanswered = Unanswered()
 
     def __enter__(self) -> Self:
         self._load()
@@ -59,6 +62,7 @@ class Call:
 
     def __exit__(self, *exc: object) -> Literal[False]:
         self._stack.close()
+        self._unanswered.warn()
         return False
 
     def _load(self) -> None:
@@ -170,6 +174,8 @@ class Call:
     def _result(self, question: Question, ended: Ended) -> Result:
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
+        if ended.error is None and not isinstance(self._strategy, BestOfN):
+            self._unanswered.add(outcome.candidates)
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)

@@ -35,3 +35,7 @@ class TooLongError(RoleError):
 
 class BudgetError(ValueError):
     """The budget is not an integer between 1 and ``ttscale.MAX_BUDGET``."""
+
+
+class AnswerWarning(UserWarning):
+    """The votes of a call had nothing to count; says which setting to change."""

@@ -1,0 +1,48 @@
+"""One warning a call where no solution states an answer or most were cut off, with the setting to change."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytest
+
+import ttscale
+from ttscale.core.errors import AnswerWarning
+
+
+class Says:
+    def __init__(self, text: str, finish: Literal["stop", "length"] = "stop") -> None:
+        self.text, self.finish = text, finish
+
+    def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+        return [ttscale.Completion((ttscale.Step(self.text),), self.finish) for _ in requests]
+
+
+def warned(generator: Any, **options: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ttscale.solve_all(["Why?", "How?"], 4, generator=generator, progress=False, **options)
+    return [str(one.message) for one in caught if issubclass(one.category, AnswerWarning)]
+
+
+def test_a_vote_without_answers_warns_once() -> None:
+    (message,) = warned(Says("I would have to think about it some more"), strategy="majority_vote")
+    assert "2 of 2 questions" in message
+    assert "PromptFormat" in message
+
+
+def test_a_vote_of_what_was_cut_off_warns_once() -> None:
+    (message,) = warned(Says("Answer: 5", "length"), strategy="majority_vote")
+    assert "max_new_tokens" in message
+
+
+@pytest.mark.parametrize("text", ["Answer: 5", "5", r"\boxed{5}"])
+def test_answers_warn_of_nothing(text: str) -> None:
+    assert warned(Says(text), strategy="majority_vote") == []
+
+
+def test_a_rule_of_ones_own_is_asked() -> None:
+    assert len(warned(Says("B. Paris, I think"), strategy="majority_vote", answers="code")) == 1
+    assert warned(Says("B. Paris, I think"), strategy="majority_vote", answers="choice") == []
