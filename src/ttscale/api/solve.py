@@ -55,8 +55,8 @@ def solve(
     scheduler, without a verifier a vote: over revisions where there is a reviser, else over samples. The same
     arguments give the same result. ``observe`` is called with every event of the trace. ``answers`` is
     what counts as an answer, a rule of ``ttscale.answers`` or the name of one, instead of a question's own.
-    ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the logger "ttscale" says the same
-    at level INFO.
+    ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the logger
+    "ttscale" says the same at level INFO.
 
     Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
     ``result`` has what was found and spent before.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ttscale.core.chat import Chat
 from ttscale.answers import MATHEMATICS, name_of_rule
+from ttscale.core.chat import Chat
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Reply, Request, Revise, Sample, Verdict
 from ttscale.core.trace_schema import is_event

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttscale.core.chat import Chat
 from ttscale.answers import MATHEMATICS, AnswerRule, rule_named, without_thoughts
+from ttscale.core.chat import Chat
 
 Finish = Literal["open", "stop", "length"]
 _HASH = re.compile("[0-9a-f]{16}")
