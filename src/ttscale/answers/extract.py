@@ -118,9 +118,7 @@ def _stated(text: str) -> Iterator[tuple[int, str]]:
 
 def _marked(text: str, mark: re.Match[str]) -> str | None:
     """What stands after a marker."""
-    kind = next(
-        name for name in ("tag", "answer", "heading", "hashes", "line", "cell", "json") if mark[name] is not None
-    )
+    kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
     if kind in ("tag", "cell", "json"):
         return str(mark[kind]).strip(' "' if kind == "json" else " ")
     payload = _line(text, mark.end())

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Literal, Self, TypeAlias
 
+from ttscale.answers import rule_named
 from ttscale.api.arguments import choose_strategy, suited
 from ttscale.api.load_roles import BUNDLED, load_roles, roles_at_hand
 from ttscale.api.progress import Progress
@@ -118,7 +119,7 @@ class Call:
                 yield None
                 continue
             if self._settings.answers is not None:
-                question = replace(question, answers=self._settings.answers)
+                question = replace(question, answers=rule_named(self._settings.answers))
             index += 1
             self._open[index] = question
             prompt, error = self._spelled(question)

@@ -82,11 +82,8 @@ def solve_all(
     observe: Observe | None = None,
     progress: bool = True,
     resume: str | Path | None = None,
-<<<<<<< HEAD
     total_budget: int | None = None,
-=======
     answers: AnswerRule | str | None = None,
->>>>>>> 65cb3e6 (A question brings its own answer rule: choice, number, text, json, ...)
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
