@@ -61,7 +61,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "device": (solve("q", device="cpu"), r"HFModel\(name, device=...\)"),
     "verbose": (solve("q", generator=MODEL, verbose=True), "progress=False"),
     "slip": (solve("q", generator=MODEL, budgt=5), "did you mean budget?"),
-    "nonsense": (solve("q", generator=MODEL, zzzz=5), "it takes budget, generator"),
+    "nonsense": (solve("q", generator=MODEL, zzzz=5), "it takes answers, budget"),
     "self_consistency": (solve("q", generator=MODEL, strategy="self_consistency"), "did you mean majority_vote?"),
     "bon": (solve("q", generator=MODEL, strategy="bon"), "did you mean best_of_n?"),
     "beam_search": (solve("q", generator=MODEL, strategy="beam_search"), "did you mean beam?"),
