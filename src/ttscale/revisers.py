@@ -12,7 +12,7 @@ from typing import Any
 from ttscale.core.protocols import BoundedSession, Session, is_async, name_of, session_of, shared_worker
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
-from ttscale.prompts.layouts import fill, without_thought
+from ttscale.prompts.layouts import fill
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 REVISE_PROMPT = (
