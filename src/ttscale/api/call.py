@@ -99,7 +99,9 @@ class Call:
 
     def untouched(self, question: Question) -> Result:
         """The result of a question that was never begun: an interrupt came first."""
-        return self._result(question, Ended(stopped_by="interrupt"))
+        result, end = self._result(question, Ended(stopped_by="interrupt"))
+        self._emit(end)
+        return result
 
     def _spelled(self, question: Question) -> tuple[str, Exception | None]:
         """The prompt as the models are asked it, or why the bundled ones refuse it."""
@@ -166,13 +168,15 @@ class Call:
     def _reporting(self, on_result: OnResult) -> OnEnd:
         def on_end(index: int, ended: Ended) -> None:
             question = self._open.pop(index)
-            result = self._result(question, ended)
+            result, end = self._result(question, ended)
             self._progress.end(question)
-            on_result(question, result)
+            on_result(question, result)  # before an observer, which Ctrl-C may interrupt, hears of it
+            self._emit(end)
 
         return on_end
 
-    def _result(self, question: Question, ended: Ended) -> Result:
+    def _result(self, question: Question, ended: Ended) -> tuple[Result, Event]:
+        """The result of a question, and the event that ends its trace."""
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
         if ended.error is None and not isinstance(self._strategy, BestOfN):
@@ -185,8 +189,7 @@ class Call:
             trace = Trace(question, path=self._file.path)
         else:
             trace = Trace(question, self._start_event(question), recorded, end)
-        self._emit(end)
-        return Result(
+        result = Result(
             question=question,
             answer=winner.answer if winner else None,
             text=winner.text if winner else "",
@@ -199,3 +202,4 @@ class Call:
             error=ended.error,
             stopped_by=ended.stopped_by,
         )
+        return result, end
