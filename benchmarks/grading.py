@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ttscale import answers as _answers
 from ttscale.answers import answer_classes, equivalent, extract_answer
+from ttscale.answers import keys as _keys
 from ttscale.evaluation.problems.datasets import from_jsonl
 from ttscale.evaluation.problems.grading import grade, grade_text
 
@@ -75,7 +75,7 @@ def cost(path: Path, distinct: int) -> dict[str, float]:
     answers = sorted({p.answer for p in from_jsonl(path) if not p.answer.lstrip("-").isdigit()})[:distinct]
     ours = []
     for _ in range(5):
-        _answers._remembered.cache_clear()
+        _keys._remembered.cache_clear()
         began = time.perf_counter()
         answer_classes(answers)
         ours.append(time.perf_counter() - began)
