@@ -76,7 +76,8 @@ $(VENV)/integrations/installed: $(BIN)/python pyproject.toml
 ENGINES := .venv-engines
 engines: $(VENV)/installed-dev $(ENGINES)/vllm/installed $(ENGINES)/llamacpp/installed
 	TTSCALE_ENGINES=$(ENGINES) $(BIN)/pytest tests/engines
-	TTSCALE_ENGINES=$(ENGINES) PYTHONPATH=src:tests $(ENGINES)/vllm/bin/python -m pytest tests/engines/in_process.py
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_WAIT_POLICY=passive PYTHONPATH=src:tests \
+		$(ENGINES)/vllm/bin/python -m pytest -o addopts= -o filterwarnings= --import-mode=importlib tests/engines/in_process.py
 
 # The CPU build needs no torchvision and its like, which it pulls in for CUDA.
 $(ENGINES)/vllm/installed:
