@@ -53,6 +53,7 @@ from ttscale.strategies import (
     ConfidenceVote,
     FirstFinished,
     GenSelect,
+    Mixture,
     ParticleFilter,
     ParticleGibbs,
     Rebase,
@@ -87,6 +88,8 @@ STRATEGIES: list[Any] = [
     GenSelect(3),
     FirstFinished(),
     ThinkingBudget(20),
+    Mixture(),
+    Mixture(by="bandit", wave=3),
     ConfidenceVote(0.5, window=8),
     ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
 ]

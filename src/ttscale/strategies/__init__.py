@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ttscale.strategies.first_finished import FirstFinished
     from ttscale.strategies.gen_select import GenSelect
     from ttscale.strategies.mcts import MCTS
+    from ttscale.strategies.mixture import Mixture
     from ttscale.strategies.particle_filter import ParticleFilter
     from ttscale.strategies.particle_gibbs import ParticleGibbs
     from ttscale.strategies.rebase import Rebase
@@ -40,6 +41,7 @@ _LATER = {
     "FirstFinished": "first_finished",
     "GenSelect": "gen_select",
     "MCTS": "mcts",
+    "Mixture": "mixture",
     "ParticleFilter": "particle_filter",
     "ParticleGibbs": "particle_gibbs",
     "Rebase": "rebase",
@@ -63,6 +65,7 @@ __all__ = [
     "GenSelect",
     "Lookahead",
     "MajorityVote",
+    "Mixture",
     "ParticleFilter",
     "ParticleGibbs",
     "Policy",

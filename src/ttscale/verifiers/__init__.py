@@ -8,6 +8,7 @@ from ttscale.verifiers.confidence import ConfidenceVerifier
 from ttscale.verifiers.ensemble import EnsembleVerifier
 from ttscale.verifiers.function import FunctionVerifier
 from ttscale.verifiers.judge import JudgeVerifier
+from ttscale.verifiers.mixed_generator import MixedGenerator
 
 __all__ = [
     "ConfidenceVerifier",
@@ -15,5 +16,6 @@ __all__ = [
     "FunctionComparator",
     "FunctionVerifier",
     "JudgeVerifier",
+    "MixedGenerator",
     "PromptedComparator",
 ]

@@ -1,0 +1,77 @@
+"""Several generators in one search: each gets its share of N, or a bandit on the verifier's scores shares it out.
+
+Knows generators by name and how they did. ``ttscale.verifiers.MixedGenerator`` brings a draw to the one its key names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ttscale.core.protocols import Role
+from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.types import Candidate, Outcome
+from ttscale.strategies.thompson import Arm, thompson
+from ttscale.strategies.waves import draw, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """N solutions of several generators, drawn under keys that name them; they answer through a ``MixedGenerator``.
+
+    ``by`` "share": equal numbers of each, the first ones one more, and a majority vote. "bandit": ``wave`` solutions at
+    a time, each of the generator whose mean verifier score, drawn from what is known of it, is the highest (Thompson
+    sampling, the prior of ``thompson.py``); cut-offs score 0; the winner is a weighted vote. AB-MCTS with several
+    models chooses like this (arXiv 2503.04412).
+    """
+
+    generators: Sequence[str] = ("first", "second")
+    by: Literal["share", "bandit"] = "share"
+    wave: int = 1
+    aggregate: Aggregate = "last"
+
+    def __post_init__(self) -> None:
+        check_aggregate(self.aggregate)
+        names = self.generators
+        if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(
+                f"generators must be the names that MixedGenerator was given, a list of texts; got {names!r}"
+            )
+        object.__setattr__(self, "generators", tuple(names))
+        if len(set(names)) < len(names):
+            raise ValueError(f"generators must have names of their own; got {names!r}")
+        if self.by not in ("share", "bandit"):
+            raise ValueError(f'by must be "share" or "bandit"; got {self.by!r}')
+        if type(self.wave) is not int or self.wave < 1:
+            raise ValueError(f"wave must be a positive integer; got {self.wave!r}")
+
+    @property
+    def needs(self) -> frozenset[Role]:
+        """A bandit learns from a verifier."""
+        return frozenset({"generator", "verifier"} if self.by == "bandit" else {"generator"})
+
+    def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
+        names = self.generators
+        if self.by == "share":
+            keys = [root.key.child("model", names[i % len(names)], i) for i in range(budget)]
+            candidates = yield from draw([root] * budget, keys)
+            votes = vote_weights(candidates, [1.0] * budget)
+            total = sum(map(bool, votes))
+            shares = tuple(vote / total if vote else None for vote in votes)
+            return Outcome(tuple(candidates), shares, majority_vote(candidates))
+        candidates, scores = [], list[float | None]()
+        seen: list[list[float]] = [[] for _ in names]
+        while len(candidates) < budget:
+            arms = [Arm.of(rewards) for rewards in seen]
+            numbers = range(len(candidates), min(budget, len(candidates) + self.wave))
+            chosen = [thompson(arms, root.key.child("choose", i)) for i in numbers]
+            keys = [root.key.child("model", names[arm], i) for arm, i in zip(chosen, numbers, strict=True)]
+            fresh = yield from draw([root] * len(keys), keys)
+            judged = yield from judge(fresh, self.aggregate)
+            candidates, scores = candidates + fresh, scores + judged
+            for arm, score in zip(chosen, judged, strict=True):
+                seen[arm].append(score or 0.0)
+        note = ", ".join(f"{name} {len(rewards)}" for name, rewards in zip(names, seen, strict=True))
+        return Outcome(tuple(candidates), tuple(scores), weighted_vote(candidates, scores), note)
