@@ -20,7 +20,7 @@ from typing import Any
 from ttscale.answers import answer_classes, equivalent, extract_answer
 from ttscale.answers.keys import value_key
 from ttscale.answers.normalize import clean
-from ttscale.answers.parse import Unreadable
+from ttscale.answers.tree import Unreadable
 from ttscale.answers.wrappers import MAX_ANSWER
 from ttscale.evaluation.problems.datasets import from_jsonl
 
