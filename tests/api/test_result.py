@@ -60,3 +60,9 @@ def test_show_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert opened == [scored().show().as_uri()] or len(opened) == 1
     assert opened[0].endswith("search.html")
+
+
+def test_votes_are_not_weighed_by_votes() -> None:
+    replies = ["Answer: 18"] * 6 + ["Answer: 19"] * 2
+    result = ttscale.solve("What?", 8, generator=FakeGenerator(replies), strategy="majority_vote")
+    assert [(vote.answer, vote.count, vote.share) for vote in result.votes()] == [("18", 6, 0.75), ("19", 2, 0.25)]

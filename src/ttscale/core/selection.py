@@ -126,17 +126,22 @@ class Vote:
 
 
 def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> list[Vote]:
-    """The answers with their votes, heaviest first; by number of candidates where nothing was scored."""
-    scored = any(score for score in scores)
-    weights = [score if scored else 1.0 for score in scores]
-    answers = _voting(candidates, weights)
+    """The answers with their votes, heaviest first: weighted by scores, or counted where those are shares of a vote."""
+    answers = _voting(candidates, scores if any(scores) else [1.0] * len(candidates))
     groups: dict[int, list[int]] = defaultdict(list)
     for index, answer_class in enumerate(answer_classes(answers, rule_of(candidates))):
         if answer_class is not None:
             groups[answer_class].append(index)
-    total = math.fsum(weights[i] or 0.0 for members in groups.values() for i in members)
-    votes = [
-        Vote(answers[members[0]] or "", len(members), math.fsum(weights[i] or 0.0 for i in members) / (total or 1.0))
-        for members in groups.values()
-    ]
+    voters = sum(map(len, groups.values()))
+    shares = {i: len(members) / voters for members in groups.values() for i in members}
+    counted = not any(scores) or all(
+        scores[i] is not None and math.isclose(scores[i] or 0.0, shares[i]) for i in shares
+    )
+    if counted:  # a majority vote's scores are what its answers got, and must not weigh a second time
+        totals = {first[0]: shares[first[0]] for first in groups.values()}
+    else:
+        weights = {group[0]: math.fsum(scores[i] or 0.0 for i in group) for group in groups.values()}
+        whole = math.fsum(weights.values()) or 1.0
+        totals = {first: weight / whole for first, weight in weights.items()}
+    votes = [Vote(answers[group[0]] or "", len(group), totals[group[0]]) for group in groups.values()]
     return sorted(votes, key=lambda vote: -vote.share)
