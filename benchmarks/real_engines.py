@@ -9,7 +9,8 @@
 3. best_of: 16 draws a question through this library and through its_hub on the same server: requests and prompt
    tokens as the server counts them, and time, in turns.
 
-Without ``--url`` a server is started, from the environment that ``make engines`` sets up.
+Without ``--url`` a server is started, from the environment that ``make engines`` sets up. Part 3 needs ``pip install
+its_hub aiohttp``: its_hub's client imports aiohttp without asking for it.
 """
 
 from __future__ import annotations
