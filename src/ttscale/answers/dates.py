@@ -27,7 +27,8 @@ def date_or_time(text: str) -> tuple[str, ...] | None:
     if folded in _WORDS:
         return ("time", str(_WORDS[folded] * 60))
     found = _TIME.fullmatch(folded)
-    if found and 1 <= int(found[1]) <= 12 and int(found[2] or 0) < 60:
+    minutes = int(found[2] or 0) if found else 0
+    if found and 1 <= int(found[1]) <= 12 and minutes < 60:
         return _time(int(found[1]) % 12 + (12 if found[4] == "p" else 0), found[2], found[3])
     found = _DAY_TIME.fullmatch(folded)
     if found:

@@ -29,7 +29,7 @@ MAX_TEXT = 200_000
 _TRIES = 50
 """Markers looked at from the end before giving up: what precedes fifty empty ones is no final answer."""
 
-_HOPE = re.compile(r"\s*I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
+_HOPE = re.compile(r"I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
 _EOS = re.compile(
     r"(?:<\|im_start\|>(?:user|assistant)?|<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$"
 )
@@ -86,7 +86,7 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
-    spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip()))
+    spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip())).rstrip()
     found = [box for box in boxes(spoken) if tidy(box.content)]
     boxed = tidy(one_answer(spoken, found)) if found else None
     for at, answer in _stated(spoken):
