@@ -66,7 +66,7 @@ def test_a_strategy_that_names_no_generator_is_told_so() -> None:
         {"by": "luck"},
         {"wave": 0},
     ],
-    ids=str,
+    ids=range(6),
 )
 def test_settings_that_make_no_sense_are_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
