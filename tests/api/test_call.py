@@ -91,7 +91,7 @@ def test_the_entry_points_show_their_defaults() -> None:
     entry_points: Any = {
         ttscale.solve: single,
         ttscale.asolve: single,
-        ttscale.solve_all: many,
+        ttscale.solve_all: many | {"total_budget": None},
         ttscale.asolve_all: many,
         ttscale.solve_stream: many,
         ttscale.asolve_stream: many,

@@ -110,6 +110,7 @@ def test_every_option_is_read_in_one_place() -> None:
         f"{file.relative_to(root)}:{node.lineno} {node.args[1].value}"
         for file in root.rglob("*.py")
         if file != Path(protocols.__file__)
+        and file.parent.name != "answers"  # an answer rule has a name too, and is no role
         for node in ast.walk(ast.parse(file.read_bytes()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr"
         if len(node.args) == 3 and isinstance(node.args[1], ast.Constant) and node.args[1].value in options
