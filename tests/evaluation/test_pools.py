@@ -166,7 +166,7 @@ def test_a_pool_without_a_verifier_has_no_scores() -> None:
     pool = draw_pool(problems(2), None, 4, generator=Student(), progress=False)
     assert all(one.scores == () for one in pool.drawn("q0"))
     assert all(math.isnan(score) for score in pool.graded()[0].scores)
-    assert pool.models == {"generator": "student", "verifier": None, "reviser": None}
+    assert pool.models == {"generator": "student", "verifier": None, "reviser": None, "comparator": None}
 
 
 def test_chains_are_those_of_sequential_revision(tmp_path: Path) -> None:
