@@ -325,7 +325,7 @@ def test_the_subtrees_of_dvts_choose_together() -> None:
 @pytest.mark.parametrize("name", IN_POLICY)
 def test_a_name_means_one_strategy_and_the_result_says_which(name: str) -> None:
     """openr's rstar_mcts runs with the settings of vanilla MCTS."""
-    roles: Any = toy_roles()
+    roles: Any = toy_roles(comparator=True)
     result = ttscale.solve("Why?", 4, **roles, strategy=name)
     assert result.strategy.startswith(f"{strategy_class(name).__name__}(")
     assert result == ttscale.solve("Why?", 4, **roles, strategy=strategy_class(name)())
@@ -410,7 +410,7 @@ def test_nothing_is_judged_twice(strategy: Any) -> None:
 
 def test_the_reference_answer_is_out_of_a_strategys_reach() -> None:
     """openr keeps the ground truth in the environment that the search code holds."""
-    assert [field.name for field in fields(Question)] == ["id", "prompt"]
+    assert [field.name for field in fields(Question)] == ["id", "prompt", "answers"]
     for cls in (Candidate, Sample, Revise, Score, Completion, Verdict):
         assert not {field.name for field in fields(cls)} & {"truth", "reference", "gold", "label", "correct"}
 

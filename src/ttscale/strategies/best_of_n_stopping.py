@@ -48,7 +48,8 @@ class BestOfNStopping:
             fresh = yield from draw([root] * len(keys), keys)
             candidates += fresh
             scores += yield from judge(fresh, self.aggregate)
-            if expected_gain([score or 0.0 for score in scores]) < self.cost:
+            gain = expected_gain([score or 0.0 for score in scores])
+            if gain < self.cost:
                 break
         note = f"drew {sum(bool(c.steps) for c in candidates)} of {budget}"
         return Outcome(tuple(candidates), tuple(scores), best(candidates, scores), note)

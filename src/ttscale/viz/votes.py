@@ -44,11 +44,12 @@ def why(tree: Tree) -> str:
     if not others:
         return f"Every one of the {solutions} solutions with an answer says {first.answer}."
     leads = []
+    total, best = max(row.total or 0.0 for row in others), max(row.best or 0.0 for row in others)
     if first.count > max(row.count for row in others):
         leads.append(f"most votes ({first.count} of {solutions})")
-    if first.total is not None and first.total > max(row.total or 0.0 for row in others):
+    if first.total is not None and first.total > total:
         leads.append(f"highest summed score ({first.total:.2f})")
-    if first.best is not None and first.best > max(row.best or 0.0 for row in others):
+    if first.best is not None and first.best > best:
         leads.append(f"highest single score ({first.best:.3f})")
     return f"{first.answer} won with the {', the '.join(leads)}." if leads else f"{first.answer} won by the tie rule."
 
