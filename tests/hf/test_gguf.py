@@ -25,6 +25,7 @@ def test_a_file_and_a_folder_that_holds_one_are_told_from_other_names(tmp_path: 
 
 
 def test_a_real_file_is_loaded_and_writes_what_its_folder_writes() -> None:
+    pytest.importorskip("gguf")
     from real_models import model_folder
     from ttscale import Candidate, Key, Question
     from ttscale.core.requests import Sample

@@ -435,7 +435,7 @@ def test_rewards_of_chats_of_empty_texts_and_of_asynchronous_verifiers() -> None
     def broken(candidate: Candidate) -> float:
         raise RuntimeError("no")
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ttscale.RoleError, match="broken raised RuntimeError: no"):
         reward_function(FunctionVerifier(broken))(["q"], ["a"])
 
 

@@ -19,6 +19,7 @@ from ttscale import Candidate, Key, Question, Score, Step, Verdict
 from ttscale.core.errors import RoleError
 from ttscale.hf import HFModel, HFVerifier
 from ttscale.hf.pick_runner import open_shared_kv
+from ttscale.hf.shared_kv import run_sequences
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.verifiers import scorer as scorer_module
 from ttscale.hf.verifiers.families.detect import family_of
@@ -138,13 +139,13 @@ def test_running_out_of_memory_halves_the_batch(folder: str, shared_kv: bool, mo
         if rows > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    original = scorer_module.extend
+    original = run_sequences.extend
 
-    def extend(network: Any, tree: Any, shape: Any, items: Any) -> Any:
+    def extend(own: Any, items: Any) -> Any:
         too_many(len(items))
-        return original(network, tree, shape, items)
+        return original(own, items)
 
-    monkeypatch.setattr(scorer_module, "extend", extend)
+    monkeypatch.setattr(run_sequences, "extend", extend)
     trunk = verifier.model.module.base_model
     forward = trunk.forward
 
@@ -166,13 +167,13 @@ def test_batches_stay_within_a_forward(folder: str, monkeypatch: pytest.MonkeyPa
     verifier = HFVerifier(folder)
     verifier._scorer._most = 64
     sizes: list[int] = []
-    original = scorer_module.extend
+    original = run_sequences.extend
 
-    def extend(network: Any, tree: Any, shape: Any, items: Any) -> Any:
+    def extend(own: Any, items: Any) -> Any:
         sizes.append(len(items) * max(len(tokens) for _, tokens in items))
-        return original(network, tree, shape, items)
+        return original(own, items)
 
-    monkeypatch.setattr(scorer_module, "extend", extend)
+    monkeypatch.setattr(run_sequences, "extend", extend)
     verifier.score([Score(candidate(f"{i}?", "One.", "Two.")) for i in range(20)])
     assert len(sizes) > 3
     assert max(sizes) <= 64
@@ -186,13 +187,13 @@ def test_a_long_call_keeps_within_the_memory_budget(folder: str, monkeypatch: py
     tree.max_bytes = 0
     verifier._scorer._most = 64
     held: list[int] = []
-    original = scorer_module.extend
+    original = run_sequences.extend
 
-    def extend(network: Any, tree: Any, shape: Any, items: Any) -> Any:
-        held.append(tree.tokens())
-        return original(network, tree, shape, items)
+    def extend(own: Any, items: Any) -> Any:
+        held.append(own.tree.tokens())
+        return original(own, items)
 
-    monkeypatch.setattr(scorer_module, "extend", extend)
+    monkeypatch.setattr(run_sequences, "extend", extend)
     requests = [Score(candidate(f"{i} is another question?", "One.", "Two.")) for i in range(40)]
     ran = sum(verdict.cost.verifier_tokens for verdict in verifier.score(requests))
     assert len(held) >= 20
