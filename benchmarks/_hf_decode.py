@@ -33,8 +33,8 @@ Found = dict[str, dict[str, Any]]
 class ToLength(Decoder):
     """A decode loop in which the imposed length ends a step: the row may be continued, as in a search."""
 
-    def _take(self, row: Row, token: int, logprob: float, certainty: float) -> None:
-        super()._take(row, token, logprob, certainty)
+    def _append(self, row: Row, token: int, logprob: float, certainty: float) -> None:
+        super()._append(row, token, logprob, certainty)
         if row.finish == "length":
             row.finish = "open"
 

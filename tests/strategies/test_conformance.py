@@ -23,7 +23,6 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
-    ConfidenceVote,
     FirstFinished,
     GenSelect,
     Mixture,
@@ -80,8 +79,6 @@ STRATEGIES: list[Any] = [
     ThinkingBudget(20),
     Mixture(),
     Mixture(by="bandit", wave=3),
-    ConfidenceVote(0.5, window=8),
-    ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
     FirstFinished(1, k=4),
 ]
 

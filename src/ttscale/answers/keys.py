@@ -155,10 +155,10 @@ def _named(pairs: list[tuple[str, str]]) -> Key:
 
 def _inequalities(parts: list[str], signs: set[str]) -> Key:
     """ "or" unites, "and" intersects; what a comma between inequalities does is not said, so they stay as they are."""
+    if len({name for part in parts for name in _LETTER.findall(part)}) > 1:
+        raise Unreadable("inequalities of several variables")
     keys = [_whole(part) for part in parts]
     if signs <= {"or"}:
-        if len({name for part in parts for name in _LETTER.findall(part)}) > 1:
-            raise Unreadable("inequalities of several variables")
         return _several([member for key in keys for member in _members(key)], set())
     if signs == {"and"}:
         both = _relation.intersection(keys)

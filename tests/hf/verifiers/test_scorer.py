@@ -18,6 +18,7 @@ from hf.verifiers import checkpoints
 from ttscale import Candidate, Key, Question, Score, Step, Verdict
 from ttscale.core.errors import RoleError
 from ttscale.hf import HFModel, HFVerifier
+from ttscale.hf.memory import Budget
 from ttscale.hf.pick_runner import open_shared_kv
 from ttscale.hf.shared_kv import run_sequences
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
@@ -165,7 +166,7 @@ def test_running_out_of_memory_halves_the_batch(folder: str, shared_kv: bool, mo
 
 def test_batches_stay_within_a_forward(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = HFVerifier(folder)
-    verifier._scorer._most = 64
+    verifier._scorer._budget = Budget(64)
     sizes: list[int] = []
     original = run_sequences.extend
 
@@ -185,7 +186,7 @@ def test_a_long_call_keeps_within_the_memory_budget(folder: str, monkeypatch: py
     verifier.score([Score(candidate("warm", "up."))])
     tree = shared_tree(verifier)
     tree.max_bytes = 0
-    verifier._scorer._most = 64
+    verifier._scorer._budget = Budget(64)
     held: list[int] = []
     original = run_sequences.extend
 
