@@ -18,7 +18,7 @@ from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_
 from ttscale.core.requests import Compare, Completion, Preference, Sample
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
-from ttscale.verifiers.replies import received
+from ttscale.verifiers.replies import as_verifier, received, text_of
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
 VOTES = 4
@@ -154,7 +154,7 @@ def _from_odds(request: Compare, odds: Sequence[tuple[tuple[float, ...], Cost]])
             return RoleError(f"the comparator would name no solution ({_where(request)}); pass votes=, or a prompt")
         weights = [weight + share / total / 2 for weight, share in zip(weights, found[::order], strict=True)]
         cost += spent
-    return Preference(_adding_up(weights), _as_verifier(cost))
+    return Preference(_adding_up(weights), as_verifier(cost))
 
 
 def _from_votes(request: Compare, letters: str, said: Sequence[Any]) -> Preference | Exception:
@@ -170,11 +170,11 @@ def _from_votes(request: Compare, letters: str, said: Sequence[Any]) -> Preferen
     if not heard:
         return RoleError(
             f"the comparator named none of the solutions {', '.join(letters)} in {len(given)} replies "
-            f"({_where(request)}); the first was {_text(given[0])[:200]!r}; give it room to finish, or another prompt"
+            f"({_where(request)}); the first was {text_of(given[0])[:200]!r}; give it room to finish, or another prompt"
         )
     weights = [sum(shares[i] for shares in heard) / len(heard) for i in range(len(letters))]
     cost = sum((reply.cost for reply in given), Cost())
-    return Preference(_adding_up(weights), _as_verifier(cost))
+    return Preference(_adding_up(weights), as_verifier(cost))
 
 
 def chosen_letter(reply: Completion, letters: str) -> str | None:
@@ -182,7 +182,7 @@ def chosen_letter(reply: Completion, letters: str) -> str | None:
 
     A reply that was cut off has settled on nothing but what it began with.
     """
-    text = without_thoughts(_text(reply))
+    text = without_thoughts(text_of(reply))
     if reply.finish == "stop":
         for pattern in (_AT_A_LINE_S_END, _NAMED):
             found = [letter.upper() for letter in pattern.findall(text) if letter.upper() in letters]
@@ -195,21 +195,6 @@ def chosen_letter(reply: Completion, letters: str) -> str | None:
 def _adding_up(weights: Sequence[float]) -> tuple[float, ...]:
     total = sum(weights)
     return tuple(min(1.0, weight / total) for weight in weights)
-
-
-def _text(reply: Completion) -> str:
-    return "".join(step.text for step in reply.steps)
-
-
-def _as_verifier(cost: Cost) -> Cost:
-    """What a generator spent, as the verifier's spending."""
-    return Cost(
-        verifier_tokens=cost.sampled_tokens + cost.prompt_tokens,
-        flops=cost.flops,
-        requests=cost.requests,
-        resent_tokens=cost.resent_tokens,
-        seconds=cost.seconds,
-    )
 
 
 def _where(request: Compare) -> str:

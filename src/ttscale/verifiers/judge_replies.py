@@ -9,7 +9,7 @@ from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Score, Verdict
-from ttscale.verifiers.replies import received
+from ttscale.verifiers.replies import as_verifier, received, text_of
 
 _VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\]*—–]))", re.IGNORECASE)
 """A Yes or No that stands alone: "no error" and "no mistakes" are no verdicts."""
@@ -41,7 +41,7 @@ class Scale:
 
     def read(self, reply: Completion) -> float | None:
         """What a reply says in [0, 1], or None where it is no verdict."""
-        text = without_thoughts(_text(reply))
+        text = without_thoughts(text_of(reply))
         word = self._grade(text, reply) if self.graded else _yes_or_no(text, reply)
         return None if word is None else self.values[self.words.index(word)]
 
@@ -58,7 +58,7 @@ def from_odds(scale: Scale, odds: Sequence[float], cost: Cost) -> Verdict:
     """The expectation over the words of the scale, from the probability of each as the first word."""
     total = sum(odds)
     mean = sum(p * value for p, value in zip(odds, scale.values, strict=True)) / total
-    return Verdict((min(1.0, max(0.0, mean)),), _as_verifier(cost))
+    return Verdict((min(1.0, max(0.0, mean)),), as_verifier(cost))
 
 
 def from_votes(
@@ -73,12 +73,12 @@ def from_votes(
         words = "neither Yes nor No" if not scale.graded else f"no grade from {scale.words[0]} to {scale.words[-1]}"
         return RoleError(
             f"the judge said {words} in {len(replies)} replies ({_where(request)}); the first was "
-            f"{_text(given[0])[:200]!r}; give it room to finish (max_tokens, max_new_tokens) or another prompt"
+            f"{text_of(given[0])[:200]!r}; give it room to finish (max_tokens, max_new_tokens) or another prompt"
         )
     cost = before or Cost()
     for reply in given:
         cost += reply.cost
-    return Verdict((sum(said) / len(said),), _as_verifier(cost))
+    return Verdict((sum(said) / len(said),), as_verifier(cost))
 
 
 def _yes_or_no(text: str, reply: Completion) -> str | None:
@@ -87,21 +87,6 @@ def _yes_or_no(text: str, reply: Completion) -> str | None:
         return str(found[-1]).capitalize()
     opening = _OPENING.match(text) or _VERDICT.match(text, len(text) - len(text.lstrip(_AROUND)))
     return opening[1].capitalize() if opening else None
-
-
-def _text(reply: Completion) -> str:
-    return "".join(step.text for step in reply.steps)
-
-
-def _as_verifier(cost: Cost) -> Cost:
-    """What a generator spent, as the verifier's spending."""
-    return Cost(
-        verifier_tokens=cost.sampled_tokens + cost.prompt_tokens,
-        flops=cost.flops,
-        requests=cost.requests,
-        resent_tokens=cost.resent_tokens,
-        seconds=cost.seconds,
-    )
 
 
 def _where(request: Score) -> str:

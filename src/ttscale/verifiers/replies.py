@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion
 
 T = TypeVar("T")
 
@@ -21,3 +23,19 @@ def received(replies: Sequence[Any], kind: type[T], who: str) -> list[T] | Excep
         if not isinstance(reply, kind):
             raise RoleError(f"{who} returned {type(reply).__name__} instead of a {kind.__name__}")
     return list(replies)
+
+
+def text_of(reply: Completion) -> str:
+    """The whole text of a model's reply."""
+    return "".join(step.text for step in reply.steps)
+
+
+def as_verifier(cost: Cost) -> Cost:
+    """What a generator spent, as the verifier's spending."""
+    return Cost(
+        verifier_tokens=cost.sampled_tokens + cost.prompt_tokens,
+        flops=cost.flops,
+        requests=cost.requests,
+        resent_tokens=cost.resent_tokens,
+        seconds=cost.seconds,
+    )
