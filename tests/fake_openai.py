@@ -59,6 +59,8 @@ class FakeServer:
     answer: Callable[[str, dict[str, Any]], Any] | None = None
     """Replaces the toy model altogether: from path and body to the JSON of the reply."""
     retry_after: str | None = None
+    says: str = ""
+    """The words of an error; by default the key comes back in them."""
     code: str | None = None
     """The error code that goes with a status."""
     elsewhere: str = ""
@@ -328,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         if fault.isdigit():
-            said = "x" * self.fake.padding + f"fault for {self.headers.get('authorization')}"
+            said = self.fake.says or "x" * self.fake.padding + f"fault for {self.headers.get('authorization')}"
             self._send(int(fault), {"error": {"message": said, "code": self.fake.code}})
             return
         data = self.fake.reply(self.path, body)

@@ -11,7 +11,7 @@ import pytest
 from ttscale.cli.main import main, make_parser
 from ttscale.cli.models import roles_of
 from ttscale.cli.parser import with_config
-from ttscale.verifiers import JudgeVerifier
+from ttscale.verifiers import JudgeVerifier, PromptedComparator
 
 
 def options(*words: str) -> argparse.Namespace:
@@ -23,6 +23,10 @@ def test_a_server_is_a_url_and_a_name() -> None:
         "generator"
     ]
     assert type(generator).__name__ == "OpenAIGenerator"
+    limited: Any = roles_of(
+        options("--base-url", "http://localhost:1/v1", "--model", "m", "--max-new-tokens", "5", "--top-p", "0.5")
+    )["generator"]
+    assert limited.sampling["max_new_tokens"] == 5
     with pytest.raises(ValueError, match="--base-url needs --model"):
         roles_of(options("--base-url", "http://localhost:1/v1"))
 
@@ -35,6 +39,20 @@ def test_a_judge_is_the_generator_itself_or_another_model() -> None:
         roles_of(options(*server, "--judge", "--verifier", "x"))
     with pytest.raises(ValueError, match="--judge needs a model"):
         roles_of(options("--judge"))
+
+
+def test_what_compares_is_the_generator_another_model_or_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ("--base-url", "http://localhost:1/v1", "--model", "m")
+    assert roles_of(options(*server))["comparator"] is None
+    for words in (("--comparator",), ("--comparator", "other")):
+        assert isinstance(roles_of(options(*server, *words))["comparator"], PromptedComparator)
+    with pytest.raises(ValueError, match="--comparator needs a model"):
+        roles_of(options("--comparator"))
+    (tmp_path / "mine_to_compare.py").write_text("class Better:\n    def compare(self, requests): return []\n")
+    monkeypatch.chdir(tmp_path)
+    assert type(roles_of(options("--comparator", "mine_to_compare:Better"))["comparator"]).__name__ == "Better"
 
 
 def test_a_verifier_of_ones_own_is_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

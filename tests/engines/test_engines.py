@@ -35,7 +35,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 
 def generator(url: str, **settings: Any) -> OpenAIGenerator:
-    given = {"prompt": FORM, "delimiter": "\n", "temperature": 0.8, "max_tokens": 32, **settings}
+    given = {"prompt": FORM, "delimiter": "\n", "temperature": 0.8, "max_new_tokens": 32, **settings}
     return OpenAIGenerator(NAME, connection=Connection(url, concurrency=1), **given)
 
 
@@ -76,7 +76,7 @@ def test_draws_that_share_a_request_are_those_asked_alone_and_cost_what_the_serv
     server: tuple[str, str],
 ) -> None:
     requests = [Sample(ROOT, ROOT.key.child(i)) for i in range(3)]
-    role = generator(server[1], max_tokens=12)
+    role = generator(server[1], max_new_tokens=12)
     together = sample(role, *requests)
     alone = [sample(role, request)[0] for request in requests]
     if server[0] == "vllm":  # llama.cpp's sums depend on the batch
@@ -95,7 +95,7 @@ def test_strategies_run(server: tuple[str, str]) -> None:
     sure = ttscale.solve(
         QUESTION,
         2,
-        generator=generator(server[1], logprobs=True, max_tokens=200),
+        generator=generator(server[1], logprobs=True, max_new_tokens=200),
         verifier=ConfidenceVerifier(),
         strategy=BestOfN(),
     )

@@ -219,6 +219,8 @@ def test_settings_of_a_file(tmp_path: Any) -> None:
         ({"defaults": {"strategy": "beem"}}, "unknown strategy 'beem'"),
         ({"generator": 3}, "generator must be a string"),
         ({"verifier": {"id": "judge"}}, "asks the upstream's model"),
+        ({"comparator": "judge"}, 'the comparator "judge" asks the upstream'),
+        ({"comparator": 3}, "comparator must be a string"),
         ({"upstream": {"url": "http://x"}, "generator": "m"}, "not both"),
         ({"verifier": {"url": "http://x"}}, "needs the name of its model"),
         ({"verifier": {"url": "http://x", "id": "y"}}, "not both"),

@@ -40,7 +40,7 @@ def served(upstream: FakeServer) -> Iterator[Running]:
 
 def library(url: str, question: str, budget: int, **more: Any) -> ttscale.Result:
     """The library's own call: the question as the only message, nothing around it."""
-    generator = OpenAIGenerator("toy", url, prompt=AS_IT_IS, max_tokens=None)
+    generator = OpenAIGenerator("toy", url, prompt=AS_IT_IS, max_new_tokens=None)
     return ttscale.solve(question, budget, generator=generator, **more)
 
 
@@ -162,7 +162,7 @@ def test_a_conversation_draws_what_the_library_draws_with_the_same_prompt(
     upstream: FakeServer, served: Running
 ) -> None:
     form = PromptFormat(system="S", examples=(("q1", "a1"), ("q2", "a2")))
-    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_tokens=None)
+    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_new_tokens=None)
     own = ttscale.solve(QUESTION, 6, generator=generator, seed=9)
     messages = [{"role": "system", "content": "S"}]
     for question, solution in form.examples:
@@ -185,7 +185,7 @@ def test_completions_continue_a_text(upstream: FakeServer, served: Running) -> N
     client = openai.OpenAI(base_url=served.url, api_key="none")
     reply = client.completions.create(model="toy@majority_vote:5", prompt="Go:\n", max_tokens=64)
     form = PromptFormat(chat=False, template="{question}")
-    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_tokens=64)
+    generator = OpenAIGenerator("toy", upstream.url, prompt=form, max_new_tokens=64)
     own = ttscale.solve("Go:\n", 5, generator=generator)
     assert reply.choices[0].text == own.text
     assert reply.object == "text_completion"
@@ -251,6 +251,36 @@ def test_a_judge_is_counted_and_chooses(upstream: FakeServer) -> None:
     assert reply["usage"]["completion_tokens_details"]["verifier_tokens"] == len(asked)
 
 
+def test_what_compares_is_the_upstreams_model_and_counted(upstream: FakeServer) -> None:
+    """It names the first solution shown, in either order, so that all meetings are drawn: points are halves."""
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        if "Which solution is the best" not in body["messages"][-1]["content"]:
+            return upstream.reply(path, body)
+        first = [{"token": "A", "logprob": 0.0, "top_logprobs": [{"token": "A", "logprob": 0.0}]}]
+        choice = {"message": {"role": "assistant", "content": "A"}, "finish_reason": "length"}
+        return {
+            "choices": [{"index": 0, **choice, "logprobs": {"content": first}}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 1},
+        }
+
+    with serving(answer=answer) as compared, gateway(before(compared.url, comparator="judge")) as served:
+        status, reply = served.chat(QUESTION, budget=4, strategy="tournament")
+        asked = [body for body in compared.bodies if "Which solution" in body["messages"][-1]["content"]]
+        draws = [body for body in compared.bodies if body not in asked]
+    assert (status, len(draws), len(asked)) == (200, 4, 8)  # two rounds of two meetings, each in both orders
+    prompt, completion = usage_of(upstream, draws)
+    assert reply["choices"][0]["ttscale"]["score"] == 0.5
+    assert reply["usage"]["prompt_tokens"] == prompt + 7 * len(asked)
+    assert reply["usage"]["completion_tokens"] == completion + len(asked)
+
+
+def test_without_what_compares_a_tournament_is_refused(served: Running) -> None:
+    status, reply = served.chat(QUESTION, budget=4, strategy="tournament")
+    assert status == 400
+    assert "comparator" in reply["error"]["message"]
+
+
 @pytest.mark.parametrize("by_default", [False, True])
 def test_a_step_search_goes_on_as_the_librarys(by_default: bool) -> None:
     """In token ids, as the library's own call: the stand-in is of vLLM's kind. Its judge likes odd digits."""
@@ -275,7 +305,7 @@ def test_a_step_search_goes_on_as_the_librarys(by_default: bool) -> None:
                 more = {} if by_default else {"strategy": "beam"}
                 status, reply = served.chat(QUESTION, budget=4, **more)
                 bodies = len(upstream.bodies)
-                generator = OpenAIGenerator("toy", upstream.url, prompt=AS_IT_IS, max_tokens=None)
+                generator = OpenAIGenerator("toy", upstream.url, prompt=AS_IT_IS, max_new_tokens=None)
                 judge = JudgeVerifier(OpenAIGenerator("toy", upstream.url, prompt=AS_IT_IS))
                 own = ttscale.solve(QUESTION, 4, generator=generator, verifier=judge, strategy="beam")
     assert status == 200

@@ -468,12 +468,17 @@ def test_the_first_attempt_waits_less_for_a_connection(monkeypatch: pytest.Monke
         (401, "Unauthorized", KEY, "does not take this key: pass the right one as api_key=..., or set OPENAI_API_KEY"),
         (403, "Forbidden", None, "no key was given: pass api_key=..., or set OPENAI_API_KEY"),
         (404, "The model `x` does not exist.", KEY, "the server lists the models 'toy'"),
-        (400, "This model's maximum context length is 2048 tokens.", KEY, "lower max_tokens, or shorten the prompt"),
+        (
+            400,
+            "This model's maximum context length is 2048 tokens.",
+            KEY,
+            "lower max_new_tokens",
+        ),
         (
             400,
             "the request exceeds the available context size",
             KEY,
-            "prompt and max_tokens together exceed what the model reads",
+            "prompt and reply together exceed what the model reads",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def generator(url: str, prompt: PromptFormat = PLAIN, **settings: Any) -> OpenAIGenerator:
     # One request at a time: this server reproduces a seed only then.
     connection = Connection(url, concurrency=1)
-    settings = {"server": "transformers", "delimiter": "\n", "max_tokens": 256, **settings}
+    settings = {"server": "transformers", "delimiter": "\n", "max_new_tokens": 256, **settings}
     return OpenAIGenerator(MODEL, connection=connection, prompt=prompt, **settings)
 
 
@@ -106,7 +106,7 @@ def test_greedy_steps_one_by_one_equal_the_whole(server: str) -> None:
 
 
 def test_a_limit_cuts_off(server: str) -> None:
-    (completion,) = ask(generator(server, max_tokens=3), Sample(root(QUESTIONS[0]), Key((1,))))
+    (completion,) = ask(generator(server, max_new_tokens=3), Sample(root(QUESTIONS[0]), Key((1,))))
     assert (completion.finish, completion.cost.sampled_tokens) == ("length", 3)
 
 

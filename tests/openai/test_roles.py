@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def toy_solution(seed: int, start: str = "") -> str:
 
 def test_a_completion_request_holds_exactly_this() -> None:
     with serving() as server:
-        role = generator(server, temperature=0.8, top_p=0.9, max_tokens=77, extra={"min_p": 0.1})
+        role = generator(server, temperature=0.8, top_p=0.9, max_new_tokens=77, extra={"min_p": 0.1})
         sample(role, whole(), whole(1, temperature=0.0))
     path, body, _ = server.requests[0]
     keys = {request["seed"]: request for request in server.bodies}
@@ -86,9 +87,33 @@ def test_a_completion_request_holds_exactly_this() -> None:
 
 def test_settings_that_are_none_are_left_to_the_server() -> None:
     with serving() as server:
-        sample(generator(server, temperature=None, max_tokens=None), whole())
+        sample(generator(server, temperature=None, max_new_tokens=None), whole())
     neutral = {"top_p": 1.0, "min_p": 0.0, "top_k": -1, "repetition_penalty": 1.0}
     assert server.bodies[0] == {"model": "toy", "prompt": "2 + 2\n<assistant>", "seed": seed_of(0)} | neutral
+
+
+def test_few_shot_examples_say_where_a_solution_ends() -> None:
+    """The example's layout begins with "Q:", so the next question would."""
+    form = PromptFormat(
+        chat=False,
+        template="Q: {question}\nA:",
+        examples=(("1 + 1", "2"),),
+        example_template="Q: {question}\nA: {solution}\n\n",
+    )
+    with serving() as server:
+        sample(generator(server, prompt=form), whole())
+        sample(generator(server, prompt=replace(form, stop=("END",))), whole())
+        sample(generator(server, prompt=replace(form, chat=None)), whole())
+    assert [body.get("stop") for body in server.bodies] == [["\nQ:"], ["END"], None]
+
+
+def test_the_chat_template_gets_what_the_prompt_says_and_the_role_goes_before_it() -> None:
+    form = PromptFormat(system=None, chat_template_kwargs={"enable_thinking": False, "level": 1})
+    with serving() as server:
+        sample(generator(server, prompt=form), whole())
+        sample(generator(server, prompt=form, chat_template_kwargs={"level": 2}), whole())
+    sent = [body["chat_template_kwargs"] for body in server.bodies]
+    assert sent == [{"enable_thinking": False, "level": 1}, {"enable_thinking": False, "level": 2}]
 
 
 @pytest.mark.parametrize(
@@ -266,14 +291,14 @@ def test_the_end_of_a_step_and_of_the_solution_are_told_apart(kind: str) -> None
 @pytest.mark.parametrize("max_steps", [None, 1])
 def test_a_cut_off_solution_is_not_finished(kind: str, max_steps: int | None) -> None:
     with serving(kind=kind, write=lambda text, seed: "word ") as server:
-        (completion,) = sample(generator(server, max_tokens=5), Sample(ROOT, Key((1,)), max_steps))
+        (completion,) = sample(generator(server, max_new_tokens=5), Sample(ROOT, Key((1,)), max_steps))
     assert completion == Completion((Step("word " * 5),), "length", completion.cost)
 
 
 @pytest.mark.parametrize("kind", STEP_KINDS)
 def test_a_limit_right_after_a_step_leaves_it_open(kind: str) -> None:
     with serving(kind=kind, write=lambda text, seed: "one two\n") as server:
-        (completion,) = sample(generator(server, max_tokens=2), Sample(ROOT, Key((1,)), 1))
+        (completion,) = sample(generator(server, max_new_tokens=2), Sample(ROOT, Key((1,)), 1))
     assert completion == Completion((Step("one two\n"),), "open", completion.cost)
 
 
@@ -516,7 +541,7 @@ def test_the_first_failure_is_raised_as_it_is() -> None:
         ({"server": "vlm"}, "unknown server 'vlm'; choose one of auto, generic"),
         ({"temperature": -1.0}, "temperature must be a finite number"),
         ({"temperature": float("nan")}, "temperature must be a finite number"),
-        ({"max_tokens": 0}, "max_tokens must be a positive integer or None"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a positive integer or None"),
         ({"delimiter": ""}, "delimiter must be a text, or None"),
         ({"delimiter": 5}, "delimiter must be a text, or None .*; got 5"),
         ({"top_p": "0.9"}, "top_p must be a number above 0 and up to 1, or None; got '0.9'"),

@@ -238,7 +238,7 @@ def test_a_base_model_without_a_chat_template_is_shown_solved_examples() -> None
 
 def test_the_limit_is_what_the_context_leaves_room_for() -> None:
     with serving(ids=True, context=25) as server:
-        sample(generator(server, max_tokens=2048), *children(1))
+        sample(generator(server, max_new_tokens=2048), *children(1))
         assert server.bodies[0]["max_tokens"] == 25 - len(server.bodies[0]["prompt"])
     with serving(ids=True, context=10) as server, pytest.raises(RoleError, match=r"17 tokens long, .* at most 10"):
         sample(generator(server), *children(1))

@@ -114,6 +114,49 @@ def test_what_is_no_score_is_an_error(rows: Any, settings: Any, message: str) ->
         score(server.url, **{"layout": "qwen-prm", **settings})
 
 
+TOO_LONG = "This model's maximum context length is 8 tokens, the input has 9."
+
+
+def judged(status: str, said: str = "bad words", rows: Any = ((0.25, 0.75),), **settings: Any) -> list[Verdict]:
+    """Two candidates, of which the server refuses the first, or gives other ``rows`` for it."""
+    good = Candidate(SOLUTION.question, Key((0, "q1", 4)), (Step("good"),), "stop")
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        return reply([[0.25, 0.75]] if "good" in str(body) else rows)(path, body)
+
+    def fault(number: int, body: dict[str, Any]) -> Any:
+        return status if status and "good" not in str(body) else None
+
+    with serving(answer=answer, fault=fault, says=said) as server:
+        connection = Connection(server.url, retries=0)
+        role = OpenAIVerifier("prm", connection=connection, layout="orm", **settings)
+        return asyncio.run(role.score([Score(SOLUTION), Score(good)]))
+
+
+def test_a_candidate_that_is_too_long_competes_without_a_score_and_the_other_keeps_its_own() -> None:
+    first, second = judged("400", TOO_LONG)
+    assert (first.step_scores, second.step_scores) == ((), (0.75,))
+    assert first.unscored is not None
+    assert "maximum context length is 8" in first.unscored
+    with pytest.raises(RoleError, match="maximum context length is 8"):
+        judged("400", TOO_LONG, on_error="raise")
+
+
+def test_what_else_befalls_one_candidate_ends_the_question_unless_told_otherwise() -> None:
+    with pytest.raises(RoleError, match="bad words"):
+        judged("422")
+    assert [one.step_scores for one in judged("422", on_error="unscored")] == [(), (0.75,)]
+    three = judged("", rows=[[0.1, 0.2, 0.7]], on_error="unscored")
+    assert [one.step_scores for one in three] == [(), (0.75,)]
+    assert "3 scores where one or two were expected" in str(three[0].unscored)
+
+
+@pytest.mark.parametrize("status", ["401", "404", "500", "503"])
+def test_a_server_that_fails_is_no_fault_of_a_candidate(status: str) -> None:
+    with pytest.raises(RoleError, match=f"status {status}"):
+        judged(status, on_error="unscored")
+
+
 def test_a_candidate_without_steps_is_an_error_before_any_request() -> None:
     with serving(answer=reply([0.5])) as server, pytest.raises(RoleError, match="without steps"):
         score(server.url, Candidate(SOLUTION.question, Key((1,))), layout="orm")
@@ -133,6 +176,8 @@ def test_faults_are_survived_here_too() -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="layout must be one of qwen-prm, math-shepherd, orm or a Layout"):
         OpenAIVerifier("m", "http://h/v1", layout="qwen")
+    with pytest.raises(ValueError, match="on_error must be"):
+        OpenAIVerifier("m", "http://h/v1", layout="orm", on_error="skip")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="activation must be"):
         OpenAIVerifier("m", "http://h/v1", layout="orm", activation="relu")  # type: ignore[arg-type]
 

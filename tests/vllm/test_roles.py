@@ -171,10 +171,53 @@ def test_a_model_that_pools_at_its_marks_gives_one_row_a_step_and_a_reward_head_
 def test_what_is_too_long_is_refused_with_its_length() -> None:
     with pytest.raises(RoleError, match="17 tokens long, the model reads at most 10"):
         generator(FakeLLM(length=10)).sample([Sample(ROOT, Key((1, "a")))])
+    long = Score(ROOT.extend(Key((1,)), [Step("ab")], "stop"))
     with pytest.raises(RoleError, match="reads at most 4"):
-        VLLMVerifier(FakeLLM(rows=rising, length=4), family="token-classification").score(
-            [Score(ROOT.extend(Key((1,)), [Step("ab")], "stop"))]
-        )
+        VLLMVerifier(FakeLLM(rows=rising, length=4), family="token-classification", on_error="raise").score([long])
+
+
+def test_a_solution_too_long_for_its_verifier_competes_without_a_score() -> None:
+    llm = FakeLLM(rows=rising, length=8)
+    long, short = (Score(ROOT.extend(Key((i,)), [Step("a" * i)], "stop")) for i in (6, 1))
+    first, second = VLLMVerifier(llm, family="token-classification").score([long, short])
+    assert (first.step_scores, len(second.step_scores)) == ((), 1)
+    assert first.unscored is not None
+    assert "12 tokens long with its question, the verifier reads at most 8" in first.unscored
+    empty = Score(Candidate(QUESTION, Key((3,))))
+    role = VLLMVerifier(llm, family="token-classification", on_error="unscored")
+    assert [one.unscored is None for one in role.score([empty, short])] == [False, True]
+    assert VLLMVerifier(llm, family="token-classification").on_error is None
+
+
+def test_few_shot_examples_say_where_a_solution_ends() -> None:
+    """Written by hand: a base model goes on with the next question, which the examples begin with "Q:"."""
+    form = PromptFormat(
+        chat=False,
+        template="Q: {question}\nA:<assistant>",
+        examples=(("1 + 1", "2"),),
+        example_template="Q: {question}\nA: {solution}\n\n",
+    )
+    table = {"": "4\n", "4\n": "\nQ: 3 + 3\n"}
+    llm = FakeLLM(lambda text, seed: table.get(text))
+    (whole,) = generator(llm, prompt=form).sample([Sample(ROOT, Key((0, "a")))])
+    assert ("".join(step.text for step in whole.steps).rstrip(), whole.finish) == ("4", "stop")
+    assert llm.seen[0][1].stop == ["\nQ:"]
+
+
+def test_a_thinking_tag_that_the_prompt_opens_is_in_the_text_and_written_once() -> None:
+    form = PromptFormat(chat=False, template="{question}\n<assistant><think>\n")
+    lines = ["I think 3\n", "</think>\n", "Answer: 5"]
+
+    def write(text: str, seed: int) -> str | None:
+        text = text.removeprefix("<think>\n")
+        return next((line for i, line in enumerate(lines) if text == "".join(lines[:i])), None)
+
+    role, candidate = generator(FakeLLM(write), prompt=form), ROOT
+    while candidate.finish == "open":
+        (reply,) = role.sample([Sample(candidate, candidate.key.child(0), 1)])
+        candidate = candidate.extend(candidate.key.child(0), reply.steps, reply.finish)
+    assert candidate.text == "<think>\n" + "".join(lines)
+    assert Letters().decode(candidate.tokens) == "".join(lines)
 
 
 @pytest.mark.parametrize(

@@ -139,10 +139,11 @@ def check_role(role: Role, given: Any) -> None:
 def check_name(role: Role, name: str) -> None:
     """``ValueError`` for a name that can be neither a Hugging Face id nor a folder; looks at the disk alone."""
     if re.match(r"[a-z]+://", name.strip(), re.IGNORECASE):
-        makes = {"generator": "OpenAIGenerator", "verifier": "OpenAIVerifier", "reviser": "OpenAIReviser"}[role]
+        kind = {"verifier": "OpenAIVerifier", "reviser": "OpenAIReviser"}.get(role, "OpenAIGenerator")
+        makes = f"ttscale.openai.{kind}(model, {name.strip()!r})"
+        makes = f"ttscale.verifiers.PromptedComparator({makes})" if role == "comparator" else makes
         raise ValueError(
-            f"{role} {name!r} is a URL: pass {role}=ttscale.openai.{makes}(model, {name.strip()!r}), "
-            "with the name that the server knows the model by"
+            f"{role} {name!r} is a URL: pass {role}={makes}, with the name that the server knows the model by"
         )
     looks_like_a_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
     if looks_like_a_path and not os.path.exists(os.path.expanduser(name)):

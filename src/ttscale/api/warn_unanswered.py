@@ -30,7 +30,7 @@ class Unanswered:
         if self.cut_off:
             said.append(
                 f"of {self.cut_off} of {self.asked} questions most solutions were cut off at the length limit, and "
-                "what is cut off never votes: raise max_new_tokens of the generator (max_tokens of a server)"
+                "what is cut off never votes: raise max_new_tokens of the generator"
             )
         if self.silent:
             said.append(

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ PROMPTS = ("qwen-math", "thinking", "search-and-learn", "four-shot")
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """``--generator``, ``--base-url``, ``--verifier``, ``--judge``, ``--reviser`` and how they sample."""
+    """The flags that name a generator, a server, what judges, compares and revises, and how they sample."""
     parser.add_argument(
         "--generator", "--model", metavar="ID", help=f"Hugging Face id, folder, or a server's model {BUNDLED_TOO}"
     )
@@ -27,6 +28,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verifier", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
     parser.add_argument(
         "--judge", nargs="?", const="", metavar="ID", help="a model that judges; without a name the generator itself"
+    )
+    parser.add_argument(
+        "--comparator", nargs="?", const="", metavar="ID", help="a model that compares; without a name the generator"
     )
     parser.add_argument("--reviser", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
     parser.add_argument("--max-new-tokens", type=int, metavar="T", help="most tokens of one solution")
@@ -39,17 +43,22 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 def roles_of(options: argparse.Namespace) -> dict[str, Any]:
     """The roles that the flags name, as ``solve`` takes them; ``ValueError`` for flags that do not go together."""
+    from ttscale.verifiers import JudgeVerifier, PromptedComparator
+
     generator = _generator(options)
     verifier = _own(options.verifier) if options.verifier else None
     if options.judge is not None:
         if verifier is not None:
             raise ValueError("--judge and --verifier both judge; give one of them")
-        verifier = _judge(options, generator)
+        verifier = _judging("--judge", JudgeVerifier, options.judge, options, generator)
+    comparator = None if options.comparator is None else _own(options.comparator)
+    if isinstance(comparator, str):
+        comparator = _judging("--comparator", PromptedComparator, comparator, options, generator)
     reviser = _own(options.reviser) if options.reviser else None
     for role, given in (("verifier", verifier), ("reviser", reviser)):
         if isinstance(given, str):
             check_name(role, given)  # type: ignore[arg-type]
-    return {"generator": generator, "verifier": verifier, "reviser": reviser}
+    return {"generator": generator, "verifier": verifier, "reviser": reviser, "comparator": comparator}
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
@@ -83,20 +92,19 @@ def _on_server(name: str, url: str, sampling: dict[str, Any]) -> Any:
     return OpenAIGenerator(name, url, **sampling)
 
 
-def _judge(options: argparse.Namespace, generator: Any) -> Any:
-    from ttscale.verifiers import JudgeVerifier
-
-    if options.judge and options.base_url:
-        return JudgeVerifier(_on_server(options.judge, options.base_url, {}))
-    name = options.judge or (generator if isinstance(generator, str) else None)
+def _judging(flag: str, kind: Callable[[Any], Any], given: str, options: argparse.Namespace, generator: Any) -> Any:
+    """A verifier or comparator that puts its questions to the model named by a flag, else to the generator."""
+    if given and options.base_url:
+        return kind(_on_server(given, options.base_url, {}))
+    name = given or (generator if isinstance(generator, str) else None)
     if name:
-        check_name("verifier", name)
+        check_name("generator", name)
         from ttscale.hf import HFGenerator, HFModel
 
-        return JudgeVerifier(HFGenerator(HFModel(name)))
+        return kind(HFGenerator(HFModel(name)))
     if generator is None:
-        raise ValueError("--judge needs a model: --judge ID, or --generator ID to let it judge itself")
-    return JudgeVerifier(generator)
+        raise ValueError(f"{flag} needs a model: {flag} ID, or --generator ID to let it judge itself")
+    return kind(generator)
 
 
 def _prompt(given: str) -> Any:

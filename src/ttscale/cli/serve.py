@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--system", metavar="TEXT", help='system prompt for chats without one; "family": the model\'s')
     parser.add_argument("--generator", metavar="ID", help="Hugging Face id or local path of a model to run here")
     parser.add_argument("--verifier", metavar="ID", help='Hugging Face id or local path, or "judge": ask the upstream')
+    parser.add_argument("--comparator", metavar="ID", help='the same for what compares solutions, or "judge"')
     parser.add_argument("--strategy", metavar="NAME", help="default strategy")
     parser.add_argument("--budget", type=int, metavar="N", help="default budget (default: 1)")
     parser.add_argument("--max-budget", type=int, metavar="N", help="largest budget a client may ask for")
@@ -67,6 +68,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
         upstream=upstream,
         generator=options.generator or settings.generator,
         verifier=verifier,
+        comparator=options.comparator or settings.comparator,
         defaults=replace(settings.defaults, **defaults),
         caps=caps,
     )

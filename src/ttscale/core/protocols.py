@@ -160,6 +160,13 @@ class BoundedSession(Session, Protocol):
         """Stop the draw of this ticket once it has sampled more than ``tokens``; it is answered as cut off."""
 
 
+class ClosableSession(Session, Protocol):
+    """A session that can give up what is still running."""
+
+    def close(self) -> None:
+        """Give up what is still running and let go of what it holds."""
+
+
 @runtime_checkable
 class Strategy(Protocol):
     """Decides what to ask for next. Pure: no I/O, clock, global random state, threads or ``await`` (law 1)."""
@@ -212,6 +219,22 @@ def session_of(role: object) -> Callable[[], Session] | None:
     """What opens a session of a role, or None."""
     opens: Callable[[], Session] | None = getattr(role, "session", RoleOptions.session)
     return opens
+
+
+def run_all(session: ClosableSession, requests: Sequence[Any]) -> list[Any]:
+    """Answer a batch through a session of its own; the first request that cannot be served raises."""
+    replies: dict[int, Reply | Exception] = {}
+    try:
+        session.admit(list(enumerate(requests)))
+        while session.active:
+            replies.update(session.step())
+    finally:
+        session.close()
+    for index in range(len(requests)):
+        reply = replies[index]
+        if isinstance(reply, Exception):
+            raise reply
+    return [replies[index] for index in range(len(requests))]
 
 
 def members_of(role: object) -> Sequence[object]:

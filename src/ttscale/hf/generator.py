@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ttscale.core.protocols import run_all
 from ttscale.core.requests import Completion, Sample
 from ttscale.hf.model import HFModel
 from ttscale.hf.option_probabilities import Odds, first_token_odds
-from ttscale.hf.sampler import Sampler, SamplerSession, run_all
+from ttscale.hf.sampler import Sampler, SamplerSession
 from ttscale.hf.sampling_settings import UNSET, Given, settings_of
 from ttscale.prompts.tokenize import PromptFormat
 

@@ -15,13 +15,12 @@ from ttscale.core.confidence import by_step
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample, check_temperature
-from ttscale.core.types import Candidate, Step
+from ttscale.core.types import Step
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.known_logprobs import note
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling_settings import SamplingSettings
-from ttscale.prompts.steps import StepText, step_ids
-from ttscale.prompts.tokenize import encode
+from ttscale.prompts.steps import StepText, context_ids, opened
 
 logger = logging.getLogger("ttscale")
 
@@ -41,13 +40,10 @@ class Sampler:
     def draw(self, request: Sample | Revise) -> Draw:
         """The draw that answers this request; ``RoleError`` where the context is too long."""
         settings = self.settings
+        prompt, context = context_ids(self.model.tokenizer, settings.prompt, request)
+        max_steps, temperature, begins = None, None, True
         if isinstance(request, Sample):
-            prompt, context = self.prefix(request.prefix)
             max_steps, temperature, begins = request.max_steps, request.temperature, not request.prefix.steps
-        else:
-            attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
-            context = tuple(encode(self.model.tokenizer, settings.prompt, request.question.prompt, attempts))
-            prompt, max_steps, temperature, begins = len(context), None, None, True
         limit = min(self.model.context_length, settings.max_length or self.model.context_length)
         room = limit - len(context)
         label = f"question {request.question.label} (key {request.key})"
@@ -65,15 +61,6 @@ class Sampler:
         seed = request.key.seed
         return Draw(context, prompt, seed, temperature, max_steps, most, label, opening, window, below)
 
-    def prefix(self, prefix: Candidate) -> tuple[int, tuple[int, ...]]:
-        """(length of the prompt, its tokens and those of each step as sampled); text without tokens is tokenised."""
-        tokenizer, attempts = self.model.tokenizer, [attempt.spoken for attempt in prefix.attempts if attempt.steps]
-        ids = encode(tokenizer, self.settings.prompt, prefix.question.prompt, attempts)
-        prompt = len(ids)
-        for step in prefix.steps:
-            ids += step_ids(tokenizer, step)
-        return prompt, tuple(ids)
-
     def completion(self, row: Row) -> Completion:
         """The reply a finished row stands for."""
         assert row.finish is not None
@@ -90,7 +77,7 @@ class Sampler:
         if row.finish != "open":
             self.ended += 1
             self.cut += row.finish == "length"
-        return Completion(_opened(steps, row.draw.opening), row.finish, cost)
+        return Completion(opened(steps, row.draw.opening), row.finish, cost)
 
     def warn_if_mostly_cut(self) -> None:
         """Say once that most solutions were cut off: they have no answer, and the limit is the likely reason."""
@@ -122,13 +109,6 @@ class Sampler:
             spans[-1] = (spans[-1][0], len(ids))
             sums[-1] += row.eos[1]
         note(self.model, ids, spans, sums)
-
-
-def _opened(steps: tuple[Step, ...], opening: str) -> tuple[Step, ...]:
-    """The steps, with the thinking tag that the prompt ended in before the first: else nobody sees where it began."""
-    if not opening or not steps:
-        return steps
-    return (replace(steps[0], text=opening + steps[0].text), *steps[1:])
 
 
 def _steps(text: StepText, row: Row) -> list[Step]:
@@ -245,21 +225,3 @@ class SamplerSession:
     def __del__(self, exiting: Callable[[], bool] = sys.is_finalizing) -> None:
         if not exiting():
             self.close()
-
-
-def run_all(session: SamplerSession, requests: Sequence[Any]) -> list[Completion]:
-    """Answer a batch through a session; the first request that cannot be served raises."""
-    replies: dict[int, Completion | Exception] = {}
-    try:
-        session.admit(list(enumerate(requests)))
-        while session.active:
-            replies.update(session.step())
-    finally:
-        session.close()
-    completions = []
-    for index in range(len(requests)):
-        reply = replies[index]
-        if isinstance(reply, Exception):
-            raise reply
-        completions.append(reply)
-    return completions

@@ -69,15 +69,15 @@ def judge_status(error: openai.APIStatusError, keyed: bool) -> Failure:
             if keyed
             else "; no key was given: pass api_key=..., or set OPENAI_API_KEY"
         )
-    if status in (400, 413) and _too_long(_said(error)):
-        what += "; prompt and max_tokens together exceed what the model reads: lower max_tokens, or shorten the prompt"
+    if status in (400, 413) and says_too_long(_said(error)):
+        what += "; prompt and reply together exceed what the model reads: lower max_new_tokens, or shorten the prompt"
     hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
     if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
         return Hopeless(what, answered=True, status=status)
     return Failure(what, True, retry_after(error.response.headers), status)
 
 
-def _too_long(said: str) -> bool:
+def says_too_long(said: str) -> bool:
     """Whether a server's words are about its context length (vLLM, SGLang, OpenAI, llama.cpp say it in these)."""
     words = said.lower()
     return "context" in words and any(mark in words for mark in ("length", "size", "exceed", "too long"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ttscale.openai.connection import Connection
 from ttscale.openai.draws import Task
 from ttscale.openai.server_kinds import Server
-from ttscale.prompts.layouts import Messages, PromptFormat, chat_turns
+from ttscale.prompts.layouts import Messages, PromptFormat, chat_turns, stop_strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,17 @@ class Settings:
     template: Callable[[Messages], str] | None
     temperature: float | None
     top_p: float | None
-    max_tokens: int | None
+    max_new_tokens: int | None
     logprobs: bool
     server_defaults: bool
     template_kwargs: Mapping[str, object]
     extra: Mapping[str, object]
     lay_out: Callable[[Messages], Messages] | None = None
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The strings that end a solution, which few-shot examples show where none are given."""
+        return stop_strings(self.prompt, self.chat or self.template is not None)
 
     def turns(self, task: Task) -> Messages:
         """The chat that asks the task's question."""

@@ -11,16 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ttscale.core.errors import RoleError
+from ttscale.core.cost import Cost
+from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
+from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.openai.connection import Connection
+from ttscale.openai.failures import Rejected, says_too_long
 from ttscale.openai.reply import read_rows
 from ttscale.openai.tasks import together
 from ttscale.openai.writer import one_connection
 from ttscale.prompts.layouts import QWEN_MATH, chat_turns, without_marks
 
 Activation = Literal["none", "sigmoid", "softmax"]
+OF_ONE_INPUT = (400, 413, 422)
+"""Statuses that say something of the input, and nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class OpenAIVerifier:
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
     ``base_url`` is the one that ends in /v1. Text that would look like a step mark or a control token is taken out.
+    ``on_error``: a candidate that cannot be judged ends its question ("raise"), or competes without a score
+    ("unscored"); None lets only what is too long compete so. A server that fails is no fault of a candidate.
     """
 
     def __init__(
@@ -100,7 +107,9 @@ class OpenAIVerifier:
         api_key: str | None = None,
         connection: Connection | None = None,
         activation: Activation = "none",
+        on_error: OnError | None = None,
     ) -> None:
+        self.on_error = check_on_error(on_error)
         if isinstance(layout, str) and layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or a Layout; got {layout!r}")
         if activation not in ("none", "sigmoid", "softmax"):
@@ -116,21 +125,34 @@ class OpenAIVerifier:
 
     async def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request, asked for all at once within the connection's limit."""
-        return await together([self._score(request) for request in requests])
+        return settle(await together([self._score(request) for request in requests]), self.on_error)
 
-    async def _score(self, request: Score) -> Verdict:
+    async def _score(self, request: Score) -> Verdict | RoleError:
+        """The verdict, or what is wrong with this candidate alone; raises where the server is at fault."""
         candidate, layout = request.candidate, self._layout
         where = f"question {candidate.question.label}, candidate {candidate.key}"
         if not candidate.steps:
-            raise RoleError(f"cannot score a candidate without steps ({where})")
+            return RoleError(f"cannot score a candidate without steps ({where})")
         steps = [step.text for step in candidate.steps]
         body = {"model": self.model, **layout.write(candidate.question.prompt, steps)}
-        rows, cost = await self.connection.post(layout.path, body, read_rows, where=where, seed=candidate.key.seed)
+        try:
+            rows, cost = await self.connection.post(layout.path, body, read_rows, where=where, seed=candidate.key.seed)
+        except Rejected as error:
+            if error.status not in OF_ONE_INPUT:
+                raise
+            return TooLongError(str(error)) if says_too_long(str(error)) else error
+        try:
+            return self._verdict(rows, cost, len(steps), where)
+        except RoleError as error:
+            return error
+
+    def _verdict(self, rows: list[Any], cost: Cost, steps: int, where: str) -> Verdict:
+        layout = self._layout
         nested = [row if isinstance(row, list) else [row] for row in rows]
         if layout.per_step:
-            if len(nested) != len(steps):
+            if len(nested) != steps:
                 raise RoleError(
-                    f"the server returned {len(nested)} rows for {len(steps)} steps ({where}); serve the model so that "
+                    f"the server returned {len(nested)} rows for {steps} steps ({where}); serve the model so that "
                     f"it pools at the step marks only: {layout.serve}"
                 )
         else:

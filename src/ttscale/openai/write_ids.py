@@ -73,7 +73,7 @@ class IdsWriter:
         return ids
 
     def _most(self) -> int | None:
-        return self.settings.max_tokens
+        return self.settings.max_new_tokens
 
     def _by_step(self, task: Task) -> bool:
         """Whether a draw ends with the step. llama.cpp's log-probabilities leave out the tokens of a stop string."""
@@ -84,7 +84,7 @@ class IdsWriter:
         """One request for the whole group; its costs go to the tasks."""
         settings, task = self.settings, group[0]
         seeds = [one.next_seed(self.server) for one in group]
-        stop = [settings.delimiter, *settings.prompt.stop] if self._by_step(task) else settings.prompt.stop
+        stop = [settings.delimiter, *settings.stop] if self._by_step(task) else settings.stop
         body = settings.fields(
             self.server, task, seeds[0], [one for one in stop if one], room(self.limit, context, most, task.where)
         )
@@ -119,7 +119,7 @@ class IdsWriter:
             before = task.text + text
             context += new
             ids, text, logprob = ids + new, text + said, logprob + sum(p for _, p in written.tokens[: len(new)])
-            cut = stop_place(self.settings.prompt.stop, before, said)
+            cut = stop_place(self.settings.stop, before, said)
             ended = written.stopped_by == delimiter
             if cut is not None:
                 self._add(task, lead, text[: max(0, len(text) - len(said) + cut)], (), logprob, len(ids))
@@ -168,7 +168,7 @@ class IdsWriter:
         settings = self.settings
         lead = "" if task.prefix else self._opened or ""
         ids, text = await self._said(task, written)
-        cut = stop_place(settings.prompt.stop, task.text, text)
+        cut = stop_place(settings.stop, task.text, text)
         finish: Literal["open", "stop", "length"] = written.finish
         if cut is not None:
             text, finish = text[: max(0, cut)], "stop"

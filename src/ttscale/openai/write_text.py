@@ -73,7 +73,7 @@ class TextWriter:
     def body(self, task: Task, seed: int, stop: Sequence[str]) -> dict[str, object]:
         """The request that continues the task's text."""
         settings, server = self.settings, self.server
-        body = settings.fields(server, task, seed, stop, settings.max_tokens, self.limit_name)
+        body = settings.fields(server, task, seed, stop, settings.max_new_tokens, self.limit_name)
         if settings.chat:
             messages: list[Mapping[str, object]] = [*settings.turns(task)]
             if task.text:
@@ -139,8 +139,8 @@ class TextWriter:
         delimiter = self.settings.delimiter
         trimmed = self._trims and bool(task.text)
         if task.max_steps is None or delimiter is None or self.server.stop == "hidden" or trimmed:
-            return list(self.settings.prompt.stop)
-        return [delimiter, *self.settings.prompt.stop]
+            return list(self.settings.stop)
+        return [delimiter, *self.settings.stop]
 
     async def _finish(self, task: Task, written: Written) -> Completion:
         delimiter = self.settings.delimiter
@@ -150,7 +150,7 @@ class TextWriter:
 
     async def _to_the_end(self, task: Task, written: Written | None, max_steps: int | None) -> Completion:
         """Let the model finish, then keep the first ``max_steps`` steps of what it wrote."""
-        delimiter, stops = self.settings.delimiter, list(self.settings.prompt.stop)
+        delimiter, stops = self.settings.delimiter, list(self.settings.stop)
         if written is None:
             (written,) = await self.ask([task], stops)
         if self._stopped_too_early(task, written, stops):
@@ -173,7 +173,7 @@ class TextWriter:
 
     async def _step_by_step(self, task: Task, written: Written, delimiter: str) -> Completion:
         """One request per step, stopped by the delimiter."""
-        server, stops, most = self.server, list(self.settings.prompt.stop), task.max_steps or 1
+        server, stops, most = self.server, list(self.settings.stop), task.max_steps or 1
         for done in range(most):
             if done:
                 (written,) = await self.ask([task], [delimiter, *stops])

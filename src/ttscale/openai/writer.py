@@ -28,7 +28,7 @@ from ttscale.prompts.layouts import FOUR_SHOT, Messages, PromptFormat, check_pro
 
 log = logging.getLogger("ttscale.openai")
 
-MAX_TOKENS = 2048
+MAX_NEW_TOKENS = 2048
 """Limit on the tokens of one request, as in search-and-learn."""
 PROBE_TEMPERATURE = 2.0
 PROBE_TOKENS = 24
@@ -41,8 +41,8 @@ class Writer:
     ``model`` is the name the servers know it by. ``base_url``, ``api_key``: see ``Connection``; or pass a
     ``connection``, which several roles may share. ``server``: what kind it is, a name from ``SERVERS``, a ``Server``
     or "auto" to look. ``prompt`` and ``delimiter`` default to the model family's (a base model's, where the server has
-    no chat template); a delimiter of None makes the whole solution one step. ``max_tokens`` limits one request (in step
-    search: one step).
+    no chat template); a delimiter of None makes the whole solution one step. ``max_new_tokens`` limits one request (in
+    step search: one step).
 
     ``api``: "chat", or "completions", where the prompt is plain text or, with ``template`` (a function from messages
     to text, or the name of a Hugging Face tokenizer), a chat laid out on this side; None takes what ``prompt`` says.
@@ -70,7 +70,7 @@ class Writer:
         template: str | Callable[[Messages], str] | None = None,
         temperature: float | None = 1.0,
         top_p: float | None = None,
-        max_tokens: int | None = MAX_TOKENS,
+        max_new_tokens: int | None = MAX_NEW_TOKENS,
         logprobs: bool = False,
         token_ids: bool = True,
         server_defaults: bool = False,
@@ -85,8 +85,8 @@ class Writer:
         if api == "chat" and template is not None:
             raise ValueError('template lays a chat out as plain text and needs api="completions"')
         check_temperature(temperature)
-        if max_tokens is not None and (not isinstance(max_tokens, int) or max_tokens < 1):
-            raise ValueError(f"max_tokens must be a positive integer or None; got {max_tokens!r}")
+        if max_new_tokens is not None and (not isinstance(max_new_tokens, int) or max_new_tokens < 1):
+            raise ValueError(f"max_new_tokens must be a positive integer or None; got {max_new_tokens!r}")
         if not isinstance(delimiter, str | EllipsisType | None) or delimiter == "":
             raise ValueError(f"delimiter must be a text, or None for the whole solution as one step; got {delimiter!r}")
         if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
@@ -96,6 +96,7 @@ class Writer:
         self.connection = one_connection(connection, base_url, api_key)
         form = family.prompt if prompt is None else check_prompt(prompt)
         mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
+        kwargs = {**dict(form.chat_template_kwargs), **(chat_template_kwargs or {})}
         plain = template is not None or form.chat is False
         self._asked_chat = api or form.chat
         self._given_prompt, self._given_delimiter = prompt is not None, not isinstance(delimiter, EllipsisType)
@@ -109,10 +110,10 @@ class Writer:
             load_template(template) if isinstance(template, str) else template,
             temperature,
             top_p,
-            max_tokens,
+            max_new_tokens,
             logprobs,
             server_defaults,
-            dict(chat_template_kwargs or {}),
+            kwargs,
             dict(extra or {}),
             lay_out,
         )
@@ -125,11 +126,11 @@ class Writer:
         usual: dict[str, tuple[object, object]] = {
             "temperature": (temperature, 1.0),
             "top_p": (top_p, None),
-            "max_tokens": (max_tokens, MAX_TOKENS),
+            "max_new_tokens": (max_new_tokens, MAX_NEW_TOKENS),
             "delimiter": (mark, family.delimiter),
             "prompt": (form, family.prompt),
             "server_defaults": (server_defaults, False),
-            "chat_template_kwargs": (dict(chat_template_kwargs or {}), {}),
+            "chat_template_kwargs": (kwargs, dict(family.prompt.chat_template_kwargs)),
             "extra": (self.settings.extra, {}),
         }
         self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
@@ -222,7 +223,7 @@ class Writer:
         if not one or cold or "seeds" in self._warned:  # a single word, as of a judge, may well be the same
             return None
         self._warned.add("seeds")  # one look is enough
-        (hot,) = await replace(way, settings=replace(way.settings, max_tokens=PROBE_TOKENS)).write(
+        (hot,) = await replace(way, settings=replace(way.settings, max_new_tokens=PROBE_TOKENS)).write(
             [_again(whole[0][0])]
         )
         if texts.pop().startswith("".join(step.text for step in hot.steps)):

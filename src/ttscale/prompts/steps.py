@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from ttscale.core.requests import Revise, Sample
 from ttscale.core.types import Step
-from ttscale.prompts.tokenize import piece_ids
+from ttscale.prompts.layouts import PromptFormat
+from ttscale.prompts.tokenize import encode, piece_ids
 
 CONTEXT_TOKENS = 8
 """Tokens before a step that are decoded with it, and more where these begin inside a character."""
@@ -44,6 +47,24 @@ def special_tokens(tokenizer: Any) -> dict[str, int]:
 def step_ids(tokenizer: Any, step: Step) -> list[int]:
     """The tokens of a step as sampled; for a step that came without, its text's."""
     return list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)
+
+
+def opened(steps: tuple[Step, ...], opening: str) -> tuple[Step, ...]:
+    """The steps, with the thinking tag that the prompt ended in before the first: else nobody sees where it began."""
+    if not opening or not steps:
+        return steps
+    return (replace(steps[0], text=opening + steps[0].text), *steps[1:])
+
+
+def context_ids(tokenizer: Any, form: PromptFormat, request: Sample | Revise) -> tuple[int, tuple[int, ...]]:
+    """(length of the prompt, its tokens and those of each step of the prefix as sampled)."""
+    tried = request.prefix.attempts if isinstance(request, Sample) else request.attempts
+    attempts = [attempt.spoken for attempt in tried if attempt.steps]
+    ids = encode(tokenizer, form, request.question.prompt, attempts)
+    prompt = len(ids)
+    for step in request.prefix.steps if isinstance(request, Sample) else ():
+        ids += step_ids(tokenizer, step)
+    return prompt, tuple(ids)
 
 
 class StepText:

@@ -73,7 +73,7 @@ def from_votes(
         words = "neither Yes nor No" if not scale.graded else f"no grade from {scale.words[0]} to {scale.words[-1]}"
         return RoleError(
             f"the judge said {words} in {len(replies)} replies ({_where(request)}); the first was "
-            f"{text_of(given[0])[:200]!r}; give it room to finish (max_tokens, max_new_tokens) or another prompt"
+            f"{text_of(given[0])[:200]!r}; give it room to finish (max_new_tokens) or another prompt"
         )
     cost = before or Cost()
     for reply in given:

@@ -15,7 +15,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
-from ttscale.prompts.steps import StepText
+from ttscale.prompts.steps import StepText, context_ids, opened
 from ttscale.vllm.engine import Engine
 from ttscale.vllm.settings import Settings
 
@@ -30,6 +30,8 @@ class _Draw:
     max_steps: int | None
     temperature: float
     most: int
+    opening: str
+    """The thinking tag that the prompt ended in."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     context_tokens: int = 0
@@ -47,7 +49,8 @@ class Session:
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
-        self._text = StepText(engine.tokenizer, settings.delimiter, settings.prompt.stop)
+        self._stop = settings.stop(engine.tokenizer)
+        self._text = StepText(engine.tokenizer, settings.delimiter, self._stop)
         self._running: dict[str, _Draw] = {}
         self._failed: list[tuple[int, Completion | Exception]] = []
 
@@ -86,7 +89,7 @@ class Session:
     # Inside.
 
     def _begin(self, ticket: int, request: Sample | Revise) -> _Draw:
-        context = self._settings.context(self._engine.tokenizer, request)
+        length, context = context_ids(self._engine.tokenizer, self._settings.prompt, request)
         room = self._engine.context_length - len(context)
         if room < 1 or not context:
             found = f"is {len(context)} tokens long, the model reads at most {self._engine.context_length}"
@@ -98,11 +101,14 @@ class Session:
         given = request.temperature if isinstance(request, Sample) else None
         max_steps = request.max_steps if isinstance(request, Sample) and self._settings.delimiter else None
         heat = self._settings.temperature if given is None else given
-        return _Draw(ticket, request.key, context, max_steps, heat, min(self._settings.max_new_tokens, room))
+        begins = not isinstance(request, Sample) or not request.prefix.steps
+        opening = self._text.opens_thought(context[:length]) if begins else ""
+        most = min(self._settings.max_new_tokens, room)
+        return _Draw(ticket, request.key, context, max_steps, heat, most, opening)
 
     def _enter(self, draw: _Draw) -> None:
         """Ask the engine to go on from the tokens drawn so far."""
-        stop = list(self._settings.prompt.stop)
+        stop = list(self._stop)
         if draw.max_steps is not None and self._settings.delimiter:
             stop.append(self._settings.delimiter)
         params = self._engine.vllm.SamplingParams(
@@ -113,6 +119,7 @@ class Session:
             seed=draw.seed(),
             max_tokens=draw.most - len(draw.tokens),
             stop=stop or None,
+            stop_token_ids=sorted(self._text.stop_ids) or None,
             include_stop_str_in_output=True,
             logprobs=0,
         )
@@ -140,15 +147,19 @@ class Session:
             raise RoleError(f"vLLM ended the draw {draw.key} with {one.finish_reason!r}")
         cut = self._text.stops(draw.prompt, draw.tokens)
         if cut is not None:
-            return Completion(tuple(self._cut(draw, cut)), "stop", cost)
+            return Completion(self._opened(draw, self._cut(draw, cut)), "stop", cost)
         spans = self._spans(draw)
         whole = [span for span in spans if span[2]]
         if draw.max_steps is not None and len(whole) >= draw.max_steps:
-            return Completion(tuple(self._steps(draw, whole[: draw.max_steps])), "open", cost)
+            return Completion(self._opened(draw, self._steps(draw, whole[: draw.max_steps])), "open", cost)
         if one.finish_reason == "stop" and not ended and len(draw.tokens) < draw.most:
             return None  # a step of several, or a blank that goes with what follows
         finish: Finish = "stop" if ended else "length"
-        return Completion(tuple(self._steps(draw, spans)), finish, cost)
+        return Completion(self._opened(draw, self._steps(draw, spans)), finish, cost)
+
+    @staticmethod
+    def _opened(draw: _Draw, steps: list[Step]) -> tuple[Step, ...]:
+        return opened(tuple(steps), draw.opening)
 
     def _spans(self, draw: _Draw) -> list[tuple[int, int, bool]]:
         """(begin, end, complete) of each step in the tokens drawn."""
@@ -192,21 +203,3 @@ class Session:
 
     def _say(self, draw: _Draw, begin: int, end: int) -> str:
         return self._text.text(self._text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end])
-
-
-def run_all(session: Session, requests: Sequence[Any]) -> list[Completion]:
-    """Answer a batch through a session; the first request that cannot be served raises."""
-    replies: dict[int, Completion | Exception] = {}
-    try:
-        session.admit(list(enumerate(requests)))
-        while session.active:
-            replies.update(session.step())
-    finally:
-        session.close()
-    completions = []
-    for index in range(len(requests)):
-        reply = replies[index]
-        if isinstance(reply, Exception):
-            raise reply
-        completions.append(reply)
-    return completions

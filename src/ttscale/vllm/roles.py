@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
+from ttscale.core.protocols import run_all
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.prompts.layouts import PromptFormat, family_of
-from ttscale.vllm.draws import Session, run_all
+from ttscale.vllm.draws import Session
 from ttscale.vllm.engine import Engine
 from ttscale.vllm.settings import Settings
 

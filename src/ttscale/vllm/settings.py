@@ -1,13 +1,13 @@
-"""Prompt and sampling settings of a role on vLLM, and the tokens a request goes on from."""
+"""Prompt and sampling settings of a role on vLLM."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ttscale.core.requests import Revise, Sample, check_temperature
-from ttscale.prompts.layouts import PromptFormat
-from ttscale.prompts.tokenize import encode, piece_ids
+from ttscale.core.requests import check_temperature
+from ttscale.prompts.layouts import PromptFormat, stop_strings
+from ttscale.prompts.tokenize import uses_chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,6 @@ class Settings:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be a number above 0 and up to 1; got {self.top_p!r}")
 
-    def context(self, tokenizer: Any, request: Sample | Revise) -> tuple[int, ...]:
-        """The prompt, and each step of the prefix as it was sampled; text without tokens is tokenised."""
-        if isinstance(request, Revise):
-            attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
-            return tuple(encode(tokenizer, self.prompt, request.question.prompt, attempts))
-        prefix = request.prefix
-        attempts = [attempt.spoken for attempt in prefix.attempts if attempt.steps]
-        ids = encode(tokenizer, self.prompt, prefix.question.prompt, attempts)
-        for step in prefix.steps:
-            ids += list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)
-        return tuple(ids)
+    def stop(self, tokenizer: Any) -> tuple[str, ...]:
+        """The strings that end a solution, which few-shot examples show where none are given."""
+        return stop_strings(self.prompt, uses_chat(tokenizer, self.prompt))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ttscale.core.cost import Cost
-from ttscale.core.errors import RoleError
+from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
+from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.prompts.layouts import QWEN_MATH, PromptFormat, without_marks
 from ttscale.prompts.tokenize import encode, piece_ids
 from ttscale.vllm.engine import Engine
@@ -54,7 +55,8 @@ class VLLMVerifier:
     ``model``: a ``vllm.LLM`` that pools, or a model's name or folder, from which one is made with ``options``.
     ``family``: "token-classification" (one score per step, at the last token of ``separator``), "qwen-prm", or
     "reward" (one score for the whole solution: a sequence classifier). ``prompt`` lays the question out. Raw scores
-    become probabilities by a sigmoid (one label) or a softmax (two).
+    become probabilities by a sigmoid (one label) or a softmax (two). ``on_error``: a candidate that cannot be judged
+    ends its question ("raise"), or competes without a score ("unscored"); None lets only what is too long compete so.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class VLLMVerifier:
         separator: str | None = None,
         prompt: PromptFormat | None = None,
         options: Mapping[str, Any] | None = None,
+        on_error: OnError | None = None,
     ) -> None:
+        self.on_error = check_on_error(on_error)
         if family not in LAYOUTS:
             raise ValueError(f"family must be one of {', '.join(LAYOUTS)}; got {family!r}")
         self._layout = LAYOUTS[family]
@@ -93,32 +97,36 @@ class VLLMVerifier:
         return f"VLLMVerifier({self.name!r})"
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
-        """One verdict per request; raises for the first that cannot be scored."""
+        """One verdict per request; raises for the first that cannot be scored, as far as ``on_error`` says."""
         laid = [self._lay_out(request) for request in requests]
         params = self.engine.vllm.PoolingParams(task=self._layout.task, use_activation=False)
-        names = [self.engine.add(ids, params) for ids, _ in laid]
+        names = {i: self.engine.add(one[0], params) for i, one in enumerate(laid) if not isinstance(one, RoleError)}
         found: dict[str, Any] = {}
         try:
             while len(found) < len(names):
                 self.engine.step()
-                found.update(self.engine.results([name for name in names if name not in found]))
+                found.update(self.engine.results([name for name in names.values() if name not in found]))
         finally:
-            self.engine.abort(names)
-        return [
-            self._verdict(request, places, found[name])
-            for request, (_, places), name in zip(requests, laid, names, strict=True)
+            self.engine.abort(list(names.values()))
+        replies = [
+            one if isinstance(one, RoleError) else self._verdict(request, one[1], found[names[i]])
+            for i, (request, one) in enumerate(zip(requests, laid, strict=True))
         ]
+        return settle(replies, self.on_error)
 
     # Inside.
 
-    def _lay_out(self, request: Score) -> tuple[list[int], list[int]]:
-        """The tokens of a candidate, and where its scores stand."""
+    def _lay_out(self, request: Score) -> tuple[list[int], list[int]] | RoleError:
+        """The tokens of a candidate, and where its scores stand; or why it cannot be judged."""
         candidate, tokenizer, layout = request.candidate, self.engine.tokenizer, self._layout
         if not candidate.steps:
-            raise RoleError(f"cannot score a candidate without steps ({_where(request)})")
+            return RoleError(f"cannot score a candidate without steps ({_where(request)})")
         marks = [mark for mark in (*tokenizer.all_special_tokens, self._separator.strip()) if mark]
         clean: Callable[[str], str] = lambda text: without_marks(text, marks)  # noqa: E731
-        ids = encode(tokenizer, self._prompt, clean(candidate.question.prompt))
+        try:
+            ids = encode(tokenizer, self._prompt, clean(candidate.question.prompt))
+        except ValueError as error:
+            return RoleError(f"cannot lay out a solution for the verifier: {error} ({_where(request)})")
         places = []
         for step in candidate.steps:
             text = clean(step.text)
@@ -126,13 +134,13 @@ class VLLMVerifier:
             ids += piece_ids(tokenizer, self._separator) if self._separator else []
             places.append(len(ids) - 1)
         if len(ids) > self.engine.context_length:
-            raise RoleError(
+            return TooLongError(
                 f"the solution is {len(ids)} tokens long with its question, the verifier reads at most "
                 f"{self.engine.context_length} ({_where(request)})"
             )
         return ids, places
 
-    def _verdict(self, request: Score, places: Sequence[int], output: Any) -> Verdict:
+    def _verdict(self, request: Score, places: Sequence[int], output: Any) -> Verdict | RoleError:
         rows = output.outputs.data.tolist()
         count = len(output.prompt_token_ids)
         if self._layout.task == "classify":
@@ -140,16 +148,18 @@ class VLLMVerifier:
         elif len(rows) == count:
             rows = [rows[place] for place in places]
         elif len(rows) != len(places):  # a model that pools at its step marks gives one row for each
-            raise RoleError(
+            return RoleError(
                 f"vLLM returned {len(rows)} rows for {len(places)} steps in {count} tokens ({_where(request)}); is "
                 "this a token classifier, and is the family right?"
             )
-        scores = tuple(self._probability(row if isinstance(row, list) else [row], request) for row in rows)
+        rows = [row if isinstance(row, list) else [row] for row in rows]
+        for row in rows:
+            if not 1 <= len(row) <= 2 or not all(map(math.isfinite, row)):
+                return RoleError(f"vLLM returned {row!r} where one or two scores were expected ({_where(request)})")
+        scores = tuple(map(self._probability, rows))
         return Verdict(scores, Cost(verifier_tokens=count - min(count, output.num_cached_tokens or 0)))
 
-    def _probability(self, row: Sequence[float], request: Score) -> float:
-        if not 1 <= len(row) <= 2 or not all(map(math.isfinite, row)):
-            raise RoleError(f"vLLM returned {list(row)!r} where one or two scores were expected ({_where(request)})")
+    def _probability(self, row: Sequence[float]) -> float:
         logit = row[0] if len(row) == 1 else row[self._layout.column] - row[1 - self._layout.column]
         return 0.5 * (1 + math.tanh(logit / 2))
 

@@ -233,6 +233,7 @@ class Completions:
                     generator=made.generator,
                     verifier=None if asked.tools else made.verifier,
                     reviser=made.reviser,
+                    comparator=None if asked.tools else made.comparator,
                     strategy=strategy,
                     seed=asked.seed,
                     limit=Limit(tokens=caps.tokens, seconds=caps.seconds),
@@ -251,7 +252,7 @@ class Completions:
 
     def _spent(self, visit: Visit, result: Result) -> None:
         visit.cost = result.cost
-        visit.used.add_cost(result.cost, self._gateway.roles.local_draws, self._gateway.roles.local_verifier)
+        visit.used.add_run_here(result, self._gateway.roles.run_here)
 
     def _end(self, visit: Visit) -> None:
         """Count the request, and log it: one line, never a key nor a word of what was asked, which errors repeat."""

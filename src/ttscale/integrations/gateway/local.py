@@ -124,19 +124,21 @@ class Shared:
         """New attempts."""
         return await self._worker.ask("reviser", requests)
 
+    async def compare(self, requests: Sequence[Any], /) -> list[Any]:
+        """Preferences."""
+        return await self._worker.ask("comparator", requests)
+
 
 class LocalRoles:
     """The models of this process. Loaded when the gateway starts, not when the first client waits."""
 
-    local_draws = True
-
     def __init__(self, settings: Settings) -> None:
         given = settings.verifier
         verifier = given.id if given.url is None else fixed_verifier(given, None)
-        at_hand = roles_at_hand(settings.generator, verifier, None)
+        at_hand = roles_at_hand(settings.generator, verifier, None, settings.comparator)
         self.bundled = settings.generator is None
         loaded = load_roles(at_hand, list(at_hand))
-        self.local_verifier = given.url is None
+        self.run_here = [role for role in at_hand if role != "verifier" or given.url is None]
         self._workers: dict[Hashable, _Worker] = {}
         self._roles: dict[Role, Any] = {role: self._shared(role, obj) for role, obj in loaded.items()}
 
@@ -144,9 +146,8 @@ class LocalRoles:
     async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
         """The roles for a request."""
         _refuse(asked)
-        yield Roles(
-            self._roles["generator"].at(asked.temperature), self._roles.get("verifier"), self._roles.get("reviser")
-        )
+        verifier, reviser, comparator = map(self._roles.get, ("verifier", "reviser", "comparator"))
+        yield Roles(self._roles["generator"].at(asked.temperature), verifier, reviser, comparator)
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` would run: for the bundled models with the policy that was fitted for them."""

@@ -99,6 +99,9 @@ class Settings:
     upstream: Upstream | None = None
     generator: str | None = None
     verifier: VerifierSettings = VerifierSettings()
+    comparator: str | None = None
+    """What compares solutions: "judge" (the upstream's model is asked), or a path or Hugging Face id of a model that is
+    asked here."""
     defaults: Defaults = Defaults()
     caps: Caps = Caps()
     effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORT))
@@ -108,8 +111,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.upstream is not None and self.generator is not None:
             raise ValueError("give an upstream or a generator, not both")
-        if self.verifier.id == "judge" and self.upstream is None:
-            raise ValueError('the verifier "judge" asks the upstream\'s model; give an upstream, or another verifier')
+        for role, given in (("verifier", self.verifier.id), ("comparator", self.comparator)):
+            if given == "judge" and self.upstream is None:
+                raise ValueError(f'the {role} "judge" asks the upstream\'s model; give an upstream, or another {role}')
         if self.verifier.id is not None and self.verifier.url is not None:
             raise ValueError("a verifier has an id or a url, not both")
         if self.verifier.url is not None and not self.verifier.model:
@@ -142,16 +146,18 @@ def read_settings(path: str | Path) -> Settings:
 
 
 def settings_of(data: Mapping[str, Any]) -> Settings:
-    """Settings from parsed TOML: sections upstream, verifier, defaults, caps, effort, clients.NAME; ``generator``."""
+    """Settings from parsed TOML: sections upstream, verifier, defaults, caps, effort, clients.NAME; ``generator``
+    and ``comparator``."""
     known = {f.name for f in fields(Settings)}
     if unknown := sorted(data.keys() - known):
         raise ValueError(f"unknown section {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    generator = data.get("generator")
-    if not isinstance(generator, str | None):
-        raise ValueError(f"generator must be a string; got {generator!r}")
+    for name in ("generator", "comparator"):
+        if not isinstance(data.get(name), str | None):
+            raise ValueError(f"{name} must be a string; got {data[name]!r}")
     return Settings(
         upstream=_filled(Upstream, data["upstream"], "upstream") if "upstream" in data else None,
-        generator=generator,
+        generator=data.get("generator"),
+        comparator=data.get("comparator"),
         verifier=_filled(VerifierSettings, data.get("verifier", {}), "verifier"),
         defaults=_filled(Defaults, data.get("defaults", {}), "defaults"),
         caps=_filled(Caps, data.get("caps", {}), "caps"),

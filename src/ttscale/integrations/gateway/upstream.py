@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttscale.api.load_roles import open_role
-from ttscale.core.protocols import needs_of
+from ttscale.core.protocols import Role, needs_of
 from ttscale.core.requests import Completion, Sample
 from ttscale.core.types import Question, Step
 from ttscale.integrations.gateway.request import Asked
@@ -29,6 +29,7 @@ from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.strategies import DVTS, Beam, Lookahead, ParticleFilter, ParticleGibbs, Rebase
 from ttscale.strategies.names import strategy_named
+from ttscale.verifiers.comparator import PromptedComparator
 from ttscale.verifiers.judge import JudgeVerifier
 
 KEPT = 64
@@ -52,14 +53,13 @@ class Roles:
     generator: Any
     verifier: Any = None
     reviser: Any = None
+    comparator: Any = None
     own_key: bool = False
     """Whether the upstream is asked with the client's key."""
 
 
 class UpstreamRoles:
     """Makes the roles of each request; keeps connections by key, so that sockets are used again."""
-
-    local_draws = False
 
     def __init__(self, settings: Settings) -> None:
         assert settings.upstream is not None
@@ -70,7 +70,12 @@ class UpstreamRoles:
         """What was looked into and warned of: once for the upstream, and not once a request."""
         self._judged = settings.verifier.id == "judge"
         self._verifier = fixed_verifier(settings.verifier, self._upstream)
-        self.local_verifier = settings.verifier.id is not None and not self._judged
+        self._compared = settings.comparator == "judge"
+        given = None if self._compared else settings.comparator
+        self._comparator = None if given is None else open_role("comparator", given)
+        here: dict[Role, Any] = {"verifier": settings.verifier.url is None and self._verifier, "comparator": given}
+        self.run_here: list[Role] = [role for role, runs in here.items() if runs]
+        """The roles that run in this process."""
 
     @asynccontextmanager
     async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
@@ -80,13 +85,13 @@ class UpstreamRoles:
             generator._warned = self._warned
             wants_reviser = "reviser" in needs_of(_strategy_of(asked), ())
             reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
-            verifier = self._verifier
-            if self._judged:
-                judge = OpenAIGenerator(
-                    asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS, token_ids=False
-                )
-                verifier = JudgeVerifier(judge)
-            yield Roles(generator, verifier if asked.readable else None, reviser, self._key is None)
+            judge = OpenAIGenerator(
+                asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS, token_ids=False
+            )
+            verifier = JudgeVerifier(judge) if self._judged else self._verifier
+            comparator = PromptedComparator(judge) if self._compared else self._comparator
+            judges = (verifier, comparator) if asked.readable else (None, None)
+            yield Roles(generator, judges[0], reviser, judges[1], self._key is None)
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` is to run; None for its own choice."""
@@ -190,7 +195,7 @@ def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
             prompt=plain,
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=asked.top_p or None,
-            max_tokens=asked.max_tokens,
+            max_new_tokens=asked.max_tokens,
             extra=asked.extra,
             token_ids=_in_ids(asked),
         )
@@ -213,7 +218,7 @@ class ChatGenerator(OpenAIGenerator):
             prompt=PromptFormat(system=None, stop=asked.stop),
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=asked.top_p or None,
-            max_tokens=asked.max_tokens,
+            max_new_tokens=asked.max_tokens,
             extra=dict(asked.extra) | dict(asked.tools),
             token_ids=_in_ids(asked),
             lay_out=_chat_of(asked),
@@ -231,7 +236,7 @@ class ChatReviser(OpenAIReviser):
             prompt=PromptFormat(system=None, stop=asked.stop),
             temperature=1.0 if asked.temperature is None else asked.temperature,
             top_p=asked.top_p or None,
-            max_tokens=asked.max_tokens,
+            max_new_tokens=asked.max_tokens,
             extra=asked.extra,
             token_ids=False,
             lay_out=_chat_of(asked),
@@ -261,7 +266,7 @@ class ToolGenerator(ChatGenerator):
     async def _reply(self, request: Sample) -> Completion:
         task, way = sample_task(request), TextWriter(self.settings, await self._server())
         seed = task.next_seed(way.server)
-        body = way.body(task, seed, self.settings.prompt.stop)
+        body = way.body(task, seed, self.settings.stop)
         written, message = await self.connection.post("/chat/completions", body, read_call, where=task.where, seed=seed)
         if message is not None:
             self.calls.setdefault(written.text, message)

@@ -5,13 +5,13 @@ Roles on an upstream count what its replies say, in the request's own ``Used``; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from ttscale.api.result import Result
-from ttscale.core.cost import Cost
+from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
 from ttscale.openai.connection import Connection
 
@@ -44,14 +44,14 @@ class Used:
             self.completion += completion
             self.cached += _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
 
-    def add_cost(self, cost: Cost, draws: bool, verifier: bool) -> None:
-        """Count what ran in this process."""
-        if draws:
-            self.prompt += cost.prompt_tokens + cost.cached_tokens
-            self.cached += cost.cached_tokens
-            self.completion += cost.sampled_tokens
-        if verifier:
-            self.verifier_prompt += cost.verifier_tokens
+    def add_run_here(self, result: Result, roles: Collection[Role]) -> None:
+        """Count what these roles ran in this process."""
+        if "generator" in roles:
+            self.prompt += result.cost.prompt_tokens + result.cost.cached_tokens
+            self.cached += result.cost.cached_tokens
+            self.completion += result.cost.sampled_tokens
+        judged = [reply.cost for request, reply in result.trace.recorded if role_of(request) in roles]
+        self.verifier_prompt += sum(cost.verifier_tokens for cost in judged)
 
     def as_json(self, shown: int) -> dict[str, Any]:
         """OpenAI's usage; ``shown`` tokens of what was drawn are what the client reads."""
