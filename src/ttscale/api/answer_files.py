@@ -21,6 +21,8 @@ from ttscale.core.types import Question
 
 SHARD = 10_000
 """Rows in a shard: some ten megabytes, few enough files for a million questions."""
+_REST = 56
+"""Bits of a hash behind its first byte."""
 
 
 class AnswerFiles:
@@ -44,11 +46,12 @@ class AnswerFiles:
 
     def __contains__(self, question: Question) -> bool:
         number = _hash(question.id)
-        at = bisect_left(self._done, number)
-        return at < len(self._done) and self._done[at] == number
+        bucket = self._done[number >> _REST]
+        at = bisect_left(bucket, number)
+        return at < len(bucket) and bucket[at] == number
 
     def __len__(self) -> int:
-        return len(self._done)
+        return sum(map(len, self._done))
 
     def __enter__(self) -> Self:
         self._open()
@@ -105,18 +108,19 @@ class AnswerFiles:
                 "different settings must not be mixed: go on with the same, or write elsewhere"
             )
 
-    def _ids(self) -> array[int]:
-        """A hash of every id that has a row, sorted: eight bytes for each."""
-        found: array[int] = array("Q")
+    def _ids(self) -> list[array[int]]:
+        """A hash of every id that has a row, sorted, in buckets by its first byte: eight bytes for each."""
+        found: list[array[int]] = [array("Q") for _ in range(256)]
         for path in self._files():
             _whole_lines(path)
             with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
+                for at, line in enumerate(file, 1):
                     try:
-                        found.append(_hash(json.loads(line)["id"]))
+                        number = _hash(json.loads(line)["id"])
                     except (ValueError, KeyError, TypeError) as error:
-                        raise ValueError(f"{path}, line {number}: not a row of ours; repair or remove it") from error
-        return array("Q", sorted(found))
+                        raise ValueError(f"{path}, line {at}: not a row of ours; repair or remove it") from error
+                    found[number >> _REST].append(number)
+        return [array("Q", sorted(bucket)) for bucket in found]
 
 
 def _hash(id_: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import webbrowser
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from tempfile import mkdtemp
@@ -76,11 +76,11 @@ class Result:
             "answer": self.answer,
             "text": self.text,
             "score": self.score,
-            "votes": [asdict(vote) for vote in self.votes()],
+            "votes": [{"answer": v.answer, "count": v.count, "share": v.share} for v in self.votes()],
             "strategy": self.strategy,
             "stopped_by": self.stopped_by,
             "error": None if self.error is None else f"{type(self.error).__name__}: {self.error}",
-            "cost": asdict(self.cost),
+            "cost": self.cost.to_dict(),
             "candidates": [
                 {"text": candidate.text, "answer": candidate.answer, "finish": candidate.finish, "score": score}
                 for candidate, score in zip(self.candidates, self.scores, strict=True)

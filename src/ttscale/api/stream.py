@@ -1,14 +1,13 @@
 """``solve_stream``: any iterable of questions in, each question with its result out as it ends, in constant memory.
 
 The search runs in a thread of its own, so that models work while the consumer does. A consumer that falls behind holds
-the search up: at most ``window`` results wait for it.
+the search up: at most twice ``WINDOW`` results wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -91,7 +90,7 @@ class _Outbox:
     """Results that wait for the consumer, and how the search ended."""
 
     def __init__(self) -> None:
-        self._ready: deque[Pair] = deque()
+        self._ready: list[Pair] = []
         self._change = threading.Condition()
         self._over = self._closed = False
         self._failure: BaseException | None = None
@@ -142,7 +141,7 @@ class _Outbox:
             self._change.notify_all()
 
     def pairs(self) -> Iterator[Pair]:
-        """Results as they come; raises what ended the search."""
+        """Results as they come, all that wait at a time; raises what ended the search."""
         while True:
             with self._change:
                 while not self._ready and not self._over:
@@ -151,9 +150,9 @@ class _Outbox:
                     if self._failure is not None:
                         raise self._failure
                     return
-                pair = self._ready.popleft()
+                pairs, self._ready = self._ready, []
                 self._change.notify_all()
-            yield pair
+            yield from pairs
 
 
 def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterator[Pair]:

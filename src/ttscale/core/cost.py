@@ -6,7 +6,7 @@ This file knows arithmetic only. Where each number is measured: the engine count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,10 @@ class Cost:
             self.seconds + other.seconds,
         )
 
+    def to_dict(self) -> dict[str, float]:
+        """The fields by name."""
+        return {name: getattr(self, name) for name in FIELDS}
+
     def counted(self, generations: int = 0, steps: int = 0, verifier_calls: int = 0) -> Cost:
         """The same work with these three counts, which the engine takes from requests and replies."""
         return Cost(
@@ -85,6 +89,7 @@ class Cost:
         )
 
 
+FIELDS = tuple(field.name for field in fields(Cost))
 FREE = Cost()
 """The cost of a reply that reports none."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,7 @@ def reply_event(request: Request, reply: Reply) -> Event:
             event["unscored"] = reply.unscored
     else:
         event["weights"] = reply.weights
-    spent = {f.name: getattr(reply.cost, f.name) for f in fields(Cost)}
-    event["cost"] = {name: value for name, value in spent.items() if value}
+    event["cost"] = {name: value for name, value in reply.cost.to_dict().items() if value}
     return event
 
 

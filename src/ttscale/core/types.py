@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Literal
 
 from ttscale.answers import MATHEMATICS, AnswerRule, rule_named, without_thoughts
@@ -115,10 +116,12 @@ class Candidate:
     steps: tuple[Step, ...] = ()
     finish: Finish = "open"
     attempts: tuple[Candidate, ...] = ()
+    _answer: str | EllipsisType | None = field(default=..., init=False, repr=False, compare=False)
+    """The answer once it was looked for: every vote asks for it again."""
 
     @property
     def text(self) -> str:
-        return "".join(step.text for step in self.steps)
+        return "".join([step.text for step in self.steps])
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -127,7 +130,11 @@ class Candidate:
     @property
     def answer(self) -> str | None:
         """The final answer found in the text, or None. Open and cut-off candidates have none."""
-        return self.question.answers.extract(self.text) if self.finish == "stop" else None
+        if isinstance(self._answer, EllipsisType):
+            found = self.question.answers.extract(self.text) if self.finish == "stop" else None
+            object.__setattr__(self, "_answer", found)
+            return found
+        return self._answer
 
     @property
     def spoken(self) -> str:
