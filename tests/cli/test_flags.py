@@ -27,6 +27,8 @@ def test_a_server_is_a_url_and_a_name() -> None:
         options("--base-url", "http://localhost:1/v1", "--model", "m", "--max-new-tokens", "5", "--top-p", "0.5")
     )["generator"]
     assert limited.sampling["max_new_tokens"] == 5
+    pool: Any = roles_of(options("--base-url", "http://a:1/v1,http://b:1/v1", "--model", "m"))["generator"]
+    assert pool.connection.endpoints == ("http://a:1/v1", "http://b:1/v1")
     with pytest.raises(ValueError, match="--base-url needs --model"):
         roles_of(options("--base-url", "http://localhost:1/v1"))
 

@@ -153,20 +153,6 @@ def test_a_dead_endpoint_hands_over_to_the_next_without_waiting() -> None:
     assert sleeps == []
 
 
-def test_an_endpoint_that_failed_rests_and_is_tried_again() -> None:
-    with serving(fault=failing("500")) as first, serving() as second:
-
-        async def many() -> None:
-            connection = Connection([first.url, second.url], api_key=KEY, sleep=Sleeps())
-            for _ in range(50):
-                await connection.post("/completions", BODY, lambda data: data, where="a test")
-
-        asyncio.run(many())
-    assert len(first.requests) + len(second.requests) == 51
-    # It failed once, sat out about twenty requests, and then took over again as the first of two idle ones.
-    assert 18 <= len(second.requests) <= 22
-
-
 def test_one_endpoint_that_asks_to_wait_does_not_hold_up_the_other() -> None:
     with serving(fault=lambda n, body: "429", retry_after="60") as limited, serving(fault=failing("drop")) as other:
         sleeps = Sleeps()

@@ -23,7 +23,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--generator", "--model", metavar="ID", help=f"Hugging Face id, folder, or a server's model {BUNDLED_TOO}"
     )
     parser.add_argument(
-        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
+        "--base-url",
+        metavar="URL",
+        help="an OpenAI-compatible server, such as http://localhost:8000/v1, or several: URL,URL",
     )
     parser.add_argument("--verifier", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
     parser.add_argument(
@@ -89,7 +91,7 @@ def _generator(options: argparse.Namespace) -> Any:
 def _on_server(name: str, url: str, sampling: dict[str, Any]) -> Any:
     from ttscale.openai import OpenAIGenerator
 
-    return OpenAIGenerator(name, url, **sampling)
+    return OpenAIGenerator(name, url.split(","), **sampling)
 
 
 def _judging(flag: str, kind: Callable[[Any], Any], given: str, options: argparse.Namespace, generator: Any) -> Any:

@@ -114,11 +114,11 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
 
 
 SETTINGS = (
-    *("budget", "strategy", "seed", "max_tokens", "max_flops", "generator", "base_url", "verifier", "judge", "reviser"),
+    *("budget", "strategy", "seed", "max_tokens", "max_flops", "generator", "verifier", "judge", "reviser"),
     "comparator",
     *("max_new_tokens", "temperature", "top_p", "dtype", "prompt", "shard"),
 )
-"""What an answer depends on, so what a run that goes on with an output must repeat."""
+"""What an answer depends on, so what a run that goes on with an output must repeat. Where a model is served is not."""
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ import openai
 
 from ttscale.core.errors import RoleError
 from ttscale.openai.failures import Failure, Hopeless, Malformed, Refused, Rejected, backoff, judge_status, why
+from ttscale.openai.pool import Pool
 from ttscale.openai.secrets import Secrets, shown
 
 T = TypeVar("T")
@@ -30,10 +32,6 @@ CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection, so that a dead endpoint is left quickly for the next."""
 FIRST_CONNECT = 1.5
 """The same for the first attempt of a request, so that a person hears within two seconds that nobody answers."""
-RESTING = 20
-"""Requests that pass by an endpoint after it failed, before it is tried first again."""
-AFFINITY = 4
-"""Requests by which an endpoint may be busier than the others before those whose prefixes it knows go elsewhere."""
 STATUS_ROUNDS = 2
 """Retries of a mere look (``models``) that the server answers with an error."""
 NO_KEY = "none"
@@ -47,7 +45,7 @@ class _LoopState:
     """What belongs to one event loop: connection pools and locks are bound to it."""
 
     clients: list[openai.AsyncOpenAI]
-    slots: asyncio.Semaphore
+    slots: list[asyncio.Semaphore]
     looking: asyncio.Lock
     keeper: AsyncGenerator[None, None]
 
@@ -59,19 +57,21 @@ _KEEPERS: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
 class Connection:
     """One or more servers that serve the same model, and how patiently to ask them.
 
-    ``base_url``: one URL or several (requests go to the least busy; on failure to the next). None is the official
-    client's default (``OPENAI_BASE_URL`` or api.openai.com). ``api_key``: None reads ``OPENAI_API_KEY``.
-    ``concurrency`` requests at most are under way, those that wait for a retry included, so that a server that
-    answers 429 sees less traffic, not more. ``timeout`` is for a whole reply, in seconds, however slowly it drips.
+    ``base_url``: one URL or several (a question's requests go to one of them, on failure to the next; see
+    ``pool.py``), ``weights`` how much of the work each of them gets. None is the official client's default
+    (``OPENAI_BASE_URL`` or api.openai.com). ``api_key``: None reads ``OPENAI_API_KEY``. ``concurrency`` requests at
+    most are under way at each endpoint, those that wait for a retry included, so that a server that answers 429 sees
+    less traffic, not more. ``timeout`` is for a whole reply, in seconds, however slowly it drips.
     ``retries`` more rounds over all endpoints follow a failure (429, 408, 5xx, lost connection, timeout, broken
     reply), with exponential backoff, jitter and the server's Retry-After; one above ``max_wait`` seconds counts as a
-    refusal. ``sleep`` is for tests.
+    refusal. ``sleep`` and ``clock`` are for tests.
     """
 
     def __init__(
         self,
         base_url: str | Sequence[str] | None = None,
         *,
+        weights: Sequence[float] | None = None,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         concurrency: int = 32,
@@ -79,6 +79,7 @@ class Connection:
         retries: int = 8,
         max_wait: float = 120.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for name, value, least in (("concurrency", concurrency, 1), ("retries", retries, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -105,17 +106,21 @@ class Connection:
         self._key = key or NO_KEY
         self._headers = dict(headers or {})
         self._concurrency, self._timeout, self._retries, self._max_wait = concurrency, timeout, retries, max_wait
-        self._sleep = sleep
+        self._sleep, self._clock = sleep, clock
         self._looked = False
         self._models: Any = None
-        self._busy = [0] * len(urls)
-        self._resting = [0] * len(urls)
+        self.pool = Pool(self.endpoints, weights)
         self._said = [0] * len(urls)
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._secrets = Secrets(key, self._headers)
 
     def __repr__(self) -> str:
         return f"Connection({', '.join(self.endpoints)})"
+
+    @property
+    def health(self) -> dict[str, str]:
+        """Each endpoint as "healthy", "ejected" or "probing"."""
+        return self.pool.health(self._clock())
 
     def __getstate__(self) -> object:
         raise TypeError(
@@ -136,7 +141,7 @@ class Connection:
 
         A path that begins with "/.." is relative to the server's root (vLLM serves /pooling there). ``where`` says in
         errors what was asked for; ``seed`` spreads the jitter. Requests with one ``home`` (any number) go to one of
-        several endpoints as long as it is not much busier, so that they find each other's prefixes in its cache.
+        several endpoints as long as it is healthy and not much busier, so that they find each other's prefixes there.
         Raises ``RoleError`` when there is no hope left.
         """
         return await self._ask("POST", path, body, read, where, seed, self._retries, home)
@@ -184,29 +189,35 @@ class Connection:
     ) -> T:
         """Rounds over the endpoints until one gives a reply; at most ``answered`` retries of what did get an answer."""
         state = await self._state()
-        self._resting = [max(0, left - 1) for left in self._resting]
-        async with state.slots:
-            owed = dict.fromkeys(range(len(self._urls)), 0.0)  # endpoint -> seconds it still asked us to stay away
-            attempts, last = 0, Failure("nothing was tried")
-            for round_ in range(self._retries + 1):
-                asked = [endpoint for endpoint in self._order(home) if endpoint in owed and owed[endpoint] <= 0]
-                for endpoint in asked:
-                    attempts += 1
-                    connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
-                    got = await self._attempt(state, endpoint, method, path, body, read, where, connect)
-                    if not isinstance(got, Failure):
-                        return got
-                    last = got
-                    if got.wait is not None and got.wait > self._max_wait:
-                        del owed[endpoint]
-                    else:
-                        owed[endpoint] = got.wait or 0.0
-                if round_ == self._retries or not owed or (last.answered and round_ >= answered):
-                    break
-                wait = max(backoff(round_, seed), min(owed.values()) + 0.1 * backoff(round_, seed))
-                self._say(last, asked, round_ + 1, wait)
-                await self._sleep(wait)
-                owed = {endpoint: seconds - wait for endpoint, seconds in owed.items()}
+        owed = dict.fromkeys(range(len(self._urls)), 0.0)  # endpoint -> seconds it still asked us to stay away
+        attempts, last = 0, Failure("nothing was tried")
+        for round_ in range(self._retries + 1):
+            asked = [i for i in self.pool.order(home, self._clock()) if i in owed and owed[i] <= 0]
+            if home is not None and not round_:
+                self.pool.counts["home" if asked[0] == self.pool.home(home) else "away"] += 1
+            for endpoint in asked:
+                with self.pool.load(endpoint):
+                    async with state.slots[endpoint]:
+                        if endpoint != asked[-1] and not self.pool.available(endpoint, self._clock()):
+                            continue  # it was ejected while this request waited
+                        attempts += 1
+                        connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
+                        got = await self._attempt(state, endpoint, method, path, body, read, where, connect)
+                        if not isinstance(got, Failure):
+                            return got
+                        last = got
+                        if got.wait is not None and got.wait > self._max_wait:
+                            del owed[endpoint]
+                        else:
+                            owed[endpoint] = got.wait or 0.0
+                        over = round_ == self._retries or not owed or (last.answered and round_ >= answered)
+                        if endpoint == asked[-1] and not over:  # it waits in its place
+                            wait = max(backoff(round_, seed), min(owed.values()) + 0.1 * backoff(round_, seed))
+                            self._say(last, asked, round_ + 1, wait)
+                            await self._sleep(wait)
+                            owed = {i: seconds - wait for i, seconds in owed.items()}
+            if over:
+                break
         tried = f"{attempts} attempt{'s' * (attempts != 1)} at {', '.join(self.endpoints)}"
         advice = (
             f"it asks to wait longer than max_wait={self._max_wait:g} s"
@@ -228,12 +239,13 @@ class Connection:
         connect: float,
     ) -> T | Failure:
         """One request to one endpoint. Raises ``RoleError`` where no retry can help."""
-        self._busy[endpoint] += 1
+        probe, well = self.pool.begin(endpoint, self._clock()), False
+        failure: Failure = Hopeless("it was given up")
         try:
             async with asyncio.timeout(self._timeout):
                 text = await self._send(state.clients[endpoint], method, self._urls[endpoint], path, body, connect)
             reply = _read(text, read)
-            self._resting[endpoint], self._said[endpoint] = 0, 0
+            self._said[endpoint], well = 0, True
             return reply
         except openai.APIStatusError as error:
             failure = judge_status(error, self._key != NO_KEY)
@@ -251,7 +263,8 @@ class Connection:
         except openai.OpenAIError as error:
             failure = Hopeless(f"{type(error).__name__}: {error}")
         finally:
-            self._busy[endpoint] -= 1
+            ok = True if well else None if isinstance(failure, Hopeless) else False
+            self.pool.end(endpoint, ok, probe, self._clock())
         # Raised here and not above: the client's own exception holds the request, and with it the key.
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
@@ -259,7 +272,6 @@ class Connection:
             status = failure.status
             what += await self._advice(endpoint, path, status)
             raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", status)
-        self._resting[endpoint] = RESTING
         return replace(failure, what=what)
 
     def _say(self, last: Failure, asked: Sequence[int], retry: int, wait: float) -> None:
@@ -293,12 +305,6 @@ class Connection:
             return await client.get(path, cast_to=str, options=limits)
         return await client.post(path, cast_to=str, body=body, options=limits)
 
-    def _order(self, home: int | None = None) -> list[int]:
-        """The endpoints, best first: those that have not just failed, the one at home, the least busy, the first."""
-        count = len(self._urls)
-        lead = [AFFINITY * (home is not None and i == home % count) for i in range(count)]
-        return sorted(range(count), key=lambda i: (self._resting[i] > 0, self._busy[i] - lead[i], i))
-
     async def _state(self) -> _LoopState:
         """The clients of the running loop; ``solve`` called twice runs two loops, and sockets cannot move over."""
         loop = asyncio.get_running_loop()
@@ -317,7 +323,8 @@ class Connection:
                 for url in self._urls
             ]
             keeper = _close_with_loop(clients)
-            state = _LoopState(clients, asyncio.Semaphore(self._concurrency), asyncio.Lock(), keeper)
+            slots = [asyncio.Semaphore(self._concurrency) for _ in self._urls]
+            state = _LoopState(clients, slots, asyncio.Lock(), keeper)
             for table in (self._states, _KEEPERS):
                 for old in [other for other in table if other.is_closed()]:
                     del table[old]

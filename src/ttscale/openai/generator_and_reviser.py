@@ -8,6 +8,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.openai.draws import revise_task, sample_task
 from ttscale.openai.failures import Rejected
+from ttscale.openai.pool import home_of
 from ttscale.openai.reply import read_first_token
 from ttscale.openai.tasks import together
 from ttscale.openai.write_text import TextWriter
@@ -62,7 +63,10 @@ class OpenAIGenerator(Writer):
         else:
             body |= {"logprobs": TEXT_ALTERNATIVES}
         path = "/chat/completions" if chat else "/completions"
-        return await self.connection.post(path, body, read_first_token, where=task.where, seed=request.key.seed)
+        home = home_of(task.question)
+        return await self.connection.post(
+            path, body, read_first_token, where=task.where, seed=request.key.seed, home=home
+        )
 
 
 class OpenAIReviser(Writer):

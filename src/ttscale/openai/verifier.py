@@ -18,6 +18,7 @@ from ttscale.core.selection import Aggregate
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.openai.connection import Connection
 from ttscale.openai.failures import Rejected, says_too_long
+from ttscale.openai.pool import home_of
 from ttscale.openai.reply import read_rows
 from ttscale.openai.tasks import together
 from ttscale.openai.writer import one_connection
@@ -93,7 +94,8 @@ class OpenAIVerifier:
 
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
-    ``base_url`` is the one that ends in /v1. Text that would look like a step mark or a control token is taken out.
+    ``base_url`` is the one that ends in /v1, ``urls`` and ``weights`` are a pool, sized as this role needs
+    it. Text that would look like a step mark or a control token is taken out.
     ``on_error``: a candidate that cannot be judged ends its question ("raise"), or competes without a score
     ("unscored"); None lets only what is too long compete so. A server that fails is no fault of a candidate.
     """
@@ -104,6 +106,8 @@ class OpenAIVerifier:
         base_url: str | Sequence[str] | None = None,
         *,
         layout: Layout | str,
+        urls: Sequence[str] | None = None,
+        weights: Sequence[float] | None = None,
         api_key: str | None = None,
         connection: Connection | None = None,
         activation: Activation = "none",
@@ -115,7 +119,7 @@ class OpenAIVerifier:
         if activation not in ("none", "sigmoid", "softmax"):
             raise ValueError(f'activation must be "none", "sigmoid" or "softmax"; got {activation!r}')
         self.model, self.name = model, model
-        self.connection = one_connection(connection, base_url, api_key)
+        self.connection = one_connection(connection, base_url, api_key, urls, weights)
         self._layout = LAYOUTS[layout] if isinstance(layout, str) else layout
         self._activation = activation
         self.aggregate = self._layout.aggregate
@@ -136,7 +140,14 @@ class OpenAIVerifier:
         steps = [step.text for step in candidate.steps]
         body = {"model": self.model, **layout.write(candidate.question.prompt, steps)}
         try:
-            rows, cost = await self.connection.post(layout.path, body, read_rows, where=where, seed=candidate.key.seed)
+            rows, cost = await self.connection.post(
+                layout.path,
+                body,
+                read_rows,
+                where=where,
+                seed=candidate.key.seed,
+                home=home_of(candidate.question.prompt),
+            )
         except Rejected as error:
             if error.status not in OF_ONE_INPUT:
                 raise

@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
-from zlib import crc32
 
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Step
 from ttscale.openai.draws import Task
+from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written, step_tokens
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.settings import Settings
@@ -91,7 +91,7 @@ class IdsWriter:
         if settings.logprobs:
             body["logprobs"] = 1
         body |= dict(self.server.extra) | dict(settings.extra)
-        home = crc32(task.question.encode("utf-8", "surrogatepass"))
+        home = home_of(task.question)
         written = await self.tokens.draw(body, context, len(group), where=task.where, seed=seeds[0], home=home)
         for one, reply in zip(group, written, strict=True):
             if reply.ids is None:

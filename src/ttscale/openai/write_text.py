@@ -12,12 +12,12 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from zlib import crc32
 
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Finish, Step
 from ttscale.openai.draws import Task
+from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written, read_choices, step_logprobs
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.settings import Settings
@@ -56,7 +56,7 @@ class TextWriter:
             lambda data: read_choices(data, chat, n),
             where=task.where,
             seed=seeds[0],
-            home=crc32(task.question.encode("utf-8", "surrogatepass")),
+            home=home_of(task.question),
         )
         for one, reply in zip(group, written, strict=True):
             if self.settings.logprobs and reply.text and not reply.tokens:

@@ -38,11 +38,11 @@ PROBE_TOKENS = 24
 class Writer:
     """Text from a model behind one or more servers.
 
-    ``model`` is the name the servers know it by. ``base_url``, ``api_key``: see ``Connection``; or pass a
-    ``connection``, which several roles may share. ``server``: what kind it is, a name from ``SERVERS``, a ``Server``
-    or "auto" to look. ``prompt`` and ``delimiter`` default to the model family's (a base model's, where the server has
-    no chat template); a delimiter of None makes the whole solution one step. ``max_new_tokens`` limits one request (in
-    step search: one step).
+    ``model`` is the name the servers know it by. ``base_url``, ``weights``, ``api_key``: see ``Connection``; ``urls``
+    is ``base_url`` for a pool of several; or pass a ``connection``, which several roles may share. ``server``: what
+    kind it is, a name from ``SERVERS``, a ``Server`` or "auto" to look. ``prompt`` and ``delimiter`` default to the
+    model family's (a base model's, where the server has no chat template); a delimiter of None makes the whole
+    solution one step. ``max_new_tokens`` limits one request (in step search: one step).
 
     ``api``: "chat", or "completions", where the prompt is plain text or, with ``template`` (a function from messages
     to text, or the name of a Hugging Face tokenizer), a chat laid out on this side; None takes what ``prompt`` says.
@@ -61,6 +61,8 @@ class Writer:
         model: str,
         base_url: str | Sequence[str] | None = None,
         *,
+        urls: Sequence[str] | None = None,
+        weights: Sequence[float] | None = None,
         api_key: str | None = None,
         connection: Connection | None = None,
         api: Literal["chat", "completions"] | None = None,
@@ -93,7 +95,7 @@ class Writer:
             raise ValueError(f"top_p must be a number above 0 and up to 1, or None; got {top_p!r}")
         family = family_of(model)
         self.model, self.name = model, model
-        self.connection = one_connection(connection, base_url, api_key)
+        self.connection = one_connection(connection, base_url, api_key, urls, weights)
         form = family.prompt if prompt is None else check_prompt(prompt)
         mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
         kwargs = {**dict(form.chat_template_kwargs), **(chat_template_kwargs or {})}
@@ -277,10 +279,17 @@ def load_template(name: str) -> Callable[[Messages], str]:
 
 
 def one_connection(
-    connection: Connection | None, base_url: str | Sequence[str] | None, api_key: str | None
+    connection: Connection | None,
+    base_url: str | Sequence[str] | None,
+    api_key: str | None,
+    urls: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Connection:
+    if urls is not None and (base_url is not None or isinstance(urls, str)):
+        raise ValueError(f"give base_url or a list of urls, not both; got {base_url!r} and {urls!r}")
+    where = base_url if urls is None else urls
     if connection is None:
-        return Connection(base_url, api_key=api_key)
-    if base_url is not None or api_key is not None:
-        raise ValueError("pass base_url and api_key to the Connection, or no connection")
+        return Connection(where, weights=weights, api_key=api_key)
+    if where is not None or api_key is not None or weights is not None:
+        raise ValueError("pass base_url, weights and api_key to the Connection, or no connection")
     return connection
