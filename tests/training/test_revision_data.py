@@ -70,6 +70,23 @@ def test_the_number_of_attempts_is_uniform_from_0_to_4_cut_to_what_is_there():
         assert all(abs(n - 2000 * share) <= 4 * math.sqrt(2000 * share * (1 - share)) for n in found.values())
 
 
+@given(st.integers(0, 6), st.integers(1, 4), st.integers(0, 99))
+def test_what_is_kept_stands_last_after_the_wrong_ones_of_the_paper(n_wrong, most, seed):
+    rows = [solution(f"wrong {i}", False) for i in range(n_wrong)] + [solution(f"right {i}", True) for i in range(30)]
+    plain = build_revision_data(rows, max_attempts=most, seed=seed)
+    for keep in (0.0, 0.5, 1.0):
+        kept = 0
+        for before, now in zip(plain, build_revision_data(rows, max_attempts=most, keep=keep, seed=seed), strict=True):
+            assert now.target == before.target
+            if now.attempts[-1:] == (now.target,):
+                kept += 1
+                assert now.attempts[:-1] == before.attempts[max(0, len(before.attempts) + 1 - most) :]
+                assert len(now.attempts) <= most
+            else:
+                assert now == before
+        assert {0.0: kept == 0, 0.5: 2 < kept < 28, 1.0: kept == 30}[keep]  # 30 coins: outside in one of 10^6
+
+
 def test_the_others_are_random():
     rows = [solution(f"{i}{i}{i}", False) for i in range(5)] + [solution(f"444{'.' * i}", True) for i in range(400)]
     before = Counter(text for e in build_revision_data(rows) for text in e.attempts[:-1])
@@ -96,6 +113,10 @@ def test_refusals(tmp_path):
         build_revision_data([solution("w", False)])
     with pytest.raises(ValueError, match="nothing to learn to write"):
         build_revision_data([])
+    with pytest.raises(ValueError, match=r"share between 0 and 1, got 1\.5"):
+        build_revision_data([solution("r", True)], keep=1.5)
+    with pytest.raises(ValueError, match="max_attempts of at least 1"):
+        build_revision_data([solution("r", True)], max_attempts=0, keep=0.5)
     with pytest.raises(ValueError, match="does not say whether"):
         build_revision_data([solution("w", None)])
     with pytest.raises(ValueError, match="max_attempts must not be negative"):

@@ -226,6 +226,7 @@ COMMANDS = (
             _path("out", "JSONL to write"),
             Flag("max_attempts", int, 4, "wrong attempts in context, at most"),
             Flag("last", str, "nearest", "which wrong attempt stands last", ("nearest", "random")),
+            Flag("keep", float, 0.0, "share of right solutions that stand last in their own context, to be kept"),
             SEED,
         ),
     ),

@@ -73,7 +73,7 @@ def revision_data(settings: Settings) -> None:
     from ttscale.training.data.revision_data import build_revision_data, write_revision_data
 
     solutions = _say(readers.read_rollouts(settings["data"]), settings["data"], allow_malformed=False)
-    names = ("max_attempts", "last", "seed")
+    names = ("max_attempts", "last", "keep", "seed")
     data = build_revision_data(solutions, **{name: settings[name] for name in names})
     write_revision_data(data, settings["out"])
     counts = [sum(len(example.attempts) == n for example in data) for n in range(settings["max_attempts"] + 1)]

@@ -22,7 +22,7 @@ Last: TypeAlias = Literal["nearest", "random"]
 
 @dataclass(frozen=True, slots=True)
 class RevisionExample:
-    """Wrong attempts at a question, oldest first (there may be none), and the right solution to write after them."""
+    """Attempts at a question, oldest first (there may be none), and the right solution to write after them."""
 
     id: str
     prompt: str
@@ -31,7 +31,12 @@ class RevisionExample:
 
 
 def build_revision_data(
-    solutions: Iterable[StepExample], *, max_attempts: int = 4, last: Last = "nearest", seed: int = 0
+    solutions: Iterable[StepExample],
+    *,
+    max_attempts: int = 4,
+    last: Last = "nearest",
+    keep: float = 0.0,
+    seed: int = 0,
 ) -> list[RevisionExample]:
     """For each right solution n ~ U{0..``max_attempts``} wrong ones of the same question in front of it.
 
@@ -39,9 +44,17 @@ def build_revision_data(
     solution nearest to the right one in character edit distance (of equally near ones the first; ``last="random"``
     takes any); the other n - 1 are drawn without replacement from the rest. Solutions without an answer are left out,
     as in the paper. A question without a right solution gives nothing.
+
+    ``keep``: the share of right solutions that are put last into their own context, after the wrong ones (of
+    ``max_attempts`` the oldest makes room), so that the reviser learns to keep what is right. 0 in the paper, whose
+    reviser never sees a right attempt and turns 38% of them wrong.
     """
     if max_attempts < 0:
         raise ValueError(f"max_attempts must not be negative, got {max_attempts}.")
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep must be a share between 0 and 1, got {keep}.")
+    if keep and not max_attempts:
+        raise ValueError("keep needs max_attempts of at least 1: the attempt to keep stands in the context.")
     if last not in get_args(Last):
         raise ValueError(f"last must be one of {', '.join(get_args(Last))}; got {last!r}.")
     groups: dict[tuple[str, str], list[StepExample]] = defaultdict(list)
@@ -56,6 +69,8 @@ def build_revision_data(
         for number, right in enumerate(s.text for s in group if s.correct):
             rng = random.Random(_seed(f"{seed}/{id}/{number}"))
             attempts = _attempts(right, wrong, rng, max_attempts, last)
+            if keep and rng.random() < keep:
+                attempts = (*attempts[max(0, len(attempts) + 1 - max_attempts) :], right)
             data.append(RevisionExample(id, prompt, attempts, right))
     if not data:
         raise ValueError("None of the solutions is right (or there are none), so there is nothing to learn to write.")
