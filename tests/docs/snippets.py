@@ -7,6 +7,7 @@ A page is a story: its blocks run from top to bottom, Python in one namespace, e
 - ``<!-- output: numbers may differ -->``: the same with every number, and the length of runs of spaces, left out.
 - ``<!-- not run: reason -->`` above a block: it is left alone. The reason is for the reader of the source.
 - ``<!-- fails: SomeError -->`` above a ``python`` block: it must raise that; what is shown next is its message.
+- No output is a bare True or False: what proves a sentence of the page stands in ``checks.py``.
 - Other languages are data. A block without a language, or in one not named in ``DATA``, is an error: it would slip by.
 """
 
@@ -31,6 +32,7 @@ TIMEOUT = 300
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>.*)$")
 _MARKER = re.compile(r"^\s*<!--\s*(?P<what>not run|output|fails)(?::\s*(?P<how>.*?))?\s*-->\s*$")
+_BOOLEAN = re.compile(r"\b(True|False)\b")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?%?")
 
 
@@ -81,16 +83,19 @@ def _checked(language: str, text: str, line: int, marked: re.Match[str] | None) 
         raise SnippetError(f"line {line}: 'not run' needs a reason")
     if marker == "output" and (language != "text" or how not in ("", "numbers may differ")):
         raise SnippetError(f"line {line}: 'output' stands above a text block, alone or with 'numbers may differ'")
+    if marker == "output" and _BOOLEAN.search(text):
+        raise SnippetError(
+            f"line {line}: the output is a test of the page; show a value, and put the test in checks.py"
+        )
     if marker == "fails" and (language != "python" or not how):
         raise SnippetError(f"line {line}: 'fails' stands above a python block and names the error")
     return Block(language, text, line, marker, how)
 
 
-def run_page(page: str, name: str, folder: Path) -> int:
-    """Run the blocks of a page in ``folder``; returns how many ran. ``SnippetError`` names the page and the line."""
+def run_page(page: str, name: str, folder: Path) -> dict[str, Any]:
+    """Run the blocks of a page in ``folder``; returns the names they made. ``SnippetError`` names page and line."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed: str | None = None
-    ran = 0
     for block in blocks(page):
         where = f"{name}, line {block.line}"
         if block.marker == "output":
@@ -100,14 +105,13 @@ def run_page(page: str, name: str, folder: Path) -> int:
         elif block.marker == "not run":
             printed = None
         elif block.language in RUN:
-            ran += 1
             if block.language == "python":
                 printed = _run_python(block, name, namespace, where)
             elif block.language == "bash":
                 printed = _run_bash(block.text, folder, where)
             else:
                 _run_console(block.text, folder, where)
-    return ran
+    return namespace
 
 
 def _run_python(block: Block, name: str, namespace: dict[str, Any], where: str) -> str:

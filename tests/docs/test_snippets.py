@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.checks import CHECKS
 from docs.snippets import SnippetError, blocks, run_page
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -13,7 +14,14 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("**/*.md")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run_page(page.read_text(encoding="utf-8"), page.relative_to(REPOSITORY).as_posix(), tmp_path)
+    name = page.relative_to(REPOSITORY).as_posix()
+    names = run_page(page.read_text(encoding="utf-8"), name, tmp_path)
+    if check := CHECKS.get(name):
+        check(names)
+
+
+def test_every_check_is_of_a_page() -> None:
+    assert CHECKS.keys() <= {page.relative_to(REPOSITORY).as_posix() for page in PAGES}
 
 
 def test_the_readme_runs_something() -> None:
@@ -63,6 +71,7 @@ BAD = {
     "console without command": (block("console", "hello"), "starts with a command"),
     "no error": (block("python", "pass", above="<!-- fails: ValueError -->"), "should have raised"),
     "another error": (block("python", "1 / 0", above="<!-- fails: ValueError -->"), "ZeroDivisionError"),
+    "a test of itself": (block("python", "print(1 < 2)") + shown("True"), "checks.py"),
     "no language": (block("", "x"), "no language"),
     "unknown language": (block("py", "x"), "'py'"),
     "no reason": (block("python", "x", above="<!-- not run -->"), "needs a reason"),

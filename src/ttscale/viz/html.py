@@ -24,6 +24,8 @@ SNIPPET = 100
 WON = ' class="won"'
 SHADES = 5
 """Colours of scores, from red (0) to green (1)."""
+VOTES_SHOWN = 10
+"""Answers in the table of votes; further ones are folded, so that the search stays in sight."""
 LONGEST_DIFF = 20_000
 """Characters of two attempts together beyond which no difference is worked out."""
 
@@ -91,6 +93,14 @@ _TOOLS = (
 def _vote_table(rows: Sequence[Vote], reason: str) -> str:
     if not rows:
         return ""
+    more = len(rows) - VOTES_SHOWN
+    folded = (
+        f"<details><summary>{more} more answers</summary>{_table(rows[VOTES_SHOWN:])}</details>" if more > 0 else ""
+    )
+    return f"<h2>Votes</h2>{_table(rows[:VOTES_SHOWN])}{folded}<p>{escape(reason)}</p>"
+
+
+def _table(rows: Sequence[Vote]) -> str:
     scored = any(row.total is not None for row in rows)
     head = "<th>answer</th><th>solutions</th>" + ("<th>summed score</th><th>best score</th>" if scored else "")
     body = "".join(
@@ -99,10 +109,8 @@ def _vote_table(rows: Sequence[Vote], reason: str) -> str:
         + "</tr>"
         for row in rows
     )
-    return (
-        f'<h2>Votes</h2><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f"<p>{escape(reason)}</p>"
-    )
+    frame = '<div class="scroll" tabindex="0" role="group" aria-label="Votes">'
+    return f"{frame}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -196,11 +204,15 @@ def _short(text: str) -> str:
 def _cost(cost: Cost) -> str:
     """The counts that are not 0, in words."""
     counted = [
-        (cost.generations, f"{cost.generations} generations"),
-        (cost.steps, f"{cost.steps} steps"),
-        (cost.sampled_tokens, f"{cost.sampled_tokens} tokens sampled"),
-        (cost.verifier_calls, f"{cost.verifier_calls} verifier calls"),
+        (cost.generations, _counted(cost.generations, "generation")),
+        (cost.steps, _counted(cost.steps, "step")),
+        (cost.sampled_tokens, f"{_counted(cost.sampled_tokens, 'token')} sampled"),
+        (cost.verifier_calls, _counted(cost.verifier_calls, "verifier call")),
         (cost.flops, f"{cost.flops:.3g} FLOPs"),
         (cost.seconds, f"{cost.seconds:.2g} s"),
     ]
     return ", ".join(text for count, text in counted if count) or "nothing"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

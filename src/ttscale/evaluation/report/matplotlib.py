@@ -10,6 +10,7 @@ from ttscale.evaluation.report.figure_data import Figure, Panel, ratio_name
 
 COLOURS = ("#2f6fb2", "#d9822b", "#3a9a5b", "#b23a48", "#7a5aa6", "#8c6d46", "#d06ba6", "#6f7a86", "#a3a02f", "#2aa3a3")
 MARKERS = "osD^vP*Xhd"
+INK = "#333333"
 MOST_TICKS = 14
 LETTERS_PER_INCH = 13
 
@@ -60,8 +61,9 @@ def to_svg(figure: Figure) -> str:
 def _draw_panel(axis: Any, panel: Panel) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator
 
+    references = sum(one.dashed for one in panel.series)
     for place, one in enumerate(panel.series):
-        colour = COLOURS[place % len(COLOURS)]
+        colour = INK if one.dashed and references == 1 else COLOURS[place % len(COLOURS)]
         if panel.kind == "bars":
             width = 0.8 / len(panel.series)
             x = [value + width * (place - (len(panel.series) - 1) / 2) for value in one.x]
@@ -74,7 +76,7 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
                 axis.errorbar(x, one.y, spread, fmt="none", ecolor="#333333", elinewidth=0.7)
             continue
         style = "--" if one.dashed else "-"
-        marker = MARKERS[place % len(MARKERS)]
+        marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]  # a second round of colours has other markers
         axis.plot(one.x, one.y, style, marker=marker, markersize=3.5, label=one.name, color=colour)
         if one.low:
             axis.fill_between(one.x, one.low, one.high, color=colour, alpha=0.12, linewidth=0)

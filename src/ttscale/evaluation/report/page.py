@@ -14,17 +14,24 @@ from ttscale.evaluation.report import matplotlib as _draw
 from ttscale.evaluation.report.figure_data import Figure, table
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #1d2329;
-  background: #fff; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2em; border-top: 1px solid #dde2e7; padding-top: 1em; }
+:root { color-scheme: light dark; --ink: #1d2329; --soft: #56606b; --page: #fff; --head: #f4f6f8; --line: #dde2e7; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ec; --soft: #a6b0ba; --page: #16191d; --head: #22272d; --line: #3a424b; }
+}
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: var(--ink);
+  background: var(--page); overflow-wrap: anywhere; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.2em; border-top: 1px solid var(--line); padding-top: 1em; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: .3em .7em; border-bottom: 1px solid #e4e8ec; text-align: left; white-space: nowrap; }
-th { background: #f4f6f8; } figure { margin: 1em 0; } svg { max-width: 100%; height: auto; }
+th, td { padding: .3em .7em; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
+.about td { white-space: normal; } .about td:first-child { white-space: nowrap; }
+th { background: var(--head); } svg { max-width: 100%; height: auto; }
+figure { margin: 1em 0; background: #fff; border-radius: 6px; width: fit-content; max-width: 100%; }
 p.answer { font-size: 18px; }
 summary h2 { display: inline; border: 0; font-size: 18px; }
-details.part { border-top: 1px solid #dde2e7; padding: .6em 0; }
-.scroll { overflow-x: auto; } details { margin: .5em 0; } p.caption, .note { color: #56606b; }
+details.part { border-top: 1px solid var(--line); padding: .6em 0; }
+.scroll { overflow-x: auto; } details { margin: .5em 0; } p.caption, .note { color: var(--soft); }
 """
+"""Figures keep a white ground in dark mode too, since they are drawn in dark ink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,9 @@ def write_report(report: Report, folder: str | Path) -> tuple[Path, Path]:
 def to_html(report: Report, svgs: dict[str, str]) -> str:
     """The report as one HTML page; ``svgs`` are the drawn figures by name."""
     out = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_e(report.title)}</title><style>{STYLE}</style>",
-        f"<h1>{_e(report.title)}</h1>",
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{_e(report.title)}</title>",
+        f"<meta name=viewport content='width=device-width, initial-scale=1'><style>{STYLE}</style>",
+        f"<main><h1>{_e(report.title)}</h1>",
         f"<p class=answer>{_e(report.answer)}</p>" if report.answer else "",
     ]
     if not svgs and any(isinstance(part, Figure) for part in report.parts):
@@ -83,22 +91,26 @@ def to_html(report: Report, svgs: dict[str, str]) -> str:
         if number == 0:
             out += [f"<h2>{_e(part.title)}</h2>", *body]
             out.append(
-                f"<details><summary>How it was measured</summary>{_html_table(('', ''), report.about)}</details>"
+                f"<details><summary>How it was measured</summary>"
+                f"<div class=about>{_html_table('How it was measured', ('', ''), report.about)}</div></details>"
             )
         else:
             out += [f"<details class=part><summary><h2>{_e(part.title)}</h2></summary>", *body, "</details>"]
-    return "\n".join(line for line in out if line) + "</html>\n"
+    return "\n".join(line for line in out if line) + "</main></html>\n"
 
 
 def _html_part(part: Table | Figure, svgs: dict[str, str]) -> list[str]:
     if isinstance(part, Table):
-        return [_html_table(part.header, part.rows), f"<p class=note>{_e(part.note)}</p>" if part.note else ""]
+        return [
+            _html_table(part.title, part.header, part.rows),
+            f"<p class=note>{_e(part.note)}</p>" if part.note else "",
+        ]
     out = [f"<p class=caption>{_e(part.caption)}</p>"]
     if part.name in svgs:
         out.append(f"<figure>{svgs[part.name]}</figure>")
     for panel in part.panels:
         title = f"Numbers{': ' + panel.title if panel.title else ''}"
-        out.append(f"<details><summary>{_e(title)}</summary>{_html_table(*table(panel))}</details>")
+        out.append(f"<details><summary>{_e(title)}</summary>{_html_table(title, *table(panel))}</details>")
     return out
 
 
@@ -124,10 +136,12 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
 NO_PLOTS = "Figures are left out because matplotlib is not installed: pip install 'ttscale[plot]'."
 
 
-def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _html_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that scrolls sideways by itself, by keyboard too, under the name that a screen reader says."""
     head = "".join(f"<th>{_e(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{_e(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class=scroll><table>{f'<tr>{head}</tr>' if any(header) else ''}{body}</table></div>"
+    frame = f'<div class=scroll tabindex=0 role=group aria-label="{_e(title)}">'
+    return f"{frame}<table>{f'<tr>{head}</tr>' if any(header) else ''}{body}</table></div>"
 
 
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
