@@ -1,5 +1,7 @@
 """Says how hard each page of the docs is to read: ``python -m tools.readability`` prints a row for every page.
 
+With ``--write`` the table goes into docs/about-these-pages.md; with names of pages it prints their longest sentences.
+
 Counted is prose alone: no code blocks, tables, headings, images or comments. Code within a sentence counts as one short
 word. Flesch's reading ease is 206.835 - 1.015 words per sentence - 84.6 syllables per word (Flesch 1948); 60 is plain
 English, 30 is a scientific paper. Must not know: what a page is about.
@@ -13,8 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+TABLE = REPOSITORY / "docs" / "about-these-pages.md"
+BEGIN, END = "<!-- readability -->", "<!-- end -->"
 LONG = 30
-"""Words from which on a sentence counts as long: more than this."""
+"""A sentence of more words than this is long."""
+SHOWN = 10
+"""Longest sentences of a page that are printed."""
 
 _HIDDEN = re.compile(
     r"<!--.*?-->"  # comments
@@ -40,7 +46,7 @@ class Readability:
 
 def measure(page: str) -> Readability:
     """The figures of one Markdown page; of a page without prose all are 0 and the ease is 100."""
-    counts = [words for text in sentences(page) if (words := _words(text))]
+    counts = [words for text in sentences(page) if (words := _WORD.findall(text))]
     if not counts:
         return Readability(0, 0.0, 0.0, 100.0)
     words = [word for sentence in counts for word in sentence]
@@ -74,10 +80,6 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
 def _syllables(word: str) -> int:
     """Groups of vowels without a silent final e: on these pages within .02 of the CMU dictionary's syllables a word."""
     word = word.lower()
@@ -87,10 +89,16 @@ def _syllables(word: str) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    if arguments:  # pages to look at closely: their longest sentences
+    if arguments == ["--write"]:
+        page = TABLE.read_text(encoding="utf-8")
+        before, _, rest = page.partition(BEGIN)
+        TABLE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    elif arguments:
         for name in arguments:
-            for text in sorted(sentences(Path(name).read_text(encoding="utf-8")), key=lambda s: -len(_words(s)))[:12]:
-                print(len(_words(text)), text)
+            texts = sorted(
+                sentences(Path(name).read_text(encoding="utf-8")), key=lambda text: -len(_WORD.findall(text))
+            )
+            print(name, *texts[:SHOWN], sep="\n  ")
     else:
         print(table())
 
