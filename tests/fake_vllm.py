@@ -21,9 +21,10 @@ EOS = 2
 class Letters:
     """A tokenizer of single characters."""
 
-    bos_token, eos_token, bos_token_id = "", "", None
+    bos_token, eos_token = "", ""
     chat_template = None
     all_special_tokens = ("<eos>", "<mark>")
+    bos_token_id = None
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": [ord(letter) + 10 for letter in text]}

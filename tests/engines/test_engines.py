@@ -3,114 +3,173 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import ttscale
-from engines.engines import NAME, engine, python_of
-from real_models import gguf_file, model_folder
-from ttscale import Beam, BestOfN, Candidate, Cost, Key, MajorityVote, Question, Sample
+from engines.engines import NAME, Engine
+from engines.roles import FORM, QUESTION, ROOT, alike, by_steps, connection, generator, sample, whole
+from real_models import model_folder
+from ttscale import Candidate, Cost, Key, Question, Sample
 from ttscale.core.errors import RoleError
+from ttscale.core.requests import Compare, Score
 from ttscale.hf import HFGenerator
-from ttscale.openai import Connection, OpenAIGenerator
-from ttscale.prompts.layouts import PromptFormat
-from ttscale.verifiers import ConfidenceVerifier, FunctionVerifier
+from ttscale.openai import OpenAIGenerator, OpenAIReviser
+from ttscale.strategies.names import STRATEGIES
+from ttscale.verifiers import (
+    ConfidenceVerifier,
+    FunctionComparator,
+    FunctionVerifier,
+    JudgeVerifier,
+    PromptedComparator,
+)
 
-FORM = PromptFormat(system=None)
-QUESTION = Question.of("Tom has 3 apples and buys 4 more. How many apples has he? Explain.")
-ROOT = Candidate(QUESTION, Key((0, QUESTION.id)))
-
-
-@pytest.fixture(scope="module", params=["vllm", "llama.cpp"])
-def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """(kind, URL) of a running engine."""
-    kind = request.param
-    if not python_of("vllm" if kind == "vllm" else "llamacpp").exists():
-        pytest.skip(f"{kind} is not set up here: make engines")
-    model = model_folder() if kind == "vllm" else gguf_file()
-    with engine(kind, model) as url:
-        yield kind, url
+RULES = FunctionVerifier(lambda candidate: 0.5 + len(candidate.text) % 9 / 20, name="rules")
+LONGEST = FunctionComparator(lambda candidates: max(range(len(candidates)), key=lambda i: len(candidates[i].text)))
+UNKNOWN_CONFIDENCE = "confidence_vote"
+"""The one strategy that needs what no server sends: the confidence of each token over the whole vocabulary."""
 
 
-def generator(url: str, **settings: Any) -> OpenAIGenerator:
-    given = {"prompt": FORM, "delimiter": "\n", "temperature": 0.8, "max_new_tokens": 32, **settings}
-    return OpenAIGenerator(NAME, connection=Connection(url, concurrency=1), **given)
+@pytest.fixture(scope="module")
+def local() -> HFGenerator:
+    """The Hugging Face backend, which the texts of fp32 engines are compared with."""
+    return HFGenerator(str(model_folder()), prompt=FORM, delimiter="\n", max_new_tokens=32)
 
 
-def sample(role: OpenAIGenerator, *requests: Sample) -> list[Any]:
-    return asyncio.run(role.sample(list(requests)))
-
-
-def by_steps(role: Any) -> Candidate:
-    candidate = ROOT
-    while candidate.finish == "open" and len(candidate.tokens) < 32:
-        found = role.sample([Sample(candidate, candidate.key.child(0), 1, 0.0)])
-        (reply,) = asyncio.run(found) if asyncio.iscoroutine(found) else found
-        candidate = candidate.extend(candidate.key.child(0), reply.steps, reply.finish)
-    return candidate
-
-
-def test_the_kind_is_found_and_steps_written_one_by_one_are_the_whole(server: tuple[str, str]) -> None:
-    kind, url = server
-    role = generator(url)
+def test_the_kind_is_found_and_steps_written_one_by_one_are_the_whole(server: Engine) -> None:
+    role = generator(server)
     found = by_steps(role)
-    (whole,) = sample(role, Sample(ROOT, ROOT.key.child(0), None, 0.0))
-    assert asyncio.run(role._server()).name == kind
-    text = "".join(step.text for step in whole.steps)
-    short = min(len(text), len(found.text))
-    assert text[:short] == found.text[:short]
+    assert asyncio.run(role._server()).name == server.kind
+    assert alike(found, whole(role))
     assert all(step.tokens for step in found.steps)
+    assert all(step.text.endswith("\n") for step in found.steps[:-1])
 
 
-def test_vllm_writes_step_by_step_what_the_local_backend_writes(server: tuple[str, str]) -> None:
-    kind, url = server
-    if kind != "vllm":
+@pytest.mark.parametrize("way", ["chat", "completions", "template"])
+def test_vllm_writes_what_the_local_backend_writes(server: Engine, local: HFGenerator, way: str) -> None:
+    if server.kind != "vllm":
         pytest.skip("the weights of the GGUF file are in four bits")
-    local = by_steps(HFGenerator(str(model_folder()), prompt=FORM, delimiter="\n", max_new_tokens=32))
-    assert by_steps(generator(url)).tokens == local.tokens
+    settings: dict[str, Any] = {}
+    if way == "completions":
+        plain = replace(FORM, chat=False, template="Question: {question}\nAnswer:")
+        settings = {"prompt": plain}
+        local = HFGenerator(local.model, prompt=plain, delimiter="\n", max_new_tokens=32)
+    elif way == "template":
+        settings = {"api": "completions", "template": str(model_folder())}
+    role = generator(server, logprobs=True, **settings)
+    ours, theirs = by_steps(local), by_steps(role)
+    assert theirs.tokens == ours.tokens
+    assert [step.logprob for step in theirs.steps] == pytest.approx([step.logprob for step in ours.steps], abs=2e-3)
+    assert alike(whole(role), ours)
 
 
-def test_draws_that_share_a_request_are_those_asked_alone_and_cost_what_the_server_says(
-    server: tuple[str, str],
-) -> None:
+def test_a_thinking_template_is_gone_on_with_and_its_tag_is_in_the_text_once(server: Engine) -> None:
+    role = generator(server, chat_template_kwargs={"thinking": True})
+    found = by_steps(role)
+    assert found.text.startswith("<think>\n")
+    assert found.text.count("<think>") == 1
+    assert alike(found, whole(role))
+    assert not whole(generator(server)).text.startswith("<think>")
+
+
+@pytest.mark.filterwarnings("ignore:step search over a server")
+def test_in_text_a_begun_chat_goes_on_and_is_not_said_again(server: Engine) -> None:
+    found = by_steps(generator(server, token_ids=False), most=4)
+    assert len(found.steps) > 1
+    assert not found.steps[1].text.startswith(found.steps[0].text)
+    assert alike(Candidate(QUESTION, ROOT.key, found.steps[:1]), whole(generator(server)))
+
+
+def test_draws_that_share_a_request_are_those_asked_alone_and_cost_what_the_server_counts(server: Engine) -> None:
     requests = [Sample(ROOT, ROOT.key.child(i)) for i in range(3)]
-    role = generator(server[1], max_new_tokens=12)
+    role = generator(server, max_new_tokens=12)
+    before = server.counters()
     together = sample(role, *requests)
+    after = server.counters()
     alone = [sample(role, request)[0] for request in requests]
-    if server[0] == "vllm":  # llama.cpp's sums depend on the batch
+    if server.kind == "vllm":  # llama.cpp's sums depend on the batch
         assert [one.steps for one in together] == [one.steps for one in alone]
     assert len({one.steps for one in together}) > 1
-    assert sum((one.cost for one in together), Cost()).requests == 1
-    assert all(0 < one.cost.sampled_tokens <= 12 for one in together)
+    cost = sum((one.cost for one in together), Cost())
+    assert cost.requests == 1
+    drawn, read = ("vllm:generation_tokens_total", "vllm:prompt_tokens_total")
+    if server.kind == "llama.cpp":
+        drawn, read = ("llamacpp:tokens_predicted_total", "llamacpp:prompt_tokens_total")
+    assert cost.sampled_tokens == after[drawn] - before[drawn]
+    if server.kind == "vllm":  # which counts the prompt once a draw; llama.cpp what was not in its cache
+        assert 3 * (cost.prompt_tokens + cost.cached_tokens) == after[read] - before[read]
 
 
-def test_strategies_run(server: tuple[str, str]) -> None:
-    rules = FunctionVerifier(lambda candidate: 0.5 + len(candidate.text) % 9 / 20)
-    for strategy in (MajorityVote(), Beam(width=2)):
-        result = ttscale.solve(QUESTION, 4, generator=generator(server[1]), verifier=rules, strategy=strategy)
-        assert result.error is None
-        assert result.cost.requests > 0
-    sure = ttscale.solve(
-        QUESTION,
-        2,
-        generator=generator(server[1], logprobs=True, max_new_tokens=200),
-        verifier=ConfidenceVerifier(),
-        strategy=BestOfN(),
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {UNKNOWN_CONFIDENCE}))
+def test_every_strategy_runs(server: Engine, name: str) -> None:
+    role = generator(server, 4, max_new_tokens=16)
+    reviser = OpenAIReviser(NAME, connection=role.connection, prompt=FORM, delimiter="\n", max_new_tokens=16)
+    before = server.counters()
+    result = ttscale.solve(
+        QUESTION, 4, generator=role, verifier=RULES, reviser=reviser, comparator=LONGEST, strategy=name, progress=False
     )
-    assert all(step.logprob is not None for candidate in sure.candidates for step in candidate.steps)
+    after = server.counters()
+    assert result.error is None
+    assert result.candidates
+    assert any(candidate.text.strip() for candidate in result.candidates)
+    drawn = "vllm:generation_tokens_total" if server.kind == "vllm" else "llamacpp:tokens_predicted_total"
+    assert result.cost.sampled_tokens == after[drawn] - before[drawn]
 
 
-def test_a_context_that_is_too_long_is_refused_with_its_length(server: tuple[str, str]) -> None:
+def test_the_one_strategy_that_needs_more_than_servers_say_tells_so(server: Engine) -> None:
+    with pytest.raises(ttscale.TtscaleError, match="records no token confidence"):
+        ttscale.solve(QUESTION, 2, generator=generator(server), strategy=UNKNOWN_CONFIDENCE, progress=False)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_judge_and_what_compares_read_probabilities(server: Engine, api: Any) -> None:
+    """Shares that are no multiple of one vote, from one request each; a vote would be one of nine numbers."""
+    form = FORM if api == "chat" else replace(FORM, chat=False)
+    role = generator(server, prompt=form, api=api)
+    drawn = sample(role, *(Sample(ROOT, ROOT.key.child(i)) for i in (0, 1)))
+    candidates = [ROOT.extend(ROOT.key.child(i), one.steps, "stop") for i, one in enumerate(drawn)]
+    judge, comparator = JudgeVerifier(role, on_error="unscored"), PromptedComparator(role)
+    verdicts = asyncio.run(judge.score([Score(one) for one in candidates]))
+    (preference,) = asyncio.run(comparator.compare([Compare(tuple(candidates), ROOT.key)]))
+    assert all(verdict.unscored or 0 < verdict.step_scores[0] < 1 for verdict in verdicts)
+    assert sum(preference.weights) == pytest.approx(1)
+    assert preference.cost.requests == 2
+
+
+def test_confidence_of_a_whole_solution(server: Engine) -> None:
+    role = generator(server, logprobs=True, max_new_tokens=200)
+    sure = ttscale.solve(QUESTION, 2, generator=role, verifier=ConfidenceVerifier(), strategy="best_of_n")
+    assert all(step.logprob is not None and step.logprob <= 0 for one in sure.candidates for step in one.steps)
+
+
+def test_a_stop_string_ends_the_solution_and_is_not_in_it(server: Engine) -> None:
+    plain = whole(generator(server)).text
+    word = plain.split()[3]
+    stopped = whole(generator(server, prompt=replace(FORM, stop=(word,))))
+    assert stopped.finish == "stop"
+    assert stopped.text == plain[: plain.index(word)]
+
+
+def test_a_context_that_is_too_long_is_refused_with_its_length(server: Engine) -> None:
     long = Question.of("word " * 3000)
     with pytest.raises(RoleError, match="tokens long, the model reads at most 2048"):
-        sample(generator(server[1]), Sample(Candidate(long, Key((0, long.id))), Key((0, long.id, 0))))
+        sample(generator(server), Sample(Candidate(long, Key((0, long.id))), Key((0, long.id, 0))))
 
 
-def test_a_wrong_model_is_named_with_those_there_are(server: tuple[str, str]) -> None:
-    if server[0] != "vllm":
+def test_a_wrong_model_is_named_with_those_there_are(server: Engine) -> None:
+    if server.kind != "vllm":
         pytest.skip("llama.cpp serves its one model under any name")
-    role = OpenAIGenerator("nobody", connection=Connection(server[1], retries=0), prompt=FORM)
+    role = OpenAIGenerator("nobody", connection=connection(server, retries=0), prompt=FORM)
     with pytest.raises(RoleError, match=NAME):
         sample(role, Sample(ROOT, ROOT.key.child(0)))
+
+
+@pytest.mark.parametrize("token_ids", [True, False], ids=["ids", "text"])
+def test_a_wrong_key_is_said_at_once_and_not_repeated(server: Engine, token_ids: bool) -> None:
+    wrong = connection(server, api_key="not-the-key")
+    role = OpenAIGenerator(NAME, connection=wrong, prompt=FORM, server=server.kind, token_ids=token_ids)
+    with pytest.raises(RoleError, match="does not take this key") as caught:
+        sample(role, Sample(ROOT, ROOT.key.child(0)))
+    assert "not-the-key" not in str(caught.value)

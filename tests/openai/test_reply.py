@@ -246,14 +246,15 @@ def test_the_owner_of_the_first_model() -> None:
     [
         (["ab\n", "c"], ["a", "b\n", "c"], [(-3.0, 2), (-3.0, 1)]),
         (["ab\n", "c"], ["ab\nc", "<end>"], [(-1.0, 1), (-2.0, 1)]),
-        (["ab\n", "c"], ["ab\n", "c", "<end>"], [(-1.0, 1), (-5.0, 2)]),
+        (["ab\n", "c"], ["ab\n", "c", "<end>"], [(-1.0, 1), (-2.0, 1)]),
+        (["ab\n", "c"], ["ab\n", "c", ""], [(-1.0, 1), (-2.0, 1)]),
         (["ab\n"], ["ab"], [(-1.0, 1)]),
         (["ab", "cd"], ["abcd"], [(-1.0, 1), (None, None)]),
         (["ab"], ["a", "\ufffd"], [(None, None)]),
         (["ab"], [], [(None, None)]),
         # A character that is split over tokens shows as so many replacements, or with what stood before it.
         (["a≤b\n", "\U0001f600c"], ["a", "\ufffd", "\ufffd", "b\n", "\ufffd", "\ufffd", "c"], [(-10.0, 4), (-18.0, 3)]),
-        (["a ≤\n", "b"], ["a", " \ufffd", "\ufffd", "\n", "b", "<end>"], [(-10.0, 4), (-11.0, 2)]),
+        (["a ≤\n", "b"], ["a", " \ufffd", "\ufffd", "\n", "b", "<end>"], [(-10.0, 4), (-5.0, 1)]),
         (["是。\n", "否"], ["是", "\ufffd", "\ufffd", "\n", "\ufffd", "\ufffd"], [(-10.0, 4), (-11.0, 2)]),
         (["ab\n", "c"], ["\ufffd", "x\n", "c"], [(None, None)] * 2),
         ([], ["a"], []),

@@ -158,7 +158,7 @@ def test_a_model_that_pools_at_its_marks_gives_one_row_a_step_and_a_reward_head_
     candidate = ROOT.extend(Key((1,)), [Step("ab\n"), Step("cd")], "stop")
     (steps,) = verifier(lambda ids: [[0.0], [2.0]]).score([Score(candidate)])
     assert steps.step_scores == pytest.approx((0.5, 0.880797))
-    (whole,) = verifier(lambda ids: [2.0], family="reward", prompt=FORM).score([Score(candidate)])
+    (whole,) = verifier(lambda ids: [2.0], family="reward").score([Score(candidate)])
     assert whole.step_scores == pytest.approx((0.880797,))
     with pytest.raises(RoleError, match="3 rows for 2 steps"):
         verifier(lambda ids: [[0.0]] * 3).score([Score(candidate)])

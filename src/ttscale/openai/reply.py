@@ -156,23 +156,25 @@ def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> 
     """For each step the sum of its tokens' log-probabilities and their number.
 
     A token belongs to the step in which it begins; those behind the text (the end of sequence, a stripped stop string)
-    to the last. Where characters are split over tokens, which then hold "\ufffd", both are compared without what is not
-    ASCII. (None, None) for every step where the tokens do not spell the text, or none begins in the step.
+    to none, but for a last step that has no other. Where characters are split over tokens, which then hold "\ufffd",
+    both are compared without what is not ASCII. (None, None) for every step where the tokens do not spell the text, or
+    none begins in the step.
     """
     text, spelled = "".join(steps), "".join(token for token, _ in tokens)
-    fits = spelled.startswith(text) or text.startswith(spelled)
+    fits = exact = spelled.startswith(text) or text.startswith(spelled)
     if not fits and "\ufffd" in spelled:
         steps, tokens = [_ascii(step) for step in steps], [(_ascii(token), logprob) for token, logprob in tokens]
         fits = _ascii(spelled).startswith(_ascii(text))
     if not tokens or not fits:
         return [(None, None)] * len(steps)
-    sums, counts = [0.0] * len(steps), [0] * len(steps)
+    sums, counts, length = [0.0] * len(steps), [0] * len(steps), sum(map(len, steps))
     step, end, at = 0, len(steps[0]) if steps else 0, 0
     for token, logprob in tokens:
         while at >= end and step + 1 < len(steps):
             step += 1
             end += len(steps[step])
-        if steps:
+        behind = at >= length and (bool(token) or exact)
+        if steps and not (behind and counts[step]):
             sums[step] += logprob
             counts[step] += 1
         at += len(token)

@@ -178,7 +178,7 @@ class IdsWriter:
             )
         pieces = [text] if settings.delimiter is None else split_steps(text, settings.delimiter)
         pieces = [piece for piece in pieces if piece.strip()]
-        records = step_tokens(pieces, written.tokens, ids)
+        records = step_tokens(pieces, written.tokens[: len(ids)], ids)
         if len(pieces) == 1 and cut is None:
             records = [(records[0][0], len(ids), ids)]
         most = None if settings.delimiter is None else task.max_steps

@@ -1,4 +1,4 @@
-"""What an adapter is, and what the adapters of public verifiers share: positions in text, heads on hidden states.
+"""What an adapter is, and what the adapters of public verifiers share: heads on hidden states.
 
 An adapter knows one family's input format and where its scores are read. It knows nothing of batches, caches or search:
 the scorer runs the trunk over ``encode``'s ids and hands the hidden states at its positions to ``read``.
@@ -14,14 +14,7 @@ from torch import Tensor, nn
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.prompts.layouts import without_marks
-
-
-class Encoded(NamedTuple):
-    """Token ids, and the position to read each score at: one per step, or a single one for the whole solution."""
-
-    ids: list[int]
-    reads: list[int]
+from ttscale.prompts.verifier_layouts import Encoded
 
 
 class Adapter(Protocol):
@@ -40,61 +33,6 @@ class Adapter(Protocol):
 
     def read(self, hidden: Tensor, /) -> Tensor:
         """Probabilities [n], in fp32, from the trunk's last hidden states [n, width] at the positions."""
-
-
-def tokens_at(tokenizer: Any, text: str, places: Sequence[int], special: bool) -> tuple[list[int], list[int]]:
-    """(ids of ``text``, index of the token that holds the character at each of ``places``).
-
-    ``special``: let the tokenizer add its BOS. Needs a fast tokenizer, the only kind that records where tokens stand.
-    """
-    if not getattr(tokenizer, "is_fast", False):
-        raise ValueError("this verifier needs a fast tokenizer (tokenizer.json); convert it with AutoTokenizer")
-    encoding = tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
-    ids, offsets = list(encoding["input_ids"]), encoding["offset_mapping"]
-    found: list[int] = []
-    index = 0
-    for place in places:
-        while index < len(ids) and not offsets[index][0] <= place < offsets[index][1]:
-            index += 1
-        if index == len(ids):
-            raise ValueError(f"the tokenizer drops the character {text[place]!r} that a score is read at")
-        found.append(index)
-    return ids, found
-
-
-def single_id(tokenizer: Any, text: str) -> int:
-    """The one token that ``text`` is; an error where the tokenizer has no such token."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        raise ValueError(
-            f"the tokenizer turns {text!r} into {len(ids)} tokens instead of one; it is not the one this verifier was "
-            "trained with, or the verifier is of another family"
-        )
-    return int(ids[0])
-
-
-class Cleaner:
-    """Takes out of steps what would be read as something else than text (trap T5): a solution cannot smuggle in scores.
-
-    ``marks`` and every special token of the tokenizer go; a ``separator`` inside a step becomes a space. White space
-    around a step goes too, since steps come with their delimiter.
-    """
-
-    def __init__(self, tokenizer: Any, *marks: str, separator: str = "") -> None:
-        special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-        self._marks = sorted({*marks, *(token for token in special if len(token) > 2)})
-        self._separator = separator if separator.strip(" ") else ""
-
-    def step(self, text: str) -> str:
-        """A step, or a whole solution."""
-        text = self.question(text).strip()
-        while self._separator and self._separator in text:
-            text = text.replace(self._separator, " ")
-        return text
-
-    def question(self, text: str) -> str:
-        """The question keeps its white space and its newlines."""
-        return without_marks(text, self._marks)
 
 
 Source: TypeAlias = tuple[Tensor, Tensor | None] | nn.Module

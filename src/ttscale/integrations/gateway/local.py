@@ -146,8 +146,8 @@ class LocalRoles:
     async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
         """The roles for a request."""
         _refuse(asked)
-        verifier, reviser, comparator = map(self._roles.get, ("verifier", "reviser", "comparator"))
-        yield Roles(self._roles["generator"].at(asked.temperature), verifier, reviser, comparator)
+        generator, get = self._roles["generator"].at(asked.temperature), self._roles.get
+        yield Roles(generator, get("verifier"), get("reviser"), get("comparator"))
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` would run: for the bundled models with the policy that was fitted for them."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, lm_head, tokens_at
+from ttscale.hf.verifiers.adapter import lm_head
+from ttscale.prompts.verifier_layouts import Cleaner, Encoded, tokens_at
 
 HOLE = "\ue000"
 """Stands for the assistant's words while the chat is laid out (a private-use character)."""

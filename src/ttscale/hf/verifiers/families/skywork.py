@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, LinearHead, native_head, single_id
+from ttscale.hf.verifiers.adapter import LinearHead, native_head
 from ttscale.hf.verifiers.checkpoint_tensors import read_tensors
+from ttscale.prompts.verifier_layouts import Cleaner, Encoded, single_id
 
 
 def value_head(checkpoint: str, allow_pickle: bool = False) -> LinearHead:

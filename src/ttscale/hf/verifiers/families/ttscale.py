@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Cleaner, Encoded, native_head
+from ttscale.hf.verifiers.adapter import native_head
 from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.prompts.verifier_layouts import Cleaner, Encoded
 
 
 class StepEncoder:
