@@ -1,12 +1,13 @@
-"""Accuracy and usage through the gateway beside the library's own call, in front of `transformers serve`.
+"""Accuracy and usage through the gateway beside the library's own call, in front of a real engine.
 
-    python benchmarks/gateway_accuracy.py [--model PATH --questions FILE.jsonl] [--count 40] [--budget 4]
-        [--max-tokens 64] [--out benchmarks/results/gateway.json]
+    python benchmarks/gateway_accuracy.py [--engine transformers|vllm|llama.cpp] [--model PATH --questions FILE.jsonl]
+        [--count 40] [--budget 4] [--max-tokens 64] [--out benchmarks/results/gateway.json]
 
-Without a model, the bundled generator and its own questions. With one, questions of a JSONL file ("question" and
-"answer"), four worked examples before each. The official client asks the gateway; the library asks the same server with
-the same seeds. Texts must be equal one by one, and the usage of the gateway's replies what the upstream reported to the
-library. Requests go one at a time: this server reproduces a seed only then.
+Without a model, the bundled generator and its own questions, by `transformers serve`. With one, questions of a JSONL
+file ("question" and "answer"), four worked examples before each. The official client asks the gateway; the library asks
+the same server with the same seeds. Texts must be equal one by one, and the usage of the gateway's replies what the
+upstream reported to the library; for vLLM also what its own counters say. Requests go one at a time but to vLLM:
+the others reproduce a seed only then. vLLM and llama.cpp are those of ``make engines``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -26,7 +29,10 @@ import openai
 from _stored import RESULTS, keep
 from gateway_load import free_port
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import ttscale
+from engines.engines import NAME, Engine
+from engines.gguf_in_fp32 import in_fp32
 from ttscale import reference
 from ttscale.answers import equivalent
 from ttscale.openai import Connection, OpenAIGenerator
@@ -61,12 +67,46 @@ def questions(options: argparse.Namespace) -> list[tuple[str, str]]:
     return [(row["question"], str(row["answer"])) for row in rows]
 
 
-def measure(options: argparse.Namespace, upstream: str, gateway: str, model: str) -> dict[str, Any]:
+@contextmanager
+def upstream_of(options: argparse.Namespace, model: str) -> Iterator[tuple[str, str, Callable[[], dict[str, float]]]]:
+    """(URL, the model's name there, what it counts) of the running upstream."""
+    if options.engine == "transformers":
+        with tempfile.TemporaryDirectory() as home:
+            Path(home, "hub").mkdir()
+            port = free_port()
+            run = "from transformers.cli.transformers import main; main()"
+            serve = [sys.executable, "-c", run, "serve", model, "--host", "127.0.0.1", "--port", str(port)]
+            process = started(
+                [*serve, "--device", "cpu", "--dtype", "float32"], f"http://127.0.0.1:{port}/health", home
+            )
+            try:
+                yield f"http://127.0.0.1:{port}/v1", model, dict
+            finally:
+                process.kill()
+                process.wait()
+        return
+    gguf = Path(model).parent / "gguf" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    server = Engine(options.engine, Path(model) if options.engine == "vllm" else in_fp32(gguf))
+    try:
+        server.start()
+        yield server.url, NAME, server.counters
+    finally:
+        server.stop()
+
+
+def measure(
+    options: argparse.Namespace, upstream: str, gateway: str, model: str, counters: Callable[[], dict[str, float]]
+) -> dict[str, Any]:
     shots = SHOTS if options.model else ()
     form = PromptFormat(system=None, examples=shots, stop=("\n\n",))
-    connection = Connection(upstream, concurrency=1)
+    connection = Connection(upstream, concurrency=options.concurrency)
     generator = OpenAIGenerator(
-        model, connection=connection, server="transformers", prompt=form, max_new_tokens=options.max_tokens
+        model,
+        connection=connection,
+        server=options.engine,
+        prompt=form,
+        max_new_tokens=options.max_tokens,
+        token_ids=False,  # as the gateway draws whole solutions
     )
     client = openai.OpenAI(base_url=gateway, api_key="none", timeout=3600, max_retries=0)
     before = [
@@ -76,8 +116,10 @@ def measure(options: argparse.Namespace, upstream: str, gateway: str, model: str
     ]
     equal = right = own_right = 0
     usage = counted = (0, 0)
+    logged = [0.0, 0.0]
     asked = questions(options)
     for question, answer in asked:
+        before_it = counters()
         reply = client.chat.completions.create(
             model=f"{model}@majority_vote:{options.budget}",
             messages=[*before, {"role": "user", "content": question}],  # type: ignore[list-item]
@@ -85,6 +127,9 @@ def measure(options: argparse.Namespace, upstream: str, gateway: str, model: str
             max_tokens=options.max_tokens,
             stop=["\n\n"],
         )
+        after_it = counters()
+        for i, name in enumerate(("vllm:prompt_tokens_total", "vllm:generation_tokens_total")):
+            logged[i] += after_it.get(name, 0.0) - before_it.get(name, 0.0)
         own = ttscale.solve(question, options.budget, generator=generator, strategy="majority_vote", seed=1)
         found = reply.choices[0].ttscale["answer"]  # type: ignore[attr-defined]
         shown = own.text if own.text or own.answer else own.candidates[0].text
@@ -103,11 +148,13 @@ def measure(options: argparse.Namespace, upstream: str, gateway: str, model: str
         "accuracy of the library": round(own_right / len(asked), 3),
         "usage of the gateway's replies": usage,
         "usage the upstream reported to the library": counted,
+        **({"usage the upstream counted itself for the gateway": [int(x) for x in logged]} if any(logged) else {}),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("transformers", "vllm", "llama.cpp"), default="transformers")
     parser.add_argument("--model", help="folder of a chat model")
     parser.add_argument("--questions", help='JSONL file with "question" and "answer"')
     parser.add_argument("--count", type=int, default=40)
@@ -117,27 +164,23 @@ def main() -> None:
     options = parser.parse_args()
     if (options.model is None) != (options.questions is None):
         parser.error("--model and --questions go together")
-    model = options.model or str(reference.path("generator"))
-    behind, port = free_port(), free_port()
-    with tempfile.TemporaryDirectory() as home:
-        Path(home, "hub").mkdir()
-        run = "from transformers.cli.transformers import main; main()"
-        serve = [sys.executable, "-c", run, "serve", model, "--host", "127.0.0.1", "--port", str(behind)]
-        upstream = started([*serve, "--device", "cpu", "--dtype", "float32"], f"http://127.0.0.1:{behind}/health", home)
-        settings = Path(home, "serve.toml")
+    options.concurrency = 4 if options.engine == "vllm" else 1
+    path = options.model or str(reference.path("generator"))
+    with upstream_of(options, path) as (behind, model, counters), tempfile.TemporaryDirectory() as home:
+        settings, port = Path(home, "serve.toml"), free_port()
         settings.write_text(
-            f'[upstream]\nurl = "http://127.0.0.1:{behind}/v1"\nmodel = "{model}"\nkind = "transformers"\n'
-            "concurrency = 1\n[caps]\nseconds = 3600\n"
+            f'[upstream]\nurl = "{behind}"\nmodel = "{model}"\nkind = "{options.engine}"\n'
+            f"concurrency = {options.concurrency}\n[caps]\nseconds = 3600\n"
         )
         command = [sys.executable, "-m", "ttscale", "serve", "--port", str(port), "--config", str(settings)]
         gateway = started(command, f"http://127.0.0.1:{port}/health", home)
         try:
-            rows = measure(options, f"http://127.0.0.1:{behind}/v1", f"http://127.0.0.1:{port}/v1", model)
+            rows = measure(options, behind, f"http://127.0.0.1:{port}/v1", model, counters)
         finally:
-            for process in (gateway, upstream):
-                process.kill()
-                process.wait()
-    name = Path(model).name if options.model else "bundled generator"
+            gateway.kill()
+            gateway.wait()
+    name = Path(path).name if options.model else "bundled generator"
+    name += "" if options.engine == "transformers" else f", {options.engine}"
     keep(options.out, f"accuracy, {name}", "The gateway beside the library's own call", {"measured": rows}, False)
     print(json.dumps(rows, indent=1))
 

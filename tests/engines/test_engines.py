@@ -104,8 +104,8 @@ def test_draws_that_share_a_request_are_those_asked_alone_and_cost_what_the_serv
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {UNKNOWN_CONFIDENCE}))
 def test_every_strategy_runs(server: Engine, name: str) -> None:
-    role = generator(server, 4, max_new_tokens=16)
-    reviser = OpenAIReviser(NAME, connection=role.connection, prompt=FORM, delimiter="\n", max_new_tokens=16)
+    role = generator(server, 4, max_new_tokens=8)
+    reviser = OpenAIReviser(NAME, connection=role.connection, prompt=FORM, delimiter="\n", max_new_tokens=8)
     before = server.counters()
     result = ttscale.solve(
         QUESTION, 4, generator=role, verifier=RULES, reviser=reviser, comparator=LONGEST, strategy=name, progress=False
