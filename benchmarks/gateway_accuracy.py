@@ -108,7 +108,8 @@ def measure(
         max_new_tokens=options.max_tokens,
         token_ids=False,  # as the gateway draws whole solutions
     )
-    client = openai.OpenAI(base_url=gateway, api_key="none", timeout=3600, max_retries=0)
+    key = os.environ.get("OPENAI_API_KEY", "none")
+    client = openai.OpenAI(base_url=gateway, api_key=key, timeout=3600, max_retries=0)
     before = [
         {"role": role, "content": text}
         for pair in shots

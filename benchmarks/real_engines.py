@@ -156,7 +156,11 @@ def best_of(server: Engine, n: int) -> dict[str, object]:
 
     def theirs(prompt: str) -> None:
         model = OpenAICompatibleLanguageModel(
-            endpoint=server.url, api_key="none", model_name=NAME, temperature=0.8, max_tokens=TOKENS
+            endpoint=server.url,
+            api_key=os.environ.get("OPENAI_API_KEY", "none"),
+            model_name=NAME,
+            temperature=0.8,
+            max_tokens=TOKENS,
         )
         asyncio.run(SelfConsistency().ainfer(model, prompt, budget=16))
 

@@ -28,6 +28,8 @@ from ttscale.verifiers import (
 
 RULES = FunctionVerifier(lambda candidate: 0.5 + len(candidate.text) % 9 / 20, name="rules")
 LONGEST = FunctionComparator(lambda candidates: max(range(len(candidates)), key=lambda i: len(candidates[i].text)))
+BEGUN = {"chat": "What colour is the sky?", "completions": "One, two, three,"}
+"""Texts for which the model is fairly sure of the next word, and one more for both: "The sun rises in the"."""
 UNKNOWN_CONFIDENCE = "confidence_vote"
 """The one strategy that needs what no server sends: the confidence of each token over the whole vocabulary."""
 
@@ -48,9 +50,7 @@ def test_the_kind_is_found_and_steps_written_one_by_one_are_the_whole(server: En
 
 
 @pytest.mark.parametrize("way", ["chat", "completions", "template"])
-def test_vllm_writes_what_the_local_backend_writes(server: Engine, local: HFGenerator, way: str) -> None:
-    if server.kind != "vllm":
-        pytest.skip("the weights of the GGUF file are in four bits")
+def test_it_writes_what_the_local_backend_writes(server: Engine, local: HFGenerator, way: str) -> None:
     settings: dict[str, Any] = {}
     if way == "completions":
         plain = replace(FORM, chat=False, template="Question: {question}\nAnswer:")
@@ -124,16 +124,32 @@ def test_the_one_strategy_that_needs_more_than_servers_say_tells_so(server: Engi
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
-def test_a_judge_and_what_compares_read_probabilities(server: Engine, api: Any) -> None:
-    """Shares that are no multiple of one vote, from one request each; a vote would be one of nine numbers."""
-    form = FORM if api == "chat" else replace(FORM, chat=False)
-    role = generator(server, prompt=form, api=api)
+def test_the_odds_of_a_first_word_are_those_of_the_local_backend(server: Engine, local: HFGenerator, api: Any) -> None:
+    """What judges and comparators read. Servers show 20 words in a chat and 5 in completions, so that rare ways to
+    spell one may be missing."""
+    form = FORM if api == "chat" else replace(FORM, chat=False, template="{question}")
+    here = HFGenerator(local.model, prompt=form)
+    questions = [Question.of(text) for text in (BEGUN[api], "The sun rises in the")]
+    asked = [Sample(Candidate(question, Key((0, "a"))), Key((0, "a"))) for question in questions]
+    options = ("four", "east", "The", "two")
+    found = asyncio.run(generator(server, prompt=form, api=api).choose(asked, options))
+    expected = here.choose(asked, options)
+    assert found is not None
+    assert expected is not None
+    for (odds, cost), (right, _) in zip(found, expected, strict=True):
+        assert cost.requests == 1
+        assert all(p <= q + 2e-3 for p, q in zip(odds, right, strict=True))
+        assert max(odds) == pytest.approx(max(right), abs=0.05)
+        assert max(right) > 0.1
+
+
+def test_a_judge_and_what_compares(server: Engine) -> None:
+    role = generator(server)
     drawn = sample(role, *(Sample(ROOT, ROOT.key.child(i)) for i in (0, 1)))
     candidates = [ROOT.extend(ROOT.key.child(i), one.steps, "stop") for i, one in enumerate(drawn)]
-    judge, comparator = JudgeVerifier(role, on_error="unscored"), PromptedComparator(role)
-    verdicts = asyncio.run(judge.score([Score(one) for one in candidates]))
-    (preference,) = asyncio.run(comparator.compare([Compare(tuple(candidates), ROOT.key)]))
-    assert all(verdict.unscored or 0 < verdict.step_scores[0] < 1 for verdict in verdicts)
+    verdicts = asyncio.run(JudgeVerifier(role, on_error="unscored").score([Score(one) for one in candidates]))
+    (preference,) = asyncio.run(PromptedComparator(role).compare([Compare(tuple(candidates), ROOT.key)]))
+    assert all(verdict.unscored or 0 <= verdict.step_scores[0] <= 1 for verdict in verdicts)
     assert sum(preference.weights) == pytest.approx(1)
     assert preference.cost.requests == 2
 
