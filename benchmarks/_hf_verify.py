@@ -13,8 +13,9 @@ from ttscale import Candidate, Key, Question, Step
 from ttscale.core.requests import Score
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import Encoded, LinearHead
+from ttscale.hf.verifiers.adapter import LinearHead
 from ttscale.hf.verifiers.scorer import Scorer
+from ttscale.prompts.verifier_layouts import Encoded
 
 
 class Reads:

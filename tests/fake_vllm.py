@@ -81,6 +81,12 @@ class FakeLLM:
                 )
         return ended
 
+    @staticmethod
+    def _shown(token: int, others: int) -> dict[int, Any]:
+        """The drawn token, and so many likelier ones, the less likely the later in the alphabet the letter stands."""
+        likely = {-1 - i: SimpleNamespace(logprob=-token / 10 - i) for i in range(others)}
+        return {token: SimpleNamespace(logprob=-0.25 if not others else -1e3)} | likely
+
     def _pool(self, ids: list[int]) -> dict[str, Any]:
         return {"outputs": SimpleNamespace(data=SimpleNamespace(tolist=lambda: self.rows(ids)))}
 
@@ -100,7 +106,7 @@ class FakeLLM:
             finish = "length"
         if finish is None:
             return None
-        logprobs = [{token: SimpleNamespace(logprob=-0.25)} for token in new]
+        logprobs = [self._shown(token, params.logprobs) for token in new]
         one = SimpleNamespace(token_ids=list(new), logprobs=logprobs, finish_reason=finish, stop_reason=reason)
         return {"outputs": [one]}
 

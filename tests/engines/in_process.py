@@ -164,7 +164,7 @@ def test_a_solution_too_long_for_the_verifier_competes_without_a_score(prm: Any)
     assert len(second.step_scores) == 2
 
 
-@pytest.mark.parametrize("strategy", ["majority_vote", "weighted_best_of_n", "beam", "dvts", "lookahead", "mcts"])
+@pytest.mark.parametrize("strategy", ["majority_vote", "weighted_best_of_n", "beam", "dvts", "confidence_vote"])
 def test_searches_with_generator_reviser_and_verifier_in_this_process(role: Any, prm: Any, strategy: str) -> None:
     generator = VLLMGenerator(role, prompt=FORM, delimiter="\n", max_new_tokens=16)
     result = ttscale.solve(QUESTION, 4, generator=generator, verifier=prm[0], strategy=strategy, progress=False)

@@ -24,9 +24,10 @@ from ttscale.hf.pick_runner import open_shared_kv as fast
 from ttscale.hf.shared_kv.batch_rows import Rows
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
-from ttscale.hf.verifiers.adapter import Encoded, LinearHead
+from ttscale.hf.verifiers.adapter import LinearHead
 from ttscale.hf.verifiers.scorer import Scorer
 from ttscale.prompts.tokenize import encode
+from ttscale.prompts.verifier_layouts import Encoded
 
 LIMITS = st.sampled_from([1, 3, 64])
 BUDGETS = st.sampled_from([0, 20_000, 1 << 30])

@@ -130,6 +130,26 @@ def test_a_step_limit_a_token_limit_and_a_stop_string() -> None:
     assert ([s.text for s in cut.steps], cut.finish) == (["word wo"], "length")
 
 
+def test_confidence_is_kept_by_windows_and_gives_a_draw_up_at_its_threshold() -> None:
+    """By hand: a token's confidence is the mean of -logprob of the 20 likeliest, here token / 10 + 9.5."""
+    table = {"": "ab\n", "ab\n": "zz\n"}
+    role = generator(FakeLLM(lambda text, seed: table.get(text)))
+    sure = [(ord(letter) + 10) / 10 + 9.5 for letter in "ab\nzz\n"]
+    (plain,) = role.sample([Sample(ROOT, Key((0, "a")))])
+    (kept,) = role.sample([Sample(ROOT, Key((0, "a")), None, None, 2)])
+    assert kept.steps == plain.steps
+    assert [step.tail for step in plain.steps] == [None, None]
+    assert [step.tail for step in kept.steps] == pytest.approx([sum(sure[1:3]) / 2, sum(sure[4:6]) / 2])
+    assert [step.lowest for step in kept.steps] == pytest.approx([sum(sure[1:3]) / 2, sum(sure[2:4]) / 2])
+    # "b\n" is the first window below 16; what was drawn behind it is paid for and not kept.
+    (lost,) = role.sample([Sample(ROOT, Key((0, "a")), None, None, 2, 16.0)])
+    assert ([step.text for step in lost.steps], lost.finish) == (["ab\n"], "length")
+    assert lost.cost.sampled_tokens == plain.cost.sampled_tokens
+    result = ttscale.solve("q", 8, generator=generator(FakeLLM()), strategy="confidence_vote:window=4,filter=0.5")
+    assert result.error is None
+    assert all(score is not None for score in result.scores)
+
+
 def test_whole_strategies_and_a_prm() -> None:
     prm = verifier(rising)
     for strategy in (MajorityVote(), BestOfN(), Beam(width=2)):

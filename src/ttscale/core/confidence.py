@@ -6,7 +6,7 @@ model is sure. Knows lists of such numbers; must not know where they come from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -35,6 +35,18 @@ def by_step(confidences: Sequence[float], ends: Sequence[int], window: int) -> l
         records.append(StepConfidence((sums[end] - sums[end - min(window, end)]) / size, min(ending, default=None)))
         begin = end
     return records
+
+
+def of_likeliest(logprobs: Iterable[float]) -> float:
+    """The confidence of a token from the log-probabilities of ``TOP`` or more of the likeliest in its place."""
+    top = sorted(logprobs, reverse=True)[:TOP]
+    return -sum(top) / len(top)
+
+
+def first_below(confidences: Sequence[float], window: int, threshold: float) -> int | None:
+    """After how many tokens a draw first falls below ``threshold``; None where it never does."""
+    ends = range(window, len(confidences) + 1)
+    return next((n for n in ends if falls_below(confidences[n - window : n], window, threshold)), None)
 
 
 def falls_below(confidences: Sequence[float], window: int, threshold: float) -> bool:

@@ -7,9 +7,10 @@ Knows requests and where steps end; not how prompts are laid out. The rules of s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ttscale.core.confidence import TOP, by_step, first_below, of_likeliest
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample
@@ -32,8 +33,13 @@ class _Draw:
     most: int
     opening: str
     """The thinking tag that the prompt ended in."""
+    window: int | None
+    """Tokens of a confidence window; None where nobody asked for confidence."""
+    below: float | None
+    """The confidence of a window at which the draw is given up."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
     context_tokens: int = 0
     cached: int = 0
     asked: int = 0
@@ -42,6 +48,21 @@ class _Draw:
         """The key's own for the first piece; each further one has another."""
         self.asked += 1
         return counted_seed(self.key) if self.asked == 1 else self.key.child("draw", self.asked).seed
+
+    def give_up(self) -> bool:
+        """Drop what was drawn after a window fell below the threshold; whether one did."""
+        lost = None if not self.window or self.below is None else first_below(self.confidences, self.window, self.below)
+        if lost is not None:
+            for record in (self.tokens, self.logprobs, self.confidences):
+                del record[lost:]
+        return lost is not None
+
+    def recorded(self, steps: list[Step], ends: Sequence[int]) -> list[Step]:
+        """The steps that end before the tokens ``ends``, with what they keep of the confidence."""
+        if not self.window:
+            return steps
+        records = by_step(self.confidences, ends, self.window)
+        return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
 
 
 class Session:
@@ -104,7 +125,8 @@ class Session:
         begins = not isinstance(request, Sample) or not request.prefix.steps
         opening = self._text.opens_thought(context[:length]) if begins else ""
         most = min(self._settings.max_new_tokens, room)
-        return _Draw(ticket, request.key, context, max_steps, heat, most, opening)
+        window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
+        return _Draw(ticket, request.key, context, max_steps, heat, most, opening, window, below)
 
     def _enter(self, draw: _Draw) -> None:
         """Ask the engine to go on from the tokens drawn so far."""
@@ -121,7 +143,7 @@ class Session:
             stop=stop or None,
             stop_token_ids=sorted(self._text.stop_ids) or None,
             include_stop_str_in_output=True,
-            logprobs=0,
+            logprobs=TOP if draw.window else 0,
         )
         self._running[self._engine.add((*draw.prompt, *draw.tokens), params)] = draw
 
@@ -138,6 +160,9 @@ class Session:
             ids.pop()  # the end of sequence
         draw.tokens += ids
         draw.logprobs += drawn_logprobs[: len(ids)]
+        if draw.window:
+            shown = [of_likeliest(float(of.logprob) for of in record.values()) for record in one.logprobs]
+            draw.confidences += shown[: len(ids)]
         cost = Cost(
             sampled_tokens=len(draw.tokens) + (sampled - len(ids)),
             prompt_tokens=draw.context_tokens - draw.cached,
@@ -145,6 +170,7 @@ class Session:
         )
         if one.finish_reason not in ("stop", "length"):
             raise RoleError(f"vLLM ended the draw {draw.key} with {one.finish_reason!r}")
+        unsure = draw.give_up()
         cut = self._text.stops(draw.prompt, draw.tokens)
         if cut is not None:
             return Completion(self._opened(draw, self._cut(draw, cut)), "stop", cost)
@@ -152,9 +178,9 @@ class Session:
         whole = [span for span in spans if span[2]]
         if draw.max_steps is not None and len(whole) >= draw.max_steps:
             return Completion(self._opened(draw, self._steps(draw, whole[: draw.max_steps])), "open", cost)
-        if one.finish_reason == "stop" and not ended and len(draw.tokens) < draw.most:
+        if one.finish_reason == "stop" and not ended and not unsure and len(draw.tokens) < draw.most:
             return None  # a step of several, or a blank that goes with what follows
-        finish: Finish = "stop" if ended else "length"
+        finish: Finish = "stop" if ended and not unsure else "length"
         return Completion(self._opened(draw, self._steps(draw, spans)), finish, cost)
 
     @staticmethod
@@ -182,15 +208,15 @@ class Session:
                 joined[-1] = (joined[-1][0], end)
             else:
                 joined.append((begin, end))
-        return [
-            Step(words, tuple(draw.tokens[begin:end]), sum(draw.logprobs[begin:end]))
-            for begin, end in joined
-            if (words := self._say(draw, begin, end)).strip()
+        said = [(begin, end, words) for begin, end in joined if (words := self._say(draw, begin, end)).strip()]
+        steps = [
+            Step(words, tuple(draw.tokens[begin:end]), sum(draw.logprobs[begin:end])) for begin, end, words in said
         ]
+        return draw.recorded(steps, [end for _, end, _ in said])
 
     def _cut(self, draw: _Draw, keep: int) -> list[Step]:
         """The steps of the first ``keep`` characters; one cut short keeps its text and loses the tokens."""
-        steps = []
+        steps, ends = [], []
         for begin, end, _ in self._spans(draw):
             words = self._say(draw, begin, end)
             logprob = sum(draw.logprobs[begin:end])
@@ -198,8 +224,9 @@ class Session:
                 known = len(words) <= keep
                 tokens = tuple(draw.tokens[begin:end]) if known else ()
                 steps.append(Step(words[:keep], tokens, logprob, drawn=None if known else end - begin))
+                ends.append(end)
             keep -= len(words)
-        return steps
+        return draw.recorded(steps, ends)
 
     def _say(self, draw: _Draw, begin: int, end: int) -> str:
         return self._text.text(self._text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end])
