@@ -92,6 +92,8 @@ WRONG = {
     "folder": (["solve", "q", "--generator", "./no/such/folder"], "there is no such folder"),
     "verifier folder": (["solve", "q", "--verifier", "./no/such/folder"], "there is no such folder"),
     "folder and settings": (["solve", "q", "--generator", "./no/such", "--temperature", "1"], "no such folder"),
+    "comparator of eval": (["eval", "--strategy", "tournament", "--comparator", "./nowhere"], "no such folder"),
+    "comparator of sweep": (["sweep", "--comparator", "http://localhost:1/v1"], "PromptedComparator"),
     "url": (["solve", "q", "--generator", "http://localhost:8000/v1"], "is a URL"),
     "prompt": (["solve", "q", "--generator", "x/y", "--prompt", "nothing"], "neither a file nor one of qwen-math"),
     "input": (["solve", "--input", "no-such.jsonl"], "no input file 'no-such.jsonl'"),

@@ -30,8 +30,10 @@ from ttscale.strategies import (
     MajorityVote,
     Policy,
     SequentialRevision,
+    Tournament,
     WeightedBestOfN,
 )
+from ttscale.verifiers import FunctionComparator
 
 ARMS = [
     Arm("majority", MajorityVote()),
@@ -85,6 +87,18 @@ def test_a_record_says_what_solve_would() -> None:
                     assert record.score == result.score
                     assert record.correct == (result.answer == problem.answer)
                     assert record.cost == result.cost
+
+
+def test_a_comparator_plays_in_a_sweep_as_in_solve() -> None:
+    longest = FunctionComparator(lambda shown: max(range(len(shown)), key=lambda i: len(shown[i].text)), name="longest")
+    (problem,) = problems(1)
+    records = sweep([Tournament()], [4], [problem], generator=Student(), comparator=longest, progress=False)
+    (record,) = records
+    question = ttscale.Question(problem.id, problem.prompt)
+    alone = ttscale.solve(question, 4, generator=Student(), comparator=longest, strategy=Tournament())
+    assert (record.answer, record.cost.verifier_calls) == (alone.answer, alone.cost.verifier_calls)
+    with pytest.raises(ValueError, match="comparator"):
+        sweep([Tournament()], [4], [problem], generator=Student(), progress=False)
 
 
 def test_there_is_a_record_for_every_arm_budget_seed_and_question() -> None:

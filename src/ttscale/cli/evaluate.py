@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 STRATEGY_HELP = "a name, with settings as in beam:width=sqrt"
+COMPARATOR_HELP = "Hugging Face id or local path of a model that is asked which solution is best"
 BUDGETS = "1,4,16,64"
 FAILED = "A question that fails is listed on standard error and left out; the exit code is 1 then."
 
@@ -37,6 +38,7 @@ def _add_eval(subparsers: Any) -> None:
     _common(parser, resume="the file of results: what it holds is not run again")
     parser.add_argument("--strategy", metavar="NAME", help=f"{STRATEGY_HELP} (default: as in ttscale solve)")
     parser.add_argument("--budget", type=int, default=64, metavar="N", help="solutions per question (default: 64)")
+    parser.add_argument("--comparator", metavar="ID", help=COMPARATOR_HELP)
     parser.set_defaults(run=partial(_run, "eval"))
 
 
@@ -54,6 +56,7 @@ def _add_sweep(subparsers: Any) -> None:
         help=f"separated by spaces; each {STRATEGY_HELP} (default: the paper's search strategies)",
     )
     parser.add_argument("--budgets", default=BUDGETS, metavar="N,N,...", help=f"(default: {BUDGETS})")
+    parser.add_argument("--comparator", metavar="ID", help=COMPARATOR_HELP)
     parser.add_argument("--against", metavar="NAME", help="the strategy that gains are measured against")
     parser.add_argument("--executor", choices=("local", "ray"), default="local", help="where to run (default: local)")
     parser.add_argument("--workers", type=int, default=2, help="Ray workers, each with the models (default: 2)")

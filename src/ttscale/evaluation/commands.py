@@ -38,7 +38,7 @@ PLAIN = "weighted best-of-N"
 
 def eval_command(options: argparse.Namespace) -> int:
 
-    models = _models(options)
+    models = _models(options) | {"comparator": options.comparator}
     if options.strategy is None:
         specs = ModelSpecs(**models)
         strategy = choose_strategy(None, dict.fromkeys(specs.roles), specs.bundled)
@@ -58,7 +58,7 @@ def eval_command(options: argparse.Namespace) -> int:
 
 def sweep_command(options: argparse.Namespace) -> int:
 
-    models = _models(options)
+    models = _models(options) | {"comparator": options.comparator}
     if options.strategies is None:
         scored = "verifier" in ModelSpecs(**models).roles
         arms = search_arms() if scored else search_arms()[:1]

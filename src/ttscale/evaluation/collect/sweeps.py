@@ -57,6 +57,7 @@ def sweep(
     generator: ModelSpec = None,
     verifier: ModelSpec = None,
     reviser: ModelSpec = None,
+    comparator: ModelSpec = None,
     seeds: Sequence[int] = (0,),
     resume: str | Path | None = None,
     share_draws: bool = True,
@@ -80,7 +81,7 @@ def sweep(
     seeds = [check_seed(seed) for seed in _listed("seeds", seeds)]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct integers, at least one; got {list(seeds)}")
-    specs = ModelSpecs(generator, verifier, reviser).check()
+    specs = ModelSpecs(generator, verifier, reviser, comparator).check()
     if executor not in ("local", "ray"):
         raise ValueError(f'executor must be "local" or "ray"; got {executor!r}')
     arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled)
