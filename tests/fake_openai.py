@@ -177,7 +177,12 @@ class FakeServer:
         """New text, finish_reason and the stop string that was hit, for the draw with the seed ``index`` further."""
         seed = 0 if body.get("temperature") == 0 else body.get("seed", 0) + index
         limit = body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
-        return self.sample(text, seed, body.get("stop") or [], limit)
+        drawn, finish, matched = self.sample(text, seed, body.get("stop") or [], limit)
+        if limit is not None and isinstance(body.get("prompt"), list):  # there a token is a character, not a word
+            ids = self.drawn_ids(drawn, finish, matched)
+            if len(ids) > limit:
+                return text_of(ids[:limit]), "length", None
+        return drawn, finish, matched
 
     def drawn_ids(self, drawn: str, finish: str, matched: str | None) -> list[int]:
         """The tokens of a draw, the end of sequence among them; those of a stop string whole."""
@@ -265,14 +270,14 @@ def _words(line: str) -> list[str]:
 EOS, TWO_NEWLINES = 2, 3
 
 
-def tokens_of(text: str, wide: bool) -> list[int]:
+def tokens_of(text: Any, wide: bool) -> list[int]:
     """A token a character, from 10 on; two newlines are one token where the text is read (``wide``)."""
     parts = text.split("\n\n") if wide else [text]
     ids = [[ord(letter) + 10 for letter in part] for part in parts]
     return [one for i, part in enumerate(ids) for one in ([TWO_NEWLINES] * (i > 0) + part)]
 
 
-def text_of(ids: list[int]) -> str:
+def text_of(ids: Any) -> str:
     """What tokens say."""
     return "".join("<eos>" if i == EOS else "\n\n" if i == TWO_NEWLINES else chr(i - 10) for i in ids)
 

@@ -97,13 +97,13 @@ class FakeLLM:
         said = self._tokenizer.decode(new)
         hits = [(said.index(stop) + len(stop), stop) for stop in params.stop or () if stop in said]
         finish, reason = ("stop", None) if line is None else (None, None)
-        if hits:
+        if hits and min(hits)[0] <= params.max_tokens:
             end, reason = min(hits)
             del new[end:]
             finish = "stop"
-        elif len(new) >= params.max_tokens:
+        elif len(new) >= params.max_tokens + (line is None and len(new) == params.max_tokens):
             del new[params.max_tokens :]
-            finish = "length"
+            finish, reason = "length", None
         if finish is None:
             return None
         logprobs = [self._shown(token, params.logprobs) for token in new]

@@ -77,7 +77,7 @@ class PromptedReviser:
             listed = [fill(ATTEMPT, number=str(i), attempt=attempt) for i, attempt in enumerate(attempts, 1)]
             text = fill(self._prompt, question=question.prompt, attempts="\n\n".join(listed))
             question = Question(question.id, text)
-        return Sample(Candidate(question, request.key), request.key)
+        return Sample(Candidate(question, request.key), request.key, max_tokens=request.max_tokens)
 
 
 class PromptedAggregator(PromptedReviser):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import ttscale
 from fake_openai import FakeServer, serving, toy_line
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
@@ -57,6 +58,40 @@ def toy_solution(seed: int, start: str = "") -> str:
     while (line := toy_line(text, seed)) is not None:
         text += line
     return text[len(start) :]
+
+
+# A limit on tokens inside a draw.
+
+
+@pytest.mark.parametrize("ids", [False, True], ids=["text", "ids"])
+@pytest.mark.parametrize("kind", STEP_KINDS)
+@pytest.mark.parametrize("max_steps", [None, 1, 3])
+def test_a_draw_ends_at_its_share_however_many_requests_it_takes(kind: Any, ids: bool, max_steps: int | None) -> None:
+    with serving(kind=kind, ids=ids) as server:
+        (whole,) = sample(generator(server), Sample(ROOT, ROOT.key.child(0), max_steps))
+        for share in (1, 4, 9, 1000):
+            before = len(server.bodies)
+            (some,) = sample(generator(server), Sample(ROOT, ROOT.key.child(0), max_steps, max_tokens=share))
+            limits = [
+                body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
+                for body in server.bodies[before:]
+            ]
+            assert limits[0] == share
+            assert all(0 < limit <= share for limit in limits)
+            if whole.cost.sampled_tokens <= share:
+                assert (some.steps, some.finish) == (whole.steps, whole.finish)
+            elif not (kind == "transformers" or (kind == "llama.cpp" and not ids)):  # these hide where a step ended
+                assert some.finish != "stop"
+
+
+def test_a_limit_holds_on_a_server_and_siblings_with_one_share_still_share_a_request() -> None:
+    with serving(kind="vllm", ids=True) as server:
+        for cap in (5, 60, 200):
+            options: Any = {"generator": generator(server), "limit": ttscale.Limit(tokens=cap), "progress": False}
+            together = ttscale.solve_all(["a", "b"], 8, **options)
+            assert all(result.cost.sampled_tokens <= cap for result in together)
+            assert [ttscale.solve_all([q], 8, **options)[0] for q in ("a", "b")] == together
+        assert any(body.get("n", 1) > 1 for body in server.bodies)
 
 
 # What is asked.

@@ -116,6 +116,21 @@ def test_two_roles_on_one_engine_do_not_take_each_others_results() -> None:
     assert first.worker == reviser.worker
 
 
+@pytest.mark.parametrize("share", [1, 9, 30, 1000])
+def test_a_draw_ends_at_its_share_of_a_limit(share: int) -> None:
+    """Also one of several requests to the engine, step by step."""
+    for max_steps in (None, 3):
+        (whole,) = generator(FakeLLM()).sample([Sample(ROOT, ROOT.key.child(0), max_steps)])
+        (some,) = generator(FakeLLM()).sample([Sample(ROOT, ROOT.key.child(0), max_steps, max_tokens=share)])
+        if whole.cost.sampled_tokens <= share:
+            assert some == whole
+        else:
+            assert (some.finish, some.cost.sampled_tokens) == ("length", share)
+            assert "".join(step.text for step in whole.steps).startswith("".join(step.text for step in some.steps))
+    result = ttscale.solve("q", 8, generator=generator(FakeLLM()), limit=ttscale.Limit(tokens=share))
+    assert result.cost.sampled_tokens <= share
+
+
 def test_a_step_limit_a_token_limit_and_a_stop_string() -> None:
     form = PromptFormat(chat=False, template="{question}\n<assistant>", stop=("\n\nProblem:",))
     table = {"": "a\n", "a\n": "\n", "a\n\n": "Problem: next\n"}

@@ -8,16 +8,22 @@ from numbers import Real
 
 from ttscale.core.cost import Cost
 
+SLACK = 2
+"""A draw that runs beside others may be so many times as long as the longest before it. Alone it may take all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """Hard caps on one question: sampled tokens, FLOPs, wall-clock seconds. None is no cap.
 
     A cap ends the search with the best so far, and ``Result.stopped_by`` names it. A request is sent only if the rest
-    of the cap covers the most expensive one so far, so only the first request, or a costlier one, can overshoot. At the
-    token cap the finished candidates are still judged. At the cap on FLOPs the requests already sent are awaited. The
-    cap on seconds ends everything at once. Seconds and FLOPs depend on what else was in the batch and the cache, so a
-    search that one of these two has ended may end elsewhere the next time.
+    of the cap covers the most expensive one so far. The cap on tokens also reaches into a draw: each is given its share
+    of what is left (``Sample.max_tokens``), all of it where it runs alone, and is cut off there; a generator that does
+    not look at that may go beyond. What a draw is given depends on the draws before it in the search, never on the
+    batch. At the token cap the finished candidates are still judged. At the cap on FLOPs the requests already sent are
+    awaited, and the first one, or a costlier one, can overshoot. The cap on seconds ends everything at once. Seconds
+    and FLOPs depend on what else was in the batch and the cache, so a search that one of these two has ended may end
+    elsewhere the next time.
     """
 
     tokens: int | None = None
@@ -31,6 +37,11 @@ class Limit:
             if value is not None and not (number and 0 < value < math.inf):
                 raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
 
+    @property
+    def counts(self) -> bool:
+        """Whether a cap goes by what replies cost."""
+        return self.tokens is not None or self.flops is not None
+
     def reached(self, spent: Cost, next_one: Cost, drawing: bool) -> str | None:
         """Which cap is used up or cannot pay for ``next_one``; None while there is room.
 
@@ -42,11 +53,17 @@ class Limit:
             return "flops"
         return None
 
-    def affordable(self, spent: Cost, costliest: Cost, drawing: bool) -> float:
-        """How many requests may be out at once without passing a cap, if each costs what the costliest so far did."""
-        room = math.inf
-        if drawing and self.tokens is not None:
-            room = (self.tokens - spent.sampled_tokens) // costliest.sampled_tokens if costliest.sampled_tokens else 1
-        if self.flops is not None:
-            room = min(room, (self.flops - spent.flops) // costliest.flops if costliest.flops else 1)
-        return max(1, room)
+    def affordable(self, spent: Cost, costliest: Cost) -> float:
+        """How many requests may be out at once without passing the cap on FLOPs, if each costs what the costliest so
+        far did."""
+        if self.flops is None:
+            return math.inf
+        return max(1, (self.flops - spent.flops) // costliest.flops if costliest.flops else 1)
+
+    def share(self, room: int, costliest: int, left: int) -> int:
+        """The tokens that the next of ``left`` draws is given of the ``room`` that nobody has yet.
+
+        As many draws run side by side as leave ``SLACK`` times the costliest so far to each; the first one, of which
+        nobody knows what it costs, runs alone.
+        """
+        return room // max(1, min(left, room // (SLACK * costliest) if costliest else 1))

@@ -22,7 +22,8 @@ class Sample:
 
     ``temperature`` None leaves the generator's own; 0 is greedy. With a ``window``, in tokens, the steps keep the
     draw's confidence over such windows, which do not reach back into the prefix; a draw whose last whole window is less
-    confident than ``stop_below`` is cut off there.
+    confident than ``stop_below`` is cut off there. A draw that has sampled ``max_tokens`` is cut off too; strategies
+    leave that to the engine, which sets it under a ``Limit``.
     """
 
     prefix: Candidate
@@ -31,6 +32,7 @@ class Sample:
     temperature: float | None = None
     window: int | None = None
     stop_below: float | None = None
+    max_tokens: int | None = None
 
     @property
     def question(self) -> Question:
@@ -53,11 +55,12 @@ class Revise:
     """Write a new whole solution after seeing ``attempts``, oldest first, with noise from ``key``.
 
     At least one attempt must be given. The root candidate (no steps) stands for "no attempt yet": ``Revise((root,),
-    key)`` asks the reviser for a first attempt.
+    key)`` asks the reviser for a first attempt. ``max_tokens``: as in ``Sample``.
     """
 
     attempts: tuple[Candidate, ...]
     key: Key
+    max_tokens: int | None = None
 
     @property
     def question(self) -> Question:

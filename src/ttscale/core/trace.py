@@ -106,6 +106,8 @@ def reply_event(request: Request, reply: Reply) -> Event:
         event["attempts"] = [attempt.key.path for attempt in request.attempts]
     elif isinstance(request, Compare):
         event["candidates"] = [candidate.key.path for candidate in request.candidates]
+    if isinstance(request, Sample | Revise) and request.max_tokens is not None:
+        event["max_tokens"] = request.max_tokens
     if isinstance(reply, Completion):
         event["steps"] = [
             [s.text, s.tokens, s.logprob, s.certainty, s.drawn, *([] if s.tail is None else [s.tail, s.lowest])]
@@ -144,6 +146,8 @@ def digest(request: Request) -> str:
         content = [_content(candidate) for candidate in request.candidates]
     else:
         content = _content(request.candidate)
+    if isinstance(request, Sample | Revise) and request.max_tokens is not None:
+        content = [*content, "at most", request.max_tokens]
     text = json.dumps([request.question.prompt, content], separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 

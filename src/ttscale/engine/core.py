@@ -24,6 +24,7 @@ from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_
 from ttscale.engine.races import after_race, bound
 from ttscale.engine.search_state import CUT, Active, begins, draws, keep_finished, may_go, settle
 from ttscale.engine.search_state import Recall as Recall
+from ttscale.engine.shares import recalled, share_out, without_share
 
 CUT_WAVES = 1000
 """Waves that a strategy may still ask for after its token limit. Then it is ended with the best so far."""
@@ -87,7 +88,7 @@ class Engine:
             self.fail(ticket, RoleError(f"{problem} ({_where(ticket.request)})"))
             return
         if self._record:
-            self._record(ticket.request.question, ticket.request, reply)
+            self._record(ticket.request.question, without_share(ticket.request, reply), reply)
         active = self._active.get(ticket.slot)
         if active is None:  # ended meanwhile; the reply is in the trace, a resumed run has it
             return
@@ -129,9 +130,17 @@ class Engine:
         return tickets
 
     def bounds(self, tickets: Sequence[Ticket]) -> dict[tuple[int, int], int]:
-        """By slot and place the tokens beyond which a draw has lost its race, where that is known."""
+        """By slot and place the tokens beyond which a draw has lost its race, where that is known.
+
+        Under a limit on tokens or FLOPs nobody is stopped in the middle: what a loser has cost by then decides what the
+        limit lets out next, and it must not depend on the batch.
+        """
         slots = {ticket.slot: self._active.get(ticket.slot) for ticket in tickets}
-        races = {slot: bound(a.wave, a.replies) for slot, a in slots.items() if a and isinstance(a.wave, Race)}
+        races = {
+            slot: bound(a.wave, a.replies)
+            for slot, a in slots.items()
+            if a and isinstance(a.wave, Race) and not (a.limit and a.limit.counts)
+        }
         found = {(t.slot, t.place): races.get(t.slot) for t in tickets} if races else {}
         return {place: most for place, most in found.items() if most is not None}
 
@@ -179,7 +188,7 @@ class Engine:
                 self._end(slot, None, stopped_by=active.stopped_by)
                 return
             active.wave, active.missing, active.let_out, active.settled = wave, len(wave), 0, 0
-            active.replies = [None] * len(wave)
+            active.replies, active.shares, active.shared_at = [None] * len(wave), [], None
             self._release(slot, active)
             if active.missing or slot not in self._active:
                 return
@@ -205,13 +214,13 @@ class Engine:
     def _let_out(self, slot: int, active: Active) -> None:
         """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
         place = active.let_out
-        request = active.wave[place]
+        request = share_out(active, active.wave[place])
         active.let_out += 1
         if active.stopped_by and draws(request):
             # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
             reply: Reply | None = CUT
         else:
-            reply = active.recall(request) if active.recall else None
+            reply = recalled(active, request)
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:

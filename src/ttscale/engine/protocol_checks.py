@@ -48,6 +48,8 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
             "or choose another strategy"
         )
+    if isinstance(request, Sample | Revise) and request.max_tokens is not None:
+        return f"max_tokens is for the engine to set, under a Limit; got {request.max_tokens!r} at key {request.key}"
     if isinstance(request, Revise) and not request.attempts:
         return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
     if isinstance(request, Revise) and not all(isinstance(attempt, Candidate) for attempt in request.attempts):

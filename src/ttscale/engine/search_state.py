@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ttscale.core.cost import FREE, Cost
-from ttscale.core.limit import Limit
+from ttscale.core.limit import SLACK, Limit
 from ttscale.core.requests import Compare, Completion, Race, Reply, Request, Revise, Sample, Score, Search, Verdict
 from ttscale.core.types import Candidate, Outcome
 
@@ -38,6 +38,10 @@ class Active:
     """Requests of the wave, from the first on, that the limit has let out."""
     settled: int = 0
     """Replies of the wave, from the first on, that are in the ledger."""
+    shares: list[int] = field(default_factory=list)
+    """Of each request let out, the tokens that it was given under a limit on tokens."""
+    shared_at: int | None = None
+    """``settled`` when the last share was given: what goes out together gets the same, and may share a request."""
     keys: set[tuple[str | int, ...]] = field(default_factory=set)
     """Paths of the keys asked for."""
     generations: int = 0
@@ -73,7 +77,16 @@ def may_go(active: Active) -> bool:
     if reached:
         active.stopped_by = reached
         return reached == "tokens"
-    return out < limit.affordable(active.cost, costliest, drawing)
+    if drawing and limit.tokens is not None and out and room_of(active) < SLACK * max(1, costliest.sampled_tokens):
+        return False
+    return out < limit.affordable(active.cost, costliest)
+
+
+def room_of(active: Active) -> int:
+    """The tokens of the limit that are neither spent nor given to a draw that is out."""
+    assert active.limit is not None
+    assert active.limit.tokens is not None
+    return active.limit.tokens - active.spent.sampled_tokens - sum(active.shares[active.settled :])
 
 
 def settle(active: Active, place: int) -> None:

@@ -44,7 +44,7 @@ class Sampler:
         max_steps, temperature, begins = None, None, True
         if isinstance(request, Sample):
             max_steps, temperature, begins = request.max_steps, request.temperature, not request.prefix.steps
-        limit = min(self.model.context_length, settings.max_length or self.model.context_length)
+        limit = self._longest
         room = limit - len(context)
         label = f"question {request.question.label} (key {request.key})"
         if room < 1 or not context:
@@ -55,11 +55,20 @@ class Sampler:
         if temperature is None:
             temperature = settings.temperature
         check_temperature(temperature)
-        most = min(settings.max_new_tokens, room)
+        most = min(self._most(len(context)), request.max_tokens or room)
         opening = settings.text.opens_thought(context[:prompt]) if begins else ""
         window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
         seed = request.key.seed
         return Draw(context, prompt, seed, temperature, max_steps, most, label, opening, window, below)
+
+    @property
+    def _longest(self) -> int:
+        """Tokens of a prompt and its solution together."""
+        return min(self.model.context_length, self.settings.max_length or self.model.context_length)
+
+    def _most(self, context: int) -> int:
+        """Tokens that a draw may take after so many of context, by the model and the role's settings."""
+        return min(self.settings.max_new_tokens, self._longest - context)
 
     def completion(self, row: Row) -> Completion:
         """The reply a finished row stands for."""
@@ -76,7 +85,7 @@ class Sampler:
         self._note(row, steps)
         if row.finish != "open":
             self.ended += 1
-            self.cut += row.finish == "length"
+            self.cut += row.finish == "length" and row.sampled >= self._most(len(row.draw.context))
         return Completion(opened(steps, row.draw.opening), row.finish, cost)
 
     def warn_if_mostly_cut(self) -> None:

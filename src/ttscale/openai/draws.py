@@ -29,6 +29,7 @@ class Task:
     prefix: tuple[Step, ...] = ()
     max_steps: int | None = None
     temperature: float | None = None
+    max_tokens: int | None = None
     text: str = ""
     """The text of the prefix, and what was written after it."""
     steps: list[Step] = field(default_factory=list)
@@ -45,6 +46,18 @@ class Task:
         if server.counts_seeds:
             return counted_seed(self.key, server.seed_bits)
         return self.key.seed >> (63 - server.seed_bits)
+
+    def most(self, setting: int | None) -> int | None:
+        """The tokens that its next request may draw: the role's setting, or what is left of the task's own."""
+        if self.max_tokens is None:
+            return setting
+        left = self.max_tokens - self.cost.sampled_tokens
+        return left if setting is None else min(setting, left)
+
+    @property
+    def spent(self) -> bool:
+        """Whether it may draw nothing more."""
+        return self.max_tokens is not None and self.cost.sampled_tokens >= self.max_tokens
 
     def context(self) -> Hashable:
         """What the server is sent before the new text; equal contexts can share a request."""
@@ -63,6 +76,7 @@ def sample_task(request: Sample) -> Task:
         prefix.steps,
         request.max_steps,
         request.temperature,
+        request.max_tokens,
         text=prefix.text,
     )
 
@@ -70,7 +84,7 @@ def sample_task(request: Sample) -> Task:
 def revise_task(request: Revise) -> Task:
     """The draw that answers a ``Revise``."""
     attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
-    return Task(request.question.prompt, attempts, request.key, _where(request))
+    return Task(request.question.prompt, attempts, request.key, _where(request), max_tokens=request.max_tokens)
 
 
 def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
@@ -81,7 +95,8 @@ def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
     families: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
         number = child_number(task.key)
-        family = (task.key.path[:-1], task.max_steps, task.temperature) if number is not None else task.key
+        settings = (task.max_steps, task.temperature, task.max_tokens)
+        family = (task.key.path[:-1], *settings) if number is not None else task.key
         families[task.context(), family].append(task)
     groups: list[list[Task]] = []
     for siblings in families.values():

@@ -50,7 +50,7 @@ class IdsWriter:
         """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
         first = group[0]
         context = await self._context(first)
-        written = await self._draw(group, context, self._most())
+        written = await self._draw(group, context, first.most(self.settings.max_new_tokens))
         return await together([self._finish(task, context, one) for task, one in zip(group, written, strict=True)])
 
     # Inside.
@@ -71,9 +71,6 @@ class IdsWriter:
             text = step.text if number else step.text.removeprefix(self._opened or "")
             ids += step.tokens or (await self.tokens.of_text(text, task.where, start=False) if text else ())
         return ids
-
-    def _most(self) -> int | None:
-        return self.settings.max_new_tokens
 
     def _by_step(self, task: Task) -> bool:
         """Whether a draw ends with the step. llama.cpp's log-probabilities leave out the tokens of a stop string."""
@@ -109,7 +106,7 @@ class IdsWriter:
         """The task's completion, from its first draw."""
         if not self._by_step(task):
             return await self._whole(task, written)
-        delimiter, most = self.settings.delimiter or "", self._most()
+        delimiter, most = self.settings.delimiter or "", self.settings.max_new_tokens
         lead = "" if task.prefix else self._opened or ""
         ids: tuple[int, ...] = ()  # of the step on its way
         text = ""
@@ -132,7 +129,7 @@ class IdsWriter:
                 ids, text, logprob, lead = (), "", 0.0, ""
                 if len(task.steps) == task.max_steps:
                     return Completion(tuple(task.steps), "open", task.cost)
-            left = None if most is None else most - len(ids)
+            left = task.most(None if most is None else most - len(ids))
             if left is not None and left < 1:
                 return Completion(tuple(task.steps), "length", task.cost)
             (written,) = await self._draw([task], context, left)

@@ -73,7 +73,7 @@ class TextWriter:
     def body(self, task: Task, seed: int, stop: Sequence[str]) -> dict[str, object]:
         """The request that continues the task's text."""
         settings, server = self.settings, self.server
-        body = settings.fields(server, task, seed, stop, settings.max_new_tokens, self.limit_name)
+        body = settings.fields(server, task, seed, stop, task.most(settings.max_new_tokens), self.limit_name)
         if settings.chat:
             messages: list[Mapping[str, object]] = [*settings.turns(task)]
             if task.text:
@@ -151,9 +151,11 @@ class TextWriter:
     async def _to_the_end(self, task: Task, written: Written | None, max_steps: int | None) -> Completion:
         """Let the model finish, then keep the first ``max_steps`` steps of what it wrote."""
         delimiter, stops = self.settings.delimiter, list(self.settings.stop)
+        if written is None and task.spent:
+            return Completion(tuple(task.steps), "length", task.cost)
         if written is None:
             (written,) = await self.ask([task], stops)
-        if self._stopped_too_early(task, written, stops):
+        if self._stopped_too_early(task, written, stops) and not task.spent:
             (written,) = await self.ask([task], [])
         new, finish = _cut_at(stops, written)
         if self.settings.chat and delimiter and task.text.endswith(delimiter):
@@ -175,6 +177,8 @@ class TextWriter:
         """One request per step, stopped by the delimiter."""
         server, stops, most = self.server, list(self.settings.stop), task.max_steps or 1
         for done in range(most):
+            if done and task.spent:
+                return Completion(tuple(task.steps), "length", task.cost)
             if done:
                 (written,) = await self.ask([task], [delimiter, *stops])
             if self._stopped_too_early(task, written, [delimiter, *stops]):

@@ -220,7 +220,9 @@ class Writer:
         whole = [(task, reply) for task, reply in zip(tasks, completions, strict=True) if task.max_steps is None]
         texts = {"".join(step.text for step in reply.steps) for _, reply in whole}
         contexts = {(task.question, tuple(task.attempts), task.prefix) for task, _ in whole}
-        cold = any(self.settings.temperature_of(task) == 0 for task, _ in whole)
+        cold = any(
+            self.settings.temperature_of(task) == 0 or task.max_tokens for task, _ in whole
+        )  # no tokens to spare
         one = len(whole) > 1 and len(texts) == len(contexts) == 1 and len("".join(texts).split()) > 1
         if not one or cold or "seeds" in self._warned:  # a single word, as of a judge, may well be the same
             return None

@@ -104,7 +104,7 @@ class ToyLM:
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix, with noise from its key."""
         self.calls += 1
-        return [_sure(request, self._continue(request)) for request in requests]
+        return [_short(_sure(request, self._continue(request)), request.max_tokens) for request in requests]
 
     def _continue(self, request: Sample) -> Completion:
         world, random = self.world, Random(request.key.seed)
@@ -137,7 +137,7 @@ class ToyReviser:
     def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
         """A new solution for each request, with noise from its key."""
         self.calls += 1
-        return [self._attempt(request) for request in requests]
+        return [_short(self._attempt(request), request.max_tokens) for request in requests]
 
     def _attempt(self, request: Revise) -> Completion:
         world, random = self.world, Random(request.key.seed)
@@ -233,6 +233,21 @@ def _sure(request: Sample, reply: Completion) -> Completion:
                 return Completion(_recorded(steps, sure, request.window), "length", cost)
         steps.append(step)
     return replace(reply, steps=_recorded(steps, sure, request.window))
+
+
+def _short(reply: Completion, most: int | None) -> Completion:
+    """The reply of a draw that may sample ``most`` tokens."""
+    if most is None or reply.cost.sampled_tokens <= most:
+        return reply
+    left, steps = most, list[Step]()
+    for step in reply.steps:
+        if left > 0:
+            kept = step.tokens[:left]
+            steps.append(step if kept == step.tokens else replace(step, text=bytes(kept).decode(), tokens=kept))
+            left -= len(kept)
+    spared = reply.cost.sampled_tokens - most
+    cost = replace(reply.cost, sampled_tokens=most, flops=reply.cost.flops - 2.0 * spared)
+    return Completion(tuple(steps), "length", cost)
 
 
 def _recorded(steps: Sequence[Step], sure: Sequence[float], window: int) -> tuple[Step, ...]:

@@ -124,7 +124,7 @@ class Session:
         heat = self._settings.temperature if given is None else given
         begins = not isinstance(request, Sample) or not request.prefix.steps
         opening = self._text.opens_thought(context[:length]) if begins else ""
-        most = min(self._settings.max_new_tokens, room)
+        most = min(self._settings.max_new_tokens, room, request.max_tokens or room)
         window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
         return _Draw(ticket, request.key, context, max_steps, heat, most, opening, window, below)
 

@@ -1,0 +1,58 @@
+"""How a limit on tokens reaches into draws: each is given its share of what is left, in its request.
+
+Knows one search's ledger and requests. Must not know who answers or when: a share depends on the settled draws alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ttscale.core.requests import Completion, Race, Reply, Request, Revise, Sample
+from ttscale.engine.races import bound
+from ttscale.engine.search_state import Active, draws, room_of
+
+
+def share_out(active: Active, request: Request) -> Request:
+    """The request with the tokens that a limit leaves it, and a note of them; to be called for each that goes out.
+
+    In a race a draw that is longer than the winners settled so far has lost and needs no more than they.
+    """
+    if active.limit is None or active.limit.tokens is None:
+        return request
+    share = 0
+    if isinstance(request, Sample | Revise) and not active.stopped_by:
+        room = room_of(active)
+        if active.shared_at == active.settled:
+            share = min(active.shares[-1], room)
+        else:
+            left = sum(draws(one) for one in active.wave[active.let_out :])
+            share = active.limit.share(room, active.costliest[True].sampled_tokens, left)
+        active.shared_at = active.settled
+        if isinstance(active.wave, Race):
+            lost = bound(active.wave, active.replies[: active.settled])
+            share = share if lost is None else min(share, lost + 1)
+        request = replace(request, max_tokens=share)
+    active.shares.append(share)
+    return request
+
+
+def without_share(request: Request, reply: Reply) -> Request:
+    """The request as it is remembered: a draw that its share did not cut off would have been the same without one."""
+    if isinstance(request, Sample | Revise) and request.max_tokens is not None and _fits(request.max_tokens, reply):
+        return replace(request, max_tokens=None)
+    return request
+
+
+def recalled(active: Active, request: Request) -> Reply | None:
+    """The reply that a trace holds; one without a share serves a request with one, if it is no longer."""
+    reply = active.recall(request) if active.recall else None
+    if reply is None and active.recall and isinstance(request, Sample | Revise) and request.max_tokens is not None:
+        reply = active.recall(replace(request, max_tokens=None))
+        reply = reply if reply is not None and _fits(request.max_tokens, reply) else None
+    return reply
+
+
+def _fits(share: int, reply: Reply) -> bool:
+    """Whether a draw ended before it had used up its share, or with its last token."""
+    sampled = reply.cost.sampled_tokens
+    return sampled < share or (sampled == share and isinstance(reply, Completion) and reply.finish != "length")
