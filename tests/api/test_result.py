@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_notebook_shows_the_votes_escaped() -> None:
     shown = scored()._repr_html_()
     assert "<td>18</td><td>2</td><td>83%</td>" in shown
     assert "<b>19</b>" not in shown
+
+
+def test_a_trace_is_shown_by_what_was_asked() -> None:
+    trace = scored().trace
+    assert trace._repr_html_().endswith("<tr><td>sample</td><td>3</td></tr><tr><td>score</td><td>3</td></tr></table>")
+    assert "Answer" not in repr(trace)
+
+
+def test_a_policy_takes_no_line_of_its_own() -> None:
+    result = ttscale.solve("What?", 4, generator=FakeGenerator("Answer: 1"), strategy="majority_vote")
+    long = "ComputeOptimalScheduler(policy=Policy(thresholds=(0.1, 0.4), probe=4), probe=None): hard -> Beam(width=4)"
+    shown = str(replace(result, strategy=long)).splitlines()[1]
+    assert shown == "strategy  ComputeOptimalScheduler(policy=Policy(...), probe=None): hard -> Beam(width=4)"
 
 
 def test_to_dict_is_plain_json_data() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import ttscale
 from ttscale.evaluation.problems.grading import grade
+from ttscale.testing import check_laws, toy_roles
 
 Names = dict[str, Any]
 
@@ -64,6 +65,18 @@ def scale(names: Names) -> None:
     assert list(names["answers"]) == [str(i) for i in range(1, 60)]
 
 
+def write_a_backend(names: Names) -> None:
+    question = ttscale.Question.of("Throw a six")
+    root = ttscale.Candidate(question, ttscale.Key((0, question.id)), (), "open")
+    requests = [ttscale.Sample(root, root.key.child(i)) for i in range(9)]
+    dice = names["Dice"]()
+    assert dice.sample(requests) == [dice.sample([request])[0] for request in requests]
+
+
+def write_a_strategy(names: Names) -> None:
+    check_laws(names["UntilTwoAgree"](), 9, roles=toy_roles())
+
+
 CHECKS: dict[str, Callable[[Names], None]] = {
     f"docs/{check.__name__.replace('_', '-')}.md": check
     for check in (
@@ -76,5 +89,7 @@ CHECKS: dict[str, Callable[[Names], None]] = {
         integrations,
         reproducibility,
         scale,
+        write_a_backend,
+        write_a_strategy,
     )
 }

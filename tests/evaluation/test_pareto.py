@@ -74,6 +74,19 @@ def test_records_say_what_to_use_and_draw_themselves(tmp_path: Path) -> None:
     assert "Pareto front" in plot._repr_svg_()
 
 
+def test_a_notebook_shows_records_as_a_table() -> None:
+    shown = records()._repr_html_()
+    assert "On your questions: beam at N = 4" in shown
+    assert "<td>vote</td><td>4</td><td>0.500 [0.000, 1.000]</td><td>18</td>" in shown
+    assert "Left out" not in shown
+
+
+def test_a_notebook_names_what_failed_and_shows_nothing_measured() -> None:
+    shown = Records([], ["q<0>"], {'["beam", 4, 0, "q<0>"]': OSError("gone")})._repr_html_()
+    assert "Nothing was measured." in shown
+    assert "Left out, since they failed: q&lt;0&gt;" in shown
+
+
 def test_records_become_a_data_frame_with_a_column_per_cost() -> None:
     pandas = pytest.importorskip("pandas")
     frame = records().to_pandas()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import webbrowser
 from dataclasses import dataclass, field
 from html import escape
@@ -14,6 +15,9 @@ from ttscale.core.cost import Cost
 from ttscale.core.selection import Vote, tally
 from ttscale.core.trace import Trace
 from ttscale.core.types import Candidate, Question
+
+_POLICY = re.compile(r"\bPolicy\((?:[^()]|\([^()]*\))*\)")
+"""A policy in the name of a strategy: too long for a line, and ``strategy`` has it in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Result:
     stopped_by: str | None = None
 
     def __str__(self) -> str:
-        return f"{_answer_line(self)}\nstrategy  {self.strategy}\ncost      {self.cost}"
+        strategy = _POLICY.sub("Policy(...)", self.strategy)
+        return f"{_answer_line(self)}\nstrategy  {strategy}\ncost      {self.cost}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, the votes, the cost."""

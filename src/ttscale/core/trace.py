@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,17 @@ class Trace:
     """The events of one question, in memory or in a file."""
 
     question: Question
-    start: Event = field(default_factory=dict)
-    recorded: tuple[tuple[Request, Reply], ...] = ()
-    end: Event = field(default_factory=dict)
+    start: Event = field(default_factory=dict, repr=False)
+    recorded: tuple[tuple[Request, Reply], ...] = field(default=(), repr=False)
+    end: Event = field(default_factory=dict, repr=False)
     path: Path | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how often each role was asked. ``ttscale.viz`` shows the search itself."""
+        asked = Counter(event["op"] for event in self.events() if event["event"] == "reply")
+        rows = "".join(f"<tr><td>{operation}</td><td>{count}</td></tr>" for operation, count in asked.items())
+        head = "<tr><th>request</th><th>replies</th></tr>"
+        return f"<p><b>{escape(str(self.question.prompt))}</b></p><table>{head}{rows}</table>"
 
     def events(self) -> Iterator[Event]:
         """Every event as plain JSON data: one "start", the replies in the order they came, one "end"."""

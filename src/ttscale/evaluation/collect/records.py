@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,22 @@ class Records:
     def summary(self) -> str:
         """In one or two sentences what to use: the most accurate arm, and the best for half of its tokens."""
         return answer(self.points())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what to use, and a row for each arm and budget."""
+        points = self.points() if self.questions else []
+        rows = "".join(
+            f"<tr><td>{escape(point.name)}</td><td>{point.budget}</td><td>{point.accuracy}</td>"
+            f"<td>{point.tokens:.0f}</td></tr>"
+            for point in points
+        )
+        head = "<tr><th>strategy</th><th>N</th><th>accuracy</th><th>tokens a question</th></tr>"
+        failed = (
+            f"<p>Left out, since they failed: {escape(', '.join(self.failed_questions))}</p>"
+            if self.failed_questions
+            else ""
+        )
+        return f"<p>{escape(answer(points))}</p><table>{head}{rows}</table>{failed}"
 
     def plot(self, path: str | Path | None = None) -> Plot:
         """Accuracy against tokens with the Pareto front; ``path`` also writes the SVG. Needs matplotlib."""
