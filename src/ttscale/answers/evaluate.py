@@ -1,9 +1,9 @@
 """Gives a formula a value, and the value a key: two formulas are the same exactly when their keys are equal.
 
-A formula without variables has one value: a ``Fraction`` as long as it is rational, else a number to 60 digits, of
-which the key keeps 30 (and turns back into a fraction where it is one: ``\\sqrt 4``). A formula with variables is
-evaluated at twelve fixed rational points, drawn from a hash of the variables' names. Two rational functions of degree d
-that differ agree at all of them with probability below (d / 1000)^12 (Schwartz-Zippel).
+A formula without variables has one value. As long as it is rational, that is a ``Fraction``, else a number to 60
+digits. The key keeps 30 of them, and turns the number back into a fraction where it is one (``\\sqrt 4``). A formula
+with variables is evaluated at twelve fixed rational points, drawn from a hash of the variables' names. Two rational
+functions of degree d that differ agree at all of them with probability below (d / 1000)^12 (Schwartz-Zippel).
 
 That argument fails for what has corners: |x - 2| is 2 - x wherever one looks below 2. ``corners.py`` has the way out.
 So equality is symmetric and transitive, and costs one evaluation per answer instead of one ``simplify`` per pair.

@@ -1,8 +1,8 @@
 """Brings an answer into one spelling: unicode, spacing, wrappers, commands that change nothing, units.
 
-Text in, text out, each rule a regular expression over at most ``MAX_ANSWER`` characters. Knows no values. The rules
-that lose something on purpose are the ones about units: a percent sign, a degree sign, a currency sign, and
-``\\text{ cm}^2`` after a value are dropped (docs/answers.md says why).
+Text in, text out, each rule a regular expression over at most ``MAX_ANSWER`` characters. Knows no values. Only the
+rules about units lose something on purpose. After a value they drop a percent sign, a degree sign, a currency sign and
+``\\text{cm}^2`` (docs/answers.md says why).
 """
 
 from __future__ import annotations

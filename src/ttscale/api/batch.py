@@ -1,8 +1,8 @@
 """A total budget spread over a batch of questions by marginal gain (Learning how hard to think, arXiv 2410.04707).
 
 Knows questions' probes and how many generations each is then worth. Must not know how they are searched. Every question
-is probed with a few solutions; its chance p that one more solution is right is taken to be the verifier's mean score;
-with b solutions it is expected to be solved with probability 1 - (1-p)^b, so one more is worth p (1-p)^b, and the
+is probed with a few solutions. The verifier's mean score stands for p, the chance that one more solution is right. With
+b solutions a question is expected to be solved with probability 1 - (1-p)^b, so one more is worth p (1-p)^b. The
 generations left are given out one by one to whoever gains most.
 """
 

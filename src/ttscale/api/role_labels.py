@@ -20,8 +20,9 @@ READ = 1 << 20
 
 
 def label(obj: Any) -> str:
-    """What a role is called in stored results: its ``name``, a hash of those of its ``weights`` that are local folders,
-    the labels of its ``members``, and the settings (``sampling``) that are not its usual ones.
+    """What a role is called in stored results: its ``name`` with what tells it apart from others of that name. That is
+    a hash of those of its ``weights`` that are local folders, the labels of its ``members``, and its ``sampling``, the
+    settings that are not its usual ones.
 
     The folder of the bundled models is named as such, so that stored results do not depend on where ttscale lies.
     """

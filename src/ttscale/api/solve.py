@@ -44,21 +44,26 @@ def solve(
     progress: bool = True,
     answers: AnswerRule | str | None = None,
 ) -> Result:
-    """Answer one question with up to ``budget`` solutions.
+    """Answer one question with up to ``budget`` solutions. The same arguments give the same result.
 
-    ``question`` is a text, a ``Question``, or a list of chat messages with their history, which models with a chat
-    template and servers are given as they are. ``budget`` is the paper's N, in whole solutions. ``generator``,
-    ``verifier`` and ``reviser`` are objects with the role's method, or a Hugging Face id or local path; without a
-    generator and a reviser, the reference models that ship with the library fill the gaps. A ``comparator`` is for
-    strategies that ask which solution is the better one; a path or id stands for a model that is asked it in words
-    (``ttscale.verifiers.PromptedComparator``). ``strategy`` is an object or a name; by default the compute-optimal
-    scheduler, without a verifier a vote: over revisions where there is a reviser, else over samples. The same
-    arguments give the same result. ``observe`` is called with every event of the trace. ``answers`` is
-    what counts as an answer, a rule of ``ttscale.answers`` or the name of one, instead of a question's own.
-    ``progress`` shows a bar with solutions, tokens and time left where there is a terminal or a notebook; the logger
-    "ttscale" says the same at level INFO.
+    - ``question``: a text, a ``Question``, or a list of chat messages with their history. Servers and models with a
+      chat template get the messages as they are.
+    - ``budget``: the paper's N, in whole solutions.
+    - ``generator``, ``verifier``, ``reviser``: an object with the role's method, a Hugging Face id, or a local path.
+      Without a generator and a reviser, the reference models that ship with the library fill the gaps.
+    - ``comparator``: for strategies that ask which solution is the better one. A path or id stands for a model that is
+      asked in words (``ttscale.verifiers.PromptedComparator``).
+    - ``strategy``: an object or a name. By default the compute-optimal scheduler; without a verifier a vote, over
+      revisions where there is a reviser, else over samples.
+    - ``seed``: another one draws other solutions.
+    - ``limit``: hard caps on tokens, FLOPs and seconds.
+    - ``observe``: is called with every event of the trace.
+    - ``progress``: shows a bar with solutions, tokens and time left where there is a terminal or a notebook. The logger
+      "ttscale" says the same at level INFO.
+    - ``answers``: what counts as an answer, instead of the question's own rule: a rule of ``ttscale.answers`` or its
+      name.
 
-    Raises ``ValueError`` for bad arguments, ``StrategyError`` or ``RoleError`` when the search failed; the error's
+    Raises ``ValueError`` for bad arguments, and ``StrategyError`` or ``RoleError`` when the search failed. The error's
     ``result`` has what was found and spent before.
     """
     settings = CallSettings(
@@ -87,13 +92,16 @@ def solve_all(
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
-    A question that fails has ``Result.error`` set and never costs the others anything. ``resume`` names a trace file:
-    every reply is written to it as it comes, and what it holds already is not computed again. On Ctrl-C the questions
-    in progress get ``stopped_by="interrupt"`` and their best so far; those not begun are returned empty, likewise.
+    A question that fails has ``Result.error`` set and never costs the others anything. On Ctrl-C the questions in
+    progress get ``stopped_by="interrupt"`` and their best so far. Those not begun are returned empty, likewise.
 
-    With a ``total_budget`` all questions share so many solutions, and ``budget`` is the most that one of them may have:
-    after each round those whose answer is settled are left alone and the others go on. For a majority vote, best-of-N
-    and weighted best-of-N (the default with a verifier), whose solutions can be added to.
+    The arguments are those of ``solve``, and two more:
+
+    - ``resume``: a trace file. Every reply is written to it as it comes, and what it holds already is not computed
+      again.
+    - ``total_budget``: all questions share so many solutions, and ``budget`` is the most that one of them may have.
+      After each round those whose answer is settled are left alone and the others go on. The strategy must be a
+      majority vote, best-of-N or weighted best-of-N (the default with a verifier), whose solutions can be added to.
     """
     settings = CallSettings(
         budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers

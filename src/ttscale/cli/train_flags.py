@@ -220,7 +220,7 @@ COMMANDS = (
         "revision-data",
         "make revision training data from sampled solutions",
         "For each right solution, put 0 to 4 wrong ones of the same question in front of it, the last of them the one "
-        "nearest in character edit distance (section 3.8 of the paper).",
+        "nearest in character edit distance (section 6.1 of the paper).",
         (
             _path("data", "rollouts (64 samples per question at a higher temperature in the paper)"),
             _path("out", "JSONL to write"),

@@ -18,7 +18,7 @@ class Cost:
     """
 
     generations: int = 0
-    """Solutions begun: draws from the bare question, and revisions. The paper's unit N (section 3.6 of the notes).
+    """Solutions begun: draws from the bare question, and revisions. The paper's unit N.
 
     A continuation of a prefix is not another generation, so a beam search over N beams is N, as in the paper."""
     steps: int = 0
@@ -97,11 +97,11 @@ FREE = Cost()
 def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:
     """FLOPs of one causal forward of ``new_tokens`` tokens after ``context`` earlier ones.
 
-    ``2 * matmul_parameters`` per token (a multiply and an add for each weight that takes part in a matrix product, the
-    LM head included, embedding look-ups not), plus attention at the true context length: a token that sees ``n``
-    positions costs ``4 * attention_width * n``, where ``attention_width`` is query heads x head size summed over
-    layers (scores and weighted values, a multiply and an add each). Left out: norms, softmax, activations, rotary
-    embeddings and sampling, together below 2% for models of more than a few layers.
+    A token costs ``2 * matmul_parameters``: a multiply and an add for each weight that takes part in a matrix product.
+    The LM head counts, embedding look-ups do not. Attention comes on top, at the true context length: a token that sees
+    ``n`` positions costs ``4 * attention_width * n``. ``attention_width`` is query heads x head size, summed over
+    layers. Left out are norms, softmax, activations, rotary embeddings and sampling, together below 2% for models of
+    more than a few layers.
     """
     seen = new_tokens * context + new_tokens * (new_tokens + 1) // 2
     return float(2 * matmul_parameters * new_tokens + 4 * attention_width * seen)

@@ -17,12 +17,12 @@ class Limit:
     """Hard caps on one question: sampled tokens, FLOPs, wall-clock seconds. None is no cap.
 
     A cap ends the search with the best so far, and ``Result.stopped_by`` names it. A request is sent only if the rest
-    of the cap covers the most expensive one so far. The cap on tokens also reaches into a draw: each is given its share
-    of what is left (``Sample.max_tokens``), all of it where it runs alone, and is cut off there; a generator that does
-    not look at that may go beyond. What a draw is given depends on the draws before it in the search, never on the
-    batch. At the token cap the finished candidates are still judged. At the cap on FLOPs the requests already sent are
-    awaited, and the first one, or a costlier one, can overshoot. The cap on seconds ends everything at once. Seconds
-    and FLOPs depend on what else was in the batch and the cache, so a search that one of these two has ended may end
+    of the cap covers the most expensive one so far. The cap on tokens also reaches into a draw: each gets its share of
+    what is left (``Sample.max_tokens``) and is cut off there. A draw that runs alone gets all of it. A generator that
+    does not look at its share may go beyond. What a draw is given depends on the draws before it in the search, never
+    on the batch. At the token cap the finished candidates are still judged. At the cap on FLOPs the requests already
+    sent are awaited, and the first one, or a costlier one, can overshoot. The cap on seconds ends everything at once.
+    Seconds and FLOPs depend on what else was in the batch and the cache. So a search that one of these two ends may end
     elsewhere the next time.
     """
 

@@ -1,8 +1,8 @@
 """A file of lines that is only ever appended to, and that a kill, a full disk or a second writer cannot spoil.
 
-Knows bytes, lines and locks. Must not know what a line says. Under the trace, the results of a sweep and rollouts.
-A line is written whole or not at all: what a killed writer left of one is cut off by the next, and where the disk is
-full the part that was written is taken back. There are no locks on Windows; there two writers are the user's care.
+Knows bytes, lines and locks. Must not know what a line says. Under the trace, the results of a sweep and rollouts. A
+line is written whole or not at all. What a killed writer left of one, the next writer cuts off. Where the disk is full,
+the part that was written is taken back. Windows has no such locks: there the user must keep two writers apart.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ class Sample:
     """Continue ``prefix`` by at most ``max_steps`` steps (None: to the end), with noise from ``key``.
 
     ``temperature`` None leaves the generator's own; 0 is greedy. With a ``window``, in tokens, the steps keep the
-    draw's confidence over such windows, which do not reach back into the prefix; a draw whose last whole window is less
-    confident than ``stop_below`` is cut off there. A draw that has sampled ``max_tokens`` is cut off too; strategies
-    leave that to the engine, which sets it under a ``Limit``.
+    draw's confidence over such windows. Windows do not reach back into the prefix. A draw whose last whole window is
+    less confident than ``stop_below`` is cut off there. A draw that has sampled ``max_tokens`` is cut off too;
+    strategies leave that to the engine, which sets it under a ``Limit``.
     """
 
     prefix: Candidate

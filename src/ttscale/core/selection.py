@@ -1,7 +1,7 @@
 """Who wins: from step scores to one score per candidate, and from scored candidates to the chosen one.
 
-Pure functions over data (paper sections 3.3 and 3.8 of the notes). Ties go to the earlier candidate, so the choice does
-not depend on anything but the candidates in their order.
+Pure functions over data (Snell et al., sections 5.1 and 6). Ties go to the earlier candidate, so the choice does not
+depend on anything but the candidates in their order.
 """
 
 from __future__ import annotations

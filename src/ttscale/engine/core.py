@@ -132,8 +132,8 @@ class Engine:
     def bounds(self, tickets: Sequence[Ticket]) -> dict[tuple[int, int], int]:
         """By slot and place the tokens beyond which a draw has lost its race, where that is known.
 
-        Under a limit on tokens or FLOPs nobody is stopped in the middle: what a loser has cost by then decides what the
-        limit lets out next, and it must not depend on the batch.
+        Under a limit on tokens or FLOPs nobody is stopped in the middle. What a loser has cost by then decides what the
+        limit lets out next, and that must not depend on the batch.
         """
         slots = {ticket.slot: self._active.get(ticket.slot) for ticket in tickets}
         races = {

@@ -30,8 +30,8 @@ WINDOW = 256
 SESSION_STEPS = 16
 """Steps a session takes in its thread before ``arun`` looks for new requests."""
 SCORE_SHARE = 4
-"""While a session decodes, candidates are scored once they are a quarter of its rows: a verifier call costs about as
-much as a decode step, and a beam that waits leaves a row idle."""
+"""While a session decodes, candidates are scored once they are a quarter of its rows. A verifier call costs about as
+much as a decode step, but a beam that waits leaves a row idle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """One draw on its way, the seed it has, and which draws can share one request. Pure data.
 
-A key's last part is often a number: the children of one node. Such a draw has the seed of its parent plus that number,
-so a server that gives the n draws of one request the seeds s, s + 1 and so on (vLLM and llama.cpp do) draws the same
-for each, whether they are asked for together, in parts or one by one.
+A key's last part is often a number: the children of one node. Such a draw has the seed of its parent plus that number.
+vLLM and llama.cpp give the n draws of one request the seeds s, s + 1 and so on. So each draw is the same, whether they
+are asked for together, in parts or one by one.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Knows weights, loads, failures, and the time as it is told. Must not know HTTP, keys or bodies; nothing here waits.
 
 A question belongs to one endpoint by weighted rendezvous hashing (Thaler and Ravishankar 1998; weights as in
-Schindelhauer and Schomaker 2005), so its requests find each other's prefixes in that server's cache, and an endpoint
+Schindelhauer and Schomaker 2005). So its requests find each other's prefixes in that server's cache, and an endpoint
 that leaves moves its own questions only. None is loaded much beyond its share (consistent hashing with bounded loads,
 arXiv 1608.01350). One that keeps failing is ejected, and returns once a request that tries it has succeeded (a circuit
 breaker).

@@ -1,8 +1,8 @@
 """Prompts and draws as token ids, for servers that take and return them: vLLM and llama.cpp.
 
-A prefix that goes back as text is tokenised anew, and not always into the tokens that were drawn: a model that wrote
-two newlines as two tokens goes on from one that it never wrote. Here the very tokens go back. It knows the endpoints of
-the two servers and their fields; nothing of steps or search.
+A prefix that goes back as text is tokenised anew, and not always into the tokens that were drawn. A model that wrote
+two newlines as two tokens then goes on from one token that it never wrote. Here the very tokens go back. It knows the
+endpoints of the two servers and their fields; nothing of steps or search.
 
 vLLM: ``/tokenize`` lays a chat or text out, ``/v1/completions`` takes ids and gives ids, ``/detokenize`` spells them.
 llama.cpp: ``/apply-template`` and ``/tokenize``, ``/completion``, ``/detokenize``.

@@ -1,7 +1,7 @@
 """Draws in token ids: a step search goes on from the very tokens that were drawn.
 
 It knows where steps end in ids and text; not how the server is asked (``token_ids.py``), and nothing of search. The
-rules are those of the local backend: a step ends with the token that completes the delimiter, all of its text kept; a
+rules are those of the local backend: a step ends with the token that completes the delimiter, all of its text kept. A
 blank before the first word goes with what follows, one at the end of the solution with the step before.
 """
 

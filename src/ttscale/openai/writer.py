@@ -51,8 +51,8 @@ class Writer:
     ``lay_out`` changes the messages of a chat before they are sent.
 
     Sampling settings that are not given here are sent as neutral values, so that one call means the same on every
-    engine; ``server_defaults=True`` leaves them to the server (its own, or the checkpoint's generation_config.json), as
-    ``temperature=None`` does for the temperature. ``extra`` is added to every request body, for settings only your
+    engine. ``server_defaults=True`` leaves them to the server: its own, or the checkpoint's generation_config.json.
+    ``temperature=None`` leaves the temperature to it. ``extra`` is added to every request body, for settings only your
     server knows (``{"cache_salt": ...}`` keeps a prefix cache apart from other users').
     """
 

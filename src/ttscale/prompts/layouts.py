@@ -46,7 +46,7 @@ class PromptFormat:
     revision_request: str | None = REVISION_REQUEST
     """User turn after each attempt of a chat, or None to let attempts follow each other."""
     max_attempts: int = 4
-    """The most recent attempts kept in the context (paper, section 3.8 of the notes: 4)."""
+    """The most recent attempts kept in the context (Snell et al., section 6.1: 4)."""
     stop: tuple[str, ...] = ()
     """Strings that end a solution though the model goes on, as base models do with the next question. Where none is
     given, ``stop_strings`` finds them in the ``examples``."""

@@ -3,12 +3,12 @@
 Knows: one tokenizer, one delimiter, the stop strings. Must not know: models, batches, search.
 
 A step ends with the first token after which its text contains the delimiter, so a delimiter may be split over several
-tokens; what the last of them says beyond the delimiter stays in the step, because tokens are never cut. A delimiter
-with only white space before it ends nothing: the blank goes with what follows (as in
-``ttscale.prompts.layouts.split_steps``).
-The text of a step is the text of all tokens up to its end without the text up to its beginning: tokenizers that drop a
-leading space or build one character out of several tokens come out right, and step texts concatenate to the solution.
-Special tokens have no text, but for thinking tags: whoever reads the solution must see where the thought ends.
+tokens. Tokens are never cut: what the last of them says beyond the delimiter stays in the step. A delimiter with only
+white space before it ends nothing: the blank goes with what follows (as in ``ttscale.prompts.layouts.split_steps``).
+The text of a step is the text of all tokens up to its end, without the text up to its beginning. So tokenizers that
+drop a leading space, or build one character out of several tokens, come out right. Step texts concatenate to the
+solution. Special tokens have no text, but for thinking tags: whoever reads the solution must see where the thought
+ends.
 """
 
 from __future__ import annotations

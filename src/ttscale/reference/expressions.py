@@ -1,8 +1,8 @@
 """Expressions of the reference domain: reading them, checking them, and reducing them one operation at a time.
 
 Knows: integers, ``+ - *``, parentheses, and the order in which a careful person works. Must not know: slips, models,
-tokens, splits. An expression is a flat list of integers and symbols (``["(", 17, "+", 5, ")", "*", 3]``), because
-every line of a solution is such a list with one operation fewer, and a flat list prints as it is read.
+tokens, splits. An expression is a flat list of integers and symbols: ``["(", 17, "+", 5, ")", "*", 3]``. Every line of
+a solution is such a list with one operation fewer, and a flat list prints as it is read.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ FEW = 100
 class AdaptiveConsistency:
     """A majority vote that stops as soon as it is decided (arXiv 2305.11860). Spends at most N.
 
-    After every ``wave`` of solutions, with a the votes for the leading answer and b those for the second, it stops when
+    After every ``wave`` of solutions it looks at the votes: a for the leading answer, b for the second. It stops when
     P(Beta(a + 1, b + 1) > 1/2) reaches ``confidence``: four votes to none are enough at 0.95, three are not. A wave of
     1 spends least; larger ones fill batches. Needs no verifier; scores are shares of the votes.
     """
@@ -66,13 +66,13 @@ class AdaptiveConsistency:
 class AdaptiveScheduler:
     """The compute-optimal scheduler that keeps looking: it spends in rounds and updates its estimate after each.
 
-    The first round draws and judges ``first`` solutions. Then, as long as the vote is not decided, the next round
-    spends as much again as was spent so far, on the strategy that ``policy`` names for the difficulty as it now looks:
-    1 minus the mean verifier score of everything so far (one that was cut off counts 0). So where the verifier stays
-    unsure the search escalates to what the policy holds for harder questions. The vote is decided when, with a the
-    summed scores of the leading answer and b those of the second, P(Beta(a + 1, b + 1) > 1/2) >= ``confidence``.
-    ``policy`` None: the paper's findings, see ``default_policy``; ``aggregate`` is for those and the first round, the
-    strategies of any other policy have their own. Spends at most N.
+    The first round draws and judges ``first`` solutions. As long as the vote is not decided, the next round spends as
+    much again as was spent so far. It spends it on the strategy that ``policy`` names for the difficulty as it now
+    looks: 1 minus the mean verifier score of everything so far, where a solution that was cut off counts 0. So where
+    the verifier stays unsure the search escalates to what the policy holds for harder questions. The vote is decided
+    when, with a the summed scores of the leading answer and b those of the second, P(Beta(a + 1, b + 1) > 1/2) >=
+    ``confidence``. ``policy`` None: the paper's findings, see ``default_policy``; ``aggregate`` is for those and the
+    first round, the strategies of any other policy have their own. Spends at most N.
     """
 
     policy: Policy | None = None
@@ -179,9 +179,9 @@ def _below_half(p: float, q: float) -> float:
 def marginal_budgets(chances: Sequence[float], total: int, *, least: int = 1, most: int | None = None) -> list[int]:
     """``total`` solutions shared out over questions so that most are expected to be solved (arXiv 2410.04707).
 
-    ``chances`` are the probabilities that one solution is right. Each question gets ``least`` (less where the total
-    does not reach: ``ValueError``), then every further solution goes where it gains most, p (1-p)^b for a question
-    that has b; that is optimal because the gain falls with b. Ties go to the question with fewer, then to the earlier.
+    ``chances`` are the probabilities that one solution is right. Each question gets ``least``; ``ValueError`` where the
+    total does not reach for that. Every further solution goes where it gains most, which is p (1-p)^b for a question
+    that has b. That is optimal because the gain falls with b. Ties go to the question with fewer, then to the earlier.
     ``most`` caps a question; what no question may have is not spent.
     """
     if not all(0 <= chance <= 1 for chance in chances):

@@ -1,7 +1,7 @@
 """Who gets children: from the scores of the open prefixes and the free slots to a number of children for each.
 
 A new way to share out children (REBASE, say) is a file beside this one with an ``Allocation``, and a strategy that
-gives it to ``step_search``. The paper (section 3.4 of the notes) does not say what happens where M does not divide N.
+gives it to ``step_search``. The paper (Snell et al., section 5.2) does not say what happens where M does not divide N.
 """
 
 from __future__ import annotations

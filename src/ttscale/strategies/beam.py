@@ -17,7 +17,7 @@ from ttscale.strategies.waves import lockstep
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """Beam search (paper section 3.4 of the notes): N first steps, keep the best N/M, M children each, until all end.
+    """Beam search (Snell et al., section 5.2): N first steps, keep the best N/M, M children each, until all end.
 
     ``width`` is M, the branching factor: 4 and sqrt(N) in the paper. At most ``max_rounds`` steps (the paper's 40);
     the winner is chosen by weighted best-of-N over the finished beams. Equal prefixes are scored once. As in the paper

@@ -1,4 +1,4 @@
-"""Parallel sampling: majority vote, best-of-N and weighted best-of-N (paper section 3.3 of the notes)."""
+"""Parallel sampling: majority vote, best-of-N and weighted best-of-N (Snell et al., section 5)."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from ttscale.strategies.waves import draw_whole, judge, verifier_scores
 class ComputeOptimalScheduler:
     """Spend N where it pays: by a policy over predicted difficulty.
 
-    ``probe`` solutions are drawn and judged first (None: the policy's own number, else a quarter of N and at most 8,
-    and none where its strategy for this budget does not depend on difficulty: that one then spends all of N);
-    difficulty is 1 minus their mean final verifier score, where one that was cut off counts as 0. The ``policy`` (None:
-    the paper's findings, see ``default_policy``) names the strategy that spends the rest. The winner is a weighted
-    vote over everything.
+    ``probe`` solutions are drawn and judged first. None takes the policy's own number, else a quarter of N and at most
+    8. Where the policy's strategy for this budget does not depend on difficulty, there is no probe, and that strategy
+    spends all of N. Difficulty is 1 minus the mean final verifier score of the probe, where a solution that was cut off
+    counts as 0. The ``policy`` (None: the paper's findings, see ``default_policy``) names the strategy that spends the
+    rest. The winner is a weighted vote over everything.
 
     ``aggregate`` is for the probe, and for the default policy; the strategies of any other have their own.
     """

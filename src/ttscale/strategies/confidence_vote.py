@@ -24,10 +24,11 @@ class ConfidenceVote:
     """Draw N solutions, keep the share ``filter`` with the most confidence, and let those vote with it as weight.
 
     Confidence is the mean over the last ``window`` tokens (``measure`` "tail") or the lowest mean of any whole window
-    ("lowest"; of a solution shorter than that, its mean). 0.1 and 0.9 are the paper's shares. With a ``warmup``, the
-    online form: so many solutions are drawn first (16 in the paper), the share ``filter`` of them whose lowest window
-    is best sets a threshold, and further draws are stopped when a window falls below it; those that were not and the
-    warm-up's that reach it vote. Scores are the confidences. Needs a generator that records them, as HFGenerator does.
+    ("lowest"; of a solution shorter than that, its mean). 0.1 and 0.9 are the paper's shares. With a ``warmup``, it is
+    the online form. So many solutions are drawn first (16 in the paper). The share ``filter`` of them whose lowest
+    window is best sets a threshold, and further draws are stopped when a window falls below it. Draws that were not
+    stopped vote, and those of the warm-up that reach the threshold. Scores are the confidences. Needs a generator that
+    records them, as HFGenerator does.
     """
 
     filter: float = 0.1

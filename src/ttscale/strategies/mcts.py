@@ -22,9 +22,9 @@ class MCTS:
     """Go down from the root to a leaf by UCT, refine it ``children`` times, add their scores up the path; N solutions.
 
     The root's children are first attempts, and those of a solution are revisions of it, which see the ``context`` last
-    solutions above. A child is chosen by mean score + c P sqrt(ln n_parent / n_child), where the scores are the
-    verifier's over its whole subtree, n counts solutions (the root's own visit is none) and the prior P is the softmax
-    of the siblings' own scores. That and the defaults are treequest's ``StandardMCTS``. The highest score wins.
+    solutions above. A child is chosen by mean score + c P sqrt(ln n_parent / n_child). The scores are the verifier's
+    over the child's whole subtree. n counts solutions; the root's own visit is none. The prior P is the softmax of the
+    siblings' own scores. That and the defaults are treequest's ``StandardMCTS``. The highest score wins.
     """
 
     c: float = math.sqrt(2)

@@ -22,9 +22,9 @@ class Mixture:
     """N solutions of several generators, drawn under keys that name them; they answer through a ``MixedGenerator``.
 
     ``by`` "share": equal numbers of each, the first ones one more, and a majority vote. "bandit": ``wave`` solutions at
-    a time, each of the generator whose mean verifier score, drawn from what is known of it, is the highest (Thompson
-    sampling, the prior of ``thompson.py``); cut-offs score 0; the winner is a weighted vote. AB-MCTS with several
-    models chooses like this (arXiv 2503.04412).
+    a time, by Thompson sampling with the prior of ``thompson.py``. Each generator's mean verifier score is drawn from
+    what is known of it, and the highest writes the solution. Cut-offs score 0, and the winner is a weighted vote.
+    AB-MCTS with several models chooses like this (arXiv 2503.04412).
     """
 
     generators: Sequence[str] = ("first", "second")

@@ -23,8 +23,9 @@ class ParticleFilter:
 
     ``resample``: "systematic" or "multinomial"; ``ess``: only where the effective number of open particles is at most
     this share of them (1: after every step, as in the paper). ``select``: "best" takes the particle with the highest
-    score (the paper, its_hub), "vote" the answer with the most weight, "sample" one particle in proportion to its
-    weight, which is a draw from the posterior for large N. Scores are the verifier's. At most ``max_rounds`` steps.
+    score, as the paper and its_hub do. "vote" takes the answer with the most weight. "sample" takes one particle in
+    proportion to its weight, which is a draw from the posterior for large N. Scores are the verifier's. At most
+    ``max_rounds`` steps.
     """
 
     resample: Resample = "systematic"

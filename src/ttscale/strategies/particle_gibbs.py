@@ -20,7 +20,7 @@ from ttscale.strategies.particles import Particle, Select, check_choice, choose
 class ParticleGibbs:
     """``iterations`` particle filters that share N; each but the first keeps one solution of the one before.
 
-    The kept solution is drawn in proportion to the weights, takes part in every resampling and is never replaced, so
+    The kept solution is drawn in proportion to the weights. It takes part in every resampling and is never replaced. So
     the solutions kept one after the other are a Markov chain whose distribution goes to the posterior, however few
     particles there are. Resampling is multinomial after every step, for which this holds (Andrieu, Doucet and
     Holenstein 2010). The winner is chosen among the last filter's particles and the kept one, as in ``ParticleFilter``.

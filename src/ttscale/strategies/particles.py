@@ -1,7 +1,7 @@
 """Weighted solutions, whole or begun, and who wins among them: what particle filters are made of.
 
 The model behind the weights (arXiv 2502.01618): a solution is right at every step with the odds r / (1 - r) of the
-verifier's score r there, so the target is the generator's distribution times the product of those odds. (The paper
+verifier's score r there. So the target is the generator's distribution times the product of those odds. (The paper
 takes the softmax of rewards on a logit scale, whose exponentials are the odds.)
 """
 

@@ -28,7 +28,7 @@ class Policy:
     """Which strategy to go on with, by difficulty and budget.
 
     ``thresholds`` are ascending difficulties (1 - mean verifier score of the probe) that separate the bins, easiest
-    first; ``budgets`` are ascending N; ``strategies[bin][i]`` serves ``budgets[i]`` and what lies below the next one.
+    first. ``budgets`` are ascending N. ``strategies[bin][i]`` serves ``budgets[i]`` and what lies below the next one.
     ``probe`` is the number of solutions the difficulty was estimated from when the policy was fitted, or None.
     ``provenance`` says where it came from: models, data, seed, versions.
     """
@@ -168,7 +168,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def default_policy(roles: frozenset[Role], aggregate: Aggregate = "last", whole: bool = False) -> Policy:
-    """A policy from the paper's findings, for models nobody has fitted one for (section 3.10 of the notes).
+    """A policy from the paper's findings, for models nobody has fitted one for (Snell et al., sections 5.3 and 6.2).
 
     Easy questions: beam search degrades with budget there, so revise in one chain where there is a reviser, else vote
     with weights. Medium and hard: beam search is ahead of best-of-N at every budget; at the highest ones its subtrees

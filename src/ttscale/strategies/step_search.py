@@ -1,7 +1,7 @@
 """The step search that beam search, lookahead and DVTS share: draw one step, score, allocate children, again.
 
-Paper sections 3.4 and 3.5 of the notes. It knows when a search ends and what is judged; an ``Allocation`` decides who
-gets children. Where the paper is silent: a finished solution keeps its slot, so at most N solutions ever exist.
+Snell et al., section 5.2. It knows when a search ends and what is judged; an ``Allocation`` decides who gets children.
+Where the paper is silent: a finished solution keeps its slot, so at most N solutions ever exist.
 """
 
 from __future__ import annotations

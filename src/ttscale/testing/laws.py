@@ -63,10 +63,10 @@ def check_laws(
 ) -> list[Result]:
     """Hold a strategy to laws 1, 2, 4 and 6; ``AssertionError`` says which run gave another result and for what.
 
-    The strategy is run over all ``questions`` at once, over each alone, over all in another order; in batches of 1, 7
-    and 1000 delivered in shuffled order; awaited; with sessions; and with replies from a trace, where no role may be
-    asked at all. ``roles`` are synchronous and reply to a request always the same; by default the toy world's, and
-    three of its questions. ``limit`` holds for each question. Returns the results.
+    The strategy runs over all ``questions`` at once, over each alone, and over all in another order. It runs in batches
+    of 1, 7 and 1000 delivered in shuffled order, awaited, with sessions, and with replies from a trace, where no role
+    may be asked at all. ``roles`` are synchronous and reply to a request always the same; by default the toy world's,
+    and three of its questions. ``limit`` holds for each question. Returns the results.
     """
     asked = [Question.of(q) if isinstance(q, str) else q for q in questions or ToyWorld.questions(3)]
     given: dict[Any, Any] = dict(roles or toy_roles(comparator=True))

@@ -1,8 +1,8 @@
 """Training an implicit PRM: outcome labels in, a value for every step out (arXiv 2412.01981).
 
-Knows log-likelihood ratios. The trained model and its reference are causal LMs over one tokenizer; the value of a
-prefix is the running sum of log p(token) / p_reference(token), calibrated to [0, 1] by the scale and bias in
-``ttscale_verifier.json``. ``ImplicitVerifier(out, reference)`` serves it.
+Knows log-likelihood ratios. The trained model and its reference are causal LMs over one tokenizer. The value of a
+prefix is the running sum of log p(token) / p_reference(token). The scale and bias in ``ttscale_verifier.json`` bring it
+into [0, 1]. ``ImplicitVerifier(out, reference)`` serves it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training verifiers: a PRM from soft step labels, an ORM from outcomes, each with attempts in context or without.
 
-Knows the paper's recipe (appendix D; sections 3.2 and 3.8 of the notes). The result is a token-classification
-checkpoint with two labels that ``HFVerifier(path)`` serves and ``AutoModelForTokenClassification`` loads; its
-``ttscale_verifier.json`` says where scores are read.
+Knows the paper's recipe (Snell et al., appendix D). The result is a token-classification checkpoint with two labels
+that ``HFVerifier(path)`` serves and ``AutoModelForTokenClassification`` loads; its ``ttscale_verifier.json`` says where
+scores are read.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def train_orm(
 ) -> TrainingResult:
     """Train an outcome reward model: the PRM's recipe with a label at the end of the last step only.
 
-    Examples that hold the earlier attempts of a revision make it the revision ORM of section 3.8: it then sees the
-    attempts in its context, laid out as for the reviser. The arguments are those of ``train_prm``.
+    Examples that hold the earlier attempts of a revision make it the revision ORM (Snell et al., section 6). It then
+    sees the attempts in its context, laid out as for the reviser. The arguments are those of ``train_prm``.
     """
     given, held = sides_of(examples, validation, StepExample)
     labelled = last_step_labels(given)

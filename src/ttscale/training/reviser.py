@@ -1,4 +1,4 @@
-"""Training a reviser: wrong attempts in context, loss on the right solution only (section 3.8 of the paper's notes).
+"""Training a reviser: wrong attempts in context, loss on the right solution only (Snell et al., section 6.1).
 
 Knows the paper's recipe. The context is ``prompts.tokenize.encode``, the function that ``HFReviser`` uses, with the
 prompt format that is saved beside the weights; so training and inference cannot differ.

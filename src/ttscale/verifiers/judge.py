@@ -42,11 +42,12 @@ CRITERIA = "Is the solution correct, step by step and in its answer?"
 class JudgeVerifier:
     """Asks ``generator`` whether a solution is correct; one score for the whole of it.
 
-    The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply, where the generator shows probabilities
-    (the Hugging Face backend; servers that return log-probabilities) and the judge begins with one of the two: together
-    they must have ``least_mass`` of the probability (0: any). A judge that begins otherwise thinks first. For that one,
-    where there are no probabilities, and with ``votes``, the score is the share of Yes among so many replies. The last
-    Yes or No of a reply that stands alone counts; of a reply that was cut off, only one that it begins with.
+    The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply. That needs a generator that shows
+    probabilities: the Hugging Face backend, or a server that returns log-probabilities. The judge must begin with one
+    of the two words: together they must have ``least_mass`` of the probability (0: any). A judge that begins otherwise
+    thinks first. For that one, where there are no probabilities, and with ``votes``, the score is the share of Yes
+    among so many replies. The last Yes or No of a reply that stands alone counts; of a reply that was cut off, only one
+    that it begins with.
 
     ``grades=(1, 5)``: the judge gives a number from 1 to 5 (0 to 9 at most), and the score is its expectation, scaled
     to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. A solution

@@ -90,10 +90,10 @@ class Tree:
 def tree(trace: Trace | Iterable[Event]) -> Tree:
     """The tree of one question's trace.
 
-    ``trace`` is ``Result.trace`` or an iterable of events. In a file that several runs of the question were written
-    to, the last start and end count, and at each key the last reply; draws that another strategy left in it are shown
-    and counted as well, so give each strategy a file of its own. A search that has not ended gives the tree so far.
-    Raises ``ValueError`` when there is no start event, or when the events belong to more than one question.
+    ``trace`` is ``Result.trace`` or an iterable of events. Of several runs of the question in one file, the last start
+    and end count, and at each key the last reply. Draws that another strategy left in it are shown and counted as well,
+    so give each strategy a file of its own. A search that has not ended gives the tree so far. Raises ``ValueError``
+    when there is no start event, or when the events belong to more than one question.
     """
     if isinstance(trace, str | PathLike) or hasattr(trace, "trace"):
         what = "a path: pass its lines, parsed" if isinstance(trace, str | PathLike) else "a result: pass its .trace"

@@ -1,7 +1,7 @@
 """What happens along a chain of revisions: pass@1 at each step, what gets repaired and what gets broken.
 
-Knows graded chains. Must not know models. Paper section 3.8 of the notes: pass@1 keeps rising past the four attempts
-in the context, and about 38% of right answers are turned wrong by the next revision.
+Knows graded chains. Must not know models. Snell et al., section 6.1: pass@1 keeps rising past the four attempts in the
+context, and about 38% of right answers are turned wrong by the next revision.
 """
 
 from __future__ import annotations

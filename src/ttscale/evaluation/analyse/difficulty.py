@@ -1,8 +1,8 @@
 """How hard a question is for a model: by its own success rate (oracle) or by what a verifier says (predicted).
 
 Knows pools as arrays. Must not know models or strategies. Difficulty runs from 0 (always solved) to 1, as in
-``ttscale.strategies.Policy``. Paper section 3.7 of the notes: five quantile bins of pass@1 over 2048 samples, or of the
-mean final verifier score over the same samples, without labels.
+``ttscale.strategies.Policy``. Snell et al., section 3.2: five quantile bins of pass@1 over 2048 samples, or of the mean
+final verifier score over the same samples, without labels.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def predicted_difficulty(pool: Sequence[Graded], probes: int | None = None, firs
 def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ties = "together", seed: int = 0) -> Bins:
     """``count`` bins of about equally many questions, easiest first.
 
-    Ties, which pass@1 has many of: "together" (default) never separates questions of equal difficulty. Each cut is
-    moved to the nearest free place between two different difficulties, so bins are of uneven size (the paper's
-    camera-ready has 100, 100, 100, 105 and 95), and a threshold midway between the two tells a new question's bin.
-    "split" makes bins of equal size to within one; equal difficulties are ordered by a seeded hash of the question's
-    id, and there are no thresholds.
+    Ties, which pass@1 has many of: "together" (default) never separates questions of equal difficulty. Each cut moves
+    to the nearest free place between two different difficulties, so bins are of uneven size (the paper's camera-ready
+    has 100, 100, 100, 105 and 95). A threshold midway between the two tells a new question's bin. "split" makes bins of
+    equal size to within one; equal difficulties are ordered by a seeded hash of the question's id, and there are no
+    thresholds.
 
     ``ValueError`` where a bin would be empty.
     """
@@ -152,8 +152,8 @@ MOST_TRIALS = 32
 def probe_agreement(pool: Sequence[Graded], probes: Sequence[int], *, bins: int = 5) -> list[Agreement]:
     """What a prediction from n samples is worth, for each n in ``probes`` (1, 2, 4, ... and the full pool).
 
-    Compared with the oracle of the whole pool, which holds the probe's samples too, as in the paper; bins of equal size
-    on both sides (ties split), so that the confusion is not about bin sizes.
+    The oracle is that of the whole pool, which holds the probe's samples too, as in the paper. Bins have equal size on
+    both sides (ties split), so that the confusion is not about bin sizes.
     """
     if not pool:
         raise ValueError("there are no questions to compare difficulties on")

@@ -1,8 +1,8 @@
 """From a sweep to the scheduler's policy: when a look at the difficulty pays, and what to do then.
 
 Knows records and strategies. Must not know models. Beyond the paper (``policies.py``), the probe is paid for out of the
-same budget: so at every budget the best strategy without a look competes with the best ones per difficulty bin after a
-probe, and a policy that names one strategy for all bins does not probe.
+same budget. So at every budget the best strategy without a probe competes with the best ones per difficulty bin after a
+probe. A policy that names one strategy for all bins does not probe.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ PROBED = "probe, then "
 def probed(menu: Mapping[str, Strategy], probe: int) -> dict[str, Strategy]:
     """Each strategy twice: as it is, and as a scheduler that probes and then always goes on with it.
 
-    Since draws have keys, the scheduler with any policy over the menu does on a question exactly what one of these arms
-    did: a sweep over them contains the records of every such scheduler, probe paid for.
+    Draws have keys, so the scheduler with any policy over the menu does on a question exactly what one of these arms
+    did. A sweep over them therefore contains the records of every such scheduler, probe paid for.
     """
     first = {
         PROBED + name: ComputeOptimalScheduler(Policy((), (1,), ((strategy,),)), probe)
@@ -94,7 +94,7 @@ def fit_policy(
 ) -> Policy:
     """The policy with the best strategy of ``menu`` per (bin of predicted difficulty, budget) on ``questions``.
 
-    ``records`` are a sweep of ``probed(menu, probe)``, where an arm may lack budgets that it is not to be chosen for;
+    ``records`` are a sweep of ``probed(menu, probe)``. An arm may lack budgets that it is not to be chosen for.
     ``thresholds`` is a number of quantile bins over the predicted difficulties, or the difficulties that separate the
     bins. At a budget where choosing by difficulty is not ahead of the best strategy for all, under two-fold
     cross-validation among ``questions``, the latter stands in every bin and nothing is probed.

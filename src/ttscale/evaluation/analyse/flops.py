@@ -1,9 +1,9 @@
 """Test-time compute of a small model against the pretraining of a large one, at the same FLOPs.
 
-Paper section 3.9 of the notes. Knows arithmetic and outcomes. Must not know models. Pretraining costs X = 6 P D_pre.
-The paper's first version counts inference as Y = 2 P D_inf (c = 1), the camera-ready as twice that for the verifier
-(c = 2). A model with M times the parameters costs M (X + Y); so the small model may multiply its own inference by
-M + (3/c) (M - 1) / R at equal cost, with R = D_inf / D_pre.
+Snell et al., section 7. Knows arithmetic and outcomes. Must not know models. Pretraining costs X = 6 P D_pre. The
+paper's first version counts inference as Y = 2 P D_inf (c = 1), the camera-ready as twice that for the verifier (c =
+2). A model with M times the parameters costs M (X + Y); so the small model may multiply its own inference by M + (3/c)
+(M - 1) / R at equal cost, with R = D_inf / D_pre.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which strategy pays at which difficulty and budget, chosen by cross-validation as in the paper.
 
-Knows records and bins. Must not know strategies or models. Paper section 3.7 of the notes: in each difficulty bin, pick
-the best strategy on one half of the questions, report it on the other half, swap, average. So no question is scored
-with a choice that it took part in. ``fitting.py`` makes policies for users of the same choices.
+Knows records and bins. Must not know strategies or models. Snell et al., section 3.2: in each difficulty bin, pick the
+best strategy on one half of the questions, report it on the other half, swap, average. So no question is scored with a
+choice that it took part in. ``fitting.py`` makes policies for users of the same choices.
 """
 
 from __future__ import annotations

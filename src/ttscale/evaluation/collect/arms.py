@@ -1,6 +1,6 @@
 """The strategies that the paper compares, as arms of a sweep.
 
-Knows strategies and budgets. Must not know results. Paper sections 3.4, 3.5 and 3.8 of the notes.
+Knows strategies and budgets. Must not know results. Snell et al., sections 5.2 and 6.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs pieces of work, each the search of one question, and stores what comes out.
 
 Knows the engine, claims, progress. Must not know what is measured. Pieces of one question that ask for the same draw
-(best-of-16 and best-of-64 begin alike, by law 2) share one model call: a reply depends on its request and the model
-only, and it brings its own cost, so a record says what its strategy costs on its own. Processes that share a file
+share one model call: best-of-16 and best-of-64 begin alike, by law 2. A reply depends on its request and the model
+only, and brings its own cost. So a record says what its strategy costs on its own. Processes that share a file
 therefore claim whole questions: with one piece here and one there, both would draw the same.
 """
 

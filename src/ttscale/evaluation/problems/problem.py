@@ -84,8 +84,8 @@ def as_problems(
     surrogate) becomes "\\ufffd". A question that comes twice with one answer counts once. ``limit`` stops after so
     many problems.
 
-    ``ValueError``, with the row, for a missing field, an id that two questions share, a question with two answers, and
-    a reference that cannot be graded against (``bad_references="skip"`` leaves that question out).
+    ``ValueError`` names the row that lacks a field, an id that two questions share, a question with two answers, and a
+    reference that cannot be graded against. ``bad_references="skip"`` leaves the question of such a reference out.
     """
     if isinstance(rows, str | PathLike):
         raise ValueError(f"problems must be a list, not the path {rows!r}: read it, evaluation.load(path)")

@@ -27,7 +27,7 @@ E = TypeVar("E", bound=WithQuestion)
 def split_questions(examples: Sequence[E], held_out: float = 0.1, seed: int = 0) -> tuple[list[E], list[E]]:
     """(training, held-out) examples, split by *question*: all solutions of a question stay together.
 
-    The held-out questions are the ``held_out`` share (at least one) with the lowest seeded hash of their text, so the
+    Held out is the ``held_out`` share of the questions (at least one) with the lowest seeded hash of their text. So the
     choice does not depend on the order of the file, and the same text under two ids stays on one side.
     """
     if not 0.0 < held_out < 1.0:

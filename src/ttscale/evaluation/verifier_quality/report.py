@@ -1,8 +1,8 @@
 """How good a verifier is: one report from scored solutions, the same for a PRM, an ORM and an implicit PRM.
 
-Knows scores, right and wrong, and answers; needs numpy and scipy only. Must not know models. The number that decides
-best-of-N is the *within-question* pair accuracy: a verifier can have a high pooled AUC only because it knows which
-questions are hard, and rank the solutions of one question at chance.
+Knows scores, right and wrong, and answers; needs numpy and scipy only. Must not know models. The *within-question* pair
+accuracy decides best-of-N. A verifier can have a high pooled AUC only because it knows which questions are hard, and
+still rank the solutions of one question at chance.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a model's own cache can be trusted with, found by running a short sequence with and without it.
 
 Knows: one model and its cache class. Must not know: rows, requests. Recurrent layers of some architectures forget their
-state when several tokens follow a cached prefix, some caches cannot be reordered, and some models count positions from
-another number than 0: such a model is run with less of a cache, or with none, and is slower and right.
+state when several tokens follow a cached prefix. Some caches cannot be reordered, and some models count positions from
+another number than 0. Such a model runs with less of a cache, or with none: slower, but right.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Decoding on a model's own forward and cache: slower than ``shared_kv``, for architectures that does not know.
 
 Rows that start from the same prefix form a lane and go forward in lockstep, so all have the same length and nothing is
-padded; that is exact for every architecture whose cache can be copied and reordered, linear attention included. What a
+padded. That is exact for every architecture whose cache can be copied and reordered, linear attention included. What a
 cache gets wrong (``cache_check.py``) is run again; a model without one is run on the whole sequence for every token.
 """
 

@@ -32,8 +32,8 @@ WIDE = 2048
 """Above so many outputs always for oneDNN: with AVX2 the transpose was as fast at 1,408 and up to twice as slow at
 4,096."""
 WORK = 1 << 19
-"""With AVX-512 (measured on an AMD CPU) oneDNN also serves narrower products of so many multiplications: below, the
-transpose is up to three times as fast, from twice as many on it is half as fast."""
+"""With AVX-512 (measured on an AMD CPU) oneDNN also serves narrower products of so many multiplications. Below, the
+transpose is up to three times as fast; from twice as many on it is half as fast."""
 
 _BASES = {"LlamaModel", "MistralModel", "Qwen2Model"}
 _PARTS = {

@@ -43,8 +43,8 @@ IDENTITY_ROWS = 256
 def matrix_of(module: Any, width: int | None) -> tuple[Tensor, Tensor | None]:
     """(weight [outputs, inputs], bias [outputs] or None) of a module that is one matrix, whatever adapters are in it.
 
-    Of a plain linear layer they are read; else found by what the module makes of each unit vector: LoRA, DoRA, IA3,
-    OFT and the like change the matrix, and none of them says how in the same way.
+    Of a plain linear layer they are read. Of others they are what the module makes of each unit vector: LoRA, DoRA,
+    IA3, OFT and the like change the matrix, and none of them says how in the same way.
     """
     if type(module) is nn.Linear and type(module.weight.data) is Tensor:
         return module.weight, module.bias

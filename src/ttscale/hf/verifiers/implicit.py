@@ -2,18 +2,17 @@
 
 Knows: two ``HFModel``s over one tokenizer and the calibration. Must not know: search, how likelihoods are computed.
 
-With a model of right solutions and the generator as reference, Bayes gives
-p(step | prefix, right) / p(step | prefix) = V(prefix + step) / V(prefix): the running sum of log-ratios is a process
-reward. The score of a step is ``sigmoid(scale * curve(S) + bias)``, S the sum over the tokens so far of
-[log p - w log p_reference]; the last step of a finished solution includes the end-of-sequence token, unless ``"eos"``
-is false because the model was not taught with it.
+With a model of right solutions and the generator as reference, Bayes gives p(step | prefix, right) / p(step | prefix) =
+V(prefix + step) / V(prefix): the running sum of log-ratios is a process reward. The score of a step is ``sigmoid(scale
+* curve(S) + bias)``. S is the sum over the tokens so far of [log p - w log p_reference]. The last step of a finished
+solution includes the end-of-sequence token, unless ``"eos"`` is false because the model was not taught with it.
 
 ``curve`` is "linear" (S itself) or "log" (sign(S) log(1 + |S|)): a token that is out of the question says little more
-than one that is unlikely, so the straight line is too sure of itself. Neither changes which solution ranks higher.
-``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator",
-"reference_weight": w, "scale": 1.0, "bias": 0.0, "curve": "linear", "eos": true}``, every field optional; with w = 0
-the reference is neither loaded nor run. With ``"attempts": true`` the model reads a revision's earlier attempts in its
-context, else the bare question.
+than one that is unlikely. So the straight line is too sure of itself. Neither changes which solution ranks higher.
+``ttscale_verifier.json`` beside the model holds ``{"kind": "implicit", "reference": "../generator", "reference_weight":
+w, "scale": 1.0, "bias": 0.0, "curve": "linear", "eos": true}``, every field optional; with w = 0 the reference is
+neither loaded nor run. With ``"attempts": true`` the model reads a revision's earlier attempts in its context, else the
+bare question.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Revision training data, as in section 3.8 of the paper's notes: wrong attempts in context, a right one to learn.
+"""Revision training data, as in Snell et al., section 6.1: wrong attempts in context, a right one to learn.
 
 Knows sampled solutions and edit distance. Must not know models or prompts. Every random choice is a hash of (seed,
 question, solution), so a question's data does not depend on the other questions.
@@ -40,13 +40,13 @@ def build_revision_data(
 ) -> list[RevisionExample]:
     """For each right solution n ~ U{0..``max_attempts``} wrong ones of the same question in front of it.
 
-    The maximum is cut to the number of wrong solutions there are. If n > 0 the last one in context is the wrong
-    solution nearest to the right one in character edit distance (of equally near ones the first; ``last="random"``
-    takes any); the other n - 1 are drawn without replacement from the rest. Solutions without an answer are left out,
-    as in the paper. A question without a right solution gives nothing.
+    The maximum is cut to the number of wrong solutions there are. If n > 0, the last one in context is the wrong
+    solution nearest to the right one in character edit distance; of equally near ones the first. ``last="random"``
+    takes any. The other n - 1 are drawn without replacement from the rest. Solutions without an answer are left out, as
+    in the paper. A question without a right solution gives nothing.
 
-    ``keep``: the share of right solutions that are put last into their own context, after the wrong ones (of
-    ``max_attempts`` the oldest makes room), so that the reviser learns to keep what is right. 0 in the paper, whose
+    ``keep``: the share of right solutions that are put last into their own context, after the wrong ones, so that the
+    reviser learns to keep what is right. Where ``max_attempts`` are there, the oldest makes room. 0 in the paper, whose
     reviser never sees a right attempt and turns 38% of them wrong.
     """
     if max_attempts < 0:

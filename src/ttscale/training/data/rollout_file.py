@@ -2,8 +2,8 @@
 
 Knows lines and offsets. Must not know generators, nor how a line survives a kill (``core/record_file.py``). Layout: a
 header line with the settings; then for every question one line per kept solution, followed by a line ``{"done": id,
-...}``. What stands before the last ``done`` is complete; whatever follows it (a torn line, half a question) is cut off
-on the next start and drawn again, the same, because the keys of the draws are their seeds.
+...}``. What stands before the last ``done`` is complete. Whatever follows it (a torn line, half a question) is cut off
+on the next start and drawn again. The draws come out the same, because their keys are their seeds.
 """
 
 from __future__ import annotations

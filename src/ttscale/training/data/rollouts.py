@@ -1,4 +1,4 @@
-"""Monte-Carlo values of solution steps, from any generator (paper section 3.2 of the notes; Math-Shepherd's estimate).
+"""Monte-Carlo values of solution steps, from any generator (Snell et al., appendix D; Math-Shepherd's estimate).
 
 Knows the ``Generator`` protocol, keys, and how to count right answers. Must not know torch, batches or devices. For
 every question: sample solutions, cut each into its prefixes, continue each *distinct* prefix to the end some times, and

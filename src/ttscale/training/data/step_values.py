@@ -13,8 +13,9 @@ from typing import Literal, TypeAlias
 from ttscale.core.types import Candidate, Step
 
 Estimate: TypeAlias = Literal["rollouts", "shared", "outcome"]
-"""How a step's value is estimated: from fresh continuations of the prefix (the paper's), from the sampled solutions
-that share the prefix (no further draws), or as the outcome of the solution itself, broadcast to its steps."""
+"""How a step's value is estimated. "rollouts" draws fresh continuations of the prefix, as the paper does. "shared"
+takes the sampled solutions that share the prefix, without further draws. "outcome" gives every step the outcome of its
+solution."""
 Unparsable: TypeAlias = Literal["drop", "wrong"]
 Texts: TypeAlias = tuple[str, ...]
 RightOf: TypeAlias = tuple[int, int]

@@ -12,7 +12,7 @@ Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Settings of one training run. The defaults are the paper's for the PRM (appendix D; section 3.2 of the notes)."""
+    """Settings of one training run. The defaults are the paper's for the PRM (Snell et al., appendix D)."""
 
     learning_rate: float = 3e-5
     batch: int = 128
@@ -88,7 +88,7 @@ PRM_RECIPE = Recipe()
 """Verifiers: appendix D of the paper."""
 
 REVISION_RECIPE = Recipe(learning_rate=1e-5, dropout=0.0, after_best=1)
-"""The reviser (section 3.8 of the notes). The validation set is off-policy, so the paper takes a checkpoint slightly
+"""The reviser (Snell et al., section 6.1). The validation set is off-policy, so the paper takes a checkpoint slightly
 after its loss begins to rise: here, one evaluation after the lowest."""
 
 SFT_RECIPE = Recipe(learning_rate=1e-4, batch=16, epochs=1.0, dropout=0.0, schedule="linear", warmup_steps=10)
