@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree
+from ttscale.hf.shared_kv.prefix_tree import PrefixNode, PrefixTree
 
 SEQUENCE = st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple)
 
@@ -22,13 +22,13 @@ def kv(tokens: tuple[int, ...], begin: int = 0) -> torch.Tensor:
     return torch.tensor(values).view(1, 1, 1, -1, 1).expand(2, 2, 1, -1, 1).clone()
 
 
-def add(tree: PrefixTree, tokens: tuple[int, ...], last: bool = False) -> Node:
+def add(tree: PrefixTree, tokens: tuple[int, ...], last: bool = False) -> PrefixNode:
     node = tree.find(tokens)
     begin = node.length
     return tree.insert(node, tokens[begin:], kv(tokens, begin), torch.ones(3) if last else None)
 
 
-def held(tree: PrefixTree, node: Node) -> torch.Tensor:
+def held(tree: PrefixTree, node: PrefixNode) -> torch.Tensor:
     return torch.cat([part.kv for part in tree.path(node) if part.kv is not None], dim=-2)
 
 

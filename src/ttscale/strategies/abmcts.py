@@ -13,7 +13,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Key, Outcome
 from ttscale.strategies.mixed_model import next_scores, summary
-from ttscale.strategies.solution_tree import Node, best_of, expand
+from ttscale.strategies.solution_tree import SolutionNode, best_of, expand
 from ttscale.strategies.thompson import Arm, thompson
 
 
@@ -45,8 +45,8 @@ class ABMCTS:
                 raise ValueError(f"{name} must be a positive integer; got {getattr(self, name)!r}")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        top = Node(root)
-        nodes: list[Node] = []
+        top = SolutionNode(root)
+        nodes: list[SolutionNode] = []
         decide = aggregated if self.variant == "A" else mixed
         while len(nodes) < budget:
             chosen = []
@@ -59,7 +59,7 @@ class ABMCTS:
         return best_of(nodes)
 
 
-def aggregated(node: Node, key: Key) -> Node | None:
+def aggregated(node: SolutionNode, key: Key) -> SolutionNode | None:
     """The child to go down into, or None to add one (AB-MCTS-A)."""
     subtrees = [child.rewards() for child in node.children]
     wider = Arm.of([own for own, *_ in subtrees])
@@ -69,7 +69,7 @@ def aggregated(node: Node, key: Key) -> Node | None:
     return node.children[thompson([Arm.of(subtree) for subtree in subtrees], key.child("which"))]
 
 
-def mixed(node: Node, key: Key) -> Node | None:
+def mixed(node: SolutionNode, key: Key) -> SolutionNode | None:
     """The child to go down into, or None to add one (AB-MCTS-M)."""
     drawn = next_scores([summary(child.rewards()) for child in node.children], key)
     highest = drawn.index(max(drawn))

@@ -14,7 +14,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.chance import softmax
-from ttscale.strategies.solution_tree import Node, best_of, expand
+from ttscale.strategies.solution_tree import SolutionNode, best_of, expand
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class MCTS:
                 raise ValueError(f"{name} must be a positive integer; got {getattr(self, name)!r}")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        top = Node(root)
-        nodes: list[Node] = []
-        visits: dict[Node, int] = {}
-        totals: dict[Node, float] = {}
+        top = SolutionNode(root)
+        nodes: list[SolutionNode] = []
+        visits: dict[SolutionNode, int] = {}
+        totals: dict[SolutionNode, float] = {}
         while len(nodes) < budget:
             leaf = top
             while leaf.children:
@@ -59,7 +59,9 @@ class MCTS:
         return best_of(nodes)
 
 
-def most_promising(parent: Node, visits: dict[Node, int], totals: dict[Node, float], c: float) -> Node:
+def most_promising(
+    parent: SolutionNode, visits: dict[SolutionNode, int], totals: dict[SolutionNode, float], c: float
+) -> SolutionNode:
     """The child with the highest upper confidence bound; the first of equal ones."""
     priors = softmax([child.reward for child in parent.children])
     bounds = [

@@ -16,20 +16,20 @@ from ttscale.strategies.waves import judge
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class SolutionNode:
     """A solution, its verifier's score (None for the root and what was cut off), and its refinements."""
 
     candidate: Candidate
     score: float | None = None
-    parent: Node | None = None
-    children: list[Node] = field(default_factory=list)
+    parent: SolutionNode | None = None
+    children: list[SolutionNode] = field(default_factory=list)
 
     @property
     def reward(self) -> float:
         """The score; 0 where there is none."""
         return self.score or 0.0
 
-    def lineage(self) -> list[Node]:
+    def lineage(self) -> list[SolutionNode]:
         """This node and those above it, up to the root."""
         nodes, node = [self], self.parent
         while node is not None:
@@ -47,15 +47,15 @@ class Node:
         return found
 
 
-def expand(nodes: Sequence[Node], context: int, how: Aggregate) -> Search[list[Node]]:
+def expand(nodes: Sequence[SolutionNode], context: int, how: Aggregate) -> Search[list[SolutionNode]]:
     """A refinement of each node (one named twice gets two), which sees the ``context`` last finished ones above it."""
     root = nodes[0].lineage()[-1].candidate
-    asked, born = [], list[Node]()
+    asked, born = [], list[SolutionNode]()
     for node in nodes:
         above = [replace(n.candidate, attempts=()) for n in reversed(node.lineage()) if n.candidate.done]
         seen = tuple(attempt for attempt in above if attempt.steps)[-context:]
         key = node.candidate.key.child(len(node.children))
-        born.append(Node(Candidate(root.question, key, attempts=seen), parent=node))
+        born.append(SolutionNode(Candidate(root.question, key, attempts=seen), parent=node))
         node.children.append(born[-1])
         asked.append(Revise(seen or (root,), key))
     replies = cast(Sequence[Completion], (yield asked))
@@ -67,7 +67,7 @@ def expand(nodes: Sequence[Node], context: int, how: Aggregate) -> Search[list[N
     return born
 
 
-def best_of(nodes: Sequence[Node]) -> Outcome:
+def best_of(nodes: Sequence[SolutionNode]) -> Outcome:
     """All solutions in the order they were drawn; the one with the highest score wins."""
     candidates, scores = tuple(node.candidate for node in nodes), tuple(node.score for node in nodes)
     return Outcome(candidates, scores, best(candidates, scores))

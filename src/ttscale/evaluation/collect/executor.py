@@ -14,7 +14,7 @@ from ttscale.evaluation.collect.result_store import Store
 from ttscale.evaluation.collect.runner import Turn, Work, local_work
 
 
-class Crew(Protocol):
+class RunningExecutor(Protocol):
     """Models at work somewhere."""
 
     @property

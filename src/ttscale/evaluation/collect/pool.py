@@ -35,7 +35,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PoolBlock:
     """Solutions of one question drawn together: samples ``first`` and on, or one whole chain of revisions."""
 
     question: str
@@ -52,9 +52,9 @@ class Block:
 class Pool:
     """The solutions drawn for each problem, in memory."""
 
-    def __init__(self, kind: Kind, seed: int, models: Mapping[str, str | None], blocks: Iterable[Block]) -> None:
+    def __init__(self, kind: Kind, seed: int, models: Mapping[str, str | None], blocks: Iterable[PoolBlock]) -> None:
         self.kind, self.seed, self.models = kind, seed, dict(models)
-        self._blocks: dict[str, dict[int, Block]] = {}
+        self._blocks: dict[str, dict[int, PoolBlock]] = {}
         for block in blocks:
             self._blocks.setdefault(block.question, {})[block.first] = block
         self._problems: dict[str, Problem] = {}

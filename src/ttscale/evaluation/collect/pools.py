@@ -20,7 +20,7 @@ from ttscale.core.protocols import METHOD_OF, Role
 from ttscale.core.requests import Score, Search, Verdict, check_temperature
 from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.core import Ended
-from ttscale.evaluation.collect.pool import Block, Drawn, Kind, Pool, check_digest
+from ttscale.evaluation.collect.pool import Drawn, Kind, Pool, PoolBlock, check_digest
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 from ttscale.evaluation.collect.runner import Piece, Progress, local_work, run_pieces
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
@@ -121,7 +121,7 @@ class BlockOfSolutions:
 
 
 def _missing(
-    asked: Sequence[Problem], store: Store[Block], samples: int, header: Mapping[str, Any], judged: bool
+    asked: Sequence[Problem], store: Store[PoolBlock], samples: int, header: Mapping[str, Any], judged: bool
 ) -> list[Piece]:
     """The blocks still to draw so that every question has ``samples``."""
     reach: dict[str, dict[int, int]] = {}
@@ -163,11 +163,11 @@ def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:
     }
 
 
-def _read_block(data: Mapping[str, Any]) -> Block:
+def _read_block(data: Mapping[str, Any]) -> PoolBlock:
     drawn = tuple(
         Drawn(one["answer"], one["finish"], tuple(one["scores"]), one["text"], one["tokens"]) for one in data["drawn"]
     )
-    return Block(data["question"], data["digest"], data["first"], drawn, Cost(**data["cost"]))
+    return PoolBlock(data["question"], data["digest"], data["first"], drawn, Cost(**data["cost"]))
 
 
 def _check_header(found: Mapping[str, Any], header: Mapping[str, Any], path: str | Path | None) -> None:

@@ -25,7 +25,7 @@ from ttscale.api.role_labels import warn_other_models
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, Strategy, needs_of
 from ttscale.core.selection import Aggregate
 from ttscale.engine.core import Ended
-from ttscale.evaluation.collect.executor import Crew, LocalExecutor
+from ttscale.evaluation.collect.executor import LocalExecutor, RunningExecutor
 from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
 from ttscale.evaluation.collect.runner import Failures, Piece, Progress, run_pieces
@@ -90,20 +90,22 @@ def sweep(
             _check_text(arm)
     # A strategy that does not say what it needs may ask whoever is there.
     wanted = frozenset(role for arm in arms for role in needs_of(arm.strategy, ROLE_OF.values()))
-    with _crew(specs, wanted, executor, workers) as crew:
-        arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled, crew.aggregate)
+    with _running(specs, wanted, executor, workers) as running:
+        arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled, running.aggregate)
         for arm in arms:
-            warn_other_models(arm.strategy, crew.labels)
-        header = {"ttscale": FORMAT, "models": crew.labels}
-        with Store(resume, header, lambda found: _check_header(found, crew.labels, resume), Record.from_json) as store:
-            store.amend(lambda found: {**found, "models": {**found.get("models", {}), **crew.labels}})
+            warn_other_models(arm.strategy, running.labels)
+        header = {"ttscale": FORMAT, "models": running.labels}
+        with Store(
+            resume, header, lambda found: _check_header(found, running.labels, resume), Record.from_json
+        ) as store:
+            store.amend(lambda found: {**found, "models": {**found.get("models", {}), **running.labels}})
             _check_arms(store.records.values(), arms, resume)
             failures, wanted_keys = Failures(), list[str]()
             for pieces in _rounds(arms, seeds, asked, store):
                 for piece in pieces:
                     if piece.key in store.records:
-                        _check_record(store.records[piece.key], piece, crew.labels, resume)
-                work = crew.work(store, partial(record_data, labels=crew.labels), share_draws)
+                        _check_record(store.records[piece.key], piece, running.labels, resume)
+                work = running.work(store, partial(record_data, labels=running.labels), share_draws)
                 found = run_pieces(pieces, store, work, progress=progress, unit="search")
                 failures.errors.update(found.errors)
                 wanted_keys += [piece.key for piece in pieces if not piece.probe]
@@ -171,14 +173,14 @@ def _digest(shares: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def _crew(specs: ModelSpecs, wanted: frozenset[Role], executor: Executor, workers: int) -> Iterator[Crew]:
+def _running(specs: ModelSpecs, wanted: frozenset[Role], executor: Executor, workers: int) -> Iterator[RunningExecutor]:
     if executor == "local":
         yield LocalExecutor(specs.load(wanted))
         return
     from ttscale.evaluation.collect.ray_executor import RayExecutor
 
-    with RayExecutor(specs, wanted, workers) as crew:
-        yield crew
+    with RayExecutor(specs, wanted, workers) as running:
+        yield running
 
 
 def load_records(path: str | Path) -> Records:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ttscale.hf.shared_kv.attention import Level
 from ttscale.hf.shared_kv.kv_slots import Slab
-from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree
+from ttscale.hf.shared_kv.prefix_tree import PrefixNode, PrefixTree
 
-Span: TypeAlias = tuple[Node, Node]
+Span: TypeAlias = tuple[PrefixNode, PrefixNode]
 """A run of the tree: from (excluded) one node to (included) another further down."""
 
 WIDTHS = sorted({base << i for base in (32, 48) for i in range(16)})
@@ -148,7 +148,7 @@ class Rows:
         self.slab = new_slab()
         self.trunks = Shared(tree, new_slab)
         self.branches = Shared(tree, new_slab)
-        self.nodes: list[Node] = []
+        self.nodes: list[PrefixNode] = []
         self.counts: list[int] = []
 
     def __len__(self) -> int:
@@ -158,7 +158,7 @@ class Rows:
     def bytes(self) -> int:
         return self.slab.bytes + self.trunks.bytes + self.branches.bytes
 
-    def add(self, trunks: Sequence[Node], leaves: Sequence[Node]) -> None:
+    def add(self, trunks: Sequence[PrefixNode], leaves: Sequence[PrefixNode]) -> None:
         """New rows at the end of the batch, each continuing its leaf."""
         self.slab.reserve(len(self.nodes), len(self.nodes) + len(leaves), 1)
         self.trunks.add([(self._tree.root, trunk) for trunk in trunks])

@@ -19,7 +19,7 @@ from ttscale.hf.shared_kv.attention import Level, add_levels, additive, by_produ
 from ttscale.hf.shared_kv.cpu_linear import fits, product, swapped, swaps_of
 from ttscale.hf.shared_kv.cpu_llama import Lean
 from ttscale.hf.shared_kv.kv_slots import Slab
-from ttscale.hf.shared_kv.prefix_tree import Node, PrefixTree, Tokens
+from ttscale.hf.shared_kv.prefix_tree import PrefixNode, PrefixTree, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class SharedKV:
     shape: Shape
 
 
-def extend(own: SharedKV, items: Sequence[tuple[Node, Tokens]]) -> tuple[list[Node], Tensor]:
+def extend(own: SharedKV, items: Sequence[tuple[PrefixNode, Tokens]]) -> tuple[list[PrefixNode], Tensor]:
     """Run each item's tokens after its node, all items in one forward, and keep what came out in the tree.
 
     Returns the node at the end of each item and the hidden states [items, longest, width], padded on the right.
@@ -193,7 +193,7 @@ def extend(own: SharedKV, items: Sequence[tuple[Node, Tokens]]) -> tuple[list[No
     return ends, hidden
 
 
-def write_path(slab: Slab, slot: int, nodes: Iterable[Node]) -> None:
+def write_path(slab: Slab, slot: int, nodes: Iterable[PrefixNode]) -> None:
     """Copy a run of consecutive nodes into a slot."""
     offset = 0
     for node in nodes:

@@ -16,18 +16,18 @@ from torch import Tensor
 Tokens = tuple[int, ...]
 
 
-class Node:
+class PrefixNode:
     """The end of a prefix. Identity is what matters: a node stays the same end when the path above it is split."""
 
     __slots__ = ("children", "kv", "last", "length", "parent", "pins", "tokens", "used")
 
-    def __init__(self, parent: Node | None, tokens: Tokens, kv: Tensor | None, last: Tensor | None) -> None:
+    def __init__(self, parent: PrefixNode | None, tokens: Tokens, kv: Tensor | None, last: Tensor | None) -> None:
         self.parent = parent
         self.tokens = tokens
         self.kv = kv
         self.last = last
         """Hidden state after the last token, ready for a head; None where it was not kept."""
-        self.children: dict[int, Node] = {}
+        self.children: dict[int, PrefixNode] = {}
         self.length: int = len(tokens) + (parent.length if parent is not None else 0)
         self.pins = 0
         self.used = 0
@@ -43,11 +43,11 @@ class PrefixTree:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
-        self.root = Node(None, (), None, None)
+        self.root = PrefixNode(None, (), None, None)
         self.root.pins = 1
         self._clock = count(1)
 
-    def find(self, tokens: Sequence[int]) -> Node:
+    def find(self, tokens: Sequence[int]) -> PrefixNode:
         """The deepest node whose whole path is a prefix of ``tokens``; a node that agrees in part is split."""
         tokens = tuple(tokens)
         node, now = self.root, next(self._clock)
@@ -62,14 +62,14 @@ class PrefixTree:
             node = child
         return node
 
-    def insert(self, parent: Node, tokens: Sequence[int], kv: Tensor, last: Tensor | None) -> Node:
+    def insert(self, parent: PrefixNode, tokens: Sequence[int], kv: Tensor, last: Tensor | None) -> PrefixNode:
         """Add ``tokens`` after ``parent`` with their ``kv``; what is there already is not stored twice."""
         tokens = tuple(tokens)
         node, begin, now = parent, 0, next(self._clock)
         while begin < len(tokens):
             child = node.children.get(tokens[begin])
             if child is None:
-                child = Node(node, tokens[begin:], kv if begin == 0 else kv[..., begin:, :].clone(), None)
+                child = PrefixNode(node, tokens[begin:], kv if begin == 0 else kv[..., begin:, :].clone(), None)
                 node.children[tokens[begin]] = child
                 self.bytes += child.bytes
                 begin = len(tokens)
@@ -85,7 +85,7 @@ class PrefixTree:
             self.bytes += last.numel() * last.element_size()
         return node
 
-    def path(self, node: Node) -> list[Node]:
+    def path(self, node: PrefixNode) -> list[PrefixNode]:
         """The nodes from the root's child to ``node``."""
         nodes = []
         while node.parent is not None:
@@ -93,12 +93,12 @@ class PrefixTree:
             node = node.parent
         return nodes[::-1]
 
-    def pin(self, node: Node) -> Node:
+    def pin(self, node: PrefixNode) -> PrefixNode:
         """Keep the node, and so its whole path, until it is unpinned as often."""
         node.pins += 1
         return node
 
-    def unpin(self, node: Node) -> None:
+    def unpin(self, node: PrefixNode) -> None:
         node.pins -= 1
 
     def trim(self) -> None:
@@ -125,19 +125,19 @@ class PrefixTree:
         """Tokens whose keys and values are held."""
         return sum(len(node.tokens) for node in self._nodes())
 
-    def _nodes(self) -> Iterator[Node]:
+    def _nodes(self) -> Iterator[PrefixNode]:
         stack = list(self.root.children.values())
         while stack:
             node = stack.pop()
             yield node
             stack += node.children.values()
 
-    def _split(self, node: Node, at: int) -> Node:
+    def _split(self, node: PrefixNode, at: int) -> PrefixNode:
         """Put a node for the first ``at`` tokens above ``node``, which keeps the rest and its identity."""
         assert node.kv is not None
         assert node.parent is not None
         above, below = node.kv[..., :at, :].clone(), node.kv[..., at:, :].clone()  # before anything is changed
-        upper = Node(node.parent, node.tokens[:at], above, None)
+        upper = PrefixNode(node.parent, node.tokens[:at], above, None)
         upper.used = node.used
         node.parent.children[node.tokens[0]] = upper
         node.tokens, node.kv, node.parent = node.tokens[at:], below, upper

@@ -18,7 +18,7 @@ from ttscale.hf.context_length import fresh_rotary, grows, rescaled
 from ttscale.hf.memory import Budget, batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.forward import SharedKV, extend
-from ttscale.hf.shared_kv.prefix_tree import Node
+from ttscale.hf.shared_kv.prefix_tree import PrefixNode
 
 WORTH_SHARING = 8
 """A shared run shorter than this is run again for each sequence: a forward of its own would cost more."""
@@ -33,7 +33,7 @@ class Run:
     """The first position whose hidden state is wanted."""
     end: int
     """Tokens to run: the last wanted hidden state is at ``end - 1``."""
-    node: Node | None = None
+    node: PrefixNode | None = None
     begin: int = 0
     """Tokens that need not be run any more."""
     tokens: int = 0

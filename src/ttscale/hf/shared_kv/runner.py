@@ -13,7 +13,7 @@ from torch import Tensor
 from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.batch_rows import Rows
 from ttscale.hf.shared_kv.forward import SharedKV, Step, extend
-from ttscale.hf.shared_kv.prefix_tree import Node, Tokens
+from ttscale.hf.shared_kv.prefix_tree import PrefixNode, Tokens
 
 CHUNK_TOKENS = 1024
 """Prefix tokens run in one forward, so that a long prompt does not stall the rows that decode."""
@@ -26,7 +26,7 @@ class TreePrefix:
 
     __slots__ = ("node", "ran", "ran_flops", "tokens", "users")
 
-    def __init__(self, tokens: Tokens, node: Node) -> None:
+    def __init__(self, tokens: Tokens, node: PrefixNode) -> None:
         self.tokens = tokens
         self.node = node
         self.ran = 0
@@ -86,7 +86,7 @@ class SharedKVRunner:
         self._model.forwarded_tokens += sum(len(tokens) for _, tokens in items)
         self._tree.trim()
 
-    def _plan(self, prefixes: Sequence[TreePrefix]) -> tuple[list[tuple[Node, Tokens]], list[list[TreePrefix]]]:
+    def _plan(self, prefixes: Sequence[TreePrefix]) -> tuple[list[tuple[PrefixNode, Tokens]], list[list[TreePrefix]]]:
         groups: dict[tuple[int, int], list[TreePrefix]] = {}
         for prefix in prefixes:
             groups.setdefault((id(prefix.node), prefix.missing[0]), []).append(prefix)
@@ -99,7 +99,7 @@ class SharedKVRunner:
             else:
                 wanted += [(prefix.missing, [prefix]) for prefix in group]
         wanted.sort(key=lambda entry: len(entry[0]))
-        items: list[tuple[Node, Tokens]] = []
+        items: list[tuple[PrefixNode, Tokens]] = []
         served: list[list[TreePrefix]] = []
         for tokens, group in wanted:
             if items and (len(items) + 1) * len(tokens) > self.chunk:
