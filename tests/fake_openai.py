@@ -6,8 +6,10 @@ the seed (at temperature 0 of the text alone), so a request has one right reply,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,11 +83,17 @@ class FakeServer:
     faulty: int = 0
     busiest: int = 0
     delay: float = 0.0
+    endless: Callable[[int], bool] = lambda seed: False
+    """Of which seeds draws go on until their stream is closed; those not streamed go on for 3,000 tokens."""
+    closed: int = 0
+    """Streams that were closed before they ended."""
     held: Hold | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._busy = 0
+        self.quiet = threading.Event()
+        """Set while no request is being answered."""
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
 
@@ -122,12 +130,15 @@ class FakeServer:
     def busy(self) -> Iterator[None]:
         with self._lock:
             self._busy += 1
+            self.quiet.clear()
             self.busiest = max(self.busiest, self._busy)
         try:
             yield
         finally:
             with self._lock:
                 self._busy -= 1
+                if not self._busy:
+                    self.quiet.set()
 
     def count(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
         with self._lock:
@@ -139,7 +150,8 @@ class FakeServer:
             return self.answer(path, body)
         if path == "/completion":
             return self.native(body)
-        chat, prompt = "chat" in path, body.get("prompt")
+        chat = "chat" in path
+        prompt: Any = body.get("prompt")
         text = self.document(body) if chat else prompt if isinstance(prompt, str) else text_of(prompt)
         n, choices, words = body.get("n", 1), [], 0
         for index in range(n):
@@ -170,13 +182,18 @@ class FakeServer:
         elif self.kind == "sglang":
             choice["matched_stop"] = matched or 151645
         if body.get("logprobs"):
-            choice["logprobs"] = self.logprobs(drawn + "<end>" * (finish == "stop" and not matched), chat)
+            top = body.get("top_logprobs", 0) if chat else int(body["logprobs"])
+            spelled = [text_of([i]) for i in choice["token_ids"]] if "token_ids" in choice else None
+            said = drawn + "<end>" * (finish == "stop" and not matched)
+            choice["logprobs"] = self.logprobs(said, chat, top, spelled)
         return choice, words
 
     def draw(self, body: dict[str, Any], text: str, index: int) -> tuple[str, str, str | None]:
         """New text, finish_reason and the stop string that was hit, for the draw with the seed ``index`` further."""
         seed = 0 if body.get("temperature") == 0 else body.get("seed", 0) + index
         limit = body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
+        if self.endless(seed):
+            return "on " * min(limit or 3000, 3000), "length", None
         drawn, finish, matched = self.sample(text, seed, body.get("stop") or [], limit)
         if limit is not None and isinstance(body.get("prompt"), list):  # there a token is a character, not a word
             ids = self.drawn_ids(drawn, finish, matched)
@@ -210,7 +227,14 @@ class FakeServer:
             }
             if body.get("n_probs"):
                 shown = [text_of([i]) for i in ids if i != EOS] + [""] * (EOS in ids)
-                result["completion_probabilities"] = [{"token": one, "logprob": -0.5} for one in shown]
+                result["completion_probabilities"] = [
+                    {
+                        "token": one,
+                        "logprob": -0.5,
+                        "top_logprobs": [{"token": str(i), "logprob": p} for i, p in enumerate(likeliest(one))],
+                    }
+                    for one in shown
+                ]
             results.append(result)
         return results if len(results) > 1 else results[0]
 
@@ -254,11 +278,53 @@ class FakeServer:
         return new, "length", None
 
     @staticmethod
-    def logprobs(new: str, chat: bool) -> Any:
-        words = [word for line in new.splitlines(keepends=True) for word in _words(line)]
+    def logprobs(new: str, chat: bool, top: int = 0, spelled: list[str] | None = None) -> Any:
+        words = spelled or [word for line in new.splitlines(keepends=True) for word in _words(line)]
+        tables = [{str(i): p for i, p in enumerate(likeliest(word)[:top])} for word in words]
         if chat:
-            return {"content": [{"token": word, "logprob": -len(word) / 8} for word in words]}
-        return {"tokens": words, "token_logprobs": [-len(word) / 8 for word in words]}
+            listed = [[{"token": one, "logprob": p} for one, p in table.items()] for table in tables]
+            return {
+                "content": [
+                    {"token": word, "logprob": -len(word) / 8, "top_logprobs": some}
+                    for word, some in zip(words, listed, strict=True)
+                ]
+            }
+        more = {"top_logprobs": tables} if top > 1 else {}
+        return {"tokens": words, "token_logprobs": [-len(word) / 8 for word in words], **more}
+
+    def pieces(self, path: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The events of a streamed reply, a token each, as this kind of server sends them."""
+        data = self.reply(path, body)
+        if path == "/completion":
+            told = data.pop("completion_probabilities", None)
+            ids = [data.pop("tokens"), data.pop("content")][0]
+            for i, one in enumerate(ids):
+                extra = {"completion_probabilities": told[i : i + 1]} if told else {}
+                yield {"content": text_of([one] if one != EOS else []), "tokens": [one], "stop": False, **extra}
+            yield {**data, "content": "", "tokens": [], "stop": True}
+            return
+        (choice,) = data.pop("choices")
+        usage = data.pop("usage", None)
+        logprobs, ids = choice.pop("logprobs", None), choice.pop("token_ids", None)
+        text = choice.pop("message")["content"] if "chat" in path else choice.pop("text")
+        words = re.findall(r"\S*\s*", text)[:-1] if ids is None else [text_of([i] if i != EOS else []) for i in ids]
+        for i, word in enumerate(words):
+            part = {"delta": {"content": word}} if "chat" in path else {"text": word}
+            part |= {} if ids is None else {"token_ids": ids[i : i + 1]}
+            if logprobs:
+                rest = i + 1 == len(words)
+                part["logprobs"] = {k: v[i:] if rest else v[i : i + 1] for k, v in logprobs.items()}
+            yield {**data, "choices": [{"index": 0, "finish_reason": None, **part}]}
+        empty: dict[str, Any] = {"delta": {}} if "chat" in path else {"text": ""}
+        yield {**data, "choices": [{**choice, **empty}]}
+        if usage:
+            yield {**data, "choices": [], "usage": usage}
+
+
+def likeliest(token: str) -> list[float]:
+    """The log-probabilities of the 20 likeliest tokens where this one was drawn: a hash says how sure the model is."""
+    sure = 1 + int.from_bytes(hashlib.blake2b(token.encode(), digest_size=2).digest(), "big") % 50
+    return [-0.01 * (i + 1) * sure for i in range(20)]
 
 
 def _words(line: str) -> list[str]:
@@ -297,7 +363,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.path.startswith("/v1/"):
             self._send(404, {"detail": "Not Found"})
         else:
-            model = {"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}
+            model: dict[str, Any] = {"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}
             if self.fake.context:
                 model |= {"max_model_len": self.fake.context}
             self._send(200, {"object": "list", "data": [model]})
@@ -322,7 +388,34 @@ class _Handler(BaseHTTPRequestHandler):
                 self.fake.held.wait()
             if self.fake.delay:
                 time.sleep(self.fake.delay)
-            self._send(200, self.fake.reply(self.path, body))
+            if body.get("stream"):
+                self._stream(body)
+            else:
+                self._send(200, self.fake.reply(self.path, body))
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):  # the other side has closed
+            super().finish()
+
+    def _stream(self, body: dict[str, Any]) -> None:
+        """Events until the end; of an endless draw until the other side closes."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            events = list(self.fake.pieces(self.path, body))
+            while self.fake.endless(body.get("seed", 0)):
+                for event in events[:9]:
+                    self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+                    self.wfile.flush()
+                time.sleep(0.002)  # as a model would take; else the test's own thread gets no turn
+            for line in [*map(json.dumps, events), "[DONE]"]:
+                self.wfile.write(f"data: {line}\n\n".encode())
+                self.wfile.flush()
+        except OSError:
+            self.fake.closed += 1
 
     def _fail(self, fault: Fault, body: dict[str, Any]) -> None:
         if fault == "drop":
@@ -337,6 +430,16 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             said = self.fake.says or "x" * self.fake.padding + f"fault for {self.headers.get('authorization')}"
             self._send(int(fault), {"error": {"message": said, "code": self.fake.code}})
+            return
+        if body.get("stream") and fault in ("cut", "error"):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            first = next(self.fake.pieces(self.path, body))
+            last = {"error": {"message": "out of memory"}} if fault == "error" else first
+            self.wfile.write("".join(f"data: {json.dumps(one)}\n\n" for one in (first, last)).encode())
             return
         data = self.fake.reply(self.path, body)
         text = json.dumps(data).encode()

@@ -72,13 +72,14 @@ class FakeLLM:
         ended = []
         for name, (ids, params, new, _) in list(self.running.items()):
             output = self._pool(ids) if self.rows is not None else self._go_on(ids, params, new)
-            if output is not None:
+            finished = output["outputs"][0].finish_reason is not None if self.rows is None else True
+            if finished:
                 del self.running[name]
-                ended.append(
-                    SimpleNamespace(
-                        request_id=name, finished=True, prompt_token_ids=ids, num_cached_tokens=len(ids) // 2, **output
-                    )
+            ended.append(
+                SimpleNamespace(
+                    request_id=name, finished=finished, prompt_token_ids=ids, num_cached_tokens=len(ids) // 2, **output
                 )
+            )
         return ended
 
     @staticmethod
@@ -90,7 +91,7 @@ class FakeLLM:
     def _pool(self, ids: list[int]) -> dict[str, Any]:
         return {"outputs": SimpleNamespace(data=SimpleNamespace(tolist=lambda: self.rows(ids)))}
 
-    def _go_on(self, ids: list[int], params: Any, new: list[int]) -> dict[str, Any] | None:
+    def _go_on(self, ids: list[int], params: Any, new: list[int]) -> dict[str, Any]:
         solution = self._tokenizer.decode(ids + new).rpartition("<assistant>")[2]
         line = self.write(solution, 0 if params.temperature == 0 else params.seed)
         new += [EOS] if line is None else self._tokenizer(line)["input_ids"]
@@ -104,8 +105,6 @@ class FakeLLM:
         elif len(new) >= params.max_tokens + (line is None and len(new) == params.max_tokens):
             del new[params.max_tokens :]
             finish, reason = "length", None
-        if finish is None:
-            return None
         logprobs = [self._shown(token, params.logprobs) for token in new]
         one = SimpleNamespace(token_ids=list(new), logprobs=logprobs, finish_reason=finish, stop_reason=reason)
         return {"outputs": [one]}

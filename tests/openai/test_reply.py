@@ -20,8 +20,8 @@ from ttscale.openai.reply import (
     read_owner,
     read_rows,
     read_written,
-    step_logprobs,
 )
+from ttscale.openai.step_records import step_logprobs
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
 COST = Cost(sampled_tokens=4, prompt_tokens=6, cached_tokens=3, requests=1)

@@ -583,7 +583,10 @@ def test_the_first_failure_is_raised_as_it_is() -> None:
         ({"top_p": 1.5}, "top_p must be a number above 0 and up to 1"),
         ({"api": "chat", "template": str}, "template lays a chat out as plain text"),
         ({"server": "transformers", "logprobs": True}, "returns no log-probabilities"),
-        ({"api_key": "k", "connection": Connection("http://h/v1")}, "pass base_url and api_key to the Connection"),
+        (
+            {"api_key": "k", "connection": Connection("http://h/v1")},
+            "pass base_url, weights and api_key to the Connection",
+        ),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

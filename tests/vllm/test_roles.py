@@ -17,6 +17,7 @@ from ttscale import Beam, BestOfN, Candidate, Key, MajorityVote, Question, Sampl
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Revise, Score
 from ttscale.prompts.layouts import PromptFormat
+from ttscale.strategies import FirstFinished
 from ttscale.testing import GeneratorTests, ReviserTests, VerifierTests
 from ttscale.vllm import VLLMGenerator, VLLMReviser, VLLMVerifier
 
@@ -114,6 +115,26 @@ def test_two_roles_on_one_engine_do_not_take_each_others_results() -> None:
         got += other.step()
     assert len(got) == 2
     assert first.worker == reviser.worker
+
+
+def test_a_draw_that_has_lost_its_race_is_aborted_and_nothing_else_changes() -> None:
+    """Every third seed writes without end."""
+
+    def write(text: str, seed: int) -> str | None:
+        return "on and on\n" if seed % 3 == 0 and len(text) < 900 else toy_line(text, seed)
+
+    class OnlyBatches:
+        def __init__(self, role: Any) -> None:
+            self.name, self.sample = role.name, role.sample
+
+    llm, plain = FakeLLM(write), FakeLLM(write)
+    role = generator(llm, max_new_tokens=2000)
+    options: Any = {"strategy": FirstFinished(2), "progress": False}
+    stopped = ttscale.solve_all(["a", "b"], 8, generator=role, **options)
+    wanted = ttscale.solve_all(["a", "b"], 8, generator=OnlyBatches(generator(plain, max_new_tokens=2000)), **options)
+    assert stopped == wanted
+    assert llm.aborted
+    assert sum(r.cost.sampled_tokens for r in stopped) < sum(r.cost.sampled_tokens for r in wanted)
 
 
 @pytest.mark.parametrize("share", [1, 9, 30, 1000])

@@ -10,10 +10,10 @@ import math
 from collections.abc import Generator as PyGenerator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
 
 from ttscale.core.cost import FREE, Cost
-from ttscale.core.types import Candidate, Finish, Key, Question, Step
+from ttscale.core.types import Candidate, Finish, Key, Question, Step, tokens_drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,11 @@ class Completion:
     cost: Cost = FREE
 
 
+def length_of(reply: Completion) -> int:
+    """The tokens that a draw sampled, its end of sequence among them; those of its steps where nobody counted."""
+    return reply.cost.sampled_tokens or tokens_drawn(reply.steps)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM).
@@ -154,6 +159,25 @@ class Race(Sequence[Request]):
 
     def __len__(self) -> int:
         return len(self.draws)
+
+
+class FinishLine(Protocol):
+    """What a role that runs the draws of a race in one call is told, and tells."""
+
+    def lost(self, tokens: int, /) -> bool:
+        """Whether a draw that has sampled so many tokens, and not ended, has lost and may be stopped."""
+
+    def finished(self, reply: Completion, /) -> None:
+        """Say that one of the draws has ended."""
+
+
+@runtime_checkable
+class RunsRaces(Protocol):
+    """A generator or reviser that stops the draws that have lost a race, where it is awaited."""
+
+    async def race(self, requests: Sequence[Any], line: FinishLine, /) -> Sequence[Completion]:
+        """Answer the draws as its method would; those that have lost may be cut off. All that they sampled is in
+        their cost, as far as it is known."""
 
 
 LOST = Completion((), "length")

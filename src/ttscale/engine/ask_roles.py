@@ -15,8 +15,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ttscale.core.errors import RoleError
-from ttscale.core.protocols import METHOD_OF, BoundedSession, Role, Session, max_batch_of, name_of, session_of
-from ttscale.core.requests import Reply
+from ttscale.core.protocols import (
+    METHOD_OF,
+    BoundedSession,
+    Role,
+    Session,
+    max_batch_of,
+    name_of,
+    session_of,
+)
+from ttscale.core.requests import FinishLine, Reply, RunsRaces
 from ttscale.engine.core import Ticket
 
 Answers = list[tuple[Ticket, Reply | Exception]]
@@ -45,10 +53,14 @@ def ask(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
         return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
 
 
-async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
-    """Await an asynchronous role with one question's requests."""
+async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket], line: FinishLine | None = None) -> Answers:
+    """Await an asynchronous role with one question's requests; ``line`` where they are the draws of a race."""
+    requests = [ticket.request for ticket in tickets]
     try:
-        replies = await getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
+        if line is not None and isinstance(obj, RunsRaces):
+            replies = await obj.race(requests, line)
+        else:
+            replies = await getattr(obj, METHOD_OF[role])(requests)
         return _paired(role, obj, tickets, replies)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()

@@ -21,10 +21,10 @@ from ttscale.core.requests import Race, Reply, Request, Score, Search
 from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
 from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
-from ttscale.engine.races import after_race, bound
+from ttscale.engine.races import Line, after_race, bound
 from ttscale.engine.search_state import CUT, Active, begins, draws, keep_finished, may_go, settle
 from ttscale.engine.search_state import Recall as Recall
-from ttscale.engine.shares import recalled, share_out, without_share
+from ttscale.engine.shares import recalled, share_out, stoppable_race, without_share
 
 CUT_WAVES = 1000
 """Waves that a strategy may still ask for after its token limit. Then it is ended with the best so far."""
@@ -130,19 +130,17 @@ class Engine:
         return tickets
 
     def bounds(self, tickets: Sequence[Ticket]) -> dict[tuple[int, int], int]:
-        """By slot and place the tokens beyond which a draw has lost its race, where that is known.
-
-        Under a limit on tokens or FLOPs nobody is stopped in the middle. What a loser has cost by then decides what the
-        limit lets out next, and that must not depend on the batch.
-        """
+        """By slot and place the tokens beyond which a draw has lost its race, where that is known."""
         slots = {ticket.slot: self._active.get(ticket.slot) for ticket in tickets}
-        races = {
-            slot: bound(a.wave, a.replies)
-            for slot, a in slots.items()
-            if a and isinstance(a.wave, Race) and not (a.limit and a.limit.counts)
-        }
+        races = {slot: bound(race, a.replies) for slot, a in slots.items() if a and (race := stoppable_race(a))}
         found = {(t.slot, t.place): races.get(t.slot) for t in tickets} if races else {}
         return {place: most for place, most in found.items() if most is not None}
+
+    def line(self, tickets: Sequence[Ticket]) -> Line | None:
+        """The race that tickets of one search are part of; None where there is none, or nobody is to be stopped."""
+        active = self._active.get(tickets[0].slot)
+        race = active and stoppable_race(active)
+        return Line(race, active.replies) if active and race else None
 
     def ended(self) -> list[tuple[int, Ended]]:
         """The searches that have ended since the last call."""

@@ -141,7 +141,8 @@ class _WorkerGroup:
         for role, obj in self.awaited.items():
             if engine.pending(role) and self._may_ask(role, engine):
                 groups = list(by_question(engine.take(role)))
-                begun += [asyncio.ensure_future(ask_async(role, obj, tickets)) for tickets in groups]
+                calls = [ask_async(role, obj, tickets, engine.line(tickets)) for tickets in groups]
+                begun += [asyncio.ensure_future(call) for call in calls]
                 self.running += len(groups)
                 self.last = role
         if not self.running and (turn := self._turn(engine)):

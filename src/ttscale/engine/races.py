@@ -7,19 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ttscale.core.requests import LOST, Completion, Race, Reply
-from ttscale.core.types import Key, tokens_drawn
+from ttscale.core.requests import LOST, Completion, Race, Reply, length_of
+from ttscale.core.types import Key
 
 
 def length(reply: Reply | None) -> int | None:
     """The tokens of a draw that has finished; None for any other reply, and for none yet."""
-    return tokens_drawn(reply.steps) if isinstance(reply, Completion) and reply.finish == "stop" else None
+    return length_of(reply) if isinstance(reply, Completion) and reply.finish == "stop" else None
 
 
 def bound(race: Race, replies: Sequence[Reply | None]) -> int | None:
     """The tokens beyond which a draw that has not finished has lost; None while too few have finished."""
-    lengths = sorted(found for reply in replies if (found := length(reply)) is not None)
-    return lengths[race.first - 1] if len(lengths) >= race.first else None
+    return _bound(race.first, [found for reply in replies if (found := length(reply)) is not None])
+
+
+def _bound(first: int, lengths: Sequence[int]) -> int | None:
+    return sorted(lengths)[first - 1] if len(lengths) >= first else None
+
+
+class Line:
+    """A race as those see it who run several of its draws in one call: see ``FinishLine``."""
+
+    def __init__(self, race: Race, replies: Sequence[Reply | None]) -> None:
+        self._first = race.first
+        self._lengths = [found for reply in replies if (found := length(reply)) is not None]
+
+    def finished(self, reply: Completion) -> None:
+        """Note the end of a draw."""
+        found = length(reply)
+        if found is not None:
+            self._lengths.append(found)
+
+    def lost(self, tokens: int) -> bool:
+        """Whether a draw that has sampled so many tokens, and not ended, has lost."""
+        most = _bound(self._first, self._lengths)
+        return most is not None and tokens > most
 
 
 def _in_order(key: Key) -> list[tuple[bool, str | int]]:

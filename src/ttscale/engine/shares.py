@@ -30,7 +30,7 @@ def share_out(active: Active, request: Request) -> Request:
         active.shared_at = active.settled
         if isinstance(active.wave, Race):
             lost = bound(active.wave, active.replies[: active.settled])
-            share = share if lost is None else min(share, lost + 1)
+            share = share if lost is None else min(share, lost)
         request = replace(request, max_tokens=share)
     active.shares.append(share)
     return request
@@ -56,3 +56,13 @@ def _fits(share: int, reply: Reply) -> bool:
     """Whether a draw ended before it had used up its share, or with its last token."""
     sampled = reply.cost.sampled_tokens
     return sampled < share or (sampled == share and isinstance(reply, Completion) and reply.finish != "length")
+
+
+def stoppable_race(active: Active) -> Race | None:
+    """The race whose losers may be stopped in the middle; None where there is none.
+
+    Under a limit on tokens or FLOPs nobody is: what a loser has cost by then decides what the limit lets out next, and
+    it must not depend on the batch.
+    """
+    counts = active.limit is not None and active.limit.counts
+    return active.wave if isinstance(active.wave, Race) and not counts else None

@@ -23,6 +23,7 @@ from ttscale.core.errors import RoleError
 from ttscale.openai.failures import Failure, Hopeless, Malformed, Refused, Rejected, backoff, judge_status, why
 from ttscale.openai.pool import Pool
 from ttscale.openai.secrets import Secrets, shown
+from ttscale.openai.streams import Watch, listen
 
 T = TypeVar("T")
 
@@ -136,15 +137,17 @@ class Connection:
         where: str,
         seed: int = 0,
         home: int | None = None,
+        watch: Watch | None = None,
     ) -> T:
         """Send ``body`` until ``read`` accepts the reply. ``path`` is relative to the base URL.
 
         A path that begins with "/.." is relative to the server's root (vLLM serves /pooling there). ``where`` says in
-        errors what was asked for; ``seed`` spreads the jitter. Requests with one ``home`` (any number) go to one of
+        errors what was asked for; ``seed`` spreads the jitter. With ``watch`` the reply is streamed, and the connection
+        closed once it says so. Requests with one ``home`` (any number) go to one of
         several endpoints as long as it is healthy and not much busier, so that they find each other's prefixes there.
         Raises ``RoleError`` when there is no hope left.
         """
-        return await self._ask("POST", path, body, read, where, seed, self._retries, home)
+        return await self._ask("POST", path, body, read, where, seed, self._retries, home, watch)
 
     async def models(self) -> Any:
         """What the server lists under /models, fetched once; None when it answers with an error instead."""
@@ -186,6 +189,7 @@ class Connection:
         seed: int,
         answered: int,
         home: int | None = None,
+        watch: Watch | None = None,
     ) -> T:
         """Rounds over the endpoints until one gives a reply; at most ``answered`` retries of what did get an answer."""
         state = await self._state()
@@ -202,7 +206,7 @@ class Connection:
                             continue  # it was ejected while this request waited
                         attempts += 1
                         connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
-                        got = await self._attempt(state, endpoint, method, path, body, read, where, connect)
+                        got = await self._attempt(state, endpoint, method, path, body, read, where, connect, watch)
                         if not isinstance(got, Failure):
                             return got
                         last = got
@@ -237,13 +241,15 @@ class Connection:
         read: Callable[[Any], T],
         where: str,
         connect: float,
+        watch: Watch | None,
     ) -> T | Failure:
         """One request to one endpoint. Raises ``RoleError`` where no retry can help."""
         probe, well = self.pool.begin(endpoint, self._clock()), False
         failure: Failure = Hopeless("it was given up")
         try:
             async with asyncio.timeout(self._timeout):
-                text = await self._send(state.clients[endpoint], method, self._urls[endpoint], path, body, connect)
+                at = self._urls[endpoint]
+                text = await self._send(state.clients[endpoint], method, at, path, body, connect, watch)
             reply = _read(text, read)
             self._said[endpoint], well = 0, True
             return reply
@@ -296,13 +302,22 @@ class Connection:
         return ""
 
     async def _send(
-        self, client: openai.AsyncOpenAI, method: str, base: str, path: str, body: object, connect: float
+        self,
+        client: openai.AsyncOpenAI,
+        method: str,
+        base: str,
+        path: str,
+        body: object,
+        connect: float,
+        watch: Watch | None,
     ) -> str:
         if path.startswith("/.."):
             path = base.removesuffix("/v1") + path[3:]
         limits: Any = {"timeout": openai.Timeout(self._timeout, connect=connect)}
         if method == "GET":
             return await client.get(path, cast_to=str, options=limits)
+        if watch is not None:
+            return await listen(client, path, body, limits, watch)
         return await client.post(path, cast_to=str, body=body, options=limits)
 
     async def _state(self) -> _LoopState:

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
+from ttscale.core.confidence import TOP
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Revise, Sample
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, FinishLine, Revise, Sample
 from ttscale.core.seeds import child_number, counted_seed
 from ttscale.core.types import Key, Step
+from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
+from ttscale.openai.step_records import confident_steps, given_up
 
 
 @dataclass(slots=True)
@@ -30,10 +35,18 @@ class Task:
     max_steps: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    window: int | None = None
+    stop_below: float | None = None
+    line: FinishLine | None = None
+    """The race that it is part of; such a draw has a request of its own."""
     text: str = ""
     """The text of the prefix, and what was written after it."""
     steps: list[Step] = field(default_factory=list)
     cost: Cost = Cost()
+    confidences: list[float] = field(default_factory=list)
+    """Of each token drawn, where a window asks for them."""
+    spelled: list[str] = field(default_factory=list)
+    """What these tokens say."""
     asked: int = 0
     resent: bool = False
     """Whether the server has been sent this context before, in this wave or as a shorter one."""
@@ -53,6 +66,30 @@ class Task:
             return setting
         left = self.max_tokens - self.cost.sampled_tokens
         return left if setting is None else min(setting, left)
+
+    def note(self, written: Written) -> None:
+        """Keep the confidence of what was drawn, where a window asks for it; ``RoleError`` where none came."""
+        if self.window is None:
+            return
+        if written.text and not written.confidences:
+            raise RoleError(
+                f"the server returned no log-probabilities of the {TOP} likeliest tokens ({self.where}), which a vote "
+                "by confidence needs; use a server that does, such as vLLM or llama.cpp, or a vote without confidence"
+            )
+        begins = accumulate((len(text) for text, _ in written.tokens), initial=0)
+        said = sum(begin < len(written.text) for begin in list(begins)[:-1])  # the end of sequence has no text
+        self.confidences += written.confidences[:said]
+        self.spelled += [text for text, _ in written.tokens[:said]]
+
+    def with_confidence(self, reply: Completion, delimiter: str | None) -> Completion:
+        """The reply with the confidence that was asked for, given up at the first window below the threshold."""
+        if self.window is None or not reply.steps:
+            return reply
+        if self.stop_below is not None:
+            kept = given_up(self.spelled, self.confidences, self.window, self.stop_below, delimiter)
+            if kept is not None:
+                return replace(reply, steps=kept, finish="length")
+        return replace(reply, steps=confident_steps(reply.steps, self.confidences, self.window))
 
     @property
     def spent(self) -> bool:
@@ -77,6 +114,8 @@ def sample_task(request: Sample) -> Task:
         request.max_steps,
         request.temperature,
         request.max_tokens,
+        request.window,
+        request.stop_below,
         text=prefix.text,
     )
 
@@ -95,14 +134,15 @@ def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
     families: dict[Hashable, list[Task]] = defaultdict(list)
     for task in tasks:
         number = child_number(task.key)
-        settings = (task.max_steps, task.temperature, task.max_tokens)
+        settings = (task.max_steps, task.temperature, task.max_tokens, task.window)
         family = (task.key.path[:-1], *settings) if number is not None else task.key
         families[task.context(), family].append(task)
     groups: list[list[Task]] = []
     for siblings in families.values():
         run: list[Task] = []
         for task in sorted(siblings, key=lambda task: child_number(task.key) or 0):
-            if run and len(run) < most and _follows(run[-1].key, task.key):
+            alone = task.line is not None or task.stop_below is not None
+            if run and len(run) < most and not alone and _follows(run[-1].key, task.key):
                 run.append(task)
             else:
                 run = [task]

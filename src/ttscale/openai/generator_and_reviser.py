@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ttscale.core.cost import Cost
-from ttscale.core.requests import Completion, Revise, Sample
+from ttscale.core.requests import Completion, FinishLine, Revise, Sample
 from ttscale.openai.draws import revise_task, sample_task
 from ttscale.openai.failures import Rejected
 from ttscale.openai.pool import home_of
@@ -25,6 +25,13 @@ class OpenAIGenerator(Writer):
     async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix, all at once within the connection's limit; raises for the first that fails."""
         return await self._write([sample_task(request) for request in requests])
+
+    async def race(self, requests: Sequence[Sample], line: FinishLine, /) -> list[Completion]:
+        """``sample`` for the draws of a race: each is streamed, and closed once it has lost, so that the server stops.
+
+        What a closed draw sampled is in its cost as far as the stream showed it; its prompt's tokens are not known.
+        """
+        return await self._write([sample_task(request) for request in requests], line)
 
     async def choose(
         self, requests: Sequence[Sample], options: Sequence[str], /
@@ -78,3 +85,7 @@ class OpenAIReviser(Writer):
     async def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
         """A new attempt for each request, all at once; raises for the first that fails."""
         return await self._write([revise_task(request) for request in requests])
+
+    async def race(self, requests: Sequence[Revise], line: FinishLine, /) -> list[Completion]:
+        """``revise`` for the draws of a race: see ``OpenAIGenerator.race``."""
+        return await self._write([revise_task(request) for request in requests], line)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
+from ttscale.core.confidence import of_likeliest
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.failures import Malformed
@@ -45,6 +46,8 @@ class Written:
     """Whether the server reported its usage."""
     ids: tuple[int, ...] | None = None
     """The tokens drawn, the end of sequence among them; None where the server does not say."""
+    confidences: tuple[float, ...] = ()
+    """Of each token (``core/confidence.py``); empty where the likeliest tokens did not come."""
 
 
 def read_written(data: Any, chat: bool) -> Written:
@@ -88,7 +91,21 @@ def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
         Cost(),
         counted,
         read_ids(choice.get("token_ids")),
+        tuple(token_confidences(choice)),
     )
+
+
+def token_confidences(choice: Mapping[str, Any]) -> list[float]:
+    """The confidence of each token of a choice, or of a draw of llama.cpp; none where likeliest tokens are missing."""
+    told = _mapping(choice.get("logprobs"))
+    items = told.get("content") if "content" in told else choice.get("completion_probabilities")
+    if items is None:
+        tables = [list(_mapping(table).values()) for table in _list(told.get("top_logprobs"))]
+    else:
+        listed = [_list(_mapping(item).get("top_logprobs")) for item in _list(items)]
+        tables = [[_mapping(one).get("logprob") for one in some] for some in listed]
+    read = [[float(value) for value in table if is_finite(value)] for table in tables]
+    return [of_likeliest(table) for table in read] if all(read) else []
 
 
 def read_ids(value: Any) -> tuple[int, ...] | None:
@@ -150,59 +167,6 @@ def count_of_slots(data: Any) -> int:
     """How many draws llama.cpp makes at a time, as its ``/props`` say; 1 where they do not."""
     slots = _mapping(data).get("total_slots")
     return max(1, slots) if is_count(slots) else 1
-
-
-def step_logprobs(steps: Sequence[str], tokens: Sequence[tuple[str, float]]) -> list[tuple[float | None, int | None]]:
-    """For each step the sum of its tokens' log-probabilities and their number.
-
-    A token belongs to the step in which it begins; those behind the text (the end of sequence, a stripped stop string)
-    to none, but for a last step that has no other. Where characters are split over tokens, which then hold "\ufffd",
-    both are compared without what is not ASCII. (None, None) for every step where the tokens do not spell the text, or
-    none begins in the step.
-    """
-    text, spelled = "".join(steps), "".join(token for token, _ in tokens)
-    fits = exact = spelled.startswith(text) or text.startswith(spelled)
-    if not fits and "\ufffd" in spelled:
-        steps, tokens = [_ascii(step) for step in steps], [(_ascii(token), logprob) for token, logprob in tokens]
-        fits = _ascii(spelled).startswith(_ascii(text))
-    if not tokens or not fits:
-        return [(None, None)] * len(steps)
-    sums, counts, length = [0.0] * len(steps), [0] * len(steps), sum(map(len, steps))
-    step, end, at = 0, len(steps[0]) if steps else 0, 0
-    for token, logprob in tokens:
-        while at >= end and step + 1 < len(steps):
-            step += 1
-            end += len(steps[step])
-        behind = at >= length and (bool(token) or exact)
-        if steps and not (behind and counts[step]):
-            sums[step] += logprob
-            counts[step] += 1
-        at += len(token)
-    return [(total, count) if count else (None, None) for total, count in zip(sums, counts, strict=True)]
-
-
-def step_tokens(
-    steps: Sequence[str], tokens: Sequence[tuple[str, float]], ids: Sequence[int]
-) -> list[tuple[float | None, int | None, tuple[int, ...]]]:
-    """For each step (log-probability, number of tokens, their ids), as far as the reply says so.
-
-    A step has ids where its tokens spell it and nothing more; a token across two steps leaves both without.
-    """
-    records = step_logprobs(steps, tokens)
-    counted = [count for _, count in records]
-    if not ids or len(ids) > len(tokens) or None in counted:
-        return [(logprob, count, ()) for logprob, count in records]
-    found, begin = [], 0
-    for step, (logprob, count) in zip(steps, records, strict=True):
-        end = begin + (count or 0)
-        spelled = "".join(token for token, _ in tokens[begin : min(end, len(ids))])
-        found.append((logprob, count, tuple(ids[begin:end]) if spelled == step else ()))
-        begin = end
-    return found
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "ignore").decode()
 
 
 def _message(choice: Mapping[str, Any]) -> Any:

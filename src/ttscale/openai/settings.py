@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ttscale.openai.connection import Connection
 from ttscale.openai.draws import Task
@@ -59,3 +60,24 @@ class Settings:
             "seed": seed if server.seed_bits else None,
         }
         return body | {name: value for name, value in given.items() if value is not None}
+
+
+def load_template(name: str) -> Callable[[Messages], str]:
+    """The chat template of a Hugging Face tokenizer, without what the tokenizer puts before every text by itself.
+
+    Servers put it there again. A BOS token that only the template writes stays (SmolLM2's is ``<|im_start|>``).
+    """
+    from transformers import AutoTokenizer
+
+    from ttscale.prompts.tokenize import leading_ids
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(name)
+    if not tokenizer.chat_template:
+        raise ValueError(f"the tokenizer {name!r} has no chat template; leave template=None for a plain prompt")
+    lead = tokenizer.decode(leading_ids(tokenizer))
+
+    def render(messages: Messages) -> str:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return text.removeprefix(lead)
+
+    return render

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ttscale.core.requests import Completion, FinishLine
+
 T = TypeVar("T")
 
 
@@ -17,3 +19,12 @@ async def together(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def told(writing: Coroutine[Any, Any, list[Completion]], line: FinishLine | None) -> list[Completion]:
+    """What is written, told to a race as soon as it is."""
+    written = await writing
+    if line is not None:
+        for one in written:
+            line.finished(one)
+    return written

@@ -19,8 +19,18 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.connection import Connection
 from ttscale.openai.failures import Malformed
-from ttscale.openai.reply import Written, entries, is_count, is_finite, read_choices, read_ids, share_out
+from ttscale.openai.reply import (
+    Written,
+    entries,
+    is_count,
+    is_finite,
+    read_choices,
+    read_ids,
+    share_out,
+    token_confidences,
+)
 from ttscale.openai.server_kinds import Server
+from ttscale.openai.streams import Watch
 from ttscale.prompts.layouts import Messages, whole_characters
 
 REMEMBERED = 512
@@ -72,7 +82,15 @@ class TokenIds:
         return self._texts[name]
 
     async def draw(
-        self, settings: Mapping[str, object], ids: Sequence[int], n: int, *, where: str, seed: int, home: int
+        self,
+        settings: Mapping[str, object],
+        ids: Sequence[int],
+        n: int,
+        *,
+        where: str,
+        seed: int,
+        home: int,
+        watch: Watch | None = None,
     ) -> list[Written]:
         """``n`` draws that go on from ``ids``; texts hold the stop string that ended them, ids the end of sequence.
 
@@ -83,7 +101,13 @@ class TokenIds:
             if n > 1:
                 body["n"] = n
             return await self._connection.post(
-                "/completions", body, lambda data: read_choices(data, False, n), where=where, seed=seed, home=home
+                "/completions",
+                body,
+                lambda data: read_choices(data, False, n),
+                where=where,
+                seed=seed,
+                home=home,
+                watch=watch,
             )
         body = {**settings, "prompt": list(ids), "return_tokens": True, "cache_prompt": True}
         for ours, theirs in (("max_tokens", "n_predict"), ("logprobs", "n_probs")):
@@ -92,7 +116,7 @@ class TokenIds:
         if n > 1:
             body["n"] = n
         return await self._connection.post(
-            "/../completion", body, lambda data: _read_native(data, n), where=where, seed=seed, home=home
+            "/../completion", body, lambda data: _read_native(data, n), where=where, seed=seed, home=home, watch=watch
         )
 
     async def _tokens(self, path: str, body: Mapping[str, object], where: str) -> tuple[int, ...]:
@@ -171,4 +195,5 @@ def _one_native(one: Mapping[str, Any]) -> Written:
     ]
     finish = "length" if kind == "limit" else "stop"
     whole = whole_characters(text + (stopped or ""))
-    return Written(whole, finish, True, stopped, tuple(tokens), Cost(), True, ids)  # type: ignore[arg-type]
+    sure = tuple(token_confidences(one))
+    return Written(whole, finish, True, stopped, tuple(tokens), Cost(), True, ids, sure)  # type: ignore[arg-type]

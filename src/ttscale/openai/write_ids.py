@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ttscale.core.confidence import TOP
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Step
 from ttscale.openai.draws import Task
 from ttscale.openai.pool import home_of
-from ttscale.openai.reply import Written, step_tokens
+from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.settings import Settings
+from ttscale.openai.step_records import step_tokens
+from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
 from ttscale.openai.token_ids import TAIL, TokenIds, room
 from ttscale.prompts.layouts import plain_text, split_steps
@@ -74,7 +77,7 @@ class IdsWriter:
 
     def _by_step(self, task: Task) -> bool:
         """Whether a draw ends with the step. llama.cpp's log-probabilities leave out the tokens of a stop string."""
-        lost = self.settings.logprobs and self.server.ids == "llama.cpp"
+        lost = (self.settings.logprobs or task.window) and self.server.ids == "llama.cpp"
         return task.max_steps is not None and self.settings.delimiter is not None and not lost
 
     async def _draw(self, group: Sequence[Task], context: tuple[int, ...], most: int | None) -> list[Written]:
@@ -85,12 +88,15 @@ class IdsWriter:
         body = settings.fields(
             self.server, task, seeds[0], [one for one in stop if one], room(self.limit, context, most, task.where)
         )
-        if settings.logprobs:
-            body["logprobs"] = 1
+        if settings.logprobs or task.window:
+            body["logprobs"] = TOP if task.window else 1
         body |= dict(self.server.extra) | dict(settings.extra)
         home = home_of(task.question)
-        written = await self.tokens.draw(body, context, len(group), where=task.where, seed=seeds[0], home=home)
+        written = await self.tokens.draw(
+            body, context, len(group), where=task.where, seed=seeds[0], home=home, watch=watch_of(task)
+        )
         for one, reply in zip(group, written, strict=True):
+            one.note(reply)
             if reply.ids is None:
                 raise RoleError(
                     f"the server returned no token ids ({one.where}), which a server of kind {self.server.name!r} does "

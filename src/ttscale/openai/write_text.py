@@ -13,14 +13,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ttscale.core.confidence import TOP
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Finish, Step
 from ttscale.openai.draws import Task
 from ttscale.openai.pool import home_of
-from ttscale.openai.reply import Written, read_choices, step_logprobs
+from ttscale.openai.reply import Written, read_choices
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.settings import Settings
+from ttscale.openai.step_records import step_logprobs
+from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
 from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
 
@@ -57,8 +60,10 @@ class TextWriter:
             where=task.where,
             seed=seeds[0],
             home=home_of(task.question),
+            watch=watch_of(task),
         )
         for one, reply in zip(group, written, strict=True):
+            one.note(reply)
             if self.settings.logprobs and reply.text and not reply.tokens:
                 raise RoleError(
                     f"the server returned no log-probabilities ({one.where}); leave logprobs=False, or use another "
@@ -88,8 +93,10 @@ class TextWriter:
                 body["chat_template_kwargs"] = dict(settings.template_kwargs)
         else:
             body["prompt"] = self._prompt(task) + task.text
-        if settings.logprobs:
-            body["logprobs"] = True if settings.chat else 1
+        if settings.logprobs or task.window:
+            body["logprobs"] = True if settings.chat else TOP if task.window else 1
+        if task.window and settings.chat:
+            body["top_logprobs"] = TOP
         return body | dict(server.extra) | dict(settings.extra)
 
     @property

@@ -11,16 +11,17 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import EllipsisType
-from typing import Any, Literal
+from typing import Literal
 
-from ttscale.core.requests import Completion, check_temperature
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Completion, FinishLine, check_temperature
 from ttscale.openai.connection import Connection
 from ttscale.openai.draws import Task, share_requests
 from ttscale.openai.failures import Rejected
 from ttscale.openai.reply import count_of_slots, read_owner
 from ttscale.openai.server_kinds import GENERIC, OWNED_BY, Server, named
-from ttscale.openai.settings import Settings
-from ttscale.openai.tasks import together
+from ttscale.openai.settings import Settings, load_template
+from ttscale.openai.tasks import together, told
 from ttscale.openai.token_ids import TokenIds, context_limit
 from ttscale.openai.write_ids import IdsWriter
 from ttscale.openai.write_text import TextWriter
@@ -150,10 +151,20 @@ class Writer:
             self._given_server = OWNED_BY.get(read_owner(await self.connection.models()), GENERIC)
         return self._given_server
 
-    async def _write(self, tasks: Sequence[Task]) -> list[Completion]:
-        """Continue each task's text by at most its ``max_steps`` steps (None: to the end)."""
+    async def _write(self, tasks: Sequence[Task], line: FinishLine | None = None) -> list[Completion]:
+        """Continue each task's text by at most its ``max_steps`` steps (None: to the end).
+
+        With ``line`` the tasks race: those that have lost are cut off, and their requests closed.
+        """
         if not tasks:
             return []
+        for task in tasks:
+            task.line = line
+        if any(task.window for task in tasks) and not (await self._server()).logprobs:
+            raise RoleError(
+                f"a server of kind {(await self._server()).name!r} returns no log-probabilities, which a vote by "
+                f"confidence needs ({tasks[0].where}); use another server, or a vote without confidence"
+            )
         way = self._way or await self._find_way(tasks[0])
         if isinstance(way, IdsWriter):
             for task in {(task.question, tuple(task.attempts)): task for task in tasks}.values():
@@ -161,12 +172,12 @@ class Writer:
         # In text nobody says which draw of a shared request took how many tokens.
         shared = isinstance(way, IdsWriter) and way.server.counts_seeds
         groups = share_requests(tasks, way.server.most if shared else 1)
-        written = await together([way.write(group) for group in groups])
+        written = await together([told(way.write(group), line) for group in groups])
         pairs = [pair for group, some in zip(groups, written, strict=True) for pair in zip(group, some, strict=True)]
         replies = {id(task): one for task, one in pairs}
-        completions = [replies[id(task)] for task in tasks]
+        completions = [task.with_confidence(replies[id(task)], self.settings.delimiter) for task in tasks]
         self._check_counted(completions)
-        if (extra := await self._check_seeds(way, tasks, completions)) is not None:
+        if line is None and (extra := await self._check_seeds(way, tasks, completions)) is not None:
             completions[0] = extra
         return completions
 
@@ -257,27 +268,6 @@ def _again(task: Task) -> Task:
         text="".join(step.text for step in task.prefix),
         resent=True,
     )
-
-
-def load_template(name: str) -> Callable[[Messages], str]:
-    """The chat template of a Hugging Face tokenizer, without what the tokenizer puts before every text by itself.
-
-    Servers put it there again. A BOS token that only the template writes stays (SmolLM2's is ``<|im_start|>``).
-    """
-    from transformers import AutoTokenizer
-
-    from ttscale.prompts.tokenize import leading_ids
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(name)
-    if not tokenizer.chat_template:
-        raise ValueError(f"the tokenizer {name!r} has no chat template; leave template=None for a plain prompt")
-    lead = tokenizer.decode(leading_ids(tokenizer))
-
-    def render(messages: Messages) -> str:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return text.removeprefix(lead)
-
-    return render
 
 
 def one_connection(

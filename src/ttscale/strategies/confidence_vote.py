@@ -28,7 +28,7 @@ class ConfidenceVote:
     the online form. So many solutions are drawn first (16 in the paper). The share ``filter`` of them whose lowest
     window is best sets a threshold, and further draws are stopped when a window falls below it. Draws that were not
     stopped vote, and those of the warm-up that reach the threshold. Scores are the confidences. Needs a generator that
-    records them, as HFGenerator does.
+    records them: Hugging Face models, vLLM, servers that return log-probabilities.
     """
 
     filter: float = 0.1
@@ -71,7 +71,7 @@ def confidence(candidate: Candidate, measure: Measure) -> float | None:
     tails = [step.tail for step in candidate.steps]
     if tails[-1] is None:
         raise ValueError(
-            "the generator records no token confidence (Step.tail); use one that does, such as HFGenerator"
+            "the generator records no token confidence (Step.tail); use HFGenerator, vLLM or a server that does"
         )
     windows = [step.lowest for step in candidate.steps if step.lowest is not None]
     return min(windows) if measure == "lowest" and windows else tails[-1]

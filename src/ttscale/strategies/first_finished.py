@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar, cast
 
 from ttscale.core.protocols import Role
-from ttscale.core.requests import Completion, Race, Sample, Search
+from ttscale.core.requests import Completion, Race, Sample, Search, length_of
 from ttscale.core.selection import majority_vote, vote_weights
-from ttscale.core.types import Candidate, Outcome, tokens_drawn
+from ttscale.core.types import Candidate, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class FirstFinished:
         replies = cast(Sequence[Completion], (yield Race(tuple(Sample(root, key) for key in keys), min(self.m, k))))
         candidates = [root.extend(key, r.steps, r.finish) for key, r in zip(keys, replies, strict=True)]
         first = [i for i in range(k) if replies[i].finish == "stop"]  # the others are sent as LOST, which is cut off
-        first.sort(key=lambda i: (tokens_drawn(candidates[i].steps), i))
+        first.sort(key=lambda i: (length_of(replies[i]), i))
         votes = vote_weights([candidates[i] for i in first], [1.0] * len(first))
         shares: list[float | None] = [None] * k
         for i, vote in zip(first, votes, strict=True):

@@ -43,6 +43,8 @@ class _Draw:
     context_tokens: int = 0
     cached: int = 0
     asked: int = 0
+    bound: int | None = None
+    """Tokens beyond which it has lost its race."""
 
     def seed(self) -> int:
         """The key's own for the first piece; each further one has another."""
@@ -95,12 +97,26 @@ class Session:
             self._engine.step()
         for name, output in list(self._engine.results(list(self._running))):
             draw = self._running.pop(name)
-            reply = self._take(draw, output)
+            reply = self._take(draw, output, output.outputs[0].finish_reason)
             if reply is None:
                 self._enter(draw)
             else:
                 done.append((draw.ticket, reply))
+        for name, draw in list(self._running.items()):
+            output = self._engine.so_far.get(name)
+            if draw.bound is not None and output and draw.bound < len(draw.tokens) + len(output.outputs[0].token_ids):
+                del self._running[name]
+                self._engine.abort([name])
+                reply = self._take(draw, output, "length")
+                assert reply is not None
+                done.append((draw.ticket, replace(reply, finish="length")))
         return done
+
+    def bound(self, ticket: int, tokens: int, /) -> None:
+        """Stop the draw of this ticket once it has sampled more than ``tokens``: see ``BoundedSession``."""
+        for draw in self._running.values():
+            if draw.ticket == ticket:
+                draw.bound = tokens
 
     def close(self) -> None:
         """Abort whatever is still running."""
@@ -147,14 +163,14 @@ class Session:
         )
         self._running[self._engine.add((*draw.prompt, *draw.tokens), params)] = draw
 
-    def _take(self, draw: _Draw, output: Any) -> Completion | None:
-        """The reply that a draw stands for now; None where it must go on."""
+    def _take(self, draw: _Draw, output: Any, why: str | None) -> Completion | None:
+        """The reply that a draw stands for now, ended by ``why``; None where it must go on."""
         (one,) = output.outputs
         ids = list(one.token_ids)
         drawn_logprobs = [float(record[token].logprob) for token, record in zip(ids, one.logprobs or (), strict=False)]
         draw.context_tokens += len(output.prompt_token_ids)
         draw.cached += min(output.num_cached_tokens or 0, len(output.prompt_token_ids))
-        ended = one.finish_reason == "stop" and not isinstance(one.stop_reason, str)
+        ended = why == "stop" and not isinstance(one.stop_reason, str)
         sampled = len(ids)
         if ended and ids:
             ids.pop()  # the end of sequence
@@ -168,8 +184,8 @@ class Session:
             prompt_tokens=draw.context_tokens - draw.cached,
             cached_tokens=draw.cached,
         )
-        if one.finish_reason not in ("stop", "length"):
-            raise RoleError(f"vLLM ended the draw {draw.key} with {one.finish_reason!r}")
+        if why not in ("stop", "length"):
+            raise RoleError(f"vLLM ended the draw {draw.key} with {why!r}")
         unsure = draw.give_up()
         cut = self._text.stops(draw.prompt, draw.tokens)
         if cut is not None:
@@ -178,7 +194,7 @@ class Session:
         whole = [span for span in spans if span[2]]
         if draw.max_steps is not None and len(whole) >= draw.max_steps:
             return Completion(self._opened(draw, self._steps(draw, whole[: draw.max_steps])), "open", cost)
-        if one.finish_reason == "stop" and not ended and not unsure and len(draw.tokens) < draw.most:
+        if why == "stop" and not ended and not unsure and len(draw.tokens) < draw.most:
             return None  # a step of several, or a blank that goes with what follows
         finish: Finish = "stop" if ended and not unsure else "length"
         return Completion(self._opened(draw, self._steps(draw, spans)), finish, cost)

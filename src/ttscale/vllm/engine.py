@@ -36,6 +36,8 @@ class Engine:
         self.context_length = int(self.llm.llm_engine.model_config.max_model_len)
         self._done: dict[str, Any] = {}
         self._asked: set[str] = set()
+        self.so_far: dict[str, Any] = {}
+        """By name what requests that have not ended have drawn."""
 
     def __repr__(self) -> str:
         return f"Engine({self.name!r})"
@@ -48,16 +50,17 @@ class Engine:
         return name
 
     def step(self) -> None:
-        """One step of the engine; what ends in it is kept for ``results``."""
+        """One step of the engine; what ends in it is kept for ``results``, and the rest as ``so_far`` says it."""
         for output in self.llm.llm_engine.step():
-            if output.finished and output.request_id in self._asked:
-                self._done[output.request_id] = output
+            if output.request_id in self._asked:
+                (self._done if output.finished else self.so_far)[output.request_id] = output
 
     def results(self, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """Those of the requests that have ended, which are forgotten then."""
         for name in names:
             if name in self._done:
                 self._asked.discard(name)
+                self.so_far.pop(name, None)
                 yield name, self._done.pop(name)
 
     def abort(self, names: Sequence[str]) -> None:
@@ -68,6 +71,7 @@ class Engine:
         for name in names:
             self._asked.discard(name)
             self._done.pop(name, None)
+            self.so_far.pop(name, None)
 
 
 def load_vllm() -> Any:
