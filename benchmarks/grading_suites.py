@@ -3,7 +3,8 @@
     python benchmarks/grading_suites.py [--data DIR] [--ours] [--show]
 
 DIR holds grading_cases.jsonl; by default TTSCALE_DATA, or shared/data beside the repository. ``--ours`` leaves
-math-verify out, ``--show`` prints each case that we decide otherwise than its suite. docs/answers.md explains those.
+math-verify out, ``--show`` prints each case that we decide otherwise than its suite, as rows of the table in
+docs/grading-suites.md, which has the rule for each; tests/benchmarks/test_grading_suites.py holds the two together.
 """
 
 from __future__ import annotations
@@ -68,15 +69,40 @@ def agreement(cases: list[Case], grader: Callable[[Case], bool]) -> list[bool]:
     return verdicts
 
 
+def row(case: Case) -> list[str]:
+    """Suite, reference, reply, and whether the suite calls them the same, as cells of a Markdown table."""
+
+    def cell(text: str | None) -> str:
+        text = " ".join((text or "").replace("`", "'").split())
+        return "`" + (text if len(text) <= 70 else f"...{text[-67:]}").replace("|", r"\|") + "`" if text else "(empty)"
+
+    return [case["suite"], cell(case["gold"]), cell(case["pred"]), "same" if case["expected"] else "different"]
+
+
+def disagreements(cases: list[Case]) -> list[list[str]]:
+    """The rows of the cases that we decide otherwise than their suite."""
+    return [row(case) for case, right in zip(cases, agreement(cases, ours), strict=True) if not right]
+
+
+def table(cases: list[Case], verdicts: list[bool]) -> list[tuple[str, int, int]]:
+    """(suite, cases, verdicts that agree) of each suite and of all."""
+    suites = [*dict.fromkeys(case["suite"] for case in cases), "total"]
+    chosen = {
+        name: [v for c, v in zip(cases, verdicts, strict=True) if name in (c["suite"], "total")] for name in suites
+    }
+    return [(name, len(found), sum(found)) for name, found in chosen.items()]
+
+
 def slowest(cases: list[Case]) -> tuple[float, str]:
-    """The longest time that reading and comparing 64 answers of one case takes, in seconds, and which."""
+    """The longest that reading and comparing 64 answers of one case takes, in seconds of CPU time, and which."""
+    answer_classes([r"\pi", r"x\sqrt{2}"])  # loads mpmath, once a process
     found = []
     for case in cases:
         texts = [f"{case['pred']}\n{' ' * n}" for n in range(63)] + [case["gold"] or ""]
-        began = time.perf_counter()
+        began = time.process_time()
         answer_classes([extract_answer(text) for text in texts])
         answer_classes([text.strip() + "." * n for n, text in enumerate(texts)])
-        found.append((time.perf_counter() - began, case["id"]))
+        found.append((time.process_time() - began, case["id"]))
     return max(found)
 
 
@@ -91,17 +117,16 @@ def main() -> None:
     cases = [json.loads(line) for line in lines]
     mine = agreement(cases, ours)
     other = [] if options.ours else agreement(cases, theirs)
-    print(f"{'suite':40} {'cases':>5} {'ours':>5} {'math-verify':>12} {'false equal':>12}")
-    for suite in [*dict.fromkeys(case["suite"] for case in cases), "total"]:
-        chosen = [i for i, case in enumerate(cases) if suite in (case["suite"], "total")]
-        false = sum(not mine[i] and not cases[i]["expected"] for i in chosen)
-        beside = sum(other[i] for i in chosen) if other else "-"
-        print(f"{suite:40} {len(chosen):5} {sum(mine[i] for i in chosen):5} {beside:>12} {false:12}")
+    print("| Suite | Cases | Ours | math-verify |\n|---|---|---|---|")
+    counted = table(cases, other) if other else []
+    for n, (suite, total, right) in enumerate(table(cases, mine)):
+        print(f"| {suite} | {total} | {right} | {counted[n][2] if other else '-'} |")
+    forged = sum(not right and not case["expected"] for case, right in zip(cases, mine, strict=True))
+    print(f"that must differ and we call the same: {forged}")
     seconds, which = slowest(cases)
     print(f"slowest extraction and comparison of 64 answers: {seconds:.3f} s, {which}")
-    for case, right in zip(cases, mine, strict=True):
-        if options.show and not right:
-            print(json.dumps(case | {"we found": extract_answer(case["pred"])}, ensure_ascii=False))
+    if options.show:
+        print("\n".join(f"| {' | '.join(cells)} |" for cells in disagreements(cases)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ttscale.answers import answer_classes, equivalent, extract_answer
-from ttscale.answers.extract import MAX_TEXT
+from ttscale.answers.extraction import MAX_TEXT
 from ttscale.answers.keys import value_key
 from ttscale.answers.normalize import clean
 from ttscale.answers.tree import Unreadable

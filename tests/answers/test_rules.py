@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Hashable, Sequence
 
 import pytest
@@ -119,3 +120,11 @@ def test_what_is_no_rule_is_refused(bad: object) -> None:
         ttscale.solve("Why?", 1, generator=Says("x"), answers=bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="regular expression"):
         answers.regex("(")
+
+
+def test_public_names_are_functions_and_no_modules() -> None:
+    for name in ("extract", "equal", "answer_classes", "choice", "number", "text", "json", "code", "regex"):
+        assert callable(getattr(answers, name))
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(f"ttscale.answers.{name}")
+    assert ttscale.answers.extract("Answer: 5") == "5"

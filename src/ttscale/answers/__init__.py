@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from ttscale.answers.extract import extract_answer
+from ttscale.answers.extraction import extract_answer
 from ttscale.answers.rules import (
     MATHEMATICS,
     AnswerRule,

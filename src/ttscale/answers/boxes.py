@@ -6,6 +6,9 @@ import re
 from typing import NamedTuple
 
 _BRACES = re.compile(r"(?<!\\)\\++(?:boxed|fbox|beginboxed)\s*(\{)?|\\.|[{}]", re.DOTALL)
+_BOX = re.compile(r"\\(?:boxed|fbox|beginboxed)")
+_MOST = 50
+"""Boxes read, the last ones: a text with more repeats itself."""
 _BARE_BOX = re.compile(r"\s*([^\s{}$\\]+|\\[A-Za-z]+(?:\{[^{}]*\}|[0-9])*)")
 _JOINED = re.compile(r"[a-z()]*(?: [a-z()]+){0,5}", re.IGNORECASE)
 _AND = re.compile(r"(?<!\w)(?:and|or|und|et|y|и|和|或)(?!\w)", re.IGNORECASE)
@@ -28,7 +31,8 @@ def boxes(text: str) -> list[Box]:
     opened: list[tuple[int, int]] = []  # where each open brace's content and its box start; negative: no box
     found: list[Box] = []
     inside = 0
-    for brace in _BRACES.finditer(text):
+    starts = [box.start() for box in _BOX.finditer(text)]
+    for brace in _BRACES.finditer(text, starts[-_MOST] if len(starts) > _MOST else 0):
         token = brace.group()
         if token == "}":
             content, start = opened.pop() if opened else (-1, -1)

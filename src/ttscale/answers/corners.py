@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -93,7 +93,7 @@ def _drawn_root(value: Value, sizes: tuple[Value, ...]) -> Value:
     if len({number_key(size) for size in sizes}) == 1:
         return power(value, Fraction(1, 2))
     scale = 1 / abs(sizes[0]) if sizes[0] != 0 else Fraction(1)
-    drawn = _draw([mul(size, scale) for size in (*sizes, value)])
+    drawn = draw([number_key(mul(size, scale)) for size in (*sizes, value)])
     root = power(value, Fraction(1, 2))
     return negative(root) if drawn & 1 else root
 
@@ -102,8 +102,9 @@ def _positive(value: Value) -> bool:
     return is_real(value) and value > 0
 
 
-def _draw(values: list[Value]) -> int:
-    text = repr([number_key(value) for value in values])
+def draw(keys: Sequence[Fraction | str]) -> int:
+    """A number drawn by a hash of what it stands for."""
+    text = repr([*keys])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
@@ -115,7 +116,7 @@ def _floor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Valu
     if len({number_key(each) for each in values}) == 1:
         return rounded_down(value)
     whole = negative(rounded_down(values[0]))
-    drawn = _draw([add(each, whole) for each in (*values, value)])
+    drawn = draw([number_key(add(each, whole)) for each in (*values, value)])
     return add(value, Fraction(-1 - drawn % 2**32, 2**32 + 2))
 
 
@@ -152,7 +153,7 @@ def _divisor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Va
             raise Unreadable(f"{node.op} of what are no integers")
         whole = [value.numerator for value in values if isinstance(value, Fraction)]
         return Fraction(math.gcd(*whole) if node.op == "gcd" else math.lcm(*whole))
-    return Fraction(1 + _draw([node.op, *values]) % 2**32, 2**31)
+    return Fraction(1 + draw([node.op, *values]) % 2**32, 2**31)
 
 
 CORNERS: dict[str, Callable[[Node, At, Evaluate, Signature], Value]] = {

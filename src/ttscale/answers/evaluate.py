@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 from ttscale.answers import arithmetic
 from ttscale.answers.arithmetic import OPERATIONS, Value, context, function, number_key, sized
 from ttscale.answers.corners import CORNERS, plain_power
+from ttscale.answers.series import SERIES, series
 from ttscale.answers.tree import Node, Unreadable, symbols
 
 POINTS = 12
@@ -72,6 +73,8 @@ def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
         mp = context()
         return {"pi": +mp.pi, "e": +mp.e, "i": mp.mpc(0, 1)}[str(node.value)]
     try:
+        if node.op in SERIES:
+            return series(node, at, evaluate, signature)
         corner = CORNERS.get(node.op)
         if corner and not plain_power(node, signature):
             return corner(node, at, evaluate, signature)

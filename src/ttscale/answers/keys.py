@@ -9,6 +9,7 @@ rules, with their reasons and examples, are in docs/answers.md.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from functools import lru_cache
 
@@ -16,18 +17,16 @@ from ttscale.answers import brackets as _scan
 from ttscale.answers import relations as _relation
 from ttscale.answers.evaluate import Key, scalar_key
 from ttscale.answers.literals import literal, number, unmarked
+from ttscale.answers.matrices import matrix_key
 from ttscale.answers.normalize import clean
 from ttscale.answers.parse import MAX_DEPTH, read
+from ttscale.answers.phrases import labelled
 from ttscale.answers.tree import Unreadable
 from ttscale.answers.wrappers import MAX_ANSWER
 
 _LIST = frozenset((",", ";", "and", "or"))
 _JOINED = frozenset((r"\cup", r"\lor", r"\vee"))
 _UNION = _LIST | _JOINED
-_MATRIX = re.compile(
-    r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end\{\1\}", re.DOTALL
-)  # vmatrix is a number: the determinant
-_RULES = re.compile(r"\\hline|(?<=\\\\)\s*\[[0-9.]+ ?[a-z]{2}\]")
 _BUILDER = re.compile(r"\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\||:|\\colon)(.*)", re.DOTALL)
 _MEMBER = re.compile(r"(?:[A-Za-z](?:_\{?\w+\}?)?|\([A-Za-z ,]*\))\s*\\in(?![A-Za-z])(.*)", re.DOTALL)
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
@@ -36,6 +35,12 @@ _LETTER = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _IN = re.compile(r"\\in(?![A-Za-z])")
 _NAMED = re.compile(r"([^=<>]+?)\s*=\s*([^=<>]+)")
 _TUPLE_NAMES = re.compile(r"\(\s*([A-Za-z](?:\s*,\s*[A-Za-z])+)\s*\)\s*=\s*\((.*)\)")
+_BETWEEN = re.compile(
+    r"(?<=[A-Za-z0-9)}] )(?:to|by|per|is|of|in|at|if|for|from|vs|not|than|as|on|no|it|was|are|has|out)"
+    r"(?= [A-Za-z0-9(\\])"
+)
+_PM = re.compile(r"\\pm(?![A-Za-z])")
+_MP = re.compile(r"\\mp(?![A-Za-z])")
 _LOOSE_CHOICE = re.compile(r"(?<![(\w])([A-J])\)")
 
 
@@ -45,14 +50,22 @@ def key_of(answer: str) -> Key:
     Raises nothing: models write the input, and a mistake of ours in reading it must not end a search.
     The tests hold ``value_key`` to ``Unreadable`` alone.
     """
-    plain = number(answer)
-    if plain:
-        return plain
+    try:
+        plain = number(answer)
+        if plain:
+            return plain
+    except Exception:
+        return ("text", answer)
     text = clean(answer)
+    return _key_of_clean(text) if text else as_text(answer)
+
+
+@lru_cache(10_000)  # the spellings of one formula become one text
+def _key_of_clean(text: str) -> Key:
     try:
         return value_key(text)
     except Exception:
-        return as_text(text or answer)
+        return as_text(text)
 
 
 def remembered_key(answer: str) -> Key:
@@ -103,7 +116,7 @@ def _whole(text: str) -> Key:
     if member and not _IN.search(member[1]):
         return _whole(member[1])
     if re.search(r"\\(?:pm|mp)(?![A-Za-z])", text):
-        return _several([*_members(_whole(_signed(text, "+", "-"))), *_members(_whole(_signed(text, "-", "+")))], set())
+        return _several([member for signed in _signed(text) for member in _members(_whole(signed))], set())
     names = _TUPLE_NAMES.fullmatch(text)
     if names:
         named = dict(zip(names[1].replace(" ", "").split(","), _scan.split(names[2], _LIST)[0], strict=False))
@@ -127,6 +140,9 @@ def _list(parts: list[str], signs: set[str]) -> Key:
         return _several([key for part in parts for key in _members(_whole(part))], set())
     if any(_INEQUALITY.search(part) for part in parts):
         return _inequalities(parts, signs)
+    pairs = labelled(parts)
+    if pairs:
+        return ("labelled", *sorted((name, _part(value)) for name, value in pairs))
     found = [_NAMED.fullmatch(part) for part in parts]
     if all(found):
         pairs = [(match[1].strip(), match[2]) for match in found if match]
@@ -169,14 +185,20 @@ def _inequalities(parts: list[str], signs: set[str]) -> Key:
 
 def _several(keys: list[Key], signs: set[str]) -> Key:
     """Values without order. A list of numbers may hold one twice (6, 6, 5), nothing else may."""
+    if "or" in signs and all(key[0] == "choice" for key in keys):
+        return ("either", *sorted(set(keys)))
     listed = signs and "or" not in signs and any(key[0] == "n" for key in keys)
     chosen = sorted(keys if listed else set(keys), key=repr)
     return chosen[0] if len(chosen) == 1 else ("set", *chosen)
 
 
 def _part(text: str) -> Key:
-    """The key of an element among others, where a lone small letter is a variable and no choice."""
-    return _formula(text) if re.fullmatch("[a-d]", text) else _whole(text)
+    """The key of an element among others, where a lone small letter is a variable and no choice, and {1} is not 1."""
+    if re.fullmatch("[a-d]", text):
+        return _formula(text)
+    key = _whole(text)
+    around = _scan.enclosed(text)
+    return ("set", key) if around and around[0] == r"\{" and key[0] != "set" else key
 
 
 def _flat(key: Key, text: str) -> tuple[Key, ...]:
@@ -188,24 +210,31 @@ def _members(key: Key) -> tuple[Key, ...]:
     return key[1:] if key[0] == "set" else (key,)
 
 
-def _signed(text: str, plus: str, minus: str) -> str:
-    return re.sub(r"\\mp(?![A-Za-z])", minus, re.sub(r"\\pm(?![A-Za-z])", plus, text))
+def _signed(text: str) -> list[str]:
+    """What plus-minus stands for: all choices of signs, or the upper and the lower ones where there is a minus-plus."""
+    if re.search(r"\\mp(?![A-Za-z])", text):
+        plus, minus = (re.sub(_PM, sign, text) for sign in "+-")
+        return [re.sub(_MP, "-", plus), re.sub(_MP, "+", minus)]
+    parts = _PM.split(text)
+    if len(parts) > 5:
+        raise Unreadable("too many plus-minus signs")
+    choices = itertools.product("+-", repeat=len(parts) - 1)
+    return ["".join(itertools.chain(*zip(parts, signs, strict=False), parts[-1:])) for signs in choices]
 
 
 def _bracketed(text: str) -> Key | None:
     """A tuple, an interval, a set or a matrix, if its brackets enclose the whole text."""
-    matrix = _MATRIX.fullmatch(text)
-    if matrix:
-        rows = [row for row in _scan.split(_RULES.sub("", matrix[2]), frozenset((r"\\", r"\cr")))[0] if row]
-        return ("matrix", *(tuple(map(_part, _scan.split(row, frozenset("&"))[0])) for row in rows))
     found = _scan.enclosed(text)
     if not found:
-        return None
+        return matrix_key(text, _part)
     opening, inside, closing = found
     if opening in ("{", r"\{"):
         builder = _BUILDER.fullmatch(inside)
         if builder:
-            return _whole(builder[2])
+            try:
+                return _whole(builder[2])
+            except Unreadable:
+                return as_text(builder[2])
         parts = [part for part in _scan.split(inside, _LIST)[0] if part]
         if len(parts) > 1 and any("=" in part for part in parts):
             return _list(parts, {","})
@@ -222,4 +251,6 @@ def _bracketed(text: str) -> Key | None:
 
 def _formula(text: str) -> Key:
     """The key of a formula."""
+    if _BETWEEN.search(text):
+        raise Unreadable("words between values: x to y, 3 by 4")
     return scalar_key(read(text))

@@ -10,6 +10,10 @@ from fractions import Fraction
 
 from ttscale.answers.dates import date_or_time
 from ttscale.answers.evaluate import Key
+from ttscale.answers.number_words import value_of_words
+from ttscale.answers.phrases import phrase
+from ttscale.answers.rounded import printed
+from ttscale.answers.units import is_unit
 
 MAX_DIGITS = 3_000
 """Python refuses to convert more than 4,300 digits, and ``_value.MAX_BITS`` stops at 3,600."""
@@ -25,7 +29,7 @@ _GOES_ON = re.compile(r"([+-]?)([0-9]*)\.([0-9]*?)(([0-9])\5\5|([0-9]{2,9}?)\6)(
 _CHOICE = re.compile(r"\(\s*([A-Ja-h])\s*\)|([A-J])|([a-d])|([A-J])\)|([a-d])\)")
 _CHOICE_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])\))\s+(?!and\b|or\b)(?!.*\b[A-J]\))[^\s+\-*/=^<>),].*", re.DOTALL)
 _NUMERAL = re.compile(
-    r"\(?([0-9][0-9A-F]*|[A-F]+[0-9][0-9A-F]*)\)?(?:\s*_\s*\{?\s*|\s+\(?(?:in )?)"
+    r"\(?([0-9A-F]+)\)?(?:\s*_\s*\{?\s*|\s+\(?(?:in )?)"
     r"(?:base\s*)?([0-9]{1,3}|[a-z]+)\s*[})]?",
     re.IGNORECASE,
 )
@@ -33,12 +37,10 @@ _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "sixteen": 16,
 }  # fmt: skip
+_PREFIXED = re.compile(r"0([xbo])([0-9a-f]+)", re.IGNORECASE)
+_PREFIXES = {"x": 16, "b": 2, "o": 8}
 _SCALED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)\s+([a-z]+)", re.IGNORECASE)
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SMALL = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen"""
-_UNDER_TWENTY = _SMALL.split()
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z .'\"&?!-]+")
 _COMMON = """
 yes no odd one two six ten all any red dne ace act add age ago aid aim air arc arm art ash ask ate awe bad bag ban bar
@@ -68,7 +70,8 @@ def literal(text: str) -> Key | None:
     span = _RANGE.fullmatch(text)
     if _MARKED_OFF.fullmatch(text) or (span and Fraction(span[1]) < Fraction(span[2])):
         return ("words", text.replace(" ", ""))
-    return number(text) or _choice(text) or _named(text) or _numeral(text) or _scaled(text) or _words(text)
+    plain = number(text) or _choice(text) or _named(text) or _numeral(text) or _scaled(text)
+    return plain or phrase(unmarked(text)) or _words(text)
 
 
 def number(text: str) -> Key | None:
@@ -78,7 +81,8 @@ def number(text: str) -> Key | None:
     if _INTEGER.fullmatch(text):
         return ("n", Fraction(int(text)))
     if _DECIMAL.fullmatch(text):
-        return ("n", Fraction(text))
+        exact = printed(text.lstrip("+-"))
+        return ("n", Fraction(text)) if exact is None else ("n", _negative(exact) if text[0] == "-" else exact)
     found = _RATIO.fullmatch(text)
     if found and int(found[4]):
         value = Fraction(int(found[3]), int(found[4])) + int(found[2] or 0)
@@ -95,6 +99,10 @@ def number(text: str) -> Key | None:
     return None
 
 
+def _negative(value: Fraction | str) -> Fraction | str:
+    return f"-{value}" if isinstance(value, str) else -value
+
+
 def _choice(text: str) -> Key | None:
     """(A), A), A. and A are the choice A; in lower case where it is no formula: (a) to (h), a to d."""
     plain = unmarked(text)
@@ -108,26 +116,36 @@ def _named(text: str) -> Key | None:
         return ("n", "-inf" if bare[0] == "-" else "inf")
     if bare in (r"\emptyset", r"\{\}", "{}"):
         return ("set",)
-    return _REALS if bare in (r"\mathbb{R}", r"\mathbbR", r"\R") else None
+    reals = bare in (r"\mathbb{R}", r"\mathbbR", r"\R") or re.fullmatch(
+        "(?:all|the|any) ?real(?: ?number)?s?", unmarked(text)
+    )
+    return _REALS if reals else None
 
 
 def _numeral(text: str) -> Key | None:
     """52_8 stands for the digits 52 in base 8, which is neither 52 nor the way to write 42."""
-    found = _NUMERAL.fullmatch(unmarked(text))
+    plain = unmarked(text)
+    prefixed = _PREFIXED.fullmatch(plain)
+    if prefixed:
+        return ("numeral", prefixed[2].upper().lstrip("0") or "0", _PREFIXES[prefixed[1].lower()])
+    found = _NUMERAL.fullmatch(plain)
     if not found:
         return None
     base = int(found[2]) if found[2].isdigit() else _BASES.get(found[2].lower())
+    if not re.search("[0-9]", found[1]) and base not in (12, 16):
+        return None  # AB_2 is a product
     return ("numeral", found[1].upper().lstrip("0") or "0", base) if base else None
 
 
 def _scaled(text: str) -> Key | None:
-    """5 million, and numbers in words up to ninety-nine."""
+    """5 million, five dollars, one hundred and one, two thirds."""
     plain = unmarked(text).lower()
-    tens, _, ones = plain.replace(" ", "-").partition("-")
-    if plain in _UNDER_TWENTY:
-        return ("n", Fraction(_UNDER_TWENTY.index(plain)))
-    if tens in _TENS and (not ones or ones in _UNDER_TWENTY[1:10]):
-        return ("n", Fraction(20 + 10 * _TENS.index(tens) + (_UNDER_TWENTY.index(ones) if ones else 0)))
+    spelled = value_of_words(plain)
+    first, _, rest = plain.partition(" ")
+    if spelled is None and is_unit(rest):
+        spelled = value_of_words(first)
+    if spelled is not None:
+        return ("n", spelled)
     found = _SCALED.fullmatch(plain)
     key = number(found[1]) if found and found[2] in _SCALES else None
     return ("n", key[1] * _SCALES[found[2]]) if found and key else None

@@ -1,4 +1,4 @@
-"""The words that announce an answer, by language, and those that announce none. Tables; ``extract.py`` uses them."""
+"""The words that announce an answer, by language, and those that announce none. Tables; ``extraction.py`` uses them."""
 
 from __future__ import annotations
 

@@ -44,6 +44,16 @@ _UNICODE = str.maketrans(
 _RAISE = str.maketrans(dict(_pairs(_RAISED)))
 
 _CURRENCY = re.compile(r"\\\$|[$€£¥₹]|(?<![A-Za-z])(?:Rs\.?|USD|EUR|GBP|INR|US(?=\$))\s*(?=[$0-9])")
+_MONEY = r"(?:\\?\$|€|£|EUR|euros?)"
+_DECIMAL_COMMA = re.compile(
+    rf"([-+]?)\s*(?P<before>{_MONEY})?\s*(?P<whole>[0-9]{{1,3}}(?P<groups>(?:[. ][0-9]{{3}})+)?|[0-9]{{4,}})"
+    rf",(?P<part>[0-9]+)\s*(?P<after>{_MONEY})?"
+)
+"""12,50 € and 1.234,56; of the rest only what is neither a list nor has thousands: 1000,99 and 0,125."""
+_OPEN_BOX = re.compile(r"^\s*\$*\\boxed\s*\{(?=[^{}]*(?:\{[^{}]*\}[^{}]*)*$)")
+"""A box that never closes; in a solution it states nothing, as an answer it is what it holds."""
+_GLUED = re.compile(r"(?<=[0-9)}])(or|and)(?=[A-Za-z](?:_\w|\([a-z]\))?\s*=)")
+"""W(x)=1orW(x)=-1"""
 _SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:quad|qquad|enspace|thinspace|medspace|thickspace)(?![A-Za-z])")
 _WIDE = re.compile(r"(=[^,;=]*[^,;=\s])\s*\\q?quad(?![A-Za-z])\s*(?!and\b|or\b|,|;|\\)(?=[^,;=]*=)")
 """The gap between two equations, which separates them as a comma does."""
@@ -91,6 +101,8 @@ _REPLACE = tuple(
         (rf"\\(?:leq|leqslant|leqq){_END_OF_NAME}", r"\\le "),
         (rf"\\(?:geq|geqslant|geqq){_END_OF_NAME}", r"\\ge "),
         (rf"\\neq{_END_OF_NAME}|!=", r"\\ne "),
+        (r"\(\s*\\?mod\s*([0-9]+|[a-z])\s*\)|\\pmod\s*([0-9a-z])(?![0-9a-z])", r"\\pmod{\1\2}"),
+        (r"(?<![A-Za-z\\])(floor|ceil|abs)(?:ing)?\s*(?=\()", r"\\\1 "),
         (r"<=", r"\\le "),
         (r">=", r"\\ge "),
         (r"==", "="),
@@ -123,20 +135,34 @@ def clean(answer: str) -> str:
     """The answer in one spelling; may be empty. ``answer`` has at most ``MAX_ANSWER`` characters."""
     answer = _SQUARE_UNIT.sub("", _HAN_UNIT.sub("", answer))
     if r"\begin" not in answer:
+        answer = re.sub(r"(?<=\S) \\?& (?=\S)", " and ", answer)
         answer = re.sub(r"\\\\(?=[A-Za-z])", r"\\", answer)  # escaped twice, as in JSON
+    answer = _OPEN_BOX.sub("", answer)
     text = GOES_ON.sub(r"\\ldots ", _EXPONENTS.sub(lambda run: f"^{{{run[0].translate(_RAISE)}}}", answer))
     text = unicodedata.normalize("NFKC", text.translate(_UNICODE))
-    text = _CURRENCY.sub("", unwrap(text))
+    text = _CURRENCY.sub("", _decimal_comma(unwrap(text.replace(r"\"", '"'))))
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
     for pattern, replacement in _REPLACE:
         text = pattern.sub(replacement, text)
     if not _TRIGONOMETRY.search(text):
         text = text.replace(DEGREE, "")
+    text = _GLUED.sub(r" \1 ", text)
     text = re.sub(r"\s+", " ", _SPACE.sub(" ", _WIDE.sub(r"\1, ", text))).strip()
     text = _APPROXIMATELY.sub("", _thousands(text))
     for _ in range(2):
         text = _without_unit(text).rstrip(" .,;\\") or text
     return _ORDINAL.sub("", text)
+
+
+def _decimal_comma(text: str) -> str:
+    """The number with a point where its comma can only be a decimal one; else the text."""
+    found = _DECIMAL_COMMA.fullmatch(text)
+    if not found:
+        return text
+    whole, part = found["whole"], found["part"]
+    sum_of_money = (found["before"] or found["after"]) and len(part) == 2
+    other = found["groups"] or (len(whole) > 3 and len(part) == 2) or (whole == "0" and len(part) > 2)
+    return f"{found[1]}{re.sub('[. ]', '', whole)}.{part}" if sum_of_money or other else text
 
 
 def _without_unit(text: str) -> str:

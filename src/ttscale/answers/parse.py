@@ -53,6 +53,7 @@ class _Reader:
         self.at = 0
         self.depth = 0
         self.bars = 0  # |...| that are open: inside, "|" closes
+        self.indices: list[str] = []  # of the sums around: an i there is no imaginary unit
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -178,6 +179,10 @@ class _Reader:
             return fraction(upper, lower) if name == "frac" else Node("binomial", (upper, lower))
         if name == "sqrt":
             return self.root()
+        if name in ("floor", "ceil", "abs") and self.peek() == "(":
+            return Node(name, (self.atom(),))
+        if name in ("sum", "prod"):
+            return self.series(name)
         if name in FUNCTIONS:
             return self.function(name)
         if name in SEVERAL:
@@ -221,7 +226,7 @@ class _Reader:
         return Node("root", (self.argument(), degree))
 
     def letter(self, token: str) -> Node:
-        if self.peek() != "_" and token in ("e", "i"):
+        if self.peek() != "_" and token in ("e", "i") and token not in self.indices:
             return Node("constant", value=token)
         return self.applied(self.subscript(token))
 
@@ -252,6 +257,30 @@ class _Reader:
         if closing is None or self.take() != closing:
             raise Unreadable(f"\\{name} of what?")
         return Node(name, tuple(args))
+
+    def series(self, name: str) -> Node:
+        """\\sum_{k=1}^{n} with the product that follows as its term."""
+        self.expect("_")
+        self.expect("{")
+        index = self.take()
+        self.expect("=")
+        first = self.sum()
+        self.expect("}")
+        self.expect("^")
+        braced = self.tokens[self.at : self.at + 3] == ["{", "\\infty", "}"]
+        if braced or self.peek() == "\\infty":
+            self.at += 3 if braced else 1
+            last = Node("symbol", value="\\infty")
+        else:
+            last = self.argument()
+        self.depth += 1
+        if self.depth > MAX_DEPTH or not (len(index) == 1 and index.isalpha()):
+            raise Unreadable("a sum over what?")
+        self.indices.append(index)
+        term = self.product()
+        self.indices.pop()
+        self.depth -= 1
+        return Node(name, (term, first, last), index)
 
     def subscript(self, name: str) -> Node:
         """A variable with the subscript that belongs to its name: x_1, x_{12}, v_{\\text{max}}."""
@@ -301,4 +330,4 @@ class _Reader:
 
 
 _DIGITS = frozenset("0123456789")
-_STARTERS = frozenset({"pi", "frac", "binom", "sqrt"})
+_STARTERS = frozenset({"pi", "frac", "binom", "sqrt", "sum", "prod", "floor", "ceil", "abs"})

@@ -92,14 +92,16 @@ def _equation(sides: list[str], congruent: bool) -> Key | str:
     within = symbols(right_tree) if right_tree else set()
     own = symbols(left_tree) if left_tree and left_tree.op != "unknown" else set()
     line = left in ("x", "z") and "y" in within  # x = y + 2, as x - y = 2
+    if _TRIGONOMETRY & {left_tree.op if left_tree else ""} and any(name[0] in "xyz" for name in own):
+        line = True  # sin x = 1, an equation
     if LABEL.fullmatch(left) and not own & within and not line:
         return right
     if re.fullmatch(r"[A-Za-z]", right) and not (left_tree and right in symbols(left_tree)):
         return left
-    if left_tree is None or right_tree is None:
-        if congruent or left_tree is not None or not _ANNOUNCES.match(left):
-            raise Unreadable("an equation with a side that is no formula")
+    if _ANNOUNCES.match(left) and not congruent:
         return right
+    if left_tree is None or right_tree is None:
+        raise Unreadable("an equation with a side that is no formula")
     names = symbols(left_tree) | symbols(right_tree)
     if not names or (not within and right != "0" and _quantity(left_tree, names)):
         return right  # "1 + 2 = 3", "m + n = 16": a quantity and its value

@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ttscale.answers.extract import extract_answer
+from ttscale.answers.extraction import extract_answer
 from ttscale.answers.thoughts import without_thoughts
 
 

@@ -38,7 +38,9 @@ FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:y
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9.,/_^-])[-$€£]?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?%?(?![0-9A-Za-z])"
 )
-_SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|[0-9][0-9.,]* ?[$€£]")
+SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|[0-9][0-9.,]* ?[$€£]")
+_PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
+"""Between two dollars that are sums of money or stray: "how many $? just about 1$"."""
 _HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
@@ -125,10 +127,10 @@ def value_in(text: str) -> str | None:
         value = statement(text[copula.end() :])
         if _is_value(value) and not any(copula.start() in span for span in covered):
             return value
-    spans = SPAN.findall(text)
+    spans = [span for span in SPAN.findall(text) if not _PROSE.match(span)]
     if spans:
         return str(spans[-1]) if len(spans) == 1 else None
-    for pattern in (_SUM_OF_MONEY, _NUMBER):
+    for pattern in (SUM_OF_MONEY, _NUMBER):
         numbers = pattern.findall(text)
         if len(numbers) == 1:
             return str(numbers[0])

@@ -23,12 +23,20 @@ def symbols(node: Node) -> set[str]:
     """The names of the variables in a tree."""
     if node.op == "symbol":
         return {str(node.value)}
+    if node.op in ("sum", "prod"):
+        return (symbols(node.args[0]) - {str(node.value)}).union(*map(symbols, node.args[1:]))
     return {name for arg in node.args for name in symbols(arg)}
 
 
 def operations(node: Node) -> set[str]:
     """The names of the operations in a tree."""
     return {node.op}.union(*map(operations, node.args))
+
+
+def renamed(node: Node, old: str, new: str) -> Node:
+    """The tree with another name for a variable."""
+    value = new if node.op == "symbol" and node.value == old else node.value
+    return Node(node.op, tuple(renamed(arg, old, new) for arg in node.args), value)
 
 
 def number(text: str) -> Node:

@@ -42,6 +42,7 @@ _COMPOUND = re.compile(r"[a-z]{1,3}(?:\^?[23])?(?:[ /.*][a-z]{1,3}(?:\^?-?[1-3])
 def is_unit(words: str, marked: bool = False) -> bool:
     """Whether ``words`` only say what a number before them counts or measures; ``marked`` where they are \\text."""
     plain = re.sub(r"\s+", " ", words).strip().rstrip(".").strip()
+    plain = re.sub(r"^of (?:an?|the) ", "", plain)  # 3/4 of a mile
     if marked and (plain in _LETTERS or plain in _ORDINAL or _compound(plain)):
         return True
     plain = re.sub(r"\^?\{?[23]\}?$", "", plain.lower()).strip()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttscale.answers import extract_answer
-from ttscale.answers.extract import MAX_TEXT
+from ttscale.answers.extraction import MAX_TEXT
 from ttscale.answers.wrappers import MAX_ANSWER
 
 BOXED = [

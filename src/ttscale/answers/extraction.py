@@ -20,7 +20,17 @@ from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
 from ttscale.answers.markers import CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
-from ttscale.answers.statements import FORMULA, SPAN, from_sentence, items, last_value, statement, tidy, value_in
+from ttscale.answers.statements import (
+    FORMULA,
+    SPAN,
+    SUM_OF_MONEY,
+    from_sentence,
+    items,
+    last_value,
+    statement,
+    tidy,
+    value_in,
+)
 from ttscale.answers.thoughts import without_thoughts
 from ttscale.answers.wrappers import MAX_ANSWER, unwrap
 
@@ -70,10 +80,11 @@ _ONLY_VALUE = re.compile(r"[-+±]?\s*[$€£]?\s*\.?[0-9][0-9.,/ ]*\s*(?:%|[$€
 _ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE)
 _SIGNS = r"(?:[^\w\\]|[\d_]|\\[^A-Za-z])*+"
 _ONLY_FORMULA = re.compile(
-    rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:sqrt|pi|sin|cos|tan|log|ln|or|and)(?![A-Za-z])"
+    rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])|(?:or|and)(?![a-z]))"
     rf"|[A-Za-z](?![a-z])){_SIGNS})*+"
 )
-_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE)
+_LABELLED_MONEY = re.compile(rf"[^\W\d][^\d\n:.?!]{{0,40}}[:：]\s?({SUM_OF_MONEY.pattern})(?=[\s.]|$)")
+"""Total : 2,74 €"""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？।])\s*|\n")
 
 
@@ -87,7 +98,9 @@ def extract_answer(text: str) -> str | None:
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
     spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip())).rstrip()
-    found = [box for box in boxes(spoken) if tidy(box.content)]
+    found = boxes(spoken)
+    while found and not tidy(found[-1].content):
+        found.pop()
     boxed = tidy(one_answer(spoken, found)) if found else None
     for at, answer in _stated(spoken):
         tidied = tidy(answer)
@@ -171,7 +184,7 @@ def _unmarked(text: str) -> str | None:
     text = text[-4 * MAX_ANSWER :].strip()
     if "####" in text or "\\boxed" in text:
         return None  # it uses a marker, and has nothing in it
-    letter = _ONLY_LETTER.fullmatch(text) or _LETTER_FIRST.match(text)
+    letter = _ONLY_LETTER.fullmatch(text) or _LETTER_FIRST.match(text) or _LABELLED_MONEY.match(text)
     if letter:
         return letter[1]
     last = text.rpartition("\n")[2].strip()
