@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 import ttscale
 from hf.recite import Recites, tokenizer_with
-from ttscale import Candidate, Key, Question
-from ttscale.core.requests import Sample
-from ttscale.hf import HFGenerator, HFModel
+from ttscale import Candidate, Key, Question, Step
+from ttscale.core.requests import Revise, Sample
+from ttscale.hf import HFGenerator, HFModel, HFReviser
 from ttscale.prompts.layouts import PromptFormat
 
 CHAT = (
@@ -110,5 +112,68 @@ def test_attempts_are_shown_without_their_thoughts() -> None:
 
     attempts = ["<think>hm \\boxed{3}</think>\nAnswer: 5", "<think>never ended"]
     shown = [turn["content"] for turn in chat_turns(NO_SYSTEM, "q?", attempts) if turn["role"] == "assistant"]
-    assert shown == ["Answer: 5", "<think>never ended"]
+    assert shown == ["Answer: 5", ""]
     assert "hm" not in plain_text(PLAIN, "q?", attempts[:1])
+    told = PromptFormat(chat=False, show_thoughts=True)
+    assert "hm" in plain_text(told, "q?", attempts[:1])
+
+
+OWN = PromptFormat(system=None, thoughts=(("<plan>", "</plan>"),))
+
+
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("opened", [True, False])
+def test_tags_of_ones_own_are_a_setting_of_the_prompt_format(special: bool, opened: bool) -> None:
+    """The text names the thought as every reader knows it; the model goes on from the tokens it wrote."""
+    tags = ("<plan>", "</plan>") if special else ()
+    tokenizer = tokenizer_with("<|im_start|>", "<|im_end|>", *tags,
+                               chat_template=CHAT + ('{{ "<plan>" }}' if opened else ""))  # fmt: skip
+    said = ("" if opened else "<plan>") + "\\boxed{3}?\nno</plan>\nAnswer: 5"
+    mark = "<|im_start|>assistant\n" + ("<plan>" if opened else "")
+    generator = generator_of(tokenizer, lambda prompt: said, mark, prompt=OWN)
+    result = ttscale.solve("q?", 2, generator=generator, strategy="majority_vote")
+    assert result.text == "<think>\\boxed{3}?\nno</think>\nAnswer: 5"
+    assert (result.answer, result.candidates[0].spoken.strip()) == ("5", "Answer: 5")
+    prefix = Candidate(Question.of("q?"), Key((0, "q")))
+    while prefix.finish == "open":
+        (reply,) = generator.sample([Sample(prefix, prefix.key.child(0), max_steps=1)])
+        prefix = prefix.extend(prefix.key.child(0), reply.steps, reply.finish)
+    assert prefix.text == result.text
+
+
+def test_without_the_setting_tags_of_ones_own_are_text() -> None:
+    tokenizer = tokenizer_with("<|im_start|>", "<|im_end|>", chat_template=CHAT)
+    generator = generator_of(
+        tokenizer, lambda prompt: "<plan>x</plan>Answer: 5", "<|im_start|>assistant\n", prompt=NO_SYSTEM
+    )
+    result = ttscale.solve("q?", 1, generator=generator, strategy="majority_vote")
+    assert result.candidates[0].spoken == "<plan>x</plan>Answer: 5"
+
+
+def test_a_reviser_is_shown_attempts_without_thoughts_unless_told_otherwise() -> None:
+    seen: list[str] = []
+
+    def say(prompt: str) -> str:
+        seen.append(prompt)
+        return "<think>deep</think>Answer: 5"
+
+    tokenizer = tokenizer_with("<|im_start|>", "<|im_end|>", chat_template=CHAT)
+    for show in (False, True):
+        seen.clear()
+        form = PromptFormat(system=None, show_thoughts=show)
+        reviser = HFReviser(
+            HFModel(Recites(tokenizer, say, "<|im_start|>assistant\n"), tokenizer=tokenizer, device="cpu"), prompt=form
+        )
+        attempt = Candidate(Question.of("q?"), Key((0, "q")), (Step("<think>deep</think>Answer: 4"),), "stop")
+        reviser.revise([Revise((attempt,), Key((1,)))])
+        assert ("deep" in seen[-1], "Answer: 4" in seen[-1]) == (show, True)
+
+
+@pytest.mark.parametrize("bad", [[["<a>"]], [["<a>", "<a>"]], [["", "</a>"]], "<a>", [[1, 2]], 5])
+def test_what_is_no_pair_of_tags_is_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match="prompt setting thoughts"):
+        PromptFormat(thoughts=bad)
+
+
+def test_tags_of_ones_own_are_kept_as_json() -> None:
+    assert PromptFormat.from_json(json.loads(json.dumps(asdict(OWN)))) == OWN

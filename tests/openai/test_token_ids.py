@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import Any
 
 import pytest
@@ -218,6 +219,31 @@ def test_a_template_that_opens_the_thinking_is_continued_and_its_tag_is_in_the_t
     assert found.text == "<think>\n" + "".join(lines) == "".join(step.text for step in whole.steps)
     assert found.answer == "5"
     assert [text_of(body["prompt"]).count("<think>") for body in server.bodies] == [1] * len(server.bodies)
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_tags_of_ones_own_are_named_as_everyone_knows_them_and_sent_back_as_they_were(ids: bool) -> None:
+    lines = ["<plan>3\n", "</plan>\n", "Answer: 5"]
+    form = PromptFormat(chat=False, template="{question}\n<assistant>", thoughts=(("<plan>", "</plan>"),))
+
+    def write(text: str, seed: int) -> str | None:
+        return next((line for n, line in enumerate(lines) if text == "".join(lines[:n])), None)
+
+    with serving(ids=ids, write=write) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # in text a server may go on from other tokens
+        found = by_steps(generator(server, prompt=form))
+    assert found.text == "<think>3\n</think>\nAnswer: 5"
+    assert (found.answer, found.spoken.strip()) == ("5", "Answer: 5")
+
+
+@pytest.mark.parametrize("opened", ["<plan>", "<plan>\n"])
+def test_a_tag_of_ones_own_that_a_template_opens_is_named_too(opened: str) -> None:
+    form = PromptFormat(system=None, thoughts=(("<plan>", "</plan>"),))
+    write = {"": "3</plan>\n", "3</plan>\n": "Answer: 5"}
+    with serving(ids=True, write=lambda text, seed: write.get(text.removeprefix(opened)), opens=opened) as server:
+        found = by_steps(generator(server, prompt=form))
+    assert found.text == opened.replace("plan", "think") + "3</think>\nAnswer: 5"
+    assert found.answer == "5"
 
 
 def test_a_thought_that_never_ends_has_no_answer() -> None:

@@ -199,3 +199,14 @@ def test_neither_question_nor_step_can_smuggle_in_marks_or_turns(layout: str) ->
     assert layout not in marks or sent.count(marks[layout]) == 1
     for token in ("<|im_end|>", "<|im_start|>", "</s>", "<|eot_id|>"):
         assert token not in sent
+
+
+def test_thoughts_are_not_shown_unless_told_otherwise() -> None:
+    steps = (Step("<think>hm</think>\n\n"), *SOLUTION.steps)
+    thinking = Candidate(SOLUTION.question, SOLUTION.key, steps, "stop")
+    with serving(answer=reply([[0.75, 0.25], [0.125, 0.875]])) as server:
+        assert score(server.url, thinking, layout="qwen-prm").step_scores == (1.0, 0.25, 0.875)
+    assert server.bodies[0]["messages"][-1]["content"] == "First.<extra_0>So 4.<extra_0>"
+    with serving(answer=reply([[0.5, 0.5]] * 3)) as server:
+        score(server.url, thinking, layout="qwen-prm", thoughts=True)
+    assert "hm" in server.bodies[0]["messages"][-1]["content"]

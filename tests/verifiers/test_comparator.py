@@ -56,6 +56,15 @@ def test_what_stands_first_gains_nothing() -> None:
     assert reply.cost == Cost(verifier_tokens=20, flops=10.0)
 
 
+def test_solutions_are_shown_without_their_thoughts_unless_told_otherwise() -> None:
+    for thoughts in (False, True):
+        model = Odds(0, 1)
+        comparator = PromptedComparator(model, thoughts=thoughts)
+        comparator.compare([comparing("<think>deep</think>one", "two")])
+        assert all(("deep" in prompt, "one" in prompt) == (thoughts, True) for prompt in model.prompts)
+        assert comparator.sampling == ({"thoughts": True} if thoughts else {})
+
+
 def test_both_orders_are_in_the_prompts_with_question_and_letters() -> None:
     model = Odds(0, 1)
     PromptedComparator(model).compare([comparing("one", "two", "three")])

@@ -252,6 +252,10 @@ def test_the_judge_is_shown_no_thoughts() -> None:
     score(JudgeVerifier(judge), thought)
     assert "Solution:\nSo 4.\n" in judge.asked[0].question.prompt
     assert "perhaps" not in judge.asked[0].question.prompt
+    told = Odds((0.5, 0.5))
+    score(JudgeVerifier(told, thoughts=True), thought)
+    assert "perhaps" in told.asked[0].question.prompt
+    assert JudgeVerifier(told, thoughts=True).sampling == {"thoughts": True}
 
 
 def test_a_prompt_of_ones_own() -> None:

@@ -15,7 +15,7 @@ _AND = re.compile(r"(?<!\w)(?:and|or|und|et|y|и|和|或)(?!\w)", re.IGNORECASE)
 _APART = re.compile(
     r"\b(?:then|thus|but|so|hence|therefore|instead|not|now|wait|also|is|are|was|from|because)\b", re.IGNORECASE
 )
-_LABEL = re.compile(r"[A-Za-z](?:_\{?\w\}?)?\s*=\s*$")
+_LABEL = re.compile(r"(?<![A-Za-z\\}])[A-Za-z](?:_\{?\w\}?)?\s*=\s*$")
 
 
 class Box(NamedTuple):
@@ -54,12 +54,16 @@ def boxes(text: str) -> list[Box]:
 
 def one_answer(text: str, found: list[Box]) -> str:
     """The last box, with those before it that are part of the same answer: \\boxed{1} and \\boxed{2}."""
-    parts = [found[-1].content]
+    parts, used = [found[-1].content], [found[-1]]
     for earlier, later in zip(found[-2::-1], found[:0:-1], strict=False):
         between = text[earlier.end : later.start]
         if len(parts) > 12 or not _belongs(between) or earlier.content.strip() in ("", parts[0].strip()):
             break
         parts.insert(0, earlier.content)
+        used.insert(0, earlier)
+    names = [_LABEL.search(text[max(0, box.start - 30) : box.start]) for box in used]
+    if len({name[0] for name in names if name}) == len(parts) > 1:  # x = \\boxed{1}, y = \\boxed{2}
+        return ", ".join(f"{name[0].strip()} {part.strip()}" for name, part in zip(names, parts, strict=True) if name)
     either = len(parts) == 2 and re.search(r"(?<![A-Za-z])or(?![A-Za-z])", text[found[-2].end : found[-1].start])
     return (" or " if either else ", ").join(part.strip() for part in parts)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
-from ttscale.answers.markers import CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
+from ttscale.answers.markers import APART, CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
 from ttscale.answers.statements import (
     FORMULA,
     SPAN,
@@ -43,11 +43,14 @@ _HOPE = re.compile(r"I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
 _EOS = re.compile(
     r"(?:<\|im_start\|>(?:user|assistant)?|<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$"
 )
+_FRAME = re.compile(r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE)
 _GAP = r"[ \t]{0,9}"
+_POINTS = r"(?:[:：](?!=)|→|=>|(?<=[ \t])[-–—](?=[ \t]+(?:[-$\\0-9]|\(?[A-J]\b))|(?<=ns\.)(?=[ \t]+[-$\\0-9(]))"
+"""What stands between "Answer" and the answer."""
 _BOLD = r"(?:\*\*|__|\*)?"
 _MARK = re.compile(
     r"<(?P<name>(?:final_?)?answer)>(?P<tag>(?:(?!<(?:final_?)?answer>).){0,1000}?)</(?P=name)>"
-    rf"|(?<![^\W_]){ENGLISH_NOUN}s?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)"
+    rf"|(?<![^\W_]){ENGLISH_NOUN}s?\.?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}{_POINTS}(?P<answer>)"
     rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?(?:answer|答案|réponse|respuesta|antwort|ответ)"
     rf"{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
     r"|(?<![#\w])####(?!#)(?P<hashes>)"
@@ -57,18 +60,35 @@ _MARK = re.compile(
     r"(?P<json>\"(?:[^\"\\\n]|\\.){1,1000}\"|-?[0-9.]+|true|false|\[[^\[\]\n]{0,400}\])",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_CLOSING = re.compile(r"^(?:\*{1,3}|__?)(?=\s|$)")
+"""The end of *Answer:* after its colon."""
 _KINDS = ("tag", "answer", "heading", "hashes", "line", "cell", "json")
 _SENTENCE = re.compile(
-    r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer))|"
+    r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer)s?)|"
     r"final (?:result|value))(?![A-Za-z])"
-    r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|would be|must be|should be|will be|=)(?![A-Za-z])"
+    r"[^\n.:=]{0,80}?(?<![A-Za-z])(?:is|are|equals|(?:would|must|should|will|might|may|could|has to|turns out to) be|"
+    r"comes (?:out )?to|=)(?![A-Za-z])"
     rf"{_GAP}:?",
     re.IGNORECASE,
 )
-_FOREIGN_MARK = re.compile(
-    rf"(?<![^\W_]){NOUN}{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)", re.IGNORECASE
+_PICKED = re.compile(
+    r"(?<!not )(?<!n't )(?<!never )\b(?:choose|pick|select|go with) (?:option |choice |answer )?"
+    r"\(?(?P<one>[A-J])\)?(?=[.,!\s]*$|[.,!])"
+    r"|\b(?:option|choice|answer) \(?(?P<two>[A-J])\)? is (?:the )?(?:correct|right|best)\b"
+    r"|(?<!\w)\(?(?P<three>[A-J])\)? is the (?:correct|right|best) (?:option|choice|answer|one)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
-_FOREIGN_SENTENCE = re.compile(rf"(?<![^\W_]){SAYING}{_GAP}[:：]?(?P<method>)(?P<choice>)", re.I)
+"""A letter that is chosen in a sentence of its own."""
+_LETTERS = re.compile(r"\(?[A-J]\)?(?:(?:,| and| or| &|, and| y| et| und) ?\(?[A-J]\)?(?![\w']))+")
+_THE_LETTER = re.compile(
+    r"(?:(?:la|le|el|die|der|das|a|o|il|lo) |l['’])?(?:option|opción|letra|opção)? ?(?<=[\w'’] )\(?([A-J])\)?\W*",
+    re.IGNORECASE,
+)
+"""la B, l'option B"""
+_FOREIGN_MARK = re.compile(
+    rf"{APART}{NOUN}{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}[:：](?!=)(?P<answer>)", re.IGNORECASE
+)
+_FOREIGN_SENTENCE = re.compile(rf"{APART}{SAYING}{_GAP}[:：]?(?P<method>)(?P<choice>)", re.I)
 _WORDY = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
 _LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
@@ -77,7 +97,7 @@ _LETTER_FIRST = re.compile(
     r"\*{0,2}\(?([A-J])\)?\*{0,2}(?:[.,。，][ \t]*(?=[a-z]|[^\x00-\x7f])|(?=[^\x00-\x7f。，])| is (?:correct|right)\b)"
 )
 _ONLY_VALUE = re.compile(r"[-+±]?\s*[$€£]?\s*\.?[0-9][0-9.,/ ]*\s*(?:%|[$€£]|[a-z]{1,12})?\.?", re.IGNORECASE)
-_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|yes|no|true|false", re.IGNORECASE)
+_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|[A-J]\) [^\n.]{1,80}|yes|no|true|false", re.IGNORECASE)
 _SIGNS = r"(?:[^\w\\]|[\d_]|\\[^A-Za-z])*+"
 _ONLY_FORMULA = re.compile(
     rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])|(?:or|and)(?![a-z]))"
@@ -97,6 +117,7 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
+    text = _FRAME.sub("", text)
     spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip())).rstrip()
     found = boxes(spoken)
     while found and not tidy(found[-1].content):
@@ -120,6 +141,7 @@ def _stated(text: str) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
     marks: list[_Found] = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
     said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
+    said += [(pick.start(), pick, _picked) for pick in _PICKED.finditer(text)]
     if any(stem in text.lower() for stem in STEMS):
         marks += [(mark.start(), mark, _marked) for mark in _FOREIGN_MARK.finditer(text)]
         said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
@@ -134,10 +156,13 @@ def _marked(text: str, mark: re.Match[str]) -> str | None:
     kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
     if kind in ("tag", "cell", "json"):
         return str(mark[kind]).strip(' "' if kind == "json" else " ")
-    payload = _line(text, mark.end())
+    payload = _CLOSING.sub("", _line(text, mark.end()))
+    if kind == "answer" and mark.re is _MARK and mark["solution"] and not _only(payload.strip("*_ ")):
+        return None  # "Solution: first we add"
     if kind in ("answer", "heading") and not payload.strip("*_}) \t"):
-        rest = text[mark.end() : mark.end() + 2 * MAX_ANSWER].lstrip("*_}) \t\n")
+        rest = _CLOSING.sub("", text[mark.end() : mark.end() + 2 * MAX_ANSWER]).lstrip("}) \t\n")
         listed = items(rest)
+        rest = rest.lstrip("*_}) \t\n")
         if listed:
             return listed
         payload = _line(rest, 0)
@@ -158,6 +183,9 @@ def _said(text: str, sentence: re.Match[str]) -> str | None:
     if not payload.strip("*_: \t"):
         payload = _line(text[sentence.end() : sentence.end() + 2 * MAX_ANSWER].lstrip("*_: \t\n"), 0)
     answer = statement(payload)
+    several, named = _LETTERS.match(answer), _THE_LETTER.fullmatch(answer)
+    if several or named:
+        return several[0] if several else named[1] if named else None
     letter = _LETTER.match(answer)
     alone = letter and not re.match(r"\(?[A-J]\)?\.? ?(?!non |not |nicht |pas |et non )[A-Za-z0-9=+*/^-]", answer)
     if letter and (sentence["choice"] or alone):
@@ -165,6 +193,11 @@ def _said(text: str, sentence: re.Match[str]) -> str | None:
     wordy = len(answer.split()) > _WORDY and not re.search(r"[0-9$\\=]", answer)
     method = sentence["method"] and (not FORMULA.match(answer) or answer.startswith("a "))  # "The solution is to ..."
     return None if wordy or method or REFUSED.match(answer) else answer
+
+
+def _picked(text: str, pick: re.Match[str]) -> str | None:
+    """The letter that is chosen."""
+    return next(letter.upper() for letter in pick.groups() if letter)
 
 
 def _line(text: str, start: int) -> str:

@@ -27,7 +27,9 @@ _POWER_OF_TEN = re.compile(
 _REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)(?:\\(?:overline|bar|dot)\s*\{?([0-9]+)\}?|\(([0-9]+)\))")
 _GOES_ON = re.compile(r"([+-]?)([0-9]*)\.([0-9]*?)(([0-9])\5\5|([0-9]{2,9}?)\6)(?:\4|\5|\6)*\s*\\l?dots")
 _CHOICE = re.compile(r"\(\s*([A-Ja-h])\s*\)|([A-J])|([a-d])|([A-J])\)|([a-d])\)")
-_CHOICE_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])\))\s+(?!and\b|or\b)(?!.*\b[A-J]\))[^\s+\-*/=^<>),].*", re.DOTALL)
+_CHOICE_AND_TEXT = re.compile(
+    r"(?:\(([A-J])\)|([A-J])\)|([A-J])\.(?=\s+[-0-9$\\]))\s+(?!and\b|or\b)(?!.*\b[A-J]\))[^\s+\-*/=^<>),].*", re.DOTALL
+)
 _NUMERAL = re.compile(
     r"\(?([0-9A-F]+)\)?(?:\s*_\s*\{?\s*|\s+\(?(?:in )?)"
     r"(?:base\s*)?([0-9]{1,3}|[a-z]+)\s*[})]?",
@@ -37,6 +39,8 @@ _BASES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "sixteen": 16,
 }  # fmt: skip
+_TWICE = re.compile(r"([^()]+?)\s*\((?:or |= ?|i\.e\.,? ?)?([^()]+)\)")
+"""3/4 (or 0.75), 5 (five)"""
 _PREFIXED = re.compile(r"0([xbo])([0-9a-f]+)", re.IGNORECASE)
 _PREFIXES = {"x": 16, "b": 2, "o": 8}
 _SCALED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)\s+([a-z]+)", re.IGNORECASE)
@@ -70,6 +74,11 @@ def literal(text: str) -> Key | None:
     span = _RANGE.fullmatch(text)
     if _MARKED_OFF.fullmatch(text) or (span and Fraction(span[1]) < Fraction(span[2])):
         return ("words", text.replace(" ", ""))
+    twice = _TWICE.fullmatch(unmarked(text))
+    if twice:
+        first, second = (number(part) or _scaled(part) for part in twice.groups())
+        if first and first == second:
+            return first
     plain = number(text) or _choice(text) or _named(text) or _numeral(text) or _scaled(text)
     return plain or phrase(unmarked(text)) or _words(text)
 

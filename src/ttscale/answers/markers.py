@@ -7,21 +7,28 @@ import re
 _NOUNS = """
 réponse(?: finale)?|reponse|respuesta(?: final)?|resultado|
 antwort|endergebnis|ergebnis|lösung|ответ|итоговый ответ|resposta(?: final)?|risposta(?: finale)?|odpowiedź|
-cevap|đáp án|svar|antwoord|jawaban|الجواب|الإجابة|उत्तर|答案|最终答案|最終答案|答え|解答|答|정답|답
+cevap|đáp án|svar|antwoord|jawaban|الجواب|الإجابة|उत्तर|故?答案[为為是]?|故[选選]|最终答案|最終答案|答え|解答|答|정답|답
 """
 """Nouns that stand before a colon. Written in small letters; capitals do not matter."""
+HAN = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
+APART = rf"(?:(?<![^\W_])|(?<=[{HAN}]))"
+"""Where a marker may begin: not within a word, of languages that space their words."""
 NOUN = "(?:" + _NOUNS.replace("\n", "") + ")"
-ENGLISH_NOUN = "(?:answer|ans|(?:final )?result|final value)"
-_STEMS = """répons repons respuest resultado antwort ergebnis lösung ответ respost rispost odpowied cevap đáp svar
+ENGLISH_NOUN = (
+    "(?:answer|ans|(?:final )?result|final value|(?:correct|right|best|my) (?:option|choice)|(?P<solution>solution))"
+)
+_STEMS = """resultat résultat solución 故选 故選
+répons repons respuest resultado antwort ergebnis lösung ответ respost rispost odpowied cevap đáp svar
 antwoord jawaban الجواب الإجابة उत्तर 答 正解 정답 답"""
 STEMS = tuple(_STEMS.split())
 """A text without any of these has no marker in these languages, which is quicker to find out than to search."""
 
 _SAYINGS = r"""
 (?:la |ma )?réponse(?: finale| correcte)?(?: à [^\n.:=]{1,60})? est|la respuesta(?: final| correcta)? es|
-el resultado es|die (?:richtige |endgültige )?antwort (?:ist|lautet)|das ergebnis (?:ist|lautet|beträgt)|
+el resultado es|la solución es|le résultat est|die lösung (?:ist|lautet)|
+die (?:richtige |endgültige )?antwort (?:ist|lautet)(?: also| daher| somit)?|das ergebnis (?:ist|lautet|beträgt)|
 a resposta(?: final| correta)? é|la risposta(?: finale| corretta)? è|правильный ответ(?: —| -|:)|ответ(?: —|
- -|:)|(?:最终|最終|正确|正確)?答案(?:选择|應該|应该|應|应|就)?[是为為选選]|(?:最終的な|正解の)?答え?は|
+ -|:)|故[选選](?:择)?|故?(?:最终|最終|正确|正確)?答案(?:选择|應該|应该|應|应|就)?[是为為选選]|(?:最終的な|正解の)?答え?は|
 正解は|정답은|답은|최종 답은|उत्तर है|الجواب هو|الإجابة هي|odpowiedź to|jawabannya adalah|đáp án là
 """
 """Sentences that give an answer in other languages than English."""
@@ -58,5 +65,9 @@ Mr Mrs Ms Dr St Mt Ft Jr Sr Prof Rs Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov
 Pres Rev Hon approx ca vs etc No Nos Vol Fig Eq Ch pp Ave Blvd Rd Co Inc Ltd Corp Maj Cmdr e.g i.e a.m p.m cf resp sq
 cu al Ph.D
 """
+SHORT_UNITS = frozenset(
+    ["ft", "in", "lb", "lbs", "oz", "hr", "hrs", "min", "mins", "sec", "secs", "yd", "yds", "mi", "deg"]
+)
+"""Units whose full stop ends no sentence before a number: 3 ft. 2 in."""
 ABBREVIATIONS = frozenset(_SHORT.split())
 """Words whose full stop ends no sentence (public lists of sentence splitters have these; "no" and "art" are words)."""

@@ -58,7 +58,9 @@ _SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:quad|qquad|enspace|thinspace|meds
 _WIDE = re.compile(r"(=[^,;=]*[^,;=\s])\s*\\q?quad(?![A-Za-z])\s*(?!and\b|or\b|,|;|\\)(?=[^,;=]*=)")
 """The gap between two equations, which separates them as a comma does."""
 _APPROXIMATELY = re.compile(
-    r"^(?:\\approx|approximately|approx\.?|about|around|roughly|exactly|equal to|is|=)(?![A-Za-z])\s*", re.IGNORECASE
+    r"^(?:\\approx|approximately|approx\.?|about|around|roughly|exactly|equal to|is|=|(?:an?|the)(?= [0-9]))"
+    r"(?![A-Za-z])\s*",
+    re.IGNORECASE,
 )
 _TEXT_TAIL = re.compile(r"(?<=[^\s_^])\s*\\text\{([^{}]*)\}(\^(?:\{-?[1-3]\}|-?[1-3]))?$")
 _WORDS_TAIL = re.compile(

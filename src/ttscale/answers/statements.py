@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ttscale.answers.markers import ABBREVIATIONS, COPULA
+from ttscale.answers.markers import ABBREVIATIONS, COPULA, SHORT_UNITS
 from ttscale.answers.wrappers import MAX_ANSWER, closing_brace, unwrap
 
 _BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
@@ -25,6 +25,7 @@ _STOP = re.compile(
     r"|(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \t]+(?=[\u4e00-\u9fff0-9])"
     r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
 )
+_GOES_ON = re.compile(r"[0-9]\.[0-9]+\.{3}$")
 _INITIAL = re.compile(r"(?:[A-Z]\.[ ]?)*[A-Z]$")
 _SENTENCES_BEGIN = """
 Because The This That So Since It We As Then There Therefore Thus If In By For And But Not Using Each To A An I
@@ -44,10 +45,14 @@ _PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 _HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
+_PARTS = re.compile(r"^\s*\([a-z]\) +\S", re.MULTILINE)
+"""(a) 7 and (b) 8, the parts of one answer."""
+_TICKS = re.compile("[\\s\u2713\u2714\u2705\u2611\U0001f300-\U0001faff]+$")
+
 
 def statement(text: str) -> str:
     """The answer ``text`` starts with: a formula between dollars, else all up to the sentence's end."""
-    text = text.strip()[: MAX_ANSWER + 1]
+    text = text.strip().lstrip(",")[: MAX_ANSWER + 1].strip()
     bold = _BOLD_SPAN.match(text)
     text = bold[2] if bold else text
     while lead := _LEAD.match(text):
@@ -68,6 +73,8 @@ def statement(text: str) -> str:
 def _until_stop(text: str) -> str:
     """``text`` up to the end of its first sentence, or to where it goes on to explain."""
     for stop in _STOP.finditer(text):
+        if _GOES_ON.search(text[: stop.end()]):
+            continue  # 0.333...
         if stop["dot"] == "!" and re.search(r"[=+*/^\\]", text[: stop.start()]):
             continue  # 120 = 5!
         if stop["dot"] != "." or _ends(text, stop.start()):
@@ -82,6 +89,8 @@ def _ends(text: str, dot: int) -> bool:
     before = re.search(r"[\w.]*$", text[max(0, dot - 12) : dot])
     word = before[0] if before else ""
     following = text[dot + 1 :].lstrip(" ")
+    if word in SHORT_UNITS and following[:1].isdigit():
+        return False
     if word in ABBREVIATIONS and following:
         return word in ("No", "Co", "Inc", "Ltd", "etc") and not following[0].isdigit()
     if word.isdigit() and dot <= 3 and re.match(r"[a-zA-Z][a-z]?[0-9]", following):
@@ -100,12 +109,13 @@ def _name_follows(text: str) -> bool:
 def items(text: str) -> str | None:
     """The entries of a list that ``text`` begins with, one a line, joined by commas: "- 5", "1. 7"."""
     found: list[str] = []
+    parts = len(_PARTS.findall(text[:MAX_ANSWER])) > 1
     for line in text.split("\n", 12):
         line = line.strip()
         mark = _ITEM.match(line)
-        if not mark:
+        if not mark and not (parts and _PARTS.match(line)):
             break
-        found.append(statement(line[mark.end() :]))
+        found.append(statement(line[mark.end() if mark else 0 :]))
     return ", ".join(part for part in found if part) or None
 
 
@@ -155,6 +165,9 @@ def tidy(answer: str) -> str | None:
     answer = unwrap(answer[: MAX_ANSWER + 1]) if len(answer) <= MAX_ANSWER else ""
     if answer.startswith(r"\text{") and closing_brace(answer, 5) == len(answer) - 1:
         answer = answer[6:-1].strip()
+    answer = _TICKS.sub("", answer)
+    if answer.endswith("}") and answer.count("}") == answer.count("{") + 1:  # \\textbf{Answer: 12}
+        answer = answer[:-1].rstrip(" .")
     mark = re.search(r"(?:\*{1,3}|__)$", answer)  # of "**Answer: 5**" the opening half stands before the marker
     if mark and answer.count(mark[0]) == 1:
         answer = answer[: mark.start()].rstrip(" .")

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|seed:think|scratchpad|analysis|reflection"
 _TAGS = re.compile(
-    rf"[<\[◁](?P<close>/?)(?:{_NAMES})[>\]▷]"
+    rf"(?:<\|?\s?|[\[◁])(?P<close>/?)\|?\s?(?:{_NAMES})(?:\s[^<>\n]{{0,60}})?\|?(?:[>\]▷])"
     r"|<\|(?P<begin>begin|end)_of_thought\|>|<\|(?P<start>START|END)_THINKING\|>"
-    r"|(?P<opening><\|channel>)|(?P<closing><channel\|>)",
+    r"|(?P<opening><\|channel>|<unused94>)|(?P<closing><channel\|>|<unused95>)",
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|message\|>)?")
@@ -30,21 +30,29 @@ def without_thoughts(text: str, delimiters: Sequence[tuple[str, str]] = (), *, o
     ``delimiters`` are pairs of opening and closing tags beside the usual ones; ``opened`` says that the prompt ended
     inside a block.
     """
+    return "".join(text[start:end] for start, end in spoken_spans(text, delimiters, opened=opened))
+
+
+def spoken_spans(
+    text: str, delimiters: Sequence[tuple[str, str]] = (), *, opened: bool = False
+) -> list[tuple[int, int]]:
+    """(begin, end) of each part of ``text`` that is no thought."""
     if "<|channel|>" in text:
         return _final_channel(text)
     if _BARE_HARMONY.match(text):
-        return text.rpartition("assistantfinal")[2] if "assistantfinal" in text else ""
+        at = text.rfind("assistantfinal")
+        return [(at + len("assistantfinal"), len(text))] if at >= 0 else []
     tags = sorted(_marks(text, delimiters))
-    kept: list[str] = []
+    kept: list[tuple[int, int]] = []
     start, thinking = 0, opened
     for begin, end, closes in tags:
         if closes:
             kept = kept if thinking and not (opened and not kept) else []
             start, thinking = end, False
         elif not thinking:
-            kept.append(text[start:begin])
+            kept.append((start, begin))
             thinking = True
-    return "".join(kept) + ("" if thinking else text[start:])
+    return kept if thinking else [*kept, (start, len(text))]
 
 
 def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
@@ -65,11 +73,11 @@ def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, 
     return found
 
 
-def _final_channel(text: str) -> str:
+def _final_channel(text: str) -> list[tuple[int, int]]:
     """Of harmony's channels the last one called final; what stands before the first channel counts if there is none."""
     channels = list(_CHANNEL.finditer(text))
     said = [channel for channel in channels if channel[1] == "final"]
     if not said:
-        return text[: channels[0].start()] if channels and not channels[0][1] else ""
+        return [(0, channels[0].start())] if channels and not channels[0][1] else []
     end = _TURN_ENDS.search(text, said[-1].end())
-    return text[said[-1].end() : end.start() if end else len(text)]
+    return [(said[-1].end(), end.start() if end else len(text))]

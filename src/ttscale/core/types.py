@@ -13,6 +13,7 @@ from types import EllipsisType
 from typing import Literal
 
 from ttscale.answers import MATHEMATICS, AnswerRule, rule_named, without_thoughts
+from ttscale.answers.thoughts import spoken_spans
 from ttscale.core.chat import Chat
 
 Finish = Literal["open", "stop", "length"]
@@ -142,6 +143,16 @@ class Candidate:
         return without_thoughts(self.text)
 
     @property
+    def spoken_steps(self) -> tuple[str, ...]:
+        """The text of each step without thoughts, "" for a step that was all thought: what verifiers see."""
+        spans, begin, texts = spoken_spans(self.text), 0, []
+        for step in self.steps:
+            end = begin + len(step.text)
+            texts.append("".join(self.text[max(a, begin) : min(b, end)] for a, b in spans if a < end and b > begin))
+            begin = end
+        return tuple(texts)
+
+    @property
     def done(self) -> bool:
         """Whether the model ended the solution itself. One cut off at the length limit is not done."""
         return self.finish == "stop"
@@ -149,6 +160,20 @@ class Candidate:
     def extend(self, key: Key, steps: Sequence[Step], finish: Finish) -> Candidate:
         """This candidate continued by ``steps``, under a key of its own."""
         return Candidate(self.question, key, (*self.steps, *steps), finish, self.attempts)
+
+
+def said_steps(candidate: Candidate, thoughts: bool = False) -> tuple[str | None, ...]:
+    """The steps as a verifier sees them: without thoughts, None for one that was all thought, unless ``thoughts``.
+
+    A candidate that has said nothing yet is shown as it stands: a search over thoughts needs scores, too.
+    """
+    whole = tuple(step.text for step in candidate.steps)
+    said = whole if thoughts else candidate.spoken_steps
+    if said == whole or not any(step.strip() for step in said):
+        return whole
+    first = next(n for n, step in enumerate(said) if step.strip())
+    shown = [step.lstrip() if n == first else step for n, step in enumerate(said)]
+    return tuple(step if step.strip() or step == old else None for step, old in zip(shown, whole, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

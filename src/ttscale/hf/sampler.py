@@ -86,7 +86,7 @@ class Sampler:
         if row.finish != "open":
             self.ended += 1
             self.cut += row.finish == "length" and row.sampled >= self._most(len(row.draw.context))
-        return Completion(opened(steps, row.draw.opening), row.finish, cost)
+        return Completion(opened(steps, row.draw.opening, self.settings.prompt), row.finish, cost)
 
     def warn_if_mostly_cut(self) -> None:
         """Say once that most solutions were cut off: they have no answer, and the limit is the likely reason."""

@@ -77,7 +77,7 @@ class SamplingSettings:
         chat = uses_chat(model.tokenizer, self.prompt)
         self.chat_template = str(model.tokenizer.chat_template) if chat else None
         self.stop = tuple(dict.fromkeys((*stop_strings(self.prompt, chat), *checkpoint.stop)))
-        self.text = StepText(model.tokenizer, self.delimiter, self.stop)
+        self.text = StepText(model.tokenizer, self.delimiter, self.stop, self.prompt.thoughts)
         self.checkpoint = checkpoint
         self.processing = LogitsProcessing(checkpoint, model.eos_ids, model.device)
 

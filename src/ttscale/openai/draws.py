@@ -21,6 +21,7 @@ from ttscale.core.types import Key, Step
 from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.step_records import confident_steps, given_up
+from ttscale.prompts.layouts import PromptFormat, own_tags, shown_attempts
 
 
 @dataclass(slots=True)
@@ -101,28 +102,31 @@ class Task:
         return (self.question, tuple(self.attempts), self.text, tuple(step.tokens for step in self.prefix))
 
 
-def sample_task(request: Sample) -> Task:
-    """The draw that answers a ``Sample``."""
+def sample_task(request: Sample, form: PromptFormat) -> Task:
+    """The draw that answers a ``Sample``; its text has the tags that the model itself writes around a thought."""
     prefix = request.prefix
-    attempts = [attempt.spoken for attempt in prefix.attempts if attempt.steps]
+    steps = prefix.steps
+    if form.thoughts:
+        steps = tuple(replace(step, text=own_tags(form, step.text)) for step in steps)
+    attempts = shown_attempts(form, prefix.attempts)
     return Task(
         request.question.prompt,
         attempts,
         request.key,
         _where(request),
-        prefix.steps,
+        steps,
         request.max_steps,
         request.temperature,
         request.max_tokens,
         request.window,
         request.stop_below,
-        text=prefix.text,
+        text="".join(step.text for step in steps),
     )
 
 
-def revise_task(request: Revise) -> Task:
+def revise_task(request: Revise, form: PromptFormat) -> Task:
     """The draw that answers a ``Revise``."""
-    attempts = [attempt.spoken for attempt in request.attempts if attempt.steps]
+    attempts = shown_attempts(form, request.attempts)
     return Task(request.question.prompt, attempts, request.key, _where(request), max_tokens=request.max_tokens)
 
 

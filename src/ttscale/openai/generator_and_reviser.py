@@ -24,14 +24,14 @@ class OpenAIGenerator(Writer):
 
     async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix, all at once within the connection's limit; raises for the first that fails."""
-        return await self._write([sample_task(request) for request in requests])
+        return await self._write([sample_task(request, self.settings.prompt) for request in requests])
 
     async def race(self, requests: Sequence[Sample], line: FinishLine, /) -> list[Completion]:
         """``sample`` for the draws of a race: each is streamed, and closed once it has lost, so that the server stops.
 
         What a closed draw sampled is in its cost as far as the stream showed it; its prompt's tokens are not known.
         """
-        return await self._write([sample_task(request) for request in requests], line)
+        return await self._write([sample_task(request, self.settings.prompt) for request in requests], line)
 
     async def choose(
         self, requests: Sequence[Sample], options: Sequence[str], /
@@ -46,7 +46,7 @@ class OpenAIGenerator(Writer):
             return None
         try:
             if self._way is None:
-                await self._find_way(sample_task(requests[0]))
+                await self._find_way(sample_task(requests[0], self.settings.prompt))
             tables = await together([self._first_token(request) for request in requests])
         except Rejected as error:
             why = str(error)
@@ -62,7 +62,7 @@ class OpenAIGenerator(Writer):
         ]
 
     async def _first_token(self, request: Sample) -> tuple[dict[str, float], Cost]:
-        task, chat = sample_task(request), self.settings.chat
+        task, chat = sample_task(request, self.settings.prompt), self.settings.chat
         way = TextWriter(self.settings, await self._server())
         body = way.body(task, task.next_seed(way.server), []) | {way.limit_name: 1, "temperature": 1.0}
         if chat:
@@ -84,8 +84,8 @@ class OpenAIReviser(Writer):
 
     async def revise(self, requests: Sequence[Revise], /) -> list[Completion]:
         """A new attempt for each request, all at once; raises for the first that fails."""
-        return await self._write([revise_task(request) for request in requests])
+        return await self._write([revise_task(request, self.settings.prompt) for request in requests])
 
     async def race(self, requests: Sequence[Revise], line: FinishLine, /) -> list[Completion]:
         """``revise`` for the draws of a race: see ``OpenAIGenerator.race``."""
-        return await self._write([revise_task(request) for request in requests], line)
+        return await self._write([revise_task(request, self.settings.prompt) for request in requests], line)

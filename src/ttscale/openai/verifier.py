@@ -15,6 +15,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
+from ttscale.core.types import said_steps
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.openai.connection import Connection
 from ttscale.openai.failures import Rejected, says_too_long
@@ -95,7 +96,8 @@ class OpenAIVerifier:
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
     ``base_url`` is the one that ends in /v1, ``urls`` and ``weights`` are a pool, sized as this role needs
-    it. Text that would look like a step mark or a control token is taken out.
+    it. Thoughts are left out unless ``thoughts`` is True; a step that was all thought scores 1. Text that would look
+    like a step mark or a control token is taken out.
     ``on_error``: a candidate that cannot be judged ends its question ("raise"), or competes without a score
     ("unscored"); None lets only what is too long compete so. A server that fails is no fault of a candidate.
     """
@@ -112,6 +114,7 @@ class OpenAIVerifier:
         connection: Connection | None = None,
         activation: Activation = "none",
         on_error: OnError | None = None,
+        thoughts: bool = False,
     ) -> None:
         self.on_error = check_on_error(on_error)
         if isinstance(layout, str) and layout not in LAYOUTS:
@@ -121,7 +124,8 @@ class OpenAIVerifier:
         self.model, self.name = model, model
         self.connection = one_connection(connection, base_url, api_key, urls, weights)
         self._layout = LAYOUTS[layout] if isinstance(layout, str) else layout
-        self._activation = activation
+        self._activation, self._thoughts = activation, thoughts
+        self.sampling: dict[str, object] = {"thoughts": True} if thoughts else {}
         self.aggregate = self._layout.aggregate
 
     def __repr__(self) -> str:
@@ -137,7 +141,8 @@ class OpenAIVerifier:
         where = f"question {candidate.question.label}, candidate {candidate.key}"
         if not candidate.steps:
             return RoleError(f"cannot score a candidate without steps ({where})")
-        steps = [step.text for step in candidate.steps]
+        shown = said_steps(candidate, self._thoughts)
+        steps = [step for step in shown if step is not None]
         body = {"model": self.model, **layout.write(candidate.question.prompt, steps)}
         try:
             rows, cost = await self.connection.post(
@@ -153,12 +158,12 @@ class OpenAIVerifier:
                 raise
             return TooLongError(str(error)) if says_too_long(str(error)) else error
         try:
-            return self._verdict(rows, cost, len(steps), where)
+            return self._verdict(rows, cost, shown, where)
         except RoleError as error:
             return error
 
-    def _verdict(self, rows: list[Any], cost: Cost, steps: int, where: str) -> Verdict:
-        layout = self._layout
+    def _verdict(self, rows: list[Any], cost: Cost, shown: Sequence[str | None], where: str) -> Verdict:
+        layout, steps = self._layout, sum(step is not None for step in shown)
         nested = [row if isinstance(row, list) else [row] for row in rows]
         if layout.per_step:
             if len(nested) != steps:
@@ -168,7 +173,11 @@ class OpenAIVerifier:
                 )
         else:
             nested = [nested[-1] if isinstance(rows[-1], list) else rows]
-        return Verdict(tuple(self._probability(row, where) for row in nested), cost)
+        scores = [self._probability(row, where) for row in nested]
+        if len(scores) == 1:
+            return Verdict((scores[0],), cost)
+        said = iter(scores)
+        return Verdict(tuple(1.0 if step is None else next(said) for step in shown), cost)
 
     def _probability(self, row: Sequence[Any], where: str) -> float:
         if not row or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in row):

@@ -46,8 +46,10 @@ class IdsWriter:
         """Lay the prompt out, so that the draws of a wave do not each ask for it."""
         prompt = await self._prompt(task)
         if self._opened is None:
-            found = _OPENED.search(await self.tokens.text_of(prompt[-TAIL:], task.where)) if prompt else None
-            self._opened = found[0] if found else ""
+            tail = await self.tokens.text_of(prompt[-TAIL:], task.where) if prompt else ""
+            own = next((tag for tag, _ in self.settings.prompt.thoughts if tail.rstrip().endswith(tag.rstrip())), None)
+            found = _OPENED.search(tail)
+            self._opened = tail[tail.rindex(own.rstrip()) :] if own else found[0] if found else ""
 
     async def write(self, group: Sequence[Task]) -> list[Completion]:
         """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""

@@ -25,7 +25,7 @@ from ttscale.openai.tasks import together, told
 from ttscale.openai.token_ids import TokenIds, context_limit
 from ttscale.openai.write_ids import IdsWriter
 from ttscale.openai.write_text import TextWriter
-from ttscale.prompts.layouts import FOUR_SHOT, Messages, PromptFormat, check_prompt, family_of
+from ttscale.prompts.layouts import FOUR_SHOT, Messages, PromptFormat, check_prompt, family_of, known_tags
 
 log = logging.getLogger("ttscale.openai")
 
@@ -179,7 +179,11 @@ class Writer:
         self._check_counted(completions)
         if line is None and (extra := await self._check_seeds(way, tasks, completions)) is not None:
             completions[0] = extra
-        return completions
+        return [self._tagged(one) for one in completions] if self.settings.prompt.thoughts else completions
+
+    def _tagged(self, one: Completion) -> Completion:
+        """With the known thinking tags for the model's own."""
+        return replace(one, steps=tuple(replace(s, text=known_tags(self.settings.prompt, s.text)) for s in one.steps))
 
     async def _find_way(self, task: Task) -> IdsWriter | TextWriter:
         """Token ids where the server takes them, else text; found out once."""

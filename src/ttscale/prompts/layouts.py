@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.chat import Chat
+from ttscale.core.types import Candidate
 
 Messages: TypeAlias = list[dict[str, Any]]
 """Chat messages as every chat template and server takes them: {"role": ..., "content": ...}."""
@@ -50,6 +51,12 @@ class PromptFormat:
     stop: tuple[str, ...] = ()
     """Strings that end a solution though the model goes on, as base models do with the next question. Where none is
     given, ``stop_strings`` finds them in the ``examples``."""
+    thoughts: tuple[tuple[str, str], ...] = ()
+    """Tags around the thoughts of this model, pairs of opening and closing, beside the known ones (``<think>`` and its
+    like, harmony's channels). Solutions show them as ``<think>`` and ``</think>``, so that whoever reads one knows what
+    was thought."""
+    show_thoughts: bool = False
+    """Whether earlier attempts are shown with their thoughts."""
     chat_template_kwargs: Any = ()
     """What a chat template is given beside the messages ({"enable_thinking": False}, say); kept as sorted pairs."""
     date: str = "2024-07-26"
@@ -70,6 +77,9 @@ class PromptFormat:
         for name, mark in (("user", "{question}"), ("template", "{question}"), ("attempt_template", "{attempt}")):
             if mark not in getattr(self, name):
                 raise ValueError(f"prompt setting {name} must contain {mark!r}; got {getattr(self, name)!r}")
+        if not isinstance(self.show_thoughts, bool):
+            raise ValueError(f"prompt setting show_thoughts must be True or False; got {self.show_thoughts!r}")
+        object.__setattr__(self, "thoughts", check_tags(self.thoughts))
         stop: Any = self.stop
         if isinstance(stop, str) or not all(isinstance(one, str) and one for one in stop):
             raise ValueError(f"prompt setting stop must be a list of strings that are not empty; got {self.stop!r}")
@@ -108,6 +118,42 @@ class PromptFormat:
 def _frozen(value: Any) -> Any:
     """The value with tuples for lists, so that prompts can be compared and hashed."""
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def check_tags(given: Any) -> tuple[tuple[str, str], ...]:
+    """The pairs of tags; ``ValueError`` for anything else."""
+    pairs: Any = given if isinstance(given, list | tuple) else None
+    if pairs is None or not all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and all(isinstance(tag, str) and tag.strip() for tag in pair)
+        and pair[0] != pair[1]
+        for pair in pairs
+    ):
+        raise ValueError(
+            "prompt setting thoughts must be pairs of an opening and a different closing tag, such as "
+            f'[["<plan>", "</plan>"]]; got {given!r}'
+        )
+    return tuple((str(opening), str(closing)) for opening, closing in pairs)
+
+
+def known_tags(form: PromptFormat, text: str) -> str:
+    """``text`` as the model wrote it, with ``<think>`` and ``</think>`` for the tags that are the format's own."""
+    for opening, closing in form.thoughts:
+        text = text.replace(opening, "<think>").replace(closing, "</think>")
+    return text
+
+
+def own_tags(form: PromptFormat, text: str) -> str:
+    """What ``known_tags`` made of a text turned back, for a model that goes on from it."""
+    for opening, closing in form.thoughts[:1]:
+        text = text.replace("<think>", opening).replace("</think>", closing)
+    return text
+
+
+def shown_attempts(form: PromptFormat, attempts: Sequence[Candidate]) -> list[str]:
+    """The texts of earlier attempts as the format shows them."""
+    return [attempt.text if form.show_thoughts else attempt.spoken for attempt in attempts if attempt.steps]
 
 
 def stop_strings(form: PromptFormat, chat: bool) -> tuple[str, ...]:
@@ -180,13 +226,14 @@ def _recent(form: PromptFormat, attempts: Sequence[str]) -> list[str]:
     """The attempts to show, without the thoughts before them: those would fill the context and teach nothing."""
     if not form.max_attempts:
         return []
-    return [without_thought(whole_characters(attempt)).rstrip() for attempt in attempts[-form.max_attempts :]]
+    recent = [whole_characters(attempt) for attempt in attempts[-form.max_attempts :]]
+    return [(attempt if form.show_thoughts else without_thought(attempt)).rstrip() for attempt in recent]
 
 
 def without_thought(attempt: str) -> str:
-    """What a solution says after its thought; all of it where it says nothing more."""
+    """What a solution says beside its thoughts."""
     said = without_thoughts(attempt)
-    return said.lstrip() if said.strip() and said != attempt else attempt
+    return attempt if said == attempt else said.lstrip()
 
 
 def fill(template: str, **values: str) -> str:

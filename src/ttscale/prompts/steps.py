@@ -20,7 +20,7 @@ from typing import Any
 
 from ttscale.core.requests import Revise, Sample
 from ttscale.core.types import Step
-from ttscale.prompts.layouts import PromptFormat
+from ttscale.prompts.layouts import PromptFormat, known_tags, own_tags, shown_attempts
 from ttscale.prompts.tokenize import encode, piece_ids
 
 CONTEXT_TOKENS = 8
@@ -49,28 +49,37 @@ def step_ids(tokenizer: Any, step: Step) -> list[int]:
     return list(step.tokens) if step.tokens or not step.text else piece_ids(tokenizer, step.text)
 
 
-def opened(steps: tuple[Step, ...], opening: str) -> tuple[Step, ...]:
-    """The steps, with the thinking tag that the prompt ended in before the first: else nobody sees where it began."""
-    if not opening or not steps:
-        return steps
-    return (replace(steps[0], text=opening + steps[0].text), *steps[1:])
+def opened(steps: tuple[Step, ...], opening: str, form: PromptFormat) -> tuple[Step, ...]:
+    """The steps, with the thinking tag that the prompt ended in before the first: else nobody sees where it began.
+
+    Tags that are the format's own are named as everyone knows them.
+    """
+    if opening and steps:
+        steps = (replace(steps[0], text=opening + steps[0].text), *steps[1:])
+    return tuple(replace(step, text=known_tags(form, step.text)) for step in steps) if form.thoughts else steps
 
 
 def context_ids(tokenizer: Any, form: PromptFormat, request: Sample | Revise) -> tuple[int, tuple[int, ...]]:
     """(length of the prompt, its tokens and those of each step of the prefix as sampled)."""
     tried = request.prefix.attempts if isinstance(request, Sample) else request.attempts
-    attempts = [attempt.spoken for attempt in tried if attempt.steps]
+    attempts = shown_attempts(form, tried)
     ids = encode(tokenizer, form, request.question.prompt, attempts)
     prompt = len(ids)
     for step in request.prefix.steps if isinstance(request, Sample) else ():
-        ids += step_ids(tokenizer, step)
+        ids += step_ids(tokenizer, replace(step, text=own_tags(form, step.text)) if form.thoughts else step)
     return prompt, tuple(ids)
 
 
 class StepText:
     """Finds the ends of steps and solutions in token sequences, and turns tokens into text."""
 
-    def __init__(self, tokenizer: Any, delimiter: str | None, stop: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        delimiter: str | None,
+        stop: Sequence[str] = (),
+        thoughts: Sequence[tuple[str, str]] = (),
+    ) -> None:
         if delimiter == "":
             raise ValueError("delimiter must not be empty; None makes the whole solution one step")
         special = special_tokens(tokenizer)
@@ -83,7 +92,11 @@ class StepText:
         self.delimiter = delimiter
         self._tokenizer = tokenizer
         harmony = HARMONY if HARMONY[0] in special else ()
-        self._shown = {index for token, index in special.items() if THOUGHT.fullmatch(token) or token in harmony}
+        tags = {tag for pair in thoughts for tag in pair}
+        self._opening = tuple(opening for opening, _ in thoughts)
+        self._shown = {
+            index for token, index in special.items() if THOUGHT.fullmatch(token) or token in harmony or token in tags
+        }
         self._hidden = set(special.values()) - self._shown
         self.stop_ids = {special[mark] for mark in stop if mark in special and special[mark] in self._hidden}
         """Stop strings that are special tokens."""
@@ -109,6 +122,9 @@ class StepText:
     def opens_thought(self, prompt: Sequence[int]) -> str:
         """The thinking tag that a prompt ends in, as templates write it for models that think; else nothing."""
         text = str(self._tokenizer.decode(list(prompt[-CONTEXT_TOKENS:]), skip_special_tokens=False))
+        own = next((tag for tag in self._opening if text.rstrip().endswith(tag.rstrip())), None)
+        if own is not None:
+            return text[text.rindex(own.rstrip()) :]
         found = [tag for tag in THOUGHT.finditer(text) if not text[tag.end() :].strip()]
         opens = bool(found) and not found[-1]["close"] and not found[-1]["shut"]
         return text[found[-1].start() :] if opens else ""

@@ -43,19 +43,23 @@ class PromptedComparator:
     what stands first or last. The weights are the probabilities of the solutions' letters as the first word of the
     reply, where the generator shows probabilities; elsewhere, or with ``votes``, the shares of so many replies to each
     order. ``prompt`` holds ``{question}``, ``{solutions}``, ``{number}`` and ``{letters}``. What is read and written is
-    the verifier's cost. The noise comes from the key of the comparison.
+    the verifier's cost. The noise comes from the key of the comparison. Solutions are shown without their thoughts,
+    unless ``thoughts`` is True.
     """
 
-    def __init__(self, generator: Any, *, votes: int | None = None, prompt: str = COMPARE_PROMPT) -> None:
+    def __init__(
+        self, generator: Any, *, votes: int | None = None, prompt: str = COMPARE_PROMPT, thoughts: bool = False
+    ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedComparator needs a generator, an object with sample(); got {generator!r}")
         if votes is not None and (not isinstance(votes, int) or isinstance(votes, bool) or votes < 1):
             raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
         if "{solutions}" not in prompt or "{question}" not in prompt:
             raise ValueError("the prompt of a comparator must contain {question} and {solutions}")
-        self._generator, self._votes, self._prompt = generator, votes, prompt
+        self._generator, self._votes, self._prompt, self._thoughts = generator, votes, prompt, thoughts
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"votes": votes} if votes else {}
+        self.sampling |= {"thoughts": True} if thoughts else {}
         self.sampling |= {"prompt": prompt} if prompt != COMPARE_PROMPT else {}
         self.name = f"compare({name_of(generator)})"
         self.worker = shared_worker(generator)
@@ -90,7 +94,7 @@ class PromptedComparator:
     def _question(self, request: Compare, order: int, vote: int) -> Sample:
         """What the model is asked, the candidates in their order (1) or backwards (-1)."""
         shown = [
-            fill(SOLUTION, letter=letter, solution=candidate.text.strip())
+            fill(SOLUTION, letter=letter, solution=(candidate.text if self._thoughts else candidate.spoken).strip())
             for letter, candidate in zip(LETTERS, request.candidates[::order], strict=False)
         ]
         text = fill(

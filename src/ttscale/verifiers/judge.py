@@ -15,7 +15,7 @@ from ttscale.core.requests import Completion, Sample, Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Question
 from ttscale.core.unscored import OnError, check_on_error, in_place
-from ttscale.prompts.layouts import fill, without_thought
+from ttscale.prompts.layouts import fill
 from ttscale.verifiers.judge_replies import Scale, from_odds, from_votes
 from ttscale.verifiers.sync_or_async import Ask, Plan, relay
 
@@ -51,9 +51,9 @@ class JudgeVerifier:
 
     ``grades=(1, 5)``: the judge gives a number from 1 to 5 (0 to 9 at most), and the score is its expectation, scaled
     to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. A solution
-    is shown without the thought before it. What the judge reads and writes is the verifier's cost. The same candidate
-    gets the same votes, whatever else is judged. ``on_error``: a candidate whose judge says nothing that can be read
-    ends its question ("raise", the default), or competes without a score ("unscored").
+    is shown without its thoughts, unless ``thoughts`` is True. What the judge reads and writes is the verifier's cost.
+    The same candidate gets the same votes, whatever else is judged. ``on_error``: a candidate whose judge says nothing
+    that can be read ends its question ("raise", the default), or competes without a score ("unscored").
     """
 
     aggregate: Aggregate = "last"
@@ -69,6 +69,7 @@ class JudgeVerifier:
         criteria: str = CRITERIA,
         grades: tuple[int, int] | None = None,
         least_mass: float = LEAST_MASS,
+        thoughts: bool = False,
         on_error: OnError | None = None,
     ) -> None:
         if not hasattr(generator, "sample"):
@@ -77,7 +78,7 @@ class JudgeVerifier:
             raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
         if not isinstance(least_mass, int | float) or not 0 <= least_mass <= 1:
             raise ValueError(f"least_mass must be a probability; got {least_mass!r}")
-        self._scale, self._least_mass = Scale(grades), least_mass
+        self._scale, self._least_mass, self._thoughts = Scale(grades), least_mass, thoughts
         usual = JUDGE_PROMPT if grades is None else GRADE_PROMPT
         given = usual if prompt is None else prompt
         if "{solution}" not in given or "{question}" not in given:
@@ -90,6 +91,7 @@ class JudgeVerifier:
             "prompt": (given, usual),
             "criteria": (criteria, CRITERIA),
             "mass": (least_mass, LEAST_MASS),
+            "thoughts": (thoughts, False),
         }
         self.sampling: dict[str, Any] = {name: value for name, (value, default) in named.items() if value != default}
         self.sampling |= {} if grades is None else {"grades": f"{grades[0]}-{grades[1]}"}
@@ -132,7 +134,7 @@ class JudgeVerifier:
         text = fill(
             self._prompt,
             question=candidate.question.prompt,
-            solution=without_thought(candidate.text).strip(),
+            solution=(candidate.text if self._thoughts else candidate.spoken).strip(),
             criteria=self._criteria,
             lowest=self._scale.words[0],
             highest=self._scale.words[-1],

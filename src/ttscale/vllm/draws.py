@@ -73,7 +73,7 @@ class Session:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
         self._stop = settings.stop(engine.tokenizer)
-        self._text = StepText(engine.tokenizer, settings.delimiter, self._stop)
+        self._text = StepText(engine.tokenizer, settings.delimiter, self._stop, settings.prompt.thoughts)
         self._running: dict[str, _Draw] = {}
         self._failed: list[tuple[int, Completion | Exception]] = []
 
@@ -199,9 +199,8 @@ class Session:
         finish: Finish = "stop" if ended and not unsure else "length"
         return Completion(self._opened(draw, self._steps(draw, spans)), finish, cost)
 
-    @staticmethod
-    def _opened(draw: _Draw, steps: list[Step]) -> tuple[Step, ...]:
-        return opened(tuple(steps), draw.opening)
+    def _opened(self, draw: _Draw, steps: list[Step]) -> tuple[Step, ...]:
+        return opened(tuple(steps), draw.opening, self._settings.prompt)
 
     def _spans(self, draw: _Draw) -> list[tuple[int, int, bool]]:
         """(begin, end, complete) of each step in the tokens drawn."""

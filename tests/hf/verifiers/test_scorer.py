@@ -335,3 +335,25 @@ def test_a_head_is_found_in_a_sharded_checkpoint(tmp_path: Path) -> None:
         save_file(part, tmp_path / shard, metadata={"format": "pt"})
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
     assert HFVerifier(str(tmp_path)).score([Score(candidate("q", "One.", "Two."))]) == wanted
+
+
+def test_a_solution_is_scored_without_its_thoughts_unless_told_otherwise(folder: str) -> None:
+    thought = candidate("2+2?", "<think>is it 5?\n", "no</think>\n", "It is 4.\n", "Done.")
+    said = candidate("2+2?", "It is 4.\n", "Done.")
+    verifier = HFVerifier(folder)
+    first, second = (verdict.step_scores for verdict in verifier.score([Score(thought), Score(said)]))
+    assert first == (1.0, 1.0, *second)
+    whole = HFVerifier(folder, thoughts=True)
+    (scores,) = (verdict.step_scores for verdict in whole.score([Score(thought)]))
+    plain = candidate("2+2?", *(step.text.replace("think>", "thunk>") for step in thought.steps))
+    assert len(scores) == 4
+    assert scores != first
+    assert whole.score([Score(plain)])[0].step_scores != scores
+    assert (verifier.sampling, whole.sampling) == ({}, {"thoughts": True})
+
+
+def test_a_search_over_thoughts_gets_scores_for_what_is_not_said_yet(folder: str) -> None:
+    open_ = Candidate(Question.of("2+2?"), Key((0,)), (Step("<think>is it 5?\n"), Step("no\n")))
+    (verdict,) = HFVerifier(folder).score([Score(open_)])
+    assert len(verdict.step_scores) == 2
+    assert all(0 < score < 1 for score in verdict.step_scores)

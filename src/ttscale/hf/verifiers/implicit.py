@@ -27,6 +27,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
+from ttscale.core.types import Step, said_steps
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.hf.known_logprobs import Span
 from ttscale.hf.model import HFModel
@@ -45,7 +46,7 @@ class ImplicitVerifier:
 
     What is left out comes from the model's ``ttscale_verifier.json``, the reference included (``reference_weight`` is 1
     where nothing says otherwise). A model used by several roles should be one ``HFModel``: what a generator has drawn
-    from it is then not run again. ``on_error`` is that of ``HFVerifier``.
+    from it is then not run again. ``on_error`` and ``thoughts`` are those of ``HFVerifier``.
     """
 
     aggregate: Aggregate = "last"
@@ -61,6 +62,7 @@ class ImplicitVerifier:
         curve: Curve | None = None,
         attempts: bool | None = None,
         eos: bool | None = None,
+        thoughts: bool = False,
         prompt: PromptFormat | None = None,
         on_error: OnError | None = None,
     ) -> None:
@@ -75,6 +77,8 @@ class ImplicitVerifier:
         if self.curve not in get_args(Curve):
             raise ValueError(f"curve must be one of {', '.join(get_args(Curve))}; got {self.curve!r}")
         self.attempts = bool(own.get("attempts", False) if attempts is None else attempts)
+        self.thoughts = thoughts
+        self.sampling: dict[str, object] = {"thoughts": True} if thoughts else {}
         self.eos = bool(own.get("eos", True) if eos is None else eos)
         self.reference: HFModel | None = None
         if self.reference_weight:
@@ -127,14 +131,15 @@ class ImplicitVerifier:
         where = f"candidate {candidate.key} of question {candidate.question.label}"
         if not candidate.steps:
             raise RoleError(f"cannot score a candidate without steps: {where}")
-        attempts = [attempt.text for attempt in candidate.attempts if attempt.steps] if self.attempts else []
+        earlier = [attempt for attempt in candidate.attempts if attempt.steps] if self.attempts else []
+        attempts = [attempt.text if self.thoughts else attempt.spoken for attempt in earlier]
         ids = encode(tokenizer, self._prompt, candidate.question.prompt, attempts)
         if not ids:
             raise RoleError(f"the prompt of {where} has no tokens, so its first step cannot be scored")
         spans = []
-        for step in candidate.steps:
+        for step, said in zip(candidate.steps, said_steps(candidate, self.thoughts), strict=True):
             begin = len(ids)
-            ids += step_ids(tokenizer, step)
+            ids += step_ids(tokenizer, step if said == step.text else Step(said or ""))
             spans.append((begin, len(ids)))
         if self.eos and candidate.finish == "stop" and tokenizer.eos_token_id is not None:
             ids.append(tokenizer.eos_token_id)

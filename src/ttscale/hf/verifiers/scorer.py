@@ -22,6 +22,7 @@ from torch import Tensor
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
+from ttscale.core.types import said_steps
 from ttscale.hf.memory import Budget
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import Found, found
@@ -44,14 +45,15 @@ class _Scored(Run):
     found: dict[int, float] = field(default_factory=dict)
 
 
-Plan: TypeAlias = tuple[tuple[int, ...], list[int]]
-"""The token ids of a candidate, and the position to read each score at."""
+Plan: TypeAlias = tuple[tuple[int, ...], list[int | None]]
+"""The token ids of a candidate, and the position to read each score at; None for a step that was all thought."""
 
 
 class Scorer:
-    """Scores candidates with one model and one adapter."""
+    """Scores candidates with one model and one adapter; ``thoughts`` shows them with what was only thought."""
 
-    def __init__(self, model: HFModel, adapter: Adapter) -> None:
+    def __init__(self, model: HFModel, adapter: Adapter, thoughts: bool = False) -> None:
+        self._thoughts = thoughts
         self._model = model
         self._adapter = adapter
         self._scores: OrderedDict[bytes, float] = OrderedDict()
@@ -79,7 +81,7 @@ class Scorer:
             if isinstance(plan, Exception):
                 continue
             ids, reads = plan
-            missing = [read for read in reads if self._recall(ids, read) is None]
+            missing = [read for read in reads if read is not None and self._recall(ids, read) is None]
             if missing:  # equal ids may come with other borders
                 run = work.setdefault(ids, _Scored(ids, 0, 0))
                 run.missing = sorted({*run.missing, *missing})
@@ -100,7 +102,7 @@ class Scorer:
         """The scores at a candidate's positions, with what running it cost."""
         ids, reads = plan
         done = work.pop(ids, None)
-        scores = [self._recall(ids, read) for read in reads]
+        scores = [1.0 if read is None else self._recall(ids, read) for read in reads]
         for score in scores:
             if score is None or not 0 <= score <= 1:
                 return RoleError(f"the verifier's score is {score} ({_where(request)}): broken weights?")
@@ -112,10 +114,12 @@ class Scorer:
         candidate, model = request.candidate, self._model
         if not candidate.steps:
             return RoleError(f"cannot score a candidate without steps ({_where(request)})")
-        attempts = [attempt.text for attempt in candidate.attempts if attempt.steps]
+        shown = said_steps(candidate, self._thoughts)
+        earlier = [attempt for attempt in candidate.attempts if attempt.steps]
+        attempts = [attempt.text if self._thoughts else attempt.spoken for attempt in earlier]
         try:
-            ids, reads = self._adapter.encode(
-                candidate.question.prompt, [step.text for step in candidate.steps], attempts
+            ids, found = self._adapter.encode(
+                candidate.question.prompt, [step for step in shown if step is not None], attempts
             )
         except ValueError as error:
             failed = RoleError(f"cannot lay out a solution for the verifier: {error} ({_where(request)})")
@@ -126,7 +130,9 @@ class Scorer:
                 f"the solution is {len(ids)} tokens long for the verifier, which reads at most {model.context_length} "
                 f"({_where(request)}); nothing is cut off, since scores would be lost: use shorter solutions"
             )
-        return tuple(ids), reads
+        places = iter(found)
+        one_each = len(found) > 1  # a single score is that of the whole solution
+        return tuple(ids), [None if step is None else next(places) for step in shown] if one_each else list(found)
 
     def _run(self, own: SharedKV | None, work: list[_Scored]) -> None:
         """Run what is missing and note the scores."""

@@ -25,6 +25,8 @@ class HFVerifier:
     there. ``aggregate`` is what suits the step scores, for strategies that ask. One forward scores all steps of a
     candidate; what this verifier has scored before is not run again. ``on_error``: a candidate that cannot be judged
     ends its question ("raise"), or competes without a score ("unscored"); None lets only what is too long compete so.
+    Solutions and attempts are read without their thoughts, unless ``thoughts`` is True; a step that was all thought
+    scores 1, which changes no product and no minimum. A solution that has said nothing yet is read as it stands.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class HFVerifier:
         device: str | Device | None = None,
         dtype: str | DType | None = None,
         allow_pickle: bool = False,
+        thoughts: bool = False,
         on_error: OnError | None = None,
     ) -> None:
         self.on_error = check_on_error(on_error)
@@ -55,7 +58,8 @@ class HFVerifier:
         self.name = self.model.name
         self.worker = self.model.worker
         self.weights = (self.model.name,)
-        self._scorer = Scorer(self.model, self.adapter)
+        self.sampling: dict[str, object] = {"thoughts": True} if thoughts else {}
+        self._scorer = Scorer(self.model, self.adapter, thoughts)
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request: a probability per step, or one for the whole of it (outcome models)."""

@@ -264,7 +264,7 @@ class ToolGenerator(ChatGenerator):
         return await together([self._reply(request) for request in requests])
 
     async def _reply(self, request: Sample) -> Completion:
-        task, way = sample_task(request), TextWriter(self.settings, await self._server())
+        task, way = sample_task(request, self.settings.prompt), TextWriter(self.settings, await self._server())
         seed = task.next_seed(way.server)
         body = way.body(task, seed, self.settings.stop)
         written, message = await self.connection.post("/chat/completions", body, read_call, where=task.where, seed=seed)
