@@ -9,6 +9,7 @@ import pytest
 
 import ttscale
 from ttscale import viz
+from ttscale.testing import FakeGenerator
 from viz.toys import Toy
 
 
@@ -36,6 +37,30 @@ def test_the_reason_names_what_the_winner_leads_in() -> None:
     assert reason.startswith(f"{rows[0].answer} won with the ")
     assert ("most votes" in reason) == (rows[0].count > max(row.count for row in rows[1:]))
     assert f"highest summed score ({rows[0].total:.2f})" in reason
+
+
+def test_a_winner_that_leads_in_nothing_is_not_said_to_lead() -> None:
+    """By hand from the toy's replies: answer 1 has as many votes as 2, and a lower sum and best score."""
+    toy = Toy()
+    result = ttscale.solve(
+        "What is 9 * (14 - 6) + 7 * (3 + 8) - 25?",
+        16,
+        generator=toy,
+        verifier=toy,
+        reviser=toy,
+        strategy="sequential_revision",
+    )
+    tree = viz.tree(result.trace)
+    first, second = viz.votes(tree)[:2]
+    assert (first.answer, first.count, second.answer, second.count) == ("1", 6, "2", 6)
+    assert (first.total or 0) < (second.total or 0)
+    assert viz.why(tree).startswith("1 won the vote over the best answers of the chains;")
+
+
+def test_a_tie_is_called_one() -> None:
+    generator = FakeGenerator(["Answer: 4", "Answer: 5", "Answer: 5", "Answer: 4"])
+    tree = viz.tree(ttscale.solve("What?", 4, generator=generator, strategy="majority_vote").trace)
+    assert viz.why(tree) == "4 won a tie of 2 votes: the answer that came first counts."
 
 
 def test_without_a_verifier_only_votes_are_shown() -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from ttscale.answers import answer_classes, rule_called
 from ttscale.viz.tree import Node, Tree
 
+HIERARCHICAL = "select='hierarchical'"
+"""How a strategy prints that chooses within each chain of revisions first, then among the chains' winners."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:
@@ -51,7 +54,15 @@ def why(tree: Tree) -> str:
         leads.append(f"highest summed score ({first.total:.2f})")
     if first.best is not None and first.best > best:
         leads.append(f"highest single score ({first.best:.3f})")
-    return f"{first.answer} won with the {', the '.join(leads)}." if leads else f"{first.answer} won by the tie rule."
+    if leads:
+        return f"{first.answer} won with the {', the '.join(leads)}."
+    if HIERARCHICAL in tree.strategy:
+        return (
+            f"{first.answer} won the vote over the best answers of the chains; over all attempts another answer leads."
+        )
+    if first.total is None and first.count == max(row.count for row in others):
+        return f"{first.answer} won a tie of {first.count} votes: the answer that came first counts."
+    return f"{first.answer} won by the rule of its strategy; by no measure over all solutions does it lead."
 
 
 def _solutions(tree: Tree) -> Iterator[Node]:
