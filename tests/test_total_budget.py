@@ -10,6 +10,7 @@ import pytest
 import ttscale
 from ttscale import BudgetError, Question, Sample
 from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyVerifier, ToyWorld
+from ttscale.verifiers import MixedGenerator
 
 QUESTIONS = [Question(f"easy-{i}", f"easy {i}?") for i in range(8)] + [
     Question(f"hard-{i}", f"hard {i}?") for i in range(8)
@@ -60,11 +61,33 @@ def test_with_a_verifier_its_scores_vote(tmp_path: Any) -> None:
     assert ttscale.solve_all(world.questions(6), 16, **options, total_budget=48, resume=path) == results
 
 
+@pytest.mark.parametrize("strategy", ["thinking_budget:tokens=20", "confidence_vote:filter=0.5,window=8", "mixture"])
+def test_other_votes_can_be_added_to(strategy: str) -> None:
+    world = ToyWorld(p=0.9, depth=2)
+    generator: Any = ToyLM(world)
+    if strategy == "mixture":
+        generator = MixedGenerator({"a": ToyLM(world), "b": ToyLM(world)})
+    results = ttscale.solve_all(
+        world.questions(6), 16, generator=generator, strategy=strategy, total_budget=60, progress=False
+    )
+    drawn = [result.cost.generations for result in results]
+    assert sum(drawn) <= 60
+    assert min(drawn) == 4  # some are settled by four votes
+    assert max(drawn) > 4
+    alone = [
+        ttscale.solve_all([r.question], n, generator=generator, strategy=strategy, progress=False)[0]
+        for r, n in zip(results, drawn, strict=True)
+    ]
+    assert [r.candidates for r in results] == [r.candidates for r in alone]
+
+
 def test_wrong_arguments() -> None:
     for total in (0, 15, 2.5, True):
         with pytest.raises(BudgetError, match="total_budget must be a whole number of at least one per question"):
             ttscale.solve_all(QUESTIONS, generator=FakeGenerator("Answer: 1"), total_budget=total)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="total_budget needs a strategy that can be added to, one of MajorityVote"):
+    with pytest.raises(
+        ValueError, match="total_budget needs a strategy whose solutions can be added to, such as majority_vote"
+    ):
         ttscale.solve_all(
             QUESTIONS, generator=FakeGenerator(""), verifier=FakeVerifier(0.5), strategy="beam", total_budget=100
         )

@@ -23,6 +23,7 @@ from ttscale.strategies import (
     AdaptiveConsistency,
     AdaptiveScheduler,
     BestOfNStopping,
+    ConfidenceVote,
     FirstFinished,
     GenSelect,
     Mixture,
@@ -77,8 +78,11 @@ STRATEGIES: list[Any] = [
     GenSelect(2),
     FirstFinished(),
     ThinkingBudget(20),
-    Mixture(),
-    Mixture(by="bandit", wave=3),
+    Mixture(("a", "b")),
+    Mixture(("a", "b"), "bandit", wave=3),
+    Mixture(("a", "b", "c"), "bandit"),
+    ConfidenceVote(0.5, 8),
+    ConfidenceVote(0.9, 8, warmup=4, measure="lowest"),
     FirstFinished(1, k=4),
 ]
 

@@ -51,6 +51,16 @@ def test_a_bandit_spends_on_the_better_one() -> None:
     assert outcome.candidates[outcome.chosen or 0].answer == "1"
 
 
+def test_by_name_it_takes_the_names_of_its_generator() -> None:
+    mixed = MixedGenerator({"a": GOOD, "b": BAD})
+    named = ttscale.solve("?", 5, generator=mixed, strategy="mixture")
+    assert named == ttscale.solve("?", 5, generator=mixed, strategy=Mixture(("a", "b")))
+    bandit = ttscale.solve("?", 5, generator=mixed, verifier=FakeVerifier(mark), strategy="mixture:by=bandit")
+    assert bandit.strategy.startswith("Mixture(generators=('a', 'b'), by='bandit'")
+    with pytest.raises(ValueError, match="mixture draws from several generators: pass generator="):
+        ttscale.solve("?", 5, generator=GOOD, strategy="mixture")
+
+
 def test_a_strategy_that_names_no_generator_is_told_so() -> None:
     with pytest.raises(ttscale.RoleError, match="names none of the generators a, b"):
         ttscale.solve("?", 2, generator=MixedGenerator({"a": GOOD, "b": BAD}), strategy="majority_vote")
@@ -59,14 +69,13 @@ def test_a_strategy_that_names_no_generator_is_told_so() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        {"generators": ()},
         {"generators": "ab"},
         {"generators": (GOOD,)},
         {"generators": ("a", "a")},
         {"by": "luck"},
         {"wave": 0},
     ],
-    ids=range(6),
+    ids=range(5),
 )
 def test_settings_that_make_no_sense_are_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):

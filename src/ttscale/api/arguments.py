@@ -30,6 +30,7 @@ from ttscale.core.types import Question
 from ttscale.strategies.adaptive import AdaptiveScheduler
 from ttscale.strategies.best_of_n import MajorityVote
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
+from ttscale.strategies.mixture import Mixture
 from ttscale.strategies.names import strategy_from_text
 from ttscale.strategies.policy import Policy, default_policy, policy_of
 from ttscale.strategies.revision import SequentialRevision
@@ -101,6 +102,8 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
         raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}{made}")
     if isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) and strategy.policy is None:
         strategy = replace(strategy, policy=_default_policy(strategy.aggregate, roles, bundled))
+    if isinstance(strategy, Mixture) and not strategy.generators:
+        strategy = replace(strategy, generators=_names_of(roles.get("generator")))
     strategy = fitted_to(suited(strategy, given, aggregate_of(roles.get("verifier"))), at_hand)
     for role in sorted(needs_of(strategy, at_hand) - at_hand):
         raise MissingRoleError(
@@ -192,6 +195,17 @@ def _default_policy(aggregate: Aggregate, roles: Mapping[Role, Any], bundled: bo
     policy = reference.scheduler().policy
     assert policy is not None
     return policy
+
+
+def _names_of(generator: Any) -> tuple[str, ...]:
+    """The names of the generators that a mixture draws from."""
+    names = getattr(generator, "names", None)
+    if not names:
+        raise ValueError(
+            "mixture draws from several generators: pass generator=ttscale.verifiers.MixedGenerator({'a': one, 'b': "
+            f"other}}); got {generator!r}"
+        )
+    return tuple(names)
 
 
 def _default_strategy(roles: frozenset[Role]) -> Strategy:

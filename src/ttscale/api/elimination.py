@@ -12,7 +12,6 @@ from ttscale.api.result import Result
 from ttscale.core.errors import BudgetError
 from ttscale.core.types import Question
 from ttscale.strategies.adaptive import chance_to_lead, leaders
-from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
 
 FIRST = 4
 """Solutions in the first round: four votes to none are the fewest that settle a question."""
@@ -20,18 +19,17 @@ STEP = 2
 """Solutions that each question still open gets in every further round."""
 SETTLED = 0.95
 """A question is left alone once its leading answer leads with this probability (as in ``AdaptiveConsistency``)."""
-GROWING = (MajorityVote, BestOfN, WeightedBestOfN)
-"""Strategies of which N more solutions make the same as N at once: a round adds to what the last one drew."""
 
 Solve: TypeAlias = Callable[[list[Question], int], list[Result]]
 
 
-def spend(questions: Sequence[Question], total: int, most: int, solve: Solve) -> list[Result]:
+def spend(questions: Sequence[Question], total: int, most: int, solve: Solve, scored: bool) -> list[Result]:
     """Results of distinct questions for ``total`` solutions together, no question more than ``most``.
 
     Every round solves the questions that are not settled with more solutions; ``solve(questions, n)`` must draw only
     what it has not drawn before. Where what is left does not reach all, the least settled get it. What nobody needs is
-    not spent. Raises ``BudgetError`` for a total that does not give every question one.
+    not spent. ``scored``: whether results have a verifier's scores, which then weigh the votes. Raises
+    ``BudgetError`` for a total that does not give every question one.
     """
     if not isinstance(total, int) or isinstance(total, bool) or total < len(questions):
         raise BudgetError(f"total_budget must be a whole number of at least one per question; got {total!r}")
@@ -40,21 +38,22 @@ def spend(questions: Sequence[Question], total: int, most: int, solve: Solve) ->
     step = min(FIRST, most, total // max(1, len(questions)))
     open_ = list(questions)
     while open_ and (left := total - sum(had.values())) > 0:
-        open_.sort(key=lambda question: _chance(results.get(question)))
+        open_.sort(key=lambda question: _chance(results.get(question), scored))
         now = {q: min(had[q] + max(1, min(step, left // len(open_))), most) for q in open_[:left]}
         for n in sorted(set(now.values())):
             group = [question for question in questions if now.get(question) == n]
             results |= dict(zip(group, solve(group, n), strict=True))
         had |= now
         step = STEP
-        open_ = [q for q in open_ if had[q] < most and results[q].error is None and _chance(results[q]) < SETTLED]
+        open_ = [
+            q for q in open_ if had[q] < most and results[q].error is None and _chance(results[q], scored) < SETTLED
+        ]
     return [results[question] for question in questions]
 
 
-def _chance(result: Result | None) -> float:
+def _chance(result: Result | None, scored: bool) -> float:
     """How sure it is that the leading answer leads; 0 for a question that has not been asked."""
     if result is None:
         return 0.0
-    scored = result.strategy.startswith(("BestOfN", "WeightedBestOfN"))
     weights = result.scores if scored else [1.0 if candidate.done else None for candidate in result.candidates]
     return chance_to_lead(*leaders(result.candidates, weights))

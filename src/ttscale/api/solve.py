@@ -12,7 +12,7 @@ from typing import TypeAlias
 from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
-from ttscale.api.elimination import GROWING, spend
+from ttscale.api.elimination import spend
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
@@ -20,10 +20,18 @@ from ttscale.api.settings import CallSettings, Observe
 from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.protocols import (
+    AnyComparator,
+    AnyGenerator,
+    AnyReviser,
+    AnyVerifier,
+    Strategy,
+    grows,
+    needs_of,
+)
 from ttscale.core.types import Question
 from ttscale.strategies.best_of_n import MajorityVote, WeightedBestOfN
-from ttscale.strategies.names import strategy_from_text
+from ttscale.strategies.names import STRATEGIES, strategy_from_text, strategy_named
 
 Messages: TypeAlias = Sequence[Message]
 
@@ -100,8 +108,8 @@ def solve_all(
     - ``resume``: a trace file. Every reply is written to it as it comes, and what it holds already is not computed
       again.
     - ``total_budget``: all questions share so many solutions, and ``budget`` is the most that one of them may have.
-      After each round those whose answer is settled are left alone and the others go on. The strategy must be a
-      majority vote, best-of-N or weighted best-of-N (the default with a verifier), whose solutions can be added to.
+      After each round those whose answer is settled are left alone and the others go on. The strategy must be one
+      whose solutions can be added to: votes and best-of-N (weighted is the default with a verifier).
     """
     settings = CallSettings(
         budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
@@ -199,14 +207,21 @@ def _sharing(questions: list[Question], total: int, settings: CallSettings) -> l
     strategy = settings.strategy or (
         MajorityVote() if models["generator"] and not models["verifier"] else WeightedBestOfN()
     )
-    if not isinstance(named := strategy_from_text(strategy) if isinstance(strategy, str) else strategy, GROWING):
-        names = ", ".join(one.__name__ for one in GROWING)
-        raise ValueError(f"total_budget needs a strategy that can be added to, one of {names}; got {named!r}")
+    named = strategy_from_text(strategy) if isinstance(strategy, str) else strategy
+    if not grows(named):
+        names = ", ".join(name for name in STRATEGIES if grows(strategy_named(name)))
+        raise ValueError(
+            f"total_budget needs a strategy whose solutions can be added to, such as {names}; got {named!r}. A search "
+            "that decides by N what it draws would have to begin anew each time a question gets more"
+        )
+    scored = "verifier" in needs_of(named, ())
     distinct = list(dict.fromkeys(questions))
     with tempfile.TemporaryDirectory() as folder:
         trace = settings.resume or Path(folder) / "rounds.jsonl"
         common = replace(settings, **models, strategy=strategy, resume=trace)
-        found = spend(distinct, total, settings.budget, lambda some, n: solve_these(some, replace(common, budget=n)))
+        found = spend(
+            distinct, total, settings.budget, lambda some, n: solve_these(some, replace(common, budget=n)), scored
+        )
     by_question = dict(zip(distinct, found, strict=True))
     return [by_question[question] for question in questions]
 

@@ -23,6 +23,7 @@ class MajorityVote:
     """
 
     needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+    grows: ClassVar[bool] = True
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates = yield from draw_whole(root, budget)
@@ -38,6 +39,7 @@ class BestOfN:
 
     aggregate: Aggregate = "last"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+    grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
@@ -52,6 +54,7 @@ class WeightedBestOfN:
 
     aggregate: Aggregate = "last"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
+    grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)

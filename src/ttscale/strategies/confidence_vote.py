@@ -36,6 +36,7 @@ class ConfidenceVote:
     warmup: int | None = None
     measure: Measure = "tail"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+    grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.filter, (int, float)) or isinstance(self.filter, bool) or not 0 < self.filter <= 1:

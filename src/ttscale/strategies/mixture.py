@@ -24,10 +24,11 @@ class Mixture:
     ``by`` "share": equal numbers of each, the first ones one more, and a majority vote. "bandit": ``wave`` solutions at
     a time, by Thompson sampling with the prior of ``thompson.py``. Each generator's mean verifier score is drawn from
     what is known of it, and the highest writes the solution. Cut-offs score 0, and the winner is a weighted vote.
-    AB-MCTS with several models chooses like this (arXiv 2503.04412).
+    AB-MCTS with several models chooses like this (arXiv 2503.04412). Without names, ``solve`` fills
+    in those of its ``MixedGenerator``.
     """
 
-    generators: Sequence[str] = ("first", "second")
+    generators: Sequence[str] = ()
     by: Literal["share", "bandit"] = "share"
     wave: int = 1
     aggregate: Aggregate = "last"
@@ -35,7 +36,7 @@ class Mixture:
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
         names = self.generators
-        if isinstance(names, str) or not names or not all(isinstance(name, str) and name for name in names):
+        if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
             raise ValueError(
                 f"generators must be the names that MixedGenerator was given, a list of texts; got {names!r}"
             )
@@ -48,12 +49,19 @@ class Mixture:
             raise ValueError(f"wave must be a positive integer; got {self.wave!r}")
 
     @property
+    def grows(self) -> bool:
+        """Shares go by position, and so does a bandit that draws one at a time."""
+        return self.by == "share" or self.wave == 1
+
+    @property
     def needs(self) -> frozenset[Role]:
         """A bandit learns from a verifier."""
         return frozenset({"generator", "verifier"} if self.by == "bandit" else {"generator"})
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         names = self.generators
+        if not names:
+            raise ValueError("Mixture has no names of generators; give it those of the MixedGenerator that answers")
         if self.by == "share":
             keys = [root.key.child("model", names[i % len(names)], i) for i in range(budget)]
             candidates = yield from draw([root] * budget, keys)

@@ -32,6 +32,7 @@ STRATEGIES = {
     "first_finished": "first_finished.FirstFinished",
     "confidence_vote": "confidence_vote.ConfidenceVote",
     "thinking_budget": "thinking_budget.ThinkingBudget",
+    "mixture": "mixture.Mixture",
     "recursive_aggregation": "recursive_aggregation.RecursiveAggregation",
     "best_of_n_stopping": "best_of_n_stopping.BestOfNStopping",
     "adaptive_consistency": "adaptive.AdaptiveConsistency",

@@ -30,6 +30,7 @@ class ThinkingBudget:
     close: str = "</think>"
     wait: str = "\nWait,"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
+    grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if type(self.tokens) is not int or self.tokens < 1:

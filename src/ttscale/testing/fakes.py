@@ -8,6 +8,7 @@ of strategies or engines.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ttscale.core.cost import Cost
@@ -43,11 +44,18 @@ class FakeGenerator:
     """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions.
 
     A text is a whole solution: a request that continues a beginning of it gets the rest, and one with ``max_steps`` no
-    more than so many lines. ``requests`` and ``batches`` (sizes) record what was asked.
+    more than so many lines. ``requests`` and ``batches`` (sizes) record what was asked. Steps have the ``confidence``
+    that a request with a ``window`` asks for; None: it records none.
     """
 
-    def __init__(self, script: Sequence[Line] | Callable[[Sample], Line] | Line, *, name: str = "fake") -> None:
-        self.name = name
+    def __init__(
+        self,
+        script: Sequence[Line] | Callable[[Sample], Line] | Line,
+        *,
+        name: str = "fake",
+        confidence: float | None = None,
+    ) -> None:
+        self.name, self._confidence = name, confidence
         self.requests: list[Sample] = []
         self.batches: list[int] = []
         self._script: _Script[Sample] = _Script(script)
@@ -56,7 +64,16 @@ class FakeGenerator:
         """The next line of the script for each request."""
         self.requests += requests
         self.batches.append(len(requests))
-        return [_completion(self._script.line(request), request.max_steps, request.prefix.text) for request in requests]
+        return [self._sure(request, self._said(request)) for request in requests]
+
+    def _said(self, request: Sample) -> Completion | Exception:
+        return _completion(self._script.line(request), request.max_steps, request.prefix.text)
+
+    def _sure(self, request: Sample, reply: Completion | Exception) -> Completion | Exception:
+        if request.window is None or self._confidence is None or isinstance(reply, Exception):
+            return reply
+        sure = self._confidence
+        return replace(reply, steps=tuple(replace(step, tail=sure, lowest=sure) for step in reply.steps))
 
 
 class FakeReviser:

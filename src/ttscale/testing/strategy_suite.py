@@ -14,7 +14,7 @@ from ttscale.api.result import Result
 from ttscale.api.solve import solve, solve_all
 from ttscale.core.errors import MissingRoleError, RoleError
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import Role, Strategy, fitted_to, needs_of
+from ttscale.core.protocols import Role, Strategy, fitted_to, grows, needs_of
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.testing.fakes import FakeComparator, FakeGenerator, FakeReviser, FakeVerifier, steps_of
 from ttscale.testing.laws import check_laws, toy_roles, waves
@@ -53,28 +53,38 @@ class StrategyTests:
         keys = [request.key for wave in seen for request, _ in wave if isinstance(request, Sample | Revise)]
         assert len(set(keys)) == len(keys)
 
+    def test_what_grows_draws_the_same_and_more(self, strategy: Strategy, roles: dict[Role, Any]) -> None:
+        if not grows(strategy):
+            return
+        before: set[Any] = set()
+        for n in (1, 2, 5, 6, 12, 20):
+            seen, _ = waves(strategy, n, roles=roles)
+            drawn = {request for wave in seen for request, _ in wave if isinstance(request, Sample | Revise)}
+            assert before <= drawn, f"N = {n} does not go on from what fewer drew"
+            before = drawn
+
     @pytest.mark.parametrize("said", ["", "I cannot say.\n", "Hm.\nHm.\nHm."])
     def test_nobody_answers(self, strategy: Strategy, said: str) -> None:
-        result = _run(strategy, FakeGenerator(said), FakeVerifier(0.5), FakeReviser(said))
+        result = _run(strategy, FakeGenerator(said, confidence=1.0), FakeVerifier(0.5), FakeReviser(said))
         assert (result.error, result.answer) == (None, None)
 
     def test_everything_is_cut_off(self, strategy: Strategy) -> None:
         cut = Completion(steps_of("Answer: 1"), "length")
-        result = _run(strategy, FakeGenerator(cut), FakeVerifier(0.5), FakeReviser(cut))
+        result = _run(strategy, FakeGenerator(cut, confidence=1.0), FakeVerifier(0.5), FakeReviser(cut))
         assert (result.error, result.answer, result.text) == (None, None, "")
         assert all(candidate.finish == "length" for candidate in result.candidates)
 
     def test_every_score_is_the_same(self, strategy: Strategy) -> None:
         for score in (0.0, 1.0):
             said = "So.\nAnswer: 1"
-            result = _run(strategy, FakeGenerator(said), FakeVerifier(score), FakeReviser(said))
+            result = _run(strategy, FakeGenerator(said, confidence=1.0), FakeVerifier(score), FakeReviser(said))
             assert (result.error, result.answer) == (None, "1")
 
     @pytest.mark.parametrize("role", ["generator", "verifier", "reviser", "comparator"])
     def test_a_role_that_fails_is_an_error(self, strategy: Strategy, role: str) -> None:
         error, fine = ValueError("broken"), "So.\nAnswer: 1"
         roles: dict[str, Any] = {
-            "generator": FakeGenerator(error if role == "generator" else fine),
+            "generator": FakeGenerator(error if role == "generator" else fine, confidence=1.0),
             "verifier": FakeVerifier(error if role == "verifier" else 0.5),
             "reviser": FakeReviser(error if role == "reviser" else fine),
             "comparator": FakeComparator(error if role == "comparator" else 0),
@@ -86,7 +96,7 @@ class StrategyTests:
     def test_a_role_that_is_missing_is_missed_before_anything_is_drawn(self, strategy: Strategy) -> None:
         for missing in needs_of(strategy, ()):
             roles: dict[Role, Any] = {
-                "generator": FakeGenerator("Answer: 1"),
+                "generator": FakeGenerator("Answer: 1", confidence=1.0),
                 "verifier": FakeVerifier(0.5),
                 "reviser": FakeReviser("Answer: 1"),
                 "comparator": FakeComparator(0),
@@ -106,7 +116,10 @@ class StrategyTests:
             assert (result.answer in answers) if answers else (result.answer is None)
 
     def test_its_name_says_nothing_of_memory(self, strategy: Strategy) -> None:
-        assert " at 0x" not in _run(strategy, FakeGenerator(""), FakeVerifier(0.5), FakeReviser("")).strategy
+        assert (
+            " at 0x"
+            not in _run(strategy, FakeGenerator("", confidence=1.0), FakeVerifier(0.5), FakeReviser("")).strategy
+        )
 
 
 def _run(strategy: Strategy, generator: Any, verifier: Any, reviser: Any) -> Result:

@@ -31,7 +31,7 @@ class MixedGenerator:
                     f"{name!r} must be a name, and its generator an object with sample(); got {generator!r}"
                 )
         self._generators = dict(generators)
-        self.members = tuple(generators.values())
+        self.members, self.names = tuple(generators.values()), tuple(generators)
         self.name = f"mixed({', '.join(f'{name}: {name_of(one)}' for name, one in generators.items())})"
         self.worker = common_worker(self.members)
         awaited = is_async(*(generator.sample for generator in self.members))
