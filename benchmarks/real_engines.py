@@ -81,11 +81,10 @@ def by_steps(role: Any, question: Question) -> Candidate:
     return candidate
 
 
-def greedy(server: Engine, folder: str, n: int) -> dict[str, object]:
-    """Part 1."""
-    from ttscale.hf import HFGenerator, HFModel
+def greedy(server: Engine, model: Any, n: int) -> dict[str, object]:
+    """Part 1; ``model`` is an ``HFModel``."""
+    from ttscale.hf import HFGenerator
 
-    model = HFModel(folder)
     local, far = HFGenerator(model, prompt=FORM, delimiter="\n", max_new_tokens=TOKENS), remote(server)
     encode = model.tokenizer.apply_chat_template
     outcomes: dict[str, Counter[str]] = {"whole": Counter(), "step by step": Counter()}
@@ -113,16 +112,16 @@ def compared(model: Any, start: list[int], ours: Candidate, theirs: Candidate) -
     return "near tie" if float(top[0] - top[1]) < NEAR else f"parted, {float(top[0] - top[1]):.3f} apart"
 
 
-def draws(server: Engine, folder: str, n: int) -> dict[str, object]:
-    """Part 2."""
+def draws(server: Engine, model: Any, n: int) -> dict[str, object]:
+    """Part 2; ``model`` is an ``HFModel``."""
     from scipy.stats import chi2_contingency
 
-    from ttscale.hf import HFGenerator, HFModel
+    from ttscale.hf import HFGenerator
 
     question = Question.of(COLOUR)
     root = Candidate(question, Key((0, question.id)))
     requests = [Sample(root, root.key.child(i)) for i in range(n)]
-    local = HFGenerator(HFModel(folder), prompt=FORM, delimiter=None, max_new_tokens=4).sample(requests)
+    local = HFGenerator(model, prompt=FORM, delimiter=None, max_new_tokens=4).sample(requests)
     far = asyncio.run(remote(server, delimiter=None, max_new_tokens=4).sample(requests))
     counts = [Counter(first_word("".join(step.text for step in one.steps)) for one in some) for some in (local, far)]
     common = [word for word, count in (counts[0] + counts[1]).most_common() if count >= 10]
@@ -280,11 +279,16 @@ def main() -> None:
     server = Engine(options.engine, file)
     try:
         server.start()
+        model = None
+        if {"greedy", "draws"} & set(parts):
+            from ttscale.hf import HFModel
+
+            model = HFModel(options.model)
         if "greedy" in parts:
-            rows = greedy(server, options.model, options.prompts)
+            rows = greedy(server, model, options.prompts)
             store(f"greedy, {server.kind}", "Greedy texts beside the Hugging Face backend's", rows)
         if "draws" in parts:
-            rows = draws(server, options.model, options.draws)
+            rows = draws(server, model, options.draws)
             store(f"draws, {server.kind}", "Answers of one question beside the Hugging Face backend's", rows)
         if "best_of" in parts:
             store("best of 16", "A vote over 16 draws, beside its_hub's client", best_of(server, options.prompts))

@@ -32,7 +32,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if not python_of("vllm" if kind == "vllm" else "llamacpp").exists():
         pytest.skip(f"{kind} is not set up here: make engines")
     template = thinking_template(tmp_path_factory.mktemp("template"))
-    options = ("--api-key", KEY, "--chat-template", str(template))
+    options: tuple[str, ...] = ("--api-key", KEY, "--chat-template", str(template))
+    if kind == "vllm":
+        options += ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
     running = Engine(kind, model_folder() if kind == "vllm" else in_fp32(gguf_file()), options)
     try:
         running.start()
