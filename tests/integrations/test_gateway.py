@@ -315,6 +315,20 @@ def test_a_step_search_goes_on_as_the_librarys(by_default: bool) -> None:
     assert bodies == len(upstream.bodies) - bodies
 
 
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
+def test_the_tokens_of_a_step_search_are_counted_wherever_the_upstream_says_them(kind: Any) -> None:
+    """llama.cpp's own endpoint, which takes token ids, has no "usage"."""
+    with serving(kind=kind, ids=True) as upstream, gateway(before(upstream.url)) as served:
+        status, reply = served.chat(QUESTION, budget=2, strategy="thinking_budget", seed=3)
+        own = library(upstream.url, QUESTION, 2, strategy="thinking_budget", seed=3)
+        paths = {path for path, _, _ in upstream.requests}
+    assert (status, reply["choices"][0]["message"]["content"]) == (200, own.text)
+    assert paths == {"/completion" if kind == "llama.cpp" else "/v1/completions"}
+    assert reply["usage"]["completion_tokens"] == own.cost.sampled_tokens > 0
+    assert reply["usage"]["prompt_tokens"] == own.cost.prompt_tokens + own.cost.cached_tokens > 0
+    assert reply["usage"]["prompt_tokens_details"]["cached_tokens"] == own.cost.cached_tokens
+
+
 def test_a_trace_on_request(served: Running) -> None:
     _, reply = served.chat(QUESTION, budget=3)
     assert "ttscale_trace" not in reply

@@ -213,9 +213,22 @@ def _tokens(logprobs: Any) -> list[tuple[str, float]]:
     return read if len(read) == len(pairs) else []
 
 
+def told_usage(data: Any) -> Mapping[str, Any]:
+    """The "usage" of a reply as OpenAI writes it; llama.cpp's own endpoint counts under names of its own."""
+    draws = [_mapping(one) for one in (data if isinstance(data, list) else [data])]
+    if not draws or "tokens_evaluated" not in draws[0]:
+        return _mapping(_mapping(data).get("usage"))
+    drawn = [one.get("tokens_predicted") for one in draws]
+    return {
+        "prompt_tokens": draws[0]["tokens_evaluated"],
+        "completion_tokens": sum(drawn) if all(map(is_count, drawn)) else None,
+        "prompt_tokens_details": {"cached_tokens": _mapping(draws[0].get("timings")).get("cache_n")},
+    }
+
+
 def usage(data: Any) -> tuple[Cost, bool]:
     """What a request cost, as the server counted it, and whether it counted the tokens it drew."""
-    told = _mapping(_mapping(data).get("usage"))
+    told = told_usage(data)
     prompt, sampled = told.get("prompt_tokens"), told.get("completion_tokens")
     drawn = sampled or 0
     if not is_count(prompt) or not is_count(drawn):

@@ -28,6 +28,7 @@ from ttscale.openai.reply import (
     read_ids,
     share_out,
     token_confidences,
+    usage,
 )
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.streams import Watch
@@ -170,14 +171,9 @@ def _read_native(data: Any, n: int) -> list[Written]:
     """The reply of llama.cpp's ``/completion``."""
     found = entries({"results": data if isinstance(data, list) else [data]}, "results", n)
     written = [_one_native(one) for one in sorted(found, key=lambda one: one.get("index") or 0)]
-    context = found[0].get("tokens_evaluated")
-    timings = found[0].get("timings")
-    cached = timings.get("cache_n") if isinstance(timings, dict) else 0
-    drawn = [one.get("tokens_predicted", -1) for one in found]
-    if not is_count(context) or not all(map(is_count, drawn)):
+    cost, counted = usage(data)
+    if not counted:
         raise Malformed("the reply does not say how many tokens it cost")
-    reused = min(cached, context) if is_count(cached) else 0
-    cost = Cost(sampled_tokens=sum(drawn), prompt_tokens=context - reused, cached_tokens=reused, requests=1)
     return share_out(written, cost)
 
 

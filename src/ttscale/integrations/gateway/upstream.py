@@ -27,7 +27,19 @@ from ttscale.openai.tasks import together
 from ttscale.openai.verifier import OpenAIVerifier
 from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import PromptFormat
-from ttscale.strategies import DVTS, Beam, Lookahead, ParticleFilter, ParticleGibbs, Rebase
+from ttscale.strategies import (
+    DVTS,
+    MCTS,
+    AdaptiveScheduler,
+    Beam,
+    ComputeOptimalScheduler,
+    Lookahead,
+    Mixture,
+    ParticleFilter,
+    ParticleGibbs,
+    Rebase,
+    ThinkingBudget,
+)
 from ttscale.strategies.names import strategy_named
 from ttscale.verifiers.comparator import PromptedComparator
 from ttscale.verifiers.judge import JudgeVerifier
@@ -81,7 +93,8 @@ class UpstreamRoles:
     async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
         """The roles for a request whose client came with ``key``."""
         async with self._connections(key) as held:
-            generator: Any = _generator(asked, held.draws, self._upstream)
+            in_ids = _in_ids(asked, self._judged or self._verifier is not None)
+            generator: Any = _generator(asked, held.draws, self._upstream, in_ids)
             generator._warned = self._warned
             wants_reviser = "reviser" in needs_of(_strategy_of(asked), ())
             reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
@@ -172,19 +185,25 @@ def fixed_verifier(given: VerifierSettings, upstream: Upstream | None) -> Any:
 
 
 AS_IT_IS = PromptFormat(system=None)
-STEPWISE = (Beam, DVTS, Lookahead, Rebase, ParticleFilter, ParticleGibbs)
-"""Strategies that go on with what is begun, in token ids where the upstream takes them. Whole solutions need none."""
+STEPWISE = (
+    *(Beam, DVTS, Lookahead, Rebase, ParticleFilter, ParticleGibbs, MCTS, ThinkingBudget),
+    *(ComputeOptimalScheduler, AdaptiveScheduler, Mixture),
+)
+"""Strategies that go on with what is begun, or may, in token ids where the upstream takes them. Whole solutions need
+none."""
 
 
 def _strategy_of(asked: Asked) -> Any:
     return None if asked.strategy is None else strategy_named(asked.strategy)
 
 
-def _in_ids(asked: Asked) -> bool:
-    return asked.readable and isinstance(_strategy_of(asked), STEPWISE)
+def _in_ids(asked: Asked, scored: bool) -> bool:
+    """``scored``: whether there is a verifier, with which the library's own choice may go step by step."""
+    strategy = _strategy_of(asked)
+    return asked.readable and (scored if strategy is None else isinstance(strategy, STEPWISE))
 
 
-def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
+def _generator(asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> Any:
     if not asked.chat:
         plain = PromptFormat(chat=False, system=None, template="{question}", stop=asked.stop)
         return OpenAIGenerator(
@@ -197,10 +216,10 @@ def _generator(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
             top_p=asked.top_p or None,
             max_new_tokens=asked.max_tokens,
             extra=asked.extra,
-            token_ids=_in_ids(asked),
+            token_ids=in_ids,
         )
     kind = ToolGenerator if asked.tools else ChatGenerator
-    return kind(asked, connection, upstream)
+    return kind(asked, connection, upstream, in_ids)
 
 
 def _reviser(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
@@ -210,7 +229,7 @@ def _reviser(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
 class ChatGenerator(OpenAIGenerator):
     """Draws replies to a chat, and continues those that are begun."""
 
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
+    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
         super().__init__(
             asked.model,
             connection=connection,
@@ -220,7 +239,7 @@ class ChatGenerator(OpenAIGenerator):
             top_p=asked.top_p or None,
             max_new_tokens=asked.max_tokens,
             extra=dict(asked.extra) | dict(asked.tools),
-            token_ids=_in_ids(asked),
+            token_ids=in_ids,
             lay_out=_chat_of(asked),
         )
 
@@ -253,8 +272,8 @@ class ToolGenerator(ChatGenerator):
 
     continues = False
 
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
-        super().__init__(asked, connection, upstream)
+    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
+        super().__init__(asked, connection, upstream, in_ids)
         self.continues = False
         self.calls: dict[str, Mapping[str, Any]] = {}
         """The messages with calls as the upstream wrote them, by the text that stands for them."""

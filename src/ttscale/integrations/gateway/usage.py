@@ -14,6 +14,7 @@ from ttscale.api.result import Result
 from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
 from ttscale.openai.connection import Connection
+from ttscale.openai.reply import told_usage
 
 T = TypeVar("T")
 Who = Literal["draws", "verifier"]
@@ -30,10 +31,8 @@ class Used:
     verifier_prompt: int = 0
     verifier_completion: int = 0
 
-    def add(self, who: Who, usage: Any) -> None:
+    def add(self, who: Who, usage: Mapping[str, Any]) -> None:
         """Count the "usage" of one reply."""
-        if not isinstance(usage, Mapping):
-            return
         prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details")
         if who == "verifier":
@@ -94,8 +93,8 @@ class CountedConnection(Connection):
 
         def counted(data: Any) -> T:
             used = USED.get()
-            if used is not None and isinstance(data, Mapping):
-                used.add(self._who, data.get("usage"))
+            if used is not None:
+                used.add(self._who, told_usage(data))
             return read(data)
 
         return await super().post(path, body, counted, where=where, seed=seed, home=home)
