@@ -74,8 +74,9 @@ $(VENV)/integrations/installed: $(BIN)/python pyproject.toml
 
 ## Set up real engines in .venv-engines (vLLM's CPU build, the llama.cpp server; about 2 GB) and run what needs them.
 ENGINES := .venv-engines
-engines: $(VENV)/installed-dev $(ENGINES)/vllm/installed $(ENGINES)/llamacpp/installed
-	TTSCALE_ENGINES=$(ENGINES) $(BIN)/pytest tests/engines
+engines: $(VENV)/installed-dev $(VENV)/integrations/installed $(ENGINES)/vllm/installed $(ENGINES)/llamacpp/installed
+	TTSCALE_ENGINES=$(ENGINES) $(BIN)/pytest tests/engines --ignore tests/engines/test_gateway.py
+	TTSCALE_ENGINES=$(ENGINES) $(VENV)/integrations/bin/pytest tests/engines/test_gateway.py
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind OMP_WAIT_POLICY=passive PYTHONPATH=src:tests \
 		$(ENGINES)/vllm/bin/python -m pytest -o addopts= -o filterwarnings= --import-mode=importlib tests/engines/in_process.py
 

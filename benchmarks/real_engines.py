@@ -12,8 +12,8 @@
 
 ``--engine llama.cpp`` runs 1 and 2 on the llama.cpp server with the weights of the model's GGUF file in fp32. Engines
 are started from the environments that ``make engines`` sets up, one thread each. Part 3 needs ``pip install its_hub
-aiohttp``: its_hub's client imports aiohttp without asking for it. ``--parts in_process`` is what part 4 runs in vLLM's
-own environment; ``--parts local`` and ``--parts served`` are its other thirds.
+backoff aiohttp``: its_hub's client imports both without asking for them. ``--parts in_process`` is what part 4 runs in
+vLLM's own environment; ``--parts local`` and ``--parts served`` are its other thirds.
 """
 
 from __future__ import annotations

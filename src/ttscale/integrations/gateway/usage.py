@@ -15,6 +15,7 @@ from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
 from ttscale.openai.connection import Connection
 from ttscale.openai.reply import told_usage
+from ttscale.openai.streams import Watch
 
 T = TypeVar("T")
 Who = Literal["draws", "verifier"]
@@ -88,6 +89,7 @@ class CountedConnection(Connection):
         where: str,
         seed: int = 0,
         home: int | None = None,
+        watch: Watch | None = None,
     ) -> T:
         """See ``Connection.post``."""
 
@@ -97,7 +99,7 @@ class CountedConnection(Connection):
                 used.add(self._who, told_usage(data))
             return read(data)
 
-        return await super().post(path, body, counted, where=where, seed=seed, home=home)
+        return await super().post(path, body, counted, where=where, seed=seed, home=home, watch=watch)
 
 
 def shown_tokens(result: Result, chosen: list[int]) -> int:
