@@ -30,8 +30,6 @@ RULES = FunctionVerifier(lambda candidate: 0.5 + len(candidate.text) % 9 / 20, n
 LONGEST = FunctionComparator(lambda candidates: max(range(len(candidates)), key=lambda i: len(candidates[i].text)))
 BEGUN = {"chat": "What colour is the sky?", "completions": "One, two, three,"}
 """Texts for which the model is fairly sure of the next word, and one more for both: "The sun rises in the"."""
-UNKNOWN_CONFIDENCE = "confidence_vote"
-"""The one strategy that needs what no server sends: the confidence of each token over the whole vocabulary."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +100,7 @@ def test_draws_that_share_a_request_are_those_asked_alone_and_cost_what_the_serv
         assert 3 * (cost.prompt_tokens + cost.cached_tokens) == after[read] - before[read]
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {UNKNOWN_CONFIDENCE}))
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_every_strategy_runs(server: Engine, name: str) -> None:
     role = generator(server, 4, max_new_tokens=8)
     reviser = OpenAIReviser(NAME, connection=role.connection, prompt=FORM, delimiter="\n", max_new_tokens=8)
@@ -116,11 +114,6 @@ def test_every_strategy_runs(server: Engine, name: str) -> None:
     assert any(candidate.text.strip() for candidate in result.candidates)
     drawn = "vllm:generation_tokens_total" if server.kind == "vllm" else "llamacpp:tokens_predicted_total"
     assert result.cost.sampled_tokens == after[drawn] - before[drawn]
-
-
-def test_the_one_strategy_that_needs_more_than_servers_say_tells_so(server: Engine) -> None:
-    with pytest.raises(ttscale.TtscaleError, match="records no token confidence"):
-        ttscale.solve(QUESTION, 2, generator=generator(server), strategy=UNKNOWN_CONFIDENCE, progress=False)
 
 
 @pytest.mark.parametrize("api", ["chat", "completions"])
