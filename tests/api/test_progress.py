@@ -74,3 +74,15 @@ def test_the_log_has_the_first_and_the_last_line(caplog: pytest.LogCaptureFixtur
     first, *_, last = [record.message for record in caplog.records]
     assert first == "solving 2 questions, budget 2"
     assert last.startswith("done: 2/2 questions, 4 solutions, 40 tokens, ")
+
+
+def test_tokens_of_a_draw_that_is_still_on_its_way_are_counted() -> None:
+    """Also for a single long one: what its role says is shown before any reply."""
+    drawn = [0]
+    role = FakeGenerator("Answer: 3")
+    role.live = lambda: drawn[0]  # type: ignore[attr-defined]
+    shown = progress.Progress(1, 1, "budget 1", bar=False)
+    with shown:
+        shown.roles = (role, FakeGenerator("no count"))
+        for drawn[0] in (0, 7, 1500):
+            assert f"0 solutions, {drawn[0]:,} tokens" in shown._facts()

@@ -73,3 +73,18 @@ def test_the_same_result_with_and_without_stopping(generator: HFGenerator) -> No
         assert some.cost.sampled_tokens < all_run.cost.sampled_tokens
         # Side by side, nobody draws more than two tokens past the winner's end.
         assert some.cost.sampled_tokens <= 6 * (len(first.tokens) + 2)
+
+
+def test_running_rows_are_counted_for_progress(generator: HFGenerator) -> None:
+    root = Candidate(Question("q", "Say something"), Key((0, "q")))
+    session = generator.session()
+    session.admit([(i, Sample(root, root.key.child(i))) for i in range(3)])
+    assert generator.live() == 0
+    answered = 0
+    while session.active:
+        replies = dict(session.step())
+        answered += len(replies)
+        if not replies and answered == 0:
+            assert generator.live() % 3 == 0  # side by side, nobody has ended
+    assert generator.live() == 0
+    session.close()

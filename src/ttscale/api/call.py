@@ -57,6 +57,7 @@ class Call:
             if self._settings.resume is not None:
                 names = {str(role): label(obj) for role, obj in self._roles.items()}
                 self._file = stack.enter_context(TraceFile(self._settings.resume, names))
+            self._progress.roles = tuple(self._roles.values())
             stack.enter_context(self._progress)
             self._stack = stack.pop_all()
         return self

@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from ttscale.core.protocols import live_tokens
 from ttscale.core.requests import Completion, Reply
 from ttscale.core.types import Question
 
@@ -38,6 +40,8 @@ class Progress:
         self._drawn: dict[str, int] = {}
         self._bar: Any = None
         self._over = threading.Event()
+        self.roles: Sequence[object] = ()
+        """Those whose tokens count while a draw is still on its way."""
 
     def __enter__(self) -> Self:
         self._began = self._logged = time.monotonic()
@@ -83,10 +87,11 @@ class Progress:
                 LOGGER.info("%s", self._facts())
 
     def _facts(self) -> str:
-        rate = self._tokens / max(1e-9, time.monotonic() - self._began)
+        tokens = self._tokens + live_tokens(self.roles)
+        rate = tokens / max(1e-9, time.monotonic() - self._began)
         of = "" if self._questions is None else f"/{self._questions}"
         questions = "" if self._questions == 1 else f"{self._ended}{of} questions, "
-        return f"{questions}{self._solutions} solutions, {self._tokens:,} tokens, {rate:,.0f} tokens/s"
+        return f"{questions}{self._solutions} solutions, {tokens:,} tokens, {rate:,.0f} tokens/s"
 
 
 def _somebody_looks() -> bool:

@@ -124,6 +124,8 @@ class RoleOptions(Protocol):
     """The checkpoints it runs, as paths or ids. Resume files tell local folders apart by a hash of their files."""
     sampling: Mapping[str, object] = MappingProxyType({})
     """Its settings that are not the usual ones, which resume files keep apart as well."""
+    live: Callable[[], int] | None = None
+    """Tokens sampled so far by draws that have not been answered, for progress; called from another thread."""
 
 
 class GeneratorOptions(RoleOptions, Protocol):
@@ -238,6 +240,12 @@ def run_all(session: ClosableSession, requests: Sequence[Any]) -> list[Any]:
         if isinstance(reply, Exception):
             raise reply
     return [replies[index] for index in range(len(requests))]
+
+
+def live_tokens(roles: Iterable[object]) -> int:
+    """The tokens that roles have sampled in draws which they have not answered yet."""
+    counts = [getattr(role, "live", RoleOptions.live) for role in roles]
+    return sum(count() for count in counts if count is not None)
 
 
 def members_of(role: object) -> Sequence[object]:

@@ -128,6 +128,11 @@ class Decoder:
         return bool(self._waiting or self._running)
 
     @property
+    def live(self) -> int:
+        """Tokens sampled by the rows that are running now."""
+        return sum(row.sampled for row in list(self._running) if not row.over)
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes of keys and values held now, by the prefix tree and by the running rows."""
         return self._runner.kv_bytes

@@ -71,5 +71,9 @@ class HFGenerator:
         """Continuous batching: requests enter and completions leave at any time."""
         return SamplerSession(self._sampler)
 
+    def live(self) -> int:
+        """Tokens sampled so far by draws that have not been answered."""
+        return self._sampler.live()
+
     def __repr__(self) -> str:
         return f"HFGenerator({self.name!r})"

@@ -55,5 +55,9 @@ class HFReviser:
         """Continuous batching: requests enter and completions leave at any time."""
         return SamplerSession(self._sampler)
 
+    def live(self) -> int:
+        """Tokens sampled so far by draws that have not been answered."""
+        return self._sampler.live()
+
     def __repr__(self) -> str:
         return f"HFReviser({self.name!r})"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from ttscale.core.confidence import by_step
 from ttscale.core.cost import Cost
@@ -36,6 +37,11 @@ class Sampler:
         self.cut = 0
         """Those of them that a limit on their length ended."""
         self._said = False
+        self.sessions: WeakSet[SamplerSession] = WeakSet()
+
+    def live(self) -> int:
+        """Tokens sampled by draws that have not been answered, in any session."""
+        return sum(session.live for session in list(self.sessions))
 
     def draw(self, request: Sample | Revise) -> Draw:
         """The draw that answers this request; ``RoleError`` where the context is too long."""
@@ -192,6 +198,12 @@ class SamplerSession:
         settings = sampler.settings
         self._decoder = Decoder(sampler.model, settings.text, settings.filters, settings.processing)
         self._failed: list[tuple[int, Completion | Exception]] = []
+        sampler.sessions.add(self)
+
+    @property
+    def live(self) -> int:
+        """Tokens sampled by draws that have not been answered."""
+        return self._decoder.live
 
     @property
     def active(self) -> bool:

@@ -60,6 +60,10 @@ class _Role:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
+    def live(self) -> int:
+        """Tokens sampled so far by draws that have not been answered."""
+        return sum(len(output.outputs[0].token_ids) for output in list(self.engine.so_far.values()))
+
     def session(self) -> Session:
         """Continuous batching: requests enter and completions leave at any time; closing it aborts the rest."""
         return Session(self.engine, self.settings)
