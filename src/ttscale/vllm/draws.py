@@ -55,8 +55,7 @@ class _Draw:
         """Drop what was drawn after a window fell below the threshold; whether one did."""
         lost = None if not self.window or self.below is None else first_below(self.confidences, self.window, self.below)
         if lost is not None:
-            for record in (self.tokens, self.logprobs, self.confidences):
-                del record[lost:]
+            del self.tokens[lost:], self.logprobs[lost:], self.confidences[lost:]
         return lost is not None
 
     def recorded(self, steps: list[Step], ends: Sequence[int]) -> list[Step]:

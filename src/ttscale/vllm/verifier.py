@@ -61,7 +61,7 @@ class VLLMVerifier:
         self.name = self.engine.name
         self.worker = ("vllm", id(self.engine.llm))
         self.aggregate = AGGREGATE[family]
-        self.sampling = {} if family == "token-classification" else {"family": family}
+        self.sampling: dict[str, object] = {} if family == "token-classification" else {"family": family}
         """Settings that are not the usual ones: part of what stored results call this role."""
         if separator != "\n":
             self.sampling["separator"] = separator
