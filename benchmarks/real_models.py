@@ -26,12 +26,12 @@ from _stored import RESULTS, keep
 PATH = RESULTS / "real_models.json"
 FOLDER = Path.home() / ".cache" / "ttscale" / "models" / "smollm2-135m-instruct"
 PARTS = {
-    "best_of_16": "SmolLM2, 16 solutions of up to 64 tokens after a prompt of about 200, one thread, CPU seconds.",
+    "best_of_16": "SmolLM2, 16 solutions of up to 24 tokens after a prompt of about 200, one thread, CPU seconds.",
     "memory": "The same, the most memory of a process that does nothing else, in MiB, and beyond the loaded model.",
-    "threads": "SmolLM2, a batch of 16, 24 tokens, on 1 and on 2 threads, clock seconds.",
+    "threads": "SmolLM2, a batch of 16, 8 tokens, on 1 and on 2 threads, clock seconds.",
     "busy": "Four `solve` calls of the bundled model after the first, beside one busy process, clock seconds.",
 }
-ROWS, NEW = 16, 64
+ROWS, NEW = 16, 24
 SHOT = (
     "Question: Tom has {a} apples and buys {b} more. How many apples does he have?\n"
     "Answer: {a} + {b} = {c}. He has {c} apples.\n\n"
@@ -128,7 +128,7 @@ def threads(folder: Path, rounds: int) -> dict[str, Any]:
         for count in seconds:
             torch.set_num_threads(count)
             began = time.perf_counter()
-            ours(model, 24)
+            ours(model, 8)
             seconds[count].append(time.perf_counter() - began)
     one = median(seconds[1][1:])
     return {
