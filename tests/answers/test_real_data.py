@@ -113,3 +113,17 @@ def test_gsm8k_references_are_integers_and_both_files_agree() -> None:
     second = [extract_answer(row["ground_truth"]) for row in rows("gsm8k_model_solutions.jsonl")]
     assert all(equivalent(a, b) for a, b in zip(first, second, strict=True))
     assert {Fraction(str(answer).replace(",", "")).denominator for answer in first} == {1}
+
+
+def test_qwen_samples_are_labelled_as_we_grade_them_but_for_one_wrong_label() -> None:
+    """A solution whose answer is 10000 is labelled wrong against the reference 10{,}000."""
+    differ = [
+        (row["question"], row["answer"], extract_answer(sample))
+        for row in rows("qwen_math_samples.jsonl")
+        for sample, label in zip(row["samples"], row["is_correct"], strict=True)
+        if grade_text(sample, row["answer"]) != label
+    ]
+    assert [(question, reference) for question, reference, _ in differ] == [
+        (r"Compute $49{,}994\div 7 + 20{,}006\div 7$.", "10{,}000")
+    ]
+    assert equivalent(differ[0][2], "10000")

@@ -166,7 +166,7 @@ def _named(pairs: list[tuple[str, str]]) -> Key:
     if all(len(name) == 1 for name, _ in pairs):
         keys = [key for _, key in values]
         return _relation.interval("(", ")", *keys) if len(keys) == 2 else ("tuple", *keys)
-    return ("named", *((re.sub(r"[\s{}]", "", name), key) for name, key in values))
+    return ("named", *((re.sub(r"\\text(?![A-Za-z])|[\s{}]", "", name), key) for name, key in values))
 
 
 def _inequalities(parts: list[str], signs: set[str]) -> Key:
@@ -238,7 +238,10 @@ def _bracketed(text: str) -> Key | None:
         parts = [part for part in _scan.split(inside, _LIST)[0] if part]
         if len(parts) > 1 and any("=" in part for part in parts):
             return _list(parts, {","})
-        return _several([key for part in parts for key in _flat(_part(part), part)], set())
+        found_keys = [key for part in parts for key in _flat(_part(part), part)]
+        if opening == r"\{" and len(found_keys) == 1 and found_keys[0][0] == "set":
+            return ("set", found_keys[0])  # a set of one set
+        return _several(found_keys, set())
     parts = _scan.split(inside, frozenset(",;"))[0]
     nested = (opening, closing) == ("[", "]") and all(part.startswith("[") for part in parts)
     if len(parts) == 1 and not nested:

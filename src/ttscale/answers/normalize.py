@@ -63,6 +63,8 @@ _APPROXIMATELY = re.compile(
     re.IGNORECASE,
 )
 _TEXT_TAIL = re.compile(r"(?<=[^\s_^])\s*\\text\{([^{}]*)\}(\^(?:\{-?[1-3]\}|-?[1-3]))?$")
+_VALUE = re.compile(r"[0-9][a-z]?[^\w,;]*$|\\(?!text)[A-Za-z]+|[)\]]$|^[a-z]$|[+*/^=-]")
+"""What a unit may stand behind: a number or a formula, not the A of \\text{A}, \\text{C}."""
 _WORDS_TAIL = re.compile(
     r"(?:(?<=[0-9)}\]])|(?<=[0-9A-Za-z)}\]|])\s)\s*"
     r"([A-Za-z°][A-Za-z°/.' -]*(?:\^?\{?[23]\}?)?(?:/[a-z]+(?:\^?[23])?)?)$"
@@ -173,7 +175,7 @@ def _without_unit(text: str) -> str:
     if remark and (is_unit(remark[1]) or _HEDGE.fullmatch(remark[1])):
         return text[: remark.start()]
     tail = _TEXT_TAIL.search(text)
-    if tail and is_unit(tail[1], marked=True) and not _MEASURES.search(text):
+    if tail and is_unit(tail[1], marked=True) and not _MEASURES.search(text) and _VALUE.search(text[: tail.start()]):
         return text[: tail.start()]
     first = max(0, len(text) - _TAIL)
     for _ in range(8):
