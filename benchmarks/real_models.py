@@ -36,27 +36,33 @@ SHOT = (
     "Question: Tom has {a} apples and buys {b} more. How many apples does he have?\n"
     "Answer: {a} + {b} = {c}. He has {c} apples.\n\n"
 )
-PROMPT = "".join(SHOT.format(a=a, b=b, c=a + b) for a, b in ((3, 4), (12, 9), (7, 15), (20, 31)))
+
+
+def few_shot(number: int) -> str:
+    """About 200 tokens of solved examples, other ones for each number, so that nobody finds them in a cache."""
+    return "".join(SHOT.format(a=a + number, b=b, c=a + number + b) for a, b in ((3, 4), (12, 9), (7, 15), (20, 31)))
+
+
 QUESTION = "Question: Ann has 14 books and buys 27 more. How many books does she have?\nAnswer:"
 
 
-def ours(model: Any, new: int = NEW) -> int:
+def ours(model: Any, new: int = NEW, number: int = 0) -> int:
     """Best of 16, as drawn by ``solve``; the tokens drawn."""
     from ttscale import Candidate, Key, Question, Sample
     from ttscale.hf import HFGenerator
     from ttscale.prompts import PromptFormat
 
-    form = PromptFormat(chat=False, template=PROMPT + "{question}")
+    form = PromptFormat(chat=False, template=few_shot(number) + "{question}")
     generator = HFGenerator(model, prompt=form, delimiter=None, temperature=1.0, max_new_tokens=new)
     root = Candidate(Question.of(QUESTION), Key((0, QUESTION)))
     return sum(r.cost.sampled_tokens for r in generator.sample([Sample(root, root.key.child(i)) for i in range(ROWS)]))
 
 
-def theirs(model: Any, new: int = NEW) -> int:
+def theirs(model: Any, new: int = NEW, number: int = 0) -> int:
     """The same by ``generate(num_return_sequences=16)``; the tokens drawn, padding left out."""
     import torch
 
-    ids = model.tokenizer(PROMPT + QUESTION, return_tensors="pt")["input_ids"]
+    ids = model.tokenizer(few_shot(number) + QUESTION, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         out = model.module.generate(
             ids,
@@ -89,13 +95,14 @@ def best_of_16(folder: Path, rounds: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     tokens = dict.fromkeys(VARIANTS, 0)
-    for _ in range(rounds):
+    model = loaded(folder)
+    for number in range(rounds + 1):  # the first round warms both up
         for name, draw in VARIANTS.items():
-            model = loaded(folder)  # anew, so that nobody gains by a prompt that was kept
             began = time.process_time()
-            tokens[name] = draw(model)
+            tokens[name] = draw(model, NEW if number else 2, number)
             seconds[name].append(time.process_time() - began)
-    prompt = len(model.tokenizer(PROMPT + QUESTION)["input_ids"])
+    prompt = len(model.tokenizer(few_shot(1) + QUESTION)["input_ids"])
+    seconds = {name: some[1:] for name, some in seconds.items()}
     first = median(seconds["ttscale"])
     return {
         name: {
