@@ -10,7 +10,7 @@ from ttscale.api.result import Result
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.api.stream import asolve_stream, solve_stream
 from ttscale.core.chat import Chat
-from ttscale.core.cost import Cost
+from ttscale.core.cost import Cost, Price
 from ttscale.core.errors import BudgetError, MissingRoleError, RoleError, StrategyError, TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import (
@@ -78,6 +78,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "Preference",
+    "Price",
     "Question",
     "Race",
     "Reply",

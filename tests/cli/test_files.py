@@ -160,6 +160,24 @@ def test_what_is_no_question_names_file_and_line(tmp_path: Path) -> None:
         input_files(["none*"])
 
 
+def test_a_total_limit_leaves_questions_for_the_next_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 12), tmp_path / "out"
+    command = ["solve", "--input", str(questions), "--output", str(out), "--budget", "2", "--quiet", "--resume"]
+    runs = 0
+    while len(rows(out)) < 12:
+        assert main([*command, "--strategy", "majority_vote", "--total-tokens", "120"]) == 0
+        runs += 1
+        assert runs < 12
+    assert runs > 1
+    assert "--resume asks them again" in capsys.readouterr().err
+    found = {row["id"]: row for row in rows(out)}
+    assert all(row["stopped_by"] is None for row in found.values())
+    (alone,) = ttscale.solve_all(
+        [ttscale.Question("q3", "Compute 3 + 2 * 4")], 2, strategy="majority_vote", progress=False
+    )
+    assert found["q3"]["answer"] == alone.answer
+
+
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -11,6 +11,7 @@ import pytest
 from ttscale.cli.main import main, make_parser
 from ttscale.cli.models import roles_of
 from ttscale.cli.parser import with_config
+from ttscale.core.cost import Price
 from ttscale.verifiers import JudgeVerifier, PromptedComparator
 
 
@@ -29,6 +30,12 @@ def test_a_server_is_a_url_and_a_name() -> None:
     assert limited.sampling["max_new_tokens"] == 5
     pool: Any = roles_of(options("--base-url", "http://a:1/v1,http://b:1/v1", "--model", "m"))["generator"]
     assert pool.connection.endpoints == ("http://a:1/v1", "http://b:1/v1")
+    priced: Any = roles_of(options("--base-url", "http://a:1/v1", "--model", "m", "--price", "0.5,2"))["generator"]
+    assert priced._price == Price(0.5, 2.0)
+    with pytest.raises(ValueError, match="--price is what a server takes"):
+        roles_of(options("--price", "0.5,2"))
+    with pytest.raises(ValueError, match=r"'0\.5' must be IN,OUT"):
+        roles_of(options("--base-url", "http://a:1/v1", "--model", "m", "--price", "0.5"))
     with pytest.raises(ValueError, match="--base-url needs --model"):
         roles_of(options("--base-url", "http://localhost:1/v1"))
 

@@ -241,3 +241,15 @@ def test_a_verifier_has_a_pool_of_its_own() -> None:
     assert len(one.requests) + len(two.requests) == sum(
         sum(candidate.done for candidate in result.candidates) for result in results
     )
+
+
+def test_a_price_makes_dollars_of_what_the_server_counted() -> None:
+    with serving() as server:
+        connection = Connection(server.url, api_key="none")
+        price = ttscale.Price(1.0, 10.0, cached=0.1)
+        model = OpenAIGenerator("toy", connection=connection, server="vllm", prompt=PLAIN, token_ids=False, price=price)
+        (result,) = ttscale.solve_all(questions(1), 4, generator=model, progress=False)
+    cost = result.cost
+    assert cost.sampled_tokens > 0 < cost.cached_tokens
+    expected = cost.prompt_tokens * 1.0 + cost.cached_tokens * 0.1 + cost.sampled_tokens * 10.0
+    assert cost.dollars == pytest.approx(expected / 1e6)

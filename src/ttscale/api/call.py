@@ -19,6 +19,7 @@ from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, needs_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.core.types import Candidate, Key, Question
+from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.core import Ended, Recall, blame_strategy
 from ttscale.engine.drive import Job, OnEnd, arun, run
 from ttscale.engine.trace_file import TraceFile
@@ -50,6 +51,7 @@ class Call:
         total = None if known is None else len(known)
         self._progress = Progress(total, settings.budget, f"budget {settings.budget}", bar=settings.progress)
         self._unanswered = Unanswered()
+        self._shared = None if settings.total_limit is None else BatchLimit(settings.total_limit)
 
     def __enter__(self) -> Self:
         self._load()
@@ -86,21 +88,28 @@ class Call:
         """Whether a question is in progress."""
         return bool(self._open)
 
+    @property
+    def used_up(self) -> str | None:
+        """Which cap of the total limit is used up, as ``Result.stopped_by`` names it."""
+        return f"total_{self._shared.reached}" if self._shared and self._shared.reached else None
+
     def run(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
         """Solve everything in this thread; ``on_result`` gets each question with its result as it ends.
 
         A None among the questions waits until one in progress has ended. Questions in progress together must differ in
         their ids. Ctrl-C reports what is in progress with the best so far, and is raised again.
         """
-        run(self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
+        parts = (self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
+        run(*parts, shared=self._shared)
 
     async def arun(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
         """``run`` in this event loop."""
-        await arun(self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
+        parts = (self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
+        await arun(*parts, shared=self._shared)
 
-    def untouched(self, question: Question) -> Result:
-        """The result of a question that was never begun: an interrupt came first."""
-        result, end = self._result(question, Ended(stopped_by="interrupt"))
+    def untouched(self, question: Question, by: str = "interrupt") -> Result:
+        """The result of a question that was never begun: an interrupt or the end of the total limit came first."""
+        result, end = self._result(question, Ended(stopped_by=by))
         self._emit(end)
         return result
 

@@ -35,7 +35,8 @@ class Result:
     ``cost``: what was spent, verifier included.
     ``trace``: every request and reply, which a viewer shows and ``resume=`` goes on from.
     ``error``: why the search failed, or None. With an error the other fields hold what was there when it happened.
-    ``stopped_by``: "tokens", "flops" or "seconds" when that limit ended the search, "interrupt" for Ctrl-C, else None.
+    ``stopped_by``: "tokens", "flops", "seconds" or "dollars" when that limit ended the search, "total_tokens",
+    "total_flops" or "total_dollars" when the one over the batch did, "interrupt" for Ctrl-C, else None.
 
     Two results are equal when the same candidates, scores and answer came out, whatever they cost and however long
     they took.
@@ -124,5 +125,5 @@ def _answer_line(result: Result) -> str:
     votes = result.votes()
     count = next((vote.count for vote in votes if vote.answer == result.answer), votes[0].count if votes else 1)
     score = "" if result.score is None else f"score {result.score:.3f}, "
-    stopped = f", stopped by the limit on {result.stopped_by}" if result.stopped_by else ""
+    stopped = f", stopped by the limit on {result.stopped_by.replace('_', ' ')}" if result.stopped_by else ""
     return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{stopped})"

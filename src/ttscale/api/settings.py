@@ -12,6 +12,7 @@ from ttscale.api.arguments import check_budget, check_role, check_seed
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.trace import Event
+from ttscale.engine.batch_limit import BatchLimit
 
 Observe: TypeAlias = Callable[[Event], object]
 
@@ -35,6 +36,7 @@ class CallSettings:
     resume: str | Path | None = None
     comparator: AnyComparator | str | Path | None = None
     answers: AnswerRule | str | None = None
+    total_limit: Limit | None = None
 
     def __post_init__(self) -> None:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
@@ -42,6 +44,10 @@ class CallSettings:
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.limit is not None and not isinstance(self.limit, Limit):
             raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
+        if self.total_limit is not None:
+            if not isinstance(self.total_limit, Limit):
+                raise ValueError(f"total_limit must be a ttscale.Limit; got {self.total_limit!r}")
+            BatchLimit(self.total_limit)
         if self.answers is not None:
             object.__setattr__(self, "answers", rule_named(self.answers))
         check_role("generator", self.generator)

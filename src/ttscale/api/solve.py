@@ -97,6 +97,7 @@ def solve_all(
     resume: str | Path | None = None,
     total_budget: int | None = None,
     answers: AnswerRule | str | None = None,
+    total_limit: Limit | None = None,
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
@@ -110,10 +111,16 @@ def solve_all(
     - ``total_budget``: all questions share so many solutions, and ``budget`` is the most that one of them may have.
       After each round those whose answer is settled are left alone and the others go on. The strategy must be one
       whose solutions can be added to: votes and best-of-N (weighted is the default with a verifier).
+    - ``total_limit``: what all questions may sample, compute or cost together (``Limit(tokens=)``, ``flops=``,
+      ``dollars=``). Once it is used up, questions in progress get their best so far and those not begun are returned
+      empty, with ``stopped_by`` "total_tokens", "total_flops" or "total_dollars".
     """
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
+        *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
+        *(answers, total_limit),
     )
+    if total_budget is not None and total_limit is not None:
+        raise ValueError("give total_budget, in solutions, or total_limit, in tokens, FLOPs or dollars, and not both")
     if total_budget is not None:
         return _sharing(check_questions(questions), total_budget, settings)
     return solve_these(questions, settings, keep_on_interrupt=True)
@@ -158,10 +165,12 @@ async def asolve_all(
     progress: bool = True,
     resume: str | Path | None = None,
     answers: AnswerRule | str | None = None,
+    total_limit: Limit | None = None,
 ) -> list[Result]:
     """``solve_all`` for an event loop. Cancelling it leaves what was done in the ``resume`` file."""
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
+        *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
+        *(answers, total_limit),
     )
     return await asolve_these(questions, settings)
 
@@ -178,6 +187,7 @@ def solve_these(
     with Call(settings, distinct) as call:
         try:
             call.run(iter(distinct), done.__setitem__)
+            done |= _left_over(call, distinct, done)
         except KeyboardInterrupt:
             if not keep_on_interrupt:
                 raise
@@ -192,12 +202,19 @@ async def asolve_these(questions: Iterable[str | Question | Messages], settings:
     with Call(settings, distinct) as call:
         try:
             await call.arun(iter(distinct), done.__setitem__)
+            done |= _left_over(call, distinct, done)
         except asyncio.CancelledError:
             for question in distinct:
                 if question not in done:
                     call.untouched(question)
             raise
     return [done[question] for question in asked]
+
+
+def _left_over(call: Call, questions: list[Question], done: dict[Question, Result]) -> dict[Question, Result]:
+    """Results of what a total limit left no room for."""
+    by = call.used_up or ""
+    return {question: call.untouched(question, by) for question in questions if question not in done}
 
 
 def _sharing(questions: list[Question], total: int, settings: CallSettings) -> list[Result]:

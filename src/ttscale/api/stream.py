@@ -45,15 +45,18 @@ def solve_stream(
     progress: bool = True,
     resume: str | Path | None = None,
     answers: AnswerRule | str | None = None,
+    total_limit: Limit | None = None,
 ) -> Iterator[Pair]:
     """Yield each question with its result as it ends; the order is that of ending.
 
     ``questions`` is any iterable, or an async one; it is read as far as there is work for it, and may be endless. Their
     ids must differ. A question that fails has ``Result.error`` set and never costs the others anything. Arguments are
-    those of ``solve_all``. Closing the iterator stops the search.
+    those of ``solve_all``. Closing the iterator stops the search. Once a ``total_limit`` is used up, what is in
+    progress ends with its best so far (``stopped_by`` says so) and no further question is read.
     """
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
+        *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
+        *(answers, total_limit),
     )
     return _stream(questions, settings, Call(settings))
 
@@ -74,10 +77,12 @@ def asolve_stream(
     progress: bool = True,
     resume: str | Path | None = None,
     answers: AnswerRule | str | None = None,
+    total_limit: Limit | None = None,
 ) -> AsyncIterator[Pair]:
     """``solve_stream`` for an event loop: ``async for question, result in asolve_stream(...)``."""
     settings = CallSettings(
-        budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator, answers
+        *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
+        *(answers, total_limit),
     )
     return _astream(questions, Call(settings))
 
@@ -234,8 +239,8 @@ async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
                 room.clear()
                 await room.wait()
             first = await waiting.get()
-            over = first is None
-            if first is not None:
+            over = first is None or call.used_up is not None
+            if first is not None and not over:
                 await call.arun(at_hand(first), lambda question, result: ready.put_nowait((question, result)))
         ready.put_nowait(None)
 

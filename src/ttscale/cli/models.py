@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.api.arguments import check_name
+from ttscale.core.cost import Price
 
 BUNDLED_TOO = "(default: the bundled model)"
 PROMPTS = ("qwen-math", "thinking", "search-and-learn", "four-shot")
@@ -26,6 +27,9 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--base-url",
         metavar="URL",
         help="an OpenAI-compatible server, such as http://localhost:8000/v1, or several: URL,URL",
+    )
+    parser.add_argument(
+        "--price", metavar="IN,OUT", help="what the server takes in dollars per million tokens: IN,OUT or IN,OUT,CACHED"
     )
     parser.add_argument("--verifier", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
     parser.add_argument(
@@ -77,7 +81,9 @@ def _generator(options: argparse.Namespace) -> Any:
             raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
         if placed:
             raise ValueError(f"--{next(iter(placed))} is for models that run here, not for a server")
-        return _on_server(options.generator, options.base_url, sampling)
+        return _on_server(options.generator, options, sampling)
+    if options.price:
+        raise ValueError("--price is what a server takes: give --base-url too")
     if options.generator:
         check_name("generator", options.generator)
     if not sampling and not placed:
@@ -88,16 +94,24 @@ def _generator(options: argparse.Namespace) -> Any:
     return HFGenerator(HFModel(options.generator or str(reference.path("generator")), **placed), **sampling)
 
 
-def _on_server(name: str, url: str, sampling: dict[str, Any]) -> Any:
+def _on_server(name: str, options: argparse.Namespace, sampling: dict[str, Any]) -> Any:
     from ttscale.openai import OpenAIGenerator
 
-    return OpenAIGenerator(name, url.split(","), **sampling)
+    price = _price(options.price) if options.price else None
+    return OpenAIGenerator(name, options.base_url.split(","), price=price, **sampling)
+
+
+def _price(text: str) -> Price:
+    try:
+        return Price(*map(float, text.split(",")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--price {text!r} must be IN,OUT or IN,OUT,CACHED in dollars per million tokens") from error
 
 
 def _judging(flag: str, kind: Callable[[Any], Any], given: str, options: argparse.Namespace, generator: Any) -> Any:
     """A verifier or comparator that puts its questions to the model named by a flag, else to the generator."""
     if given and options.base_url:
-        return kind(_on_server(given, options.base_url, {}))
+        return kind(_on_server(given, options, {}))
     name = given or (generator if isinstance(generator, str) else None)
     if name:
         check_name("generator", name)

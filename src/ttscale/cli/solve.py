@@ -45,6 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--max-tokens", type=int, metavar="T", help="stop after T sampled tokens, with the best so far")
     parser.add_argument("--max-flops", type=float, metavar="F", help="stop after F floating-point operations, likewise")
     parser.add_argument("--max-seconds", type=float, metavar="S", help="stop after S seconds, likewise")
+    parser.add_argument("--max-dollars", type=float, metavar="D", help="stop after D dollars by --price, likewise")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--trace", metavar="FILE", help="write the trace there, for ttscale view")
@@ -57,6 +58,9 @@ def add_parser(commands: Any) -> None:
     files.add_argument(
         "--shard", metavar="i/n", default="0/1", help="every n-th question from the i-th on (0 <= i < n)"
     )
+    for unit, what in (("tokens", "sampled tokens"), ("flops", "floating-point operations"), ("dollars", "dollars")):
+        kind = int if unit == "tokens" else float
+        files.add_argument(f"--total-{unit}", type=kind, metavar="T", help=f"stop after T {what} over all questions")
     files.add_argument("--candidates", action="store_true", help="rows with every candidate, not the winner alone")
     parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags; the command line wins")
     parser.set_defaults(run=run)
@@ -67,7 +71,12 @@ def run(options: argparse.Namespace) -> int:
     if (options.question is None) == (options.input is None):
         raise ValueError("give a question, or --input FILE; see ttscale solve --help")
     roles = roles_of(options)
-    caps = (options.max_tokens, options.max_flops, options.max_seconds)
+    caps = (options.max_tokens, options.max_flops, options.max_seconds, options.max_dollars)
+    total = (options.total_tokens, options.total_flops, None, options.total_dollars)
+    if not options.input and any(cap is not None for cap in total):
+        raise ValueError(
+            "--total-tokens, --total-flops and --total-dollars are for --input; one question has --max-..."
+        )
     common: dict[str, Any] = {
         "budget": options.budget,
         "strategy": options.strategy,
@@ -94,6 +103,8 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             raise ValueError(f"--{flag} needs --output")
     questions = read_questions(input_files(options.input), _shard(options.shard))
     common["resume"] = options.trace
+    total = (options.total_tokens, options.total_flops, None, options.total_dollars)
+    common["total_limit"] = None if all(cap is None for cap in total) else Limit(*total)
     if not options.output:
         failed = 0
         for _, result in solve_stream(questions, **common):
@@ -103,19 +114,24 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
         return min(1, failed)
     settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
     with AnswerFiles(options.output, settings, options.resume, brief=not options.candidates) as answers:
-        there, failed, written = len(answers), 0, 0
+        there, failed, written, open_ = len(answers), 0, 0, 0
         for _, result in solve_stream((question for question in questions if question not in answers), **common):
+            if (result.stopped_by or "").startswith("total_"):  # left for a run with more to spend
+                open_ += 1
+                continue
             answers.write(result)
             written += 1
             failed += result.error is not None
     said = f"{written} answers written to {options.output}, {failed} of them errors"
+    if open_:
+        said += f"; the total limit stopped {open_} in progress, --resume asks them again"
     print(f"ttscale: {said}{f'; {there} were there' if there else ''}", file=sys.stderr)
     return min(1, failed)
 
 
 SETTINGS = (
-    *("budget", "strategy", "seed", "max_tokens", "max_flops", "generator", "verifier", "judge", "reviser"),
-    "comparator",
+    *("budget", "strategy", "seed", "max_tokens", "max_flops", "max_dollars"),
+    *("generator", "verifier", "judge", "reviser", "comparator"),
     *("max_new_tokens", "temperature", "top_p", "dtype", "prompt", "shard"),
 )
 """What an answer depends on, so what a run that goes on with an output must repeat. Where a model is served is not."""

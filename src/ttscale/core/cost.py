@@ -6,7 +6,8 @@ This file knows arithmetic only. Where each number is measured: the engine count
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Cost:
     """Of the context tokens above, those sent to a server that had been sent to it, or written by it, before: the
     prefix of each continuation, and a prompt sent more than once for one wave. A server's cache spares computing them,
     not sending them."""
+    dollars: float = 0.0
+    """Money by the ``Price`` that a role was given; 0 where it has none."""
     seconds: float = field(default=0.0, compare=False)
     """Busy seconds of the workers, shared out over the requests they served together; waiting is not in it."""
 
@@ -49,6 +52,7 @@ class Cost:
             f"{self.generations} generations, {self.steps} steps, {self.sampled_tokens} tokens sampled",
             f"{self.verifier_calls} verifier calls ({self.verifier_tokens} tokens)" if self.verifier_calls else "",
             f"{self.flops:.2g} FLOPs" if self.flops else "",
+            f"${self.dollars:.4g}" if self.dollars else "",
             f"{self.seconds:.1f} s" if self.seconds else "",
         ]
         return ", ".join(filter(None, counts))
@@ -65,6 +69,7 @@ class Cost:
             self.flops + other.flops,
             self.requests + other.requests,
             self.resent_tokens + other.resent_tokens,
+            self.dollars + other.dollars,
             self.seconds + other.seconds,
         )
 
@@ -85,6 +90,7 @@ class Cost:
             self.flops,
             self.requests,
             self.resent_tokens,
+            self.dollars,
             self.seconds,
         )
 
@@ -92,6 +98,31 @@ class Cost:
 FIELDS = tuple(field.name for field in fields(Cost))
 FREE = Cost()
 """The cost of a reply that reports none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a server takes, in dollars per million tokens: of the prompt, of the reply, of the prompt from its cache.
+
+    ``cached`` None is the price of ``input``. A verifier's tokens are input.
+    """
+
+    input: float
+    output: float
+    cached: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "cached"):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+            if not number and not (name == "cached" and value is None):
+                raise ValueError(f"Price({name}=...) must be dollars per million tokens, 0 or more; got {value!r}")
+
+    def charge(self, cost: Cost) -> Cost:
+        """The same cost with its dollars."""
+        cached = self.input if self.cached is None else self.cached
+        read = (cost.prompt_tokens + cost.verifier_tokens) * self.input + cost.cached_tokens * cached
+        return replace(cost, dollars=(read + cost.sampled_tokens * self.output) / 1e6)
 
 
 def forward_flops(matmul_parameters: int, attention_width: int, new_tokens: int, context: int) -> float:

@@ -3,6 +3,7 @@
 It knows queues and tickets. It does not know models, batches, threads, files or the clock: drivers
 (``drive.py``) ask for requests with ``take``, answer with ``give`` or ``fail``, and collect ``ended``. An exception
 from a strategy or a role ends its own question only. Any that escapes from a method here is a bug in ttscale.
+Over 300 lines because limits, races and faults all decide what one wave may do next.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
 from ttscale.core.requests import Race, Reply, Request, Score, Search
 from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
+from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
 from ttscale.engine.races import Line, after_race, bound
-from ttscale.engine.search_state import CUT, Active, begins, draws, keep_finished, may_go, settle
+from ttscale.engine.search_state import CUT, ENDING, Active, begins, draws, keep_finished, may_go, settle
 from ttscale.engine.search_state import Recall as Recall
 from ttscale.engine.shares import recalled, share_out, stoppable_race, without_share
 
@@ -53,9 +55,12 @@ class Ended:
 class Engine:
     """Many searches at once, none waiting for another."""
 
-    def __init__(self, roles: Iterable[Role], record: Record | None = None) -> None:
+    def __init__(self, roles: Iterable[Role], record: Record | None = None, shared: BatchLimit | None = None) -> None:
         self._roles = frozenset(roles)
         self._record = record
+        self._shared = shared
+        self._held: dict[int, None] = {}
+        """Searches whose next request the shared limit holds back, the oldest first."""
         self._queues: dict[Role, deque[Ticket]] = {role: deque() for role in METHOD_OF}
         self._active: dict[int, Active] = {}
         self._ended: deque[tuple[int, Ended]] = deque()
@@ -87,27 +92,31 @@ class Engine:
         if problem:
             self.fail(ticket, RoleError(f"{problem} ({_where(ticket.request)})"))
             return
+        if self._shared:
+            self._shared.replied(draws(ticket.request), reply.cost)
         if self._record:
             self._record(ticket.request.question, without_share(ticket.request, reply), reply)
         active = self._active.get(ticket.slot)
-        if active is None:  # ended meanwhile; the reply is in the trace, a resumed run has it
-            return
-        active.replies[ticket.place] = reply
-        active.missing -= 1
-        if active.missing == 0 or active.limit is not None:
-            self._release(ticket.slot, active)
-        if active.missing == 0 and ticket.slot in self._active:
-            self._advance(ticket.slot, _answers(active))
+        if active is not None:  # else it has ended; the reply is in the trace, a resumed run has it
+            active.replies[ticket.place] = reply
+            active.missing -= 1
+            if active.missing == 0 or active.limit is not None or self._shared:
+                self._go_on(ticket.slot, active)
+        self._go_on_with_held()
 
     def fail(self, ticket: Ticket, error: Exception) -> None:
         """Say that a ticket cannot be answered: ends its question, and no other, with ``error``."""
+        if self._shared:
+            self._shared.dropped(draws(ticket.request))
         if ticket.slot in self._active:
             self._end(ticket.slot, None, error=error)
+        self._go_on_with_held()
 
     def stop(self, slot: int, reason: str) -> None:
         """End a search now, with the best it has finished so far."""
         if slot in self._active:
             self._end(slot, None, stopped_by=reason)
+            self._go_on_with_held()
 
     # What comes out.
 
@@ -153,7 +162,29 @@ class Engine:
         """How many searches are in progress."""
         return len(self._active)
 
+    def has_room(self, budget: int | None) -> bool:
+        """Whether the shared limit, if there is one, has room for another search of so many solutions."""
+        return self._shared is None or self._shared.room_for(len(self._active), budget)
+
     # Inside.
+
+    def _go_on(self, slot: int, active: Active) -> None:
+        """Let out what may go now; a wave that is answered whole goes back to its search."""
+        self._release(slot, active)
+        if active.missing == 0 and slot in self._active:
+            self._advance(slot, _answers(active))
+
+    def _go_on_with_held(self) -> None:
+        """Let out what the shared limit held back, search by search, as far as it now allows."""
+        while self._held:
+            slot = next(iter(self._held))
+            active = self._active.get(slot)
+            held = active is not None and active.let_out < len(active.wave)
+            if active is not None and held and not may_go(active, self._shared) and active.stopped_by not in ENDING:
+                return
+            del self._held[slot]
+            if active is not None:
+                self._go_on(slot, active)
 
     def _advance(self, slot: int, replies: Sequence[Reply] | None) -> None:
         """Send replies to a search and release its next wave; loops while a wave is answered without fresh work."""
@@ -199,15 +230,20 @@ class Engine:
         up to, depends on the replies alone (law 2).
         """
         while True:
-            if active.let_out < len(active.wave) and may_go(active):
+            if active.let_out < len(active.wave) and may_go(active, self._shared):
                 self._let_out(slot, active)
             elif active.settled < active.let_out and active.replies[active.settled] is not None:
                 settle(active, active.settled)
                 active.settled += 1
             else:
                 break
-        if active.stopped_by == "flops" and active.settled == active.let_out < len(active.wave):
-            self._end(slot, None, stopped_by="flops")
+        if active.let_out == len(active.wave):
+            return
+        if active.stopped_by in ENDING:
+            if active.settled == active.let_out:
+                self._end(slot, None, stopped_by=active.stopped_by)
+        elif self._shared:
+            self._held[slot] = None
 
     def _let_out(self, slot: int, active: Active) -> None:
         """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
@@ -218,12 +254,16 @@ class Engine:
             # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
             reply: Reply | None = CUT
         else:
+            if self._shared:
+                self._shared.sent(draws(request))
             reply = recalled(active, request)
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
             self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
             return
+        if self._shared and reply is not CUT:
+            self._shared.replied(draws(request), reply.cost)
         active.replies[place] = reply
         active.missing -= 1
 
@@ -261,6 +301,13 @@ class Engine:
             for request, reply in zip(active.wave, active.replies, strict=True):
                 if reply is not None:
                     keep_finished(active, request, reply)
+        if self._shared:
+            self._shared.ended(active.cost)
+            for role, queue in self._queues.items() if active.missing else ():
+                for ticket in queue:
+                    if ticket.slot == slot:
+                        self._shared.dropped(draws(ticket.request))
+                self._queues[role] = deque(ticket for ticket in queue if ticket.slot != slot)
         if outcome is None:
             outcome = Outcome(*best_so_far(list(active.finished.values())))
         self._ended.append((slot, Ended(outcome, active.cost, error, stopped_by)))

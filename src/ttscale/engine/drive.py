@@ -22,6 +22,7 @@ from ttscale.core.protocols import METHOD_OF, Role, is_async, worker_of
 from ttscale.core.requests import Search
 from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question
+from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.core import Ended, Engine, Recall, Record
 from ttscale.engine.gc_tuning import fewer_passes
 
@@ -56,16 +57,18 @@ def run(
     record: Record | None = None,
     recall: Recall | None = None,
     window: int = WINDOW,
+    shared: BatchLimit | None = None,
 ) -> None:
     """Run every job and call ``on_end(index, ended)`` as each ends; indices count the jobs in the order they come.
 
-    ``jobs`` yields None to wait until a running job ends. Ctrl-C ends the running jobs with the best so far, reports
-    them, and is raised again.
+    ``jobs`` yields None to wait until a running job ends. With a ``shared`` limit no job begins that it has no room
+    for; once it is used up the rest of the jobs is left unread. Ctrl-C ends the running jobs with the best so far,
+    reports them, and is raised again.
     """
     if is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in roles.items())):
-        _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window))
+        _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window, shared))
         return
-    engine = Engine(roles, record)
+    engine = Engine(roles, record, shared)
     feeder = _JobFeeder(engine, jobs, on_end, recall, window)
     workers = [SyncWorker(role, obj) for role, obj in roles.items()]
     try:
@@ -87,9 +90,10 @@ async def arun(
     record: Record | None = None,
     recall: Recall | None = None,
     window: int = WINDOW,
+    shared: BatchLimit | None = None,
 ) -> None:
     """``run`` inside an event loop: an asynchronous role gets one question's requests per call, many calls at once."""
-    engine = Engine(roles, record)
+    engine = Engine(roles, record, shared)
     feeder = _JobFeeder(engine, jobs, on_end, recall, window)
     groups: dict[Hashable, _WorkerGroup] = {}
     for role, obj in roles.items():
@@ -180,17 +184,20 @@ class _JobFeeder:
         self._window = window
         self._index: dict[int, int] = {}
         self._deadlines: list[tuple[float, int]] = []
+        self._budget: int | None = None
+        """Of the last job; the next is likely to have the same."""
 
     def fill(self) -> bool:
         """Expire, report and start; False when nothing is left to do."""
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
             self._engine.stop(heapq.heappop(self._deadlines)[1], "seconds")
         self._report()
-        while self._engine.active < self._window:
+        while self._engine.active < self._window and self._engine.has_room(self._budget):
             job = next(self._jobs, None)
             if job is None:
                 break
             index, self._count = self._count, self._count + 1
+            self._budget = job.budget
             if job.error is not None or job.search is None:
                 self._on_end(index, Ended(error=job.error))
                 continue

@@ -12,9 +12,15 @@ from ttscale.core.cost import FREE, Cost
 from ttscale.core.limit import SLACK, Limit
 from ttscale.core.requests import Compare, Completion, Race, Reply, Request, Revise, Sample, Score, Search, Verdict
 from ttscale.core.types import Candidate, Outcome
+from ttscale.engine.batch_limit import BatchLimit
 
 CUT = Completion((), "length")
 """The reply to a draw past the token cap, which is never made. Compared by identity."""
+
+CUTTING = ("tokens", "total_tokens")
+"""Caps at which draws are answered with a cut-off, and judging goes on."""
+ENDING = ("flops", "dollars", "total_flops", "total_dollars")
+"""Caps at which nothing more is asked."""
 
 Recall = Callable[[Request], Reply | None]
 
@@ -62,15 +68,30 @@ class Active:
         return self.spent.counted(self.generations, self.steps, self.verifier_calls)
 
 
-def may_go(active: Active) -> bool:
-    """Whether the limit lets the next request of the wave go out now, or be answered with a cut-off."""
-    limit, out = active.limit, active.let_out - active.settled
-    if limit is None:
+def may_go(active: Active, shared: BatchLimit | None) -> bool:
+    """Whether the limits let the next request of the wave go out now, or be answered with a cut-off."""
+    if active.limit is None and shared is None:
         return True
-    if active.stopped_by == "flops":
+    if active.stopped_by in ENDING:
         return False
     drawing = draws(active.wave[active.let_out])
-    if active.stopped_by == "tokens" and drawing:
+    if active.stopped_by in CUTTING and drawing:
+        return True
+    if not _own_limit_lets(active, drawing):
+        return False
+    if shared is None or (drawing and active.stopped_by in CUTTING):
+        return True
+    verdict = shared.verdict(drawing)
+    if verdict == "reached":
+        active.stopped_by = f"total_{shared.reached}"
+        return active.stopped_by in CUTTING
+    return verdict == "go"
+
+
+def _own_limit_lets(active: Active, drawing: bool) -> bool:
+    """``may_go`` by the question's own limit alone; notes a cap that is reached."""
+    limit, out = active.limit, active.let_out - active.settled
+    if limit is None:
         return True
     costliest = active.costliest[drawing]
     reached = limit.reached(active.cost, FREE if out else costliest, drawing)
@@ -131,7 +152,11 @@ def begins(request: Request) -> bool:
 
 
 def _larger(a: Cost, b: Cost) -> Cost:
-    return Cost(sampled_tokens=max(a.sampled_tokens, b.sampled_tokens), flops=max(a.flops, b.flops))
+    return Cost(
+        sampled_tokens=max(a.sampled_tokens, b.sampled_tokens),
+        flops=max(a.flops, b.flops),
+        dollars=max(a.dollars, b.dollars),
+    )
 
 
 def _candidate(request: Request, reply: Completion) -> Candidate:

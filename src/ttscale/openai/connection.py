@@ -349,6 +349,24 @@ class Connection:
         return state
 
 
+def one_connection(
+    connection: Connection | None,
+    base_url: str | Sequence[str] | None,
+    api_key: str | None,
+    urls: Sequence[str] | None = None,
+    weights: Sequence[float] | None = None,
+) -> Connection:
+    """The connection that a role was given, or a new one for its addresses."""
+    if urls is not None and (base_url is not None or isinstance(urls, str)):
+        raise ValueError(f"give base_url or a list of urls, not both; got {base_url!r} and {urls!r}")
+    where = base_url if urls is None else urls
+    if connection is None:
+        return Connection(where, weights=weights, api_key=api_key)
+    if where is not None or api_key is not None or weights is not None:
+        raise ValueError("pass base_url, weights and api_key to the Connection, or no connection")
+    return connection
+
+
 async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenerator[None, None]:
     """Close ``clients`` when their loop ends: ``asyncio.run`` closes the asynchronous generators it has seen."""
     try:

@@ -71,9 +71,10 @@ class OpenAIGenerator(Writer):
             body |= {"logprobs": TEXT_ALTERNATIVES}
         path = "/chat/completions" if chat else "/completions"
         home = home_of(task.question)
-        return await self.connection.post(
+        table, cost = await self.connection.post(
             path, body, read_first_token, where=task.where, seed=request.key.seed, home=home
         )
+        return table, self._price.charge(cost) if self._price else cost
 
 
 class OpenAIReviser(Writer):

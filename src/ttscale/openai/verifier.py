@@ -11,18 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ttscale.core.cost import Cost
+from ttscale.core.cost import Cost, Price
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.types import said_steps
 from ttscale.core.unscored import OnError, check_on_error, settle
-from ttscale.openai.connection import Connection
+from ttscale.openai.connection import Connection, one_connection
 from ttscale.openai.failures import Rejected, says_too_long
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import read_rows
 from ttscale.openai.tasks import together
-from ttscale.openai.writer import one_connection
 from ttscale.prompts.layouts import QWEN_MATH, chat_turns, without_marks
 
 Activation = Literal["none", "sigmoid", "softmax"]
@@ -96,7 +95,7 @@ class OpenAIVerifier:
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
     ``base_url`` is the one that ends in /v1, ``urls`` and ``weights`` are a pool, sized as this role needs
-    it. Thoughts are left out unless ``thoughts`` is True; a step that was all thought scores 1. Text that would look
+    it. A ``price`` makes ``Cost.dollars``. Thoughts are left out unless ``thoughts`` is True; a step that was all thought scores 1. Text that would look
     like a step mark or a control token is taken out.
     ``on_error``: a candidate that cannot be judged ends its question ("raise"), or competes without a score
     ("unscored"); None lets only what is too long compete so. A server that fails is no fault of a candidate.
@@ -112,6 +111,7 @@ class OpenAIVerifier:
         weights: Sequence[float] | None = None,
         api_key: str | None = None,
         connection: Connection | None = None,
+        price: Price | None = None,
         activation: Activation = "none",
         on_error: OnError | None = None,
         thoughts: bool = False,
@@ -124,7 +124,7 @@ class OpenAIVerifier:
         self.model, self.name = model, model
         self.connection = one_connection(connection, base_url, api_key, urls, weights)
         self._layout = LAYOUTS[layout] if isinstance(layout, str) else layout
-        self._activation, self._thoughts = activation, thoughts
+        self._activation, self._thoughts, self._price = activation, thoughts, price
         self.sampling: dict[str, object] = {"thoughts": True} if thoughts else {}
         self.aggregate = self._layout.aggregate
 
@@ -164,6 +164,7 @@ class OpenAIVerifier:
 
     def _verdict(self, rows: list[Any], cost: Cost, shown: Sequence[str | None], where: str) -> Verdict:
         layout, steps = self._layout, sum(step is not None for step in shown)
+        cost = self._price.charge(cost) if self._price else cost
         nested = [row if isinstance(row, list) else [row] for row in rows]
         if layout.per_step:
             if len(nested) != steps:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import Literal
 
+from ttscale.core.cost import Price
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, FinishLine, check_temperature
-from ttscale.openai.connection import Connection
+from ttscale.openai.connection import Connection, one_connection
 from ttscale.openai.draws import Task, share_requests
 from ttscale.openai.failures import Rejected
 from ttscale.openai.reply import count_of_slots, read_owner
@@ -40,7 +41,8 @@ class Writer:
     """Text from a model behind one or more servers.
 
     ``model`` is the name the servers know it by. ``base_url``, ``weights``, ``api_key``: see ``Connection``; ``urls``
-    is ``base_url`` for a pool of several; or pass a ``connection``, which several roles may share. ``server``: what
+    is ``base_url`` for a pool of several; or pass a ``connection``, which several roles may share. A ``price`` (dollars
+    per million tokens) makes ``Cost.dollars``. ``server``: what
     kind it is, a name from ``SERVERS``, a ``Server`` or "auto" to look. ``prompt`` and ``delimiter`` default to the
     model family's (a base model's, where the server has no chat template); a delimiter of None makes the whole
     solution one step. ``max_new_tokens`` limits one request (in step search: one step).
@@ -66,6 +68,7 @@ class Writer:
         weights: Sequence[float] | None = None,
         api_key: str | None = None,
         connection: Connection | None = None,
+        price: Price | None = None,
         api: Literal["chat", "completions"] | None = None,
         server: Server | str = "auto",
         prompt: PromptFormat | None = None,
@@ -96,6 +99,7 @@ class Writer:
             raise ValueError(f"top_p must be a number above 0 and up to 1, or None; got {top_p!r}")
         family = family_of(model)
         self.model, self.name = model, model
+        self._price = price
         self.connection = one_connection(connection, base_url, api_key, urls, weights)
         form = family.prompt if prompt is None else check_prompt(prompt)
         mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
@@ -179,6 +183,8 @@ class Writer:
         self._check_counted(completions)
         if line is None and (extra := await self._check_seeds(way, tasks, completions)) is not None:
             completions[0] = extra
+        if self._price:
+            completions = [replace(one, cost=self._price.charge(one.cost)) for one in completions]
         return [self._tagged(one) for one in completions] if self.settings.prompt.thoughts else completions
 
     def _tagged(self, one: Completion) -> Completion:
@@ -274,18 +280,3 @@ def _again(task: Task) -> Task:
     )
 
 
-def one_connection(
-    connection: Connection | None,
-    base_url: str | Sequence[str] | None,
-    api_key: str | None,
-    urls: Sequence[str] | None = None,
-    weights: Sequence[float] | None = None,
-) -> Connection:
-    if urls is not None and (base_url is not None or isinstance(urls, str)):
-        raise ValueError(f"give base_url or a list of urls, not both; got {base_url!r} and {urls!r}")
-    where = base_url if urls is None else urls
-    if connection is None:
-        return Connection(where, weights=weights, api_key=api_key)
-    if where is not None or api_key is not None or weights is not None:
-        raise ValueError("pass base_url, weights and api_key to the Connection, or no connection")
-    return connection

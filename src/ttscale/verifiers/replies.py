@@ -37,5 +37,6 @@ def as_verifier(cost: Cost) -> Cost:
         flops=cost.flops,
         requests=cost.requests,
         resent_tokens=cost.resent_tokens,
+        dollars=cost.dollars,
         seconds=cost.seconds,
     )
