@@ -364,6 +364,7 @@ def test_health_and_metrics(served: Running) -> None:
     assert 'ttscale_requests_total{path="/v1/chat/completions",status="200"}' in text
     count = _metric(text, "ttscale_request_seconds_count")
     assert _metric(text, 'ttscale_request_seconds_bucket{le="+Inf"}') == count > 0
+    assert _metric(text, 'ttscale_engine_requests_total{role="generator",outcome="ok"}') >= 5
 
 
 def _metric(text: str, name: str) -> float:

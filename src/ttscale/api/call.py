@@ -15,10 +15,11 @@ from ttscale.api.result import Result
 from ttscale.api.role_labels import label, warn_other_models
 from ttscale.api.settings import CallSettings
 from ttscale.api.warn_unanswered import Unanswered
-from ttscale.core.protocols import METHOD_OF, Role, aggregate_of, needs_of
+from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, aggregate_of, needs_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.core.types import Candidate, Key, Question
+from ttscale.core.watch import WATCHES
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.core import Ended, Recall, blame_strategy
 from ttscale.engine.drive import Job, OnEnd, arun, run
@@ -140,6 +141,8 @@ class Call:
                 yield Job(Candidate(question, self._key(question)), None, error=ValueError(twice))
                 continue
             self._recorded[question.id] = []
+            for watch in WATCHES:
+                watch.began(question, self._described, self._settings.budget)
             self._emit(self._start_event(question))
             root = Candidate(replace(question, prompt=prompt), self._key(question))
             search = None
@@ -157,7 +160,9 @@ class Call:
 
     @property
     def _recall(self) -> Recall | None:
-        return self._file.recall if self._file else None
+        if self._file is None or not WATCHES:
+            return self._file.recall if self._file else None
+        return _watched(self._file.recall)
 
     def _record(self, question: Question, request: Request, reply: Reply) -> None:
         self._progress.reply(question, reply)
@@ -180,6 +185,8 @@ class Call:
             question = self._open.pop(index)
             result, end = self._result(question, ended)
             self._progress.end(question)
+            for watch in WATCHES:
+                watch.ended(question, ended.cost, ended.stopped_by, ended.error)
             on_result(question, result)  # before an observer, which Ctrl-C may interrupt, hears of it
             self._emit(end)
 
@@ -213,3 +220,15 @@ class Call:
             stopped_by=ended.stopped_by,
         )
         return result, end
+
+
+def _watched(recall: Recall) -> Recall:
+    """The same, telling those who watch of every reply that was there."""
+
+    def told(request: Request) -> Reply | None:
+        reply = recall(request)
+        for watch in WATCHES if reply is not None else ():
+            watch.recalled(ROLE_OF[type(request)])
+        return reply
+
+    return told

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from ttscale.core.protocols import (
     session_of,
 )
 from ttscale.core.requests import FinishLine, Reply, RunsRaces
+from ttscale.core.watch import WATCHES
 from ttscale.engine.core import Ticket
 
 Answers = list[tuple[Ticket, Reply | Exception]]
@@ -43,32 +45,34 @@ def by_question(tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
 
 def ask(role: Role, obj: Any, tickets: Sequence[Ticket]) -> Answers:
     """Call a synchronous role with one batch."""
+    began = time.monotonic()
     try:
         replies = getattr(obj, METHOD_OF[role])([ticket.request for ticket in tickets])
-        return _paired(role, obj, tickets, replies)
+        return _told(role, obj, _paired(role, obj, tickets, replies), began, tickets)
     except FAULTS as error:
         groups = list(by_question(tickets))
         if len(groups) > 1:
             return [answer for group in groups for answer in ask(role, obj, group)]
-        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+        return _told(role, obj, [(ticket, blame(role, obj, tickets, error)) for ticket in tickets], began, tickets)
 
 
 async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket], line: FinishLine | None = None) -> Answers:
     """Await an asynchronous role with one question's requests; ``line`` where they are the draws of a race."""
+    began = time.monotonic()
     requests = [ticket.request for ticket in tickets]
     try:
         if line is not None and isinstance(obj, RunsRaces):
             replies = await obj.race(requests, line)
         else:
             replies = await getattr(obj, METHOD_OF[role])(requests)
-        return _paired(role, obj, tickets, replies)
+        return _told(role, obj, _paired(role, obj, tickets, replies), began, tickets)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():  # it is us who are being cancelled
             raise
-        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+        return _told(role, obj, [(ticket, blame(role, obj, tickets, error)) for ticket in tickets], began, tickets)
     except Exception as error:
-        return [(ticket, blame(role, obj, tickets, error)) for ticket in tickets]
+        return _told(role, obj, [(ticket, blame(role, obj, tickets, error)) for ticket in tickets], began, tickets)
 
 
 class SyncWorker:
@@ -99,6 +103,7 @@ class SyncWorker:
         """
         if self._session is None:
             return ask(self.role, self._obj, tickets) if tickets else []
+        began = time.monotonic()
         arrived = dict(enumerate(tickets, self._numbers))
         self._numbers += len(arrived)
         self._out |= arrived
@@ -120,13 +125,24 @@ class SyncWorker:
                 raise RoleError("the session has ended and left requests without a reply")
         except FAULTS:
             return self._start_over()
-        return _blamed(self.role, self._obj, ((self._out.pop(number), reply) for number, reply in replied))
+        done = _blamed(self.role, self._obj, ((self._out.pop(number), reply) for number, reply in replied))
+        return _told(self.role, self._obj, done, began, tickets)
 
     def _start_over(self) -> Answers:
         """Ask again, in a batch, for everything a failed session has not answered, and open a new session."""
         owed, self._out = list(self._out.values()), {}
         self._session = _opened(self._obj)
         return ask(self.role, self._obj, owed)
+
+
+def _told(role: Role, obj: Any, answers: Answers, began: float, arrived: Sequence[Ticket]) -> Answers:
+    """The answers, after those who watch have heard of them and of how long the requests that ``arrived`` waited."""
+    if WATCHES and (answers or arrived):
+        seconds = time.monotonic() - began
+        waits = [max(0.0, began - ticket.since) for ticket in arrived if ticket.since]
+        for watch in WATCHES:
+            watch.asked(role, name_of(obj), waits, [reply for _, reply in answers], seconds)
+    return answers
 
 
 def _opened(obj: Any) -> Session | None:

@@ -40,6 +40,8 @@ class Ticket(NamedTuple):
     slot: int
     place: int
     request: Request
+    since: float = 0.0
+    """When it was queued, by the clock of the engine's driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,15 @@ class Ended:
 class Engine:
     """Many searches at once, none waiting for another."""
 
-    def __init__(self, roles: Iterable[Role], record: Record | None = None, shared: BatchLimit | None = None) -> None:
+    def __init__(
+        self,
+        roles: Iterable[Role],
+        record: Record | None = None,
+        shared: BatchLimit | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._roles = frozenset(roles)
+        self._clock = clock
         self._record = record
         self._shared = shared
         self._held: dict[int, None] = {}
@@ -260,7 +269,8 @@ class Engine:
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
-            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request))
+            since = self._clock() if self._clock else 0.0
+            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request, since))
             return
         if self._shared and reply is not CUT:
             self._shared.replied(draws(request), reply.cost)

@@ -21,6 +21,7 @@ from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, Role, is_async, worker_of
 from ttscale.core.requests import Search
 from ttscale.core.types import Candidate, Outcome
+from ttscale.core.watch import WATCHES
 from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.core import Ended, Engine, Recall, Record
@@ -68,7 +69,7 @@ def run(
     if is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in roles.items())):
         _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window, shared))
         return
-    engine = Engine(roles, record, shared)
+    engine = Engine(roles, record, shared, time.monotonic if WATCHES else None)
     feeder = _JobFeeder(engine, jobs, on_end, recall, window)
     workers = [SyncWorker(role, obj) for role, obj in roles.items()]
     try:
@@ -93,7 +94,7 @@ async def arun(
     shared: BatchLimit | None = None,
 ) -> None:
     """``run`` inside an event loop: an asynchronous role gets one question's requests per call, many calls at once."""
-    engine = Engine(roles, record, shared)
+    engine = Engine(roles, record, shared, time.monotonic if WATCHES else None)
     feeder = _JobFeeder(engine, jobs, on_end, recall, window)
     groups: dict[Hashable, _WorkerGroup] = {}
     for role, obj in roles.items():

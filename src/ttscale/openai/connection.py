@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import openai
 
 from ttscale.core.errors import RoleError
+from ttscale.core.watch import WATCHES
 from ttscale.openai.failures import Failure, Hopeless, Malformed, Refused, Rejected, backoff, judge_status, why
 from ttscale.openai.pool import Pool
 from ttscale.openai.secrets import Secrets, shown
@@ -200,8 +201,11 @@ class Connection:
             if home is not None and not round_:
                 self.pool.counts["home" if asked[0] == self.pool.home(home) else "away"] += 1
             for endpoint in asked:
+                began = self._clock()
                 with self.pool.load(endpoint):
                     async with state.slots[endpoint]:
+                        for watch in WATCHES:
+                            watch.queued(self.endpoints[endpoint], self._clock() - began)
                         if endpoint != asked[-1] and not self.pool.available(endpoint, self._clock()):
                             continue  # it was ejected while this request waited
                         attempts += 1
@@ -274,6 +278,8 @@ class Connection:
         # Raised here and not above: the client's own exception holds the request, and with it the key.
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
+        for watch in WATCHES:
+            watch.retried(self.endpoints[endpoint], what)
         if isinstance(failure, Hopeless):
             status = failure.status
             what += await self._advice(endpoint, path, status)

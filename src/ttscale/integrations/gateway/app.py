@@ -30,7 +30,9 @@ from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
+from ttscale.core.watch import watching
 from ttscale.integrations.gateway.doors import Doors
+from ttscale.integrations.gateway.engine_metrics import EngineMetrics
 from ttscale.integrations.gateway.errors import ApiError, api_error
 from ttscale.integrations.gateway.local import LocalRoles
 from ttscale.integrations.gateway.metrics import Metrics
@@ -82,11 +84,13 @@ def create_app(settings: Settings) -> Starlette:
     """The ASGI application. Models of this process are loaded here."""
     doors = Doors(settings)
     roles = LocalRoles(settings) if settings.upstream is None else UpstreamRoles(settings)
-    gateway = Gateway(settings, roles, doors, Metrics(inside=lambda: doors.inside))
+    engine = EngineMetrics()
+    gateway = Gateway(settings, roles, doors, Metrics(inside=lambda: doors.inside, sources=[engine.text]))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
+        with watching(engine):
+            yield
         await roles.close()
 
     async def models(request: Request) -> Response:

@@ -45,22 +45,22 @@ class Metrics:
 
     def text(self) -> str:
         """Everything in Prometheus's text format, version 0.0.4."""
-        lines = _head("ttscale_requests_total", "counter", "Requests answered, by path and status.")
+        lines = head("ttscale_requests_total", "counter", "Requests answered, by path and status.")
         lines += [
             f'ttscale_requests_total{{path="{path}",status="{status}"}} {count}'
             for (path, status), count in sorted(self.requests.items())
         ]
-        lines += _head("ttscale_requests_in_progress", "gauge", "Requests being answered now.")
+        lines += head("ttscale_requests_in_progress", "gauge", "Requests being answered now.")
         lines.append(f"ttscale_requests_in_progress {self.inside()}")
-        lines += _head("ttscale_tokens_total", "counter", "Tokens used by draws and verifier.")
+        lines += head("ttscale_tokens_total", "counter", "Tokens used by draws and verifier.")
         lines += [f'ttscale_tokens_total{{kind="{kind}"}} {count}' for kind, count in sorted(self.tokens.items())]
         for name, count, what in (
             ("generations", self.generations, "Solutions begun."),
             ("verifier_calls", self.verifier_calls, "Candidates judged."),
             ("cancelled", self.cancelled, "Requests whose client hung up."),
         ):
-            lines += [*_head(f"ttscale_{name}_total", "counter", what), f"ttscale_{name}_total {count}"]
-        lines += _head("ttscale_request_seconds", "histogram", "Seconds from a request to the end of its reply.")
+            lines += [*head(f"ttscale_{name}_total", "counter", what), f"ttscale_{name}_total {count}"]
+        lines += head("ttscale_request_seconds", "histogram", "Seconds from a request to the end of its reply.")
         below = 0
         for top, count in zip((*map(str, BUCKETS), "+Inf"), self.seconds, strict=True):
             below += count
@@ -69,5 +69,6 @@ class Metrics:
         return "\n".join(lines) + "\n" + "".join(source() for source in self.sources)
 
 
-def _head(name: str, kind: str, what: str) -> list[str]:
+def head(name: str, kind: str, what: str) -> list[str]:
+    """The two lines that say what a metric is."""
     return [f"# HELP {name} {what}", f"# TYPE {name} {kind}"]

@@ -1,0 +1,87 @@
+"""What the engine does behind the gateway, as Prometheus reads it: requests to roles, tokens, waiting, retries.
+
+Knows ``core/watch.py`` and the text format. Must not know the gateway's own requests (``metrics.py``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from threading import Lock
+
+from ttscale.core.requests import Reply
+from ttscale.core.watch import Watch
+from ttscale.integrations.gateway.metrics import head
+
+WAITS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper ends: of seconds in a queue, and of the requests of one batch."""
+
+
+class EngineMetrics(Watch):
+    """Counts while it watches (``core.watch.watching``)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._tokens: Counter[tuple[str, str]] = Counter()
+        self._retries: Counter[str] = Counter()
+        self._dollars = 0.0
+        self._waits, self._sizes = _Histogram(WAITS), _Histogram(SIZES)
+
+    def asked(
+        self, role: str, name: str, waits: Sequence[float], replies: Sequence[Reply | Exception], seconds: float
+    ) -> None:
+        with self._lock:
+            for wait in waits:
+                self._waits.add(wait)
+            if replies:
+                self._sizes.add(len(replies))
+            for reply in replies:
+                failed = isinstance(reply, Exception)
+                self._requests[role, "error" if failed else "ok"] += 1
+                if not isinstance(reply, Exception):
+                    self._dollars += reply.cost.dollars
+                    for kind in ("sampled", "prompt", "cached", "verifier"):
+                        self._tokens[role, kind] += getattr(reply.cost, f"{kind}_tokens")
+
+    def retried(self, endpoint: str, why: str) -> None:
+        with self._lock:
+            self._retries[endpoint] += 1
+
+    def text(self) -> str:
+        """Everything in Prometheus's text format."""
+        with self._lock:
+            lines = head("ttscale_engine_requests_total", "counter", "Requests to roles, by outcome.")
+            for (role, outcome), count in sorted(self._requests.items()):
+                lines.append(f'ttscale_engine_requests_total{{role="{role}",outcome="{outcome}"}} {count}')
+            lines += head("ttscale_engine_tokens_total", "counter", "Tokens of roles, by kind; cached ones are hits.")
+            for (role, kind), count in sorted(self._tokens.items()):
+                if count:
+                    lines.append(f'ttscale_engine_tokens_total{{role="{role}",kind="{kind}"}} {count}')
+            lines += head("ttscale_engine_retries_total", "counter", "Attempts at servers that failed.")
+            for endpoint, count in sorted(self._retries.items()):
+                lines.append(f'ttscale_engine_retries_total{{endpoint="{endpoint}"}} {count}')
+            lines += head("ttscale_engine_dollars_total", "counter", "Money by the prices of roles.")
+            lines.append(f"ttscale_engine_dollars_total {self._dollars:.6f}")
+            lines += self._waits.lines("ttscale_engine_wait_seconds", "Seconds in the queue of a role.")
+            lines += self._sizes.lines("ttscale_engine_batch_size", "Requests of one batch.")
+        return "\n".join(lines) + "\n"
+
+
+class _Histogram:
+    def __init__(self, tops: Sequence[float]) -> None:
+        self._tops = tops
+        self._counts = [0] * (len(tops) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._sum += value
+        self._counts[next((i for i, top in enumerate(self._tops) if value <= top), len(self._tops))] += 1
+
+    def lines(self, name: str, what: str) -> list[str]:
+        found, below = head(name, "histogram", what), 0
+        for top, count in zip((*map(str, self._tops), "+Inf"), self._counts, strict=True):
+            below += count
+            found.append(f'{name}_bucket{{le="{top}"}} {below}')
+        return [*found, f"{name}_sum {self._sum:.6f}", f"{name}_count {below}"]
