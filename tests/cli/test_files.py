@@ -93,7 +93,7 @@ def test_a_folder_of_shards_and_patterns(tmp_path: Path, monkeypatch: pytest.Mon
     out = tmp_path / "out"
     assert main(["solve", "--input", str(tmp_path / "b*.jsonl"), "--output", str(out), "--budget", "1", "--quiet"]) == 0
     names = sorted(file.name for file in out.iterdir())
-    assert names == ["part-00000.jsonl", "part-00001.jsonl", "part-00002.jsonl.part", "settings.json"]
+    assert names == ["_settings.json", "part-00000.jsonl", "part-00001.jsonl", "part-00002.jsonl"]
     assert Counter(row["id"] for row in rows(out)) == {f"q{i}": 1 for i in range(11)}
 
 
@@ -160,11 +160,55 @@ def test_what_is_no_question_names_file_and_line(tmp_path: Path) -> None:
         input_files(["none*"])
 
 
+def test_parquet_shards_hold_the_same_rows_and_go_on_by_the_same_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyarrow import parquet
+
+    monkeypatch.setattr(answer_files, "SHARD", 4)
+    few, all_ = write_questions(tmp_path / "few.jsonl", 6), write_questions(tmp_path / "all.jsonl", 11)
+    with all_.open("a", encoding="utf-8") as file:
+        file.write('{"id": "love", "question": "What is love?"}\n')  # its row is an error
+    common = ["--budget", "2", "--quiet", "--candidates"]
+    main(["solve", "--input", str(all_), "--output", str(tmp_path / "lines"), *common])
+    command = ["solve", "--output", str(tmp_path / "table"), *common, "--format", "parquet"]
+    assert main([*command, "--input", str(few)]) == 0
+    assert main([*command, "--input", str(all_)]) == 2
+    assert "add --resume" in capsys.readouterr().err
+    main([*command, "--input", str(all_), "--resume"])
+    names = sorted(file.name for file in (tmp_path / "table").iterdir())
+    assert names == ["_settings.json", *(f"part-0000{i}.parquet" for i in range(4))]
+    table = parquet.read_table(tmp_path / "table").to_pylist()
+    lines = rows(tmp_path / "lines")
+    for row in (*table, *lines):
+        row["cost"].pop("seconds")
+    assert sorted(table, key=lambda row: row["id"]) == sorted(lines, key=lambda row: row["id"])
+
+
+def test_a_kill_while_a_shard_becomes_parquet_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    results = ttscale.solve_all([f"Number {i}?" for i in range(5)], 1, generator=FakeGenerator("7"), progress=False)
+    out = tmp_path / "out"
+    with AnswerFiles(out, {}, resume=False) as answers:
+        for result in results[:3]:
+            answers.write(result)
+    (out / "part-00000.jsonl").rename(out / "part-00000.jsonl.part")
+    (out / "part-00000.parquet.tmp").write_bytes(b"half")  # before it had its name
+    with AnswerFiles(out, {}, resume=True, parquet=True) as answers:
+        assert [result.question in answers for result in results] == [True] * 3 + [False] * 2
+        answers.write(results[3])
+    (out / "part-00000.jsonl.part").write_text('{"id": "left over"}\n', encoding="utf-8")  # after it had its name
+    with AnswerFiles(out, {}, resume=True, parquet=True) as answers:
+        assert len(answers) == 4
+        assert results[3].question in answers
+    with pytest.raises(ValueError, match="name a folder"):
+        AnswerFiles(tmp_path / "a.jsonl", {}, resume=False, parquet=True)
+
+
 def test_a_total_limit_leaves_questions_for_the_next_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     questions, out = write_questions(tmp_path / "q.jsonl", 12), tmp_path / "out"
     command = ["solve", "--input", str(questions), "--output", str(out), "--budget", "2", "--quiet", "--resume"]
     runs = 0
-    while len(rows(out)) < 12:
+    while not out.exists() or len(rows(out)) < 12:
         assert main([*command, "--strategy", "majority_vote", "--total-tokens", "120"]) == 0
         runs += 1
         assert runs < 12

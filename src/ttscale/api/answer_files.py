@@ -1,7 +1,8 @@
 """Where answers go: one JSONL file, or a folder of shards; both can be gone on with after a kill.
 
-A row is written in one piece, a shard gets its name once it is full, and ids that are there are not asked again. Beside
-the rows lies what they were made with, and another run with other settings is refused. Errors are rows too.
+A row is written in one piece, a shard gets its name (and its format) once it is full or the run is over, and ids that
+are there are not asked again. Beside the rows lies what they were made with, and another run with other settings is
+refused. Errors are rows too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ttscale.api import parquet_rows
 from ttscale.api.result import Result
 from ttscale.core.types import Question
 
@@ -28,19 +30,33 @@ _REST = 56
 class AnswerFiles:
     """Use as a context manager. ``path`` is a file in ``.jsonl`` or a folder; ``settings`` is what must not change.
 
+    ``parquet`` makes Parquet of each shard of a folder (extra ``parquet``); shards of both kinds may lie together.
     Raises ``FileExistsError`` for output that is there already unless ``resume``, ``ValueError`` where it was made with
     other settings or is none of ours.
     """
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any], resume: bool, brief: bool = True) -> None:
-        self._path, self._brief = Path(path), brief
+    def __init__(
+        self,
+        path: str | Path,
+        settings: Mapping[str, Any],
+        resume: bool,
+        brief: bool = True,
+        parquet: bool = False,
+    ) -> None:
+        self._path, self._brief, self._parquet = Path(path), brief, parquet
         self._one_file = self._path.suffix in (".jsonl", ".json")
+        if parquet:
+            if self._one_file:
+                raise ValueError(f"Parquet is written shard by shard: name a folder, not {self._path}")
+            parquet_rows.check_installed()
         self._settings = self._path.with_name(self._path.name + ".settings.json") if self._one_file else None
-        self._settings = self._settings or self._path / "settings.json"
+        self._settings = self._settings or self._path / "_settings.json"
         if any(True for _ in self._files()) and not resume:
             raise FileExistsError(f"{self._path} is there already: add --resume to go on with it, or name another")
         (self._path.parent if self._one_file else self._path).mkdir(parents=True, exist_ok=True)
         self._check(dict(settings))
+        for sealed in self._path.glob("part-*.parquet"):  # a kill came between the two
+            self._open_part(sealed).unlink(missing_ok=True)
         self._done = self._ids()
         self._rows = self._file = -1
 
@@ -61,6 +77,8 @@ class AnswerFiles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._file)
+        if kind is None and self._rows and not self._one_file:
+            self._seal()
 
     def write(self, result: Result) -> None:
         """Append the row of one result."""
@@ -73,15 +91,27 @@ class AnswerFiles:
         self._rows += 1
         if not self._one_file and self._rows == SHARD:
             os.close(self._file)
-            self._part.rename(self._part.with_suffix(""))
+            self._seal()
             self._open()
 
-    @property
-    def _part(self) -> Path:
-        """The shard that is being written."""
-        return self._path / f"part-{len(list(self._path.glob('part-*.jsonl'))):05}.jsonl.part"
+    def _seal(self) -> None:
+        """Give the shard that was being written its name."""
+        sealed = self._part.with_suffix("")
+        if not self._parquet:
+            self._part.rename(sealed)
+            return
+        part = self._part
+        parquet_rows.write(part, sealed.with_suffix(".parquet"))
+        part.unlink()
+
+    @staticmethod
+    def _open_part(sealed: Path) -> Path:
+        """The name that a shard had while it was written."""
+        return sealed.with_suffix(".jsonl.part")
 
     def _open(self) -> None:
+        sealed = [*self._path.glob("part-*.jsonl"), *self._path.glob("part-*.parquet")] if not self._one_file else []
+        self._part = self._open_part(self._path / f"part-{len(sealed):05}")
         place = self._path if self._one_file else self._part
         self._rows = _whole_lines(place) if place.exists() else 0
         self._file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -90,7 +120,7 @@ class AnswerFiles:
         if self._one_file:
             yield from [self._path] if self._path.exists() else []
         else:
-            yield from sorted(self._path.glob("part-*.jsonl*"))
+            yield from sorted((*self._path.glob("part-*.jsonl*"), *self._path.glob("part-*.parquet")))
 
     def _check(self, settings: dict[str, Any]) -> None:
         assert self._settings is not None
@@ -112,6 +142,11 @@ class AnswerFiles:
         """A hash of every id that has a row, sorted, in buckets by its first byte: eight bytes for each."""
         found: list[array[int]] = [array("Q") for _ in range(256)]
         for path in self._files():
+            if path.suffix == ".parquet":
+                for id_ in parquet_rows.ids(path):
+                    number = _hash(id_)
+                    found[number >> _REST].append(number)
+                continue
             _whole_lines(path)
             with path.open("rb") as file:
                 for at, line in enumerate(file, 1):

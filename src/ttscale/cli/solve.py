@@ -54,6 +54,7 @@ def add_parser(commands: Any) -> None:
         "--input", nargs="+", metavar="FILE", help='JSONL rows with "question", or a question a line; patterns; "-"'
     )
     files.add_argument("--output", metavar="PATH", help="a .jsonl file, or a folder for shards (default: print rows)")
+    files.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl", help="of the shards in a folder")
     files.add_argument("--resume", action="store_true", help="go on with an output that is there")
     files.add_argument(
         "--shard", metavar="i/n", default="0/1", help="every n-th question from the i-th on (0 <= i < n)"
@@ -113,7 +114,8 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             print(json.dumps(row), flush=True)
         return min(1, failed)
     settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
-    with AnswerFiles(options.output, settings, options.resume, brief=not options.candidates) as answers:
+    parquet = options.format == "parquet"
+    with AnswerFiles(options.output, settings, options.resume, not options.candidates, parquet) as answers:
         there, failed, written, open_ = len(answers), 0, 0, 0
         for _, result in solve_stream((question for question in questions if question not in answers), **common):
             if (result.stopped_by or "").startswith("total_"):  # left for a run with more to spend
