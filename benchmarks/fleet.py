@@ -97,7 +97,9 @@ def measure(n: int) -> dict[str, Any]:
         _, slow, _ = run([alone], few)
         alone.kill()
         quick = Server(Path(folder) / "quick", latency=0.0)
+        began = time.process_time()
         expected, _, _ = run([quick], n)
+        milliseconds = 1000 * (time.process_time() - began) / len(quick.requests())
         quick.kill()
         fleet = [Server(Path(folder) / str(i), faults=FAULTS) for i in range(SERVERS)]
         times: dict[str, float] = {}
@@ -134,6 +136,7 @@ def measure(n: int) -> dict[str, Any]:
             "speedup": round(n * BUDGET / fast / (few * BUDGET / slow), 2),
             "affinity while healthy": round(sum(home[p] == i for i, p in healthy) / len(healthy), 3),
             "requests at the killed server after its return": again,
+            "CPU milliseconds a request in this process": round(milliseconds, 2),
             "ejections": pool.counts["ejections"],
             "returns": pool.counts["returns"],
         }

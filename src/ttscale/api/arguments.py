@@ -139,6 +139,11 @@ def check_role(role: Role, given: Any) -> None:
         raise ValueError(f"max_batch of the {role} must be a positive integer or None; got {most!r}")
 
 
+def is_factory(role: Role, given: Any) -> bool:
+    """Whether this is a function that makes a role, rather than a role."""
+    return callable(given) and not isinstance(given, type) and not hasattr(given, METHOD_OF[role])
+
+
 def check_name(role: Role, name: str) -> None:
     """``ValueError`` for a name that can be neither a Hugging Face id nor a folder; looks at the disk alone."""
     if re.match(r"[a-z]+://", name.strip(), re.IGNORECASE):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ttscale.api.arguments import check_role
+from ttscale.api.arguments import check_role, is_factory
 from ttscale.api.role_labels import label
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
 from ttscale.core.types import Question
@@ -84,7 +84,7 @@ class ModelSpecs:
         """The same; ``ValueError`` for something that can be no role."""
         for role in METHOD_OF:
             spec = getattr(self, role)
-            if not _is_factory(role, spec):
+            if not is_factory(role, spec):
                 check_role(role, spec)
         return self
 
@@ -104,7 +104,7 @@ class ModelSpecs:
         """The models of these roles (None: of all there are)."""
         made: dict[Role, Any] = {}
         for role, spec in roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator).items():
-            made[role] = spec() if _is_factory(role, spec) else spec
+            made[role] = spec() if is_factory(role, spec) else spec
             if made[role] != BUNDLED:
                 check_role(role, made[role])
         roles = load_roles(made, set(ROLE_OF.values()) if wanted is None else set(wanted))
@@ -146,7 +146,3 @@ def check_labels(stored: Mapping[str, Any], now: Mapping[str, str], what: str) -
                 f"{what} was made with the {role} {stored[role]!r}, and this run has {name!r}; results of different "
                 "models must not be mixed: go on with the same models, or write to another file"
             )
-
-
-def _is_factory(role: Role, spec: Any) -> bool:
-    return callable(spec) and not isinstance(spec, type) and not hasattr(spec, METHOD_OF[role])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from ttscale.core.cost import Cost
 from ttscale.core.protocols import live_tokens
 from ttscale.core.requests import Completion, Reply
 from ttscale.core.types import Question
@@ -70,6 +71,12 @@ class Progress:
             self._solutions += 1
             if self._bar is not None and drawn < self._budget:
                 self._bar.update()
+
+    def solved(self, question: Question, cost: Cost) -> None:
+        """Count a question that was solved elsewhere, with all it drew."""
+        self._tokens += cost.sampled_tokens
+        self._solutions += cost.generations
+        self.end(question)
 
     def end(self, question: Question) -> None:
         """Count one question; what it did not draw of its budget is done too."""

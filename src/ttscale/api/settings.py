@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from ttscale.answers import AnswerRule, rule_named
-from ttscale.api.arguments import check_budget, check_role, check_seed
+from ttscale.api.arguments import check_budget, check_role, check_seed, is_factory
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
+from ttscale.core.protocols import METHOD_OF, AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.trace import Event
 from ttscale.engine.batch_limit import BatchLimit
 
 Observe: TypeAlias = Callable[[Event], object]
+Executor: TypeAlias = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class CallSettings:
     comparator: AnyComparator | str | Path | None = None
     answers: AnswerRule | str | None = None
     total_limit: Limit | None = None
+    executor: Executor = "local"
+    workers: int = 2
+    ray_options: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
@@ -50,7 +54,15 @@ class CallSettings:
             BatchLimit(self.total_limit)
         if self.answers is not None:
             object.__setattr__(self, "answers", rule_named(self.answers))
-        check_role("generator", self.generator)
-        check_role("verifier", self.verifier)
-        check_role("reviser", self.reviser)
-        check_role("comparator", self.comparator)
+        if self.executor not in ("local", "ray"):
+            raise ValueError(f'executor must be "local" or "ray"; got {self.executor!r}')
+        if self.executor == "ray":
+            for name in ("observe", "resume", "total_limit"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} does not go with executor='ray': each worker knows its own shards only")
+        elif self.ray_options is not None:
+            raise ValueError("ray_options need executor='ray'")
+        factories = self.executor == "ray"
+        for role in METHOD_OF:
+            if not (factories and is_factory(role, getattr(self, role))):
+                check_role(role, getattr(self, role))

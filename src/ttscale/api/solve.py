@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_questions
@@ -16,7 +16,7 @@ from ttscale.api.elimination import spend
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
-from ttscale.api.settings import CallSettings, Observe
+from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
 from ttscale.core.limit import Limit
@@ -98,13 +98,16 @@ def solve_all(
     total_budget: int | None = None,
     answers: AnswerRule | str | None = None,
     total_limit: Limit | None = None,
+    executor: Executor = "local",
+    workers: int = 2,
+    ray_options: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """Answer many questions, batched together; results come in the order of the questions.
 
     A question that fails has ``Result.error`` set and never costs the others anything. On Ctrl-C the questions in
     progress get ``stopped_by="interrupt"`` and their best so far. Those not begun are returned empty, likewise.
 
-    The arguments are those of ``solve``, and two more:
+    The arguments are those of ``solve``, and these:
 
     - ``resume``: a trace file. Every reply is written to it as it comes, and what it holds already is not computed
       again.
@@ -114,11 +117,18 @@ def solve_all(
     - ``total_limit``: what all questions may sample, compute or cost together (``Limit(tokens=)``, ``flops=``,
       ``dollars=``). Once it is used up, questions in progress get their best so far and those not begun are returned
       empty, with ``stopped_by`` "total_tokens", "total_flops" or "total_dollars".
+    - ``executor="ray"``: shards of the questions go to ``workers`` actors of a Ray cluster (extra ``ray``), each of which
+      loads the models once. ``ray_options`` are Ray's own for an actor, such as ``{"num_gpus": 0.5}``. Pass models as
+      ids, paths, or functions that make them. Results equal those of a run here.
     """
     settings = CallSettings(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
-        *(answers, total_limit),
+        *(answers, total_limit, executor, workers, ray_options),
     )
+    if executor == "ray":
+        if total_budget is not None:
+            raise ValueError("total_budget does not go with executor='ray': give each question a budget")
+        return _on_ray(check_questions(questions), settings)
     if total_budget is not None and total_limit is not None:
         raise ValueError("give total_budget, in solutions, or total_limit, in tokens, FLOPs or dollars, and not both")
     if total_budget is not None:
@@ -209,6 +219,14 @@ async def asolve_these(questions: Iterable[str | Question | Messages], settings:
                     call.untouched(question)
             raise
     return [done[question] for question in asked]
+
+
+def _on_ray(questions: list[Question], settings: CallSettings) -> list[Result]:
+    from ttscale.api.solve_on_ray import pairs_on_ray
+
+    distinct = list(dict.fromkeys(questions))
+    done = dict(pairs_on_ray(distinct, settings, len(distinct)))
+    return [done[question] for question in questions]
 
 
 def _left_over(call: Call, questions: list[Question], done: dict[Question, Result]) -> dict[Question, Result]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,7 +27,7 @@ from ttscale.api.arguments import check_question
 from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.result import Result
-from ttscale.api.settings import CallSettings, Observe
+from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.api.solve import Messages
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
@@ -46,6 +55,9 @@ def solve_stream(
     resume: str | Path | None = None,
     answers: AnswerRule | str | None = None,
     total_limit: Limit | None = None,
+    executor: Executor = "local",
+    workers: int = 2,
+    ray_options: Mapping[str, Any] | None = None,
 ) -> Iterator[Pair]:
     """Yield each question with its result as it ends; the order is that of ending.
 
@@ -56,8 +68,14 @@ def solve_stream(
     """
     settings = CallSettings(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
-        *(answers, total_limit),
+        *(answers, total_limit, executor, workers, ray_options),
     )
+    if executor == "ray":
+        if isinstance(questions, AsyncIterable):
+            raise ValueError("executor='ray' reads questions from an iterable that is not async")
+        from ttscale.api.solve_on_ray import pairs_on_ray
+
+        return pairs_on_ray((check_question(given, i) for i, given in enumerate(questions)), settings)
     return _stream(questions, settings, Call(settings))
 
 

@@ -1,18 +1,17 @@
 """Work spread over a Ray cluster: pieces go out in batches of whole questions, records come back to one file.
 
-Knows Ray and the runner. Must not know what is measured. Every worker loads the models once and keeps them. A worker
-that dies takes only its batch with it: another worker is started, and the batch goes out again; by law 2 it brings the
-same records as it would have.
+Knows the runner; ``api/on_ray.py`` knows Ray. Must not know what is measured. Every worker loads the models once.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from ttscale.api.load_roles import ModelSpecs
+from ttscale.api.on_ray import RayWorkers
 from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import Role
 from ttscale.evaluation.collect.executor import LocalExecutor
@@ -21,8 +20,6 @@ from ttscale.evaluation.collect.runner import Failures, Piece, Turn, Work, run_p
 
 QUESTIONS = 8
 """Questions sent out at once: a lost worker loses no more."""
-TRIES = 3
-"""Workers a batch may kill before its questions count as failed (it may be what kills them)."""
 
 
 class Stored:
@@ -37,17 +34,11 @@ class Worker:
     """Lives in a Ray actor: the models, loaded once."""
 
     def __init__(self, specs: ModelSpecs, wanted: frozenset[Role]) -> None:
-        self._problem: str | None = None
-        try:
-            self._local = LocalExecutor(specs.load(wanted))
-        except Exception as error:  # said by describe: Ray would wrap it into pages
-            self._problem = f"{type(error).__name__}: {error}"
+        self._local = LocalExecutor(specs.load(wanted))
 
-    def describe(self) -> tuple[dict[str, str], Any, str | None]:
-        """The labels of the models, how the verifier wants its scores aggregated, and why they could not be loaded."""
-        if self._problem is not None:
-            return {}, None, self._problem
-        return dict(self._local.labels), self._local.aggregate, None
+    def describe(self) -> tuple[dict[str, str], Any]:
+        """The labels of the models, and how the verifier wants its scores aggregated."""
+        return dict(self._local.labels), self._local.aggregate
 
     def run(self, pieces: Sequence[Piece], turn: Turn, share: bool) -> tuple[list[Any], dict[str, str]]:
         """The records of the pieces, and the errors of those that failed."""
@@ -59,34 +50,15 @@ class Worker:
 
 
 class RayExecutor:
-    """Workers on a Ray cluster: the one that is running (``ray.init``, RAY_ADDRESS), else one on this machine.
+    """Workers on a Ray cluster. Use as a context manager: leaving it ends them."""
 
-    Use as a context manager: leaving it ends the workers.
-    """
-
-    def __init__(self, specs: ModelSpecs, wanted: frozenset[Role], workers: int) -> None:
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise ValueError(f"workers must be a positive integer; got {workers!r}")
-        try:
-            import ray
-        except ImportError as error:
-            raise ImportError("executor='ray' needs Ray: pip install 'ttscale[ray]'") from error
-        self._ray: Any = ray
-        self._specs, self._wanted = specs, wanted
-        self._started = not ray.is_initialized()
-        if self._started:
-            ray.init(log_to_driver=False, include_dashboard=False)
-        self._remote: Any = ray.remote(Worker)
-        self._workers = [self._remote.remote(specs, wanted) for _ in range(workers)]
+    def __init__(
+        self, specs: ModelSpecs, wanted: frozenset[Role], workers: int, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self._workers = RayWorkers(partial(Worker, specs, wanted), workers, options)
         self.labels: Mapping[str, str]
         self.aggregate: Any
-        try:
-            self.labels, self.aggregate, problem = ray.get(self._workers[0].describe.remote())
-        except ray.exceptions.RayActorError as error:
-            problem = f"it died of it ({error})"
-        if problem is not None:
-            self.__exit__(None, None, None)
-            raise TtscaleError(f"a Ray worker could not load the models: {problem}")
+        self.labels, self.aggregate = self._workers.ask("describe")
 
     def __enter__(self) -> Self:
         return self
@@ -94,10 +66,7 @@ class RayExecutor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._workers:
-            self._ray.kill(worker)
-        if self._started:
-            self._ray.shutdown()
+        self._workers.close()
 
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
         """What runs pieces on the workers and stores the records in this process."""
@@ -108,29 +77,9 @@ class RayExecutor:
     ) -> None:
         claimed = {owner for owner in dict.fromkeys(piece.owner for piece in pieces) if store.claim(owner)}
         mine = [piece for piece in pieces if piece.owner in claimed and piece.key not in store.records]
-        waiting = deque((batch, 1) for batch in _batches(mine))
-        idle = list(self._workers)
-        out: dict[Any, tuple[Any, list[Piece], int]] = {}
-        while waiting or out:
-            while waiting and idle:
-                worker = idle.pop()
-                batch, tries = waiting.popleft()
-                out[worker.run.remote(batch, turn, share)] = (worker, batch, tries)
-            (done,), _ = self._ray.wait(list(out), num_returns=1)
-            worker, batch, tries = out.pop(done)
-            try:
-                records, errors = self._ray.get(done)
-            except self._ray.exceptions.RayActorError as error:
-                self._workers.remove(worker)
-                worker = self._remote.remote(self._specs, self._wanted)
-                self._workers.append(worker)
-                if tries < TRIES:
-                    waiting.appendleft((batch, tries + 1))
-                    idle.append(worker)
-                    continue
-                records = []
-                errors = dict.fromkeys((p.key for p in batch), f"{TRIES} Ray workers died of it, the last of {error}")
-            idle.append(worker)
+        for batch, reply in self._workers.map(_batches(mine), turn, share):
+            lost = isinstance(reply, Exception)
+            records, errors = ([], {piece.key: str(reply) for piece in batch}) if lost else reply
             for data in records:
                 store.append(data)
             failures.errors.update((key, TtscaleError(message)) for key, message in errors.items())

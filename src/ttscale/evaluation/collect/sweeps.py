@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from ttscale.api.arguments import check_budget, check_seed, choose_strategy, suited
 from ttscale.api.batch import BatchAllocation
 from ttscale.api.load_roles import ModelSpec, ModelSpecs, check_labels
 from ttscale.api.role_labels import warn_other_models
+from ttscale.api.settings import Executor
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, Strategy, needs_of
 from ttscale.core.selection import Aggregate
 from ttscale.engine.core import Ended
@@ -37,7 +38,6 @@ FORMAT = "sweep/1"
 
 
 AnyStrategy: TypeAlias = Strategy | BatchAllocation | str
-Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ def sweep(
     share_draws: bool = True,
     executor: Executor = "local",
     workers: int = 2,
+    ray_options: Mapping[str, Any] | None = None,
     progress: Progress = True,
 ) -> Records:
     """Run every strategy at every budget and seed on every problem.
@@ -71,8 +72,9 @@ def sweep(
     of the records; what it holds is not run again. ``share_draws``: draws that several strategies of one question and
     seed have in common are made once (records still say what each costs alone; switch it off to measure seconds).
     ``executor="ray"`` spreads the questions over ``workers`` Ray workers (extra ``ray``), each of which loads the
-    models once; pass models as ids, paths or functions that load them. ``progress``: a bar where standard error is a
-    terminal, or a function that is called with how many searches are done, of how many.
+    models once; pass models as ids, paths or functions that load them. ``ray_options`` are Ray's own for an actor.
+    ``progress``: a bar where standard error is a terminal, or a function that is called with how many searches are
+    done, of how many.
 
     A question that fails costs the others nothing: it is left out of the tables, named in ``Records.failed`` and in a
     warning, and tried again by the next run. Raises ``ValueError`` for bad arguments and for a file of another sweep.
@@ -90,7 +92,7 @@ def sweep(
             _check_text(arm)
     # A strategy that does not say what it needs may ask whoever is there.
     wanted = frozenset(role for arm in arms for role in needs_of(arm.strategy, ROLE_OF.values()))
-    with _running(specs, wanted, executor, workers) as running:
+    with _running(specs, wanted, executor, workers, ray_options) as running:
         arms = fitted_arms(strategies, budgets, dict.fromkeys(specs.roles), specs.bundled, running.aggregate)
         for arm in arms:
             warn_other_models(arm.strategy, running.labels)
@@ -173,13 +175,19 @@ def _digest(shares: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def _running(specs: ModelSpecs, wanted: frozenset[Role], executor: Executor, workers: int) -> Iterator[RunningExecutor]:
+def _running(
+    specs: ModelSpecs,
+    wanted: frozenset[Role],
+    executor: Executor,
+    workers: int,
+    ray_options: Mapping[str, Any] | None,
+) -> Iterator[RunningExecutor]:
     if executor == "local":
         yield LocalExecutor(specs.load(wanted))
         return
     from ttscale.evaluation.collect.ray_executor import RayExecutor
 
-    with RayExecutor(specs, wanted, workers) as running:
+    with RayExecutor(specs, wanted, workers, ray_options) as running:
         yield running
 
 

@@ -14,17 +14,17 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from ttscale.api.load_roles import open_role
+from ttscale.api.settings import Executor
 from ttscale.core.checks import check_count, check_seed
 from ttscale.core.cost import Cost
-from ttscale.core.protocols import AnyGenerator, name_of
+from ttscale.core.protocols import AnyGenerator
 from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
-from ttscale.training.data.run_searches import FileRow, Filled, Written, fill
+from ttscale.training.data.run_searches import FileRow, Filled, Written, fill, workers_of
 from ttscale.training.data.step_values import (
     Estimate,
     RightOf,
@@ -106,6 +106,9 @@ def collect_rollouts(
     policy: str | None = None,
     together: int = 16,
     progress: bool = True,
+    executor: Executor = "local",
+    workers: int = 2,
+    ray_options: Mapping[str, Any] | None = None,
 ) -> RolloutSummary:
     """Sample ``samples`` solutions of each question, estimate the value of every step, append them to a JSONL file.
 
@@ -115,26 +118,28 @@ def collect_rollouts(
     appendix D); ``unparsable_rollouts``: whether a continuation without an answer counts as wrong, or is not counted (a
     step none of whose rollouts count has the value null). ``temperature`` None is the generator's own. ``policy`` names
     the generator in the rows. ``together`` questions are asked for at once: it changes speed and how much a kill loses,
-    never the numbers.
+    never the numbers. ``executor="ray"`` sends them to ``workers`` actors of a Ray cluster, as ``solve_all`` does; the
+    generator may then be a function that makes one.
 
     If the file exists, its finished questions are kept and the rest is drawn; other settings are refused. A question
     the generator fails on is left out, and a ``RoleError`` at the end says so. Each row has ``id, prompt, sample,
     steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``.
     """
-    generator = open_role("generator", generator)
-    chosen = RolloutSettings(
-        samples=samples,
-        rollouts=rollouts,
-        estimate=estimate,
-        unparsable=unparsable,
-        unparsable_rollouts=unparsable_rollouts,
-        temperature=temperature,
-        seed=seed,
-        policy=policy or name_of(generator),
-    )
     problems = as_problems(questions)
-    search = partial(_search, chosen)
-    return _summary(fill(path, asdict(chosen), "generator", generator, problems, search, seed, together, progress))
+    with workers_of("generator", generator, executor, workers, ray_options) as (obj, name, crew):
+        chosen = RolloutSettings(
+            samples=samples,
+            rollouts=rollouts,
+            estimate=estimate,
+            unparsable=unparsable,
+            unparsable_rollouts=unparsable_rollouts,
+            temperature=temperature,
+            seed=seed,
+            policy=policy or name,
+        )
+        search = partial(_search, chosen)
+        found = fill(path, asdict(chosen), "generator", obj, problems, search, seed, together, progress, crew)
+    return _summary(found)
 
 
 def _search(

@@ -7,18 +7,24 @@ question's errors apart. Must not know what the searches ask for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as PyGenerator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from tqdm import tqdm
 
+from ttscale.api.arguments import is_factory
+from ttscale.api.load_roles import open_role
+from ttscale.api.on_ray import RayWorkers, portable
+from ttscale.api.settings import Executor
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.core.protocols import Role
+from ttscale.core.protocols import Role, name_of
 from ttscale.core.requests import Reply, Request, Search
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended
@@ -61,11 +67,13 @@ def fill(
     seed: int,
     together: int,
     progress: bool,
+    workers: RayWorkers | None = None,
 ) -> Filled:
     """Write every missing question to the file at ``path``, which was begun with ``settings`` or is new.
 
     A question whose requests fail is left out and the others are written; then a ``RoleError`` says which. A full
-    disk, an interrupt or ``GIVE_UP`` failures in a row end everything at once. What is in the file stays.
+    disk, an interrupt or ``GIVE_UP`` failures in a row end everything at once. What is in the file stays. With
+    ``workers`` (of ``Searcher``s) the searches run there, and ``obj`` is not asked.
     """
     check_count("together", together)
     started = time.monotonic()
@@ -74,9 +82,14 @@ def fill(
         done = len(problems) - len(missing)
         with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
             writer = _Writer(file, missing, bar, together)
-            jobs = (writer.job(index, search, seed) for index in range(len(missing)))
             try:
-                run(jobs, {role: obj}, writer.end, writer.note, window=together)
+                if workers is not None:
+                    shards = (missing[i : i + together] for i in range(0, len(missing), together))
+                    for shard, reply in workers.map(shards, search, seed):
+                        writer.take(shard, reply)
+                else:
+                    jobs = (writer.job(index, search, seed) for index in range(len(missing)))
+                    run(jobs, {role: obj}, writer.end, writer.note, window=together)
             finally:
                 writer.flush()
         if writer.failed:
@@ -84,6 +97,60 @@ def fill(
                 f"{len(writer.failed)} of {len(missing)} questions failed; the others are in {file.path}"
             )
         return Filled(file.path, list(file.done.values()), len(missing), writer.cost, time.monotonic() - started)
+
+
+class Done(NamedTuple):
+    """What came of one question on another machine."""
+
+    written: Written | None
+    error: Exception | None
+    cost: Cost
+
+
+class Searcher:
+    """Lives on a Ray worker: the role, loaded once."""
+
+    def __init__(self, role: Role, given: Any) -> None:
+        self._role, self._obj = role, open_role(role, given() if is_factory(role, given) else given)
+
+    def name(self) -> str:
+        """What rows call the role."""
+        return name_of(self._obj)
+
+    def run(self, problems: Sequence[Problem], search: Fills, seed: int) -> list[Done]:
+        """What each problem's search ended with."""
+        written: dict[int, Written] = {}
+        ended: dict[int, Ended] = {}
+        keep = written.__setitem__
+        jobs = (_job(problem, search, seed, partial(keep, index)) for index, problem in enumerate(problems))
+        run(jobs, {self._role: self._obj}, ended.__setitem__, window=max(1, len(problems)))
+        errors = {index: portable(one.error) for index, one in ended.items() if one.error is not None}
+        return [Done(written.get(i), errors.get(i), ended[i].cost) for i in range(len(problems))]
+
+
+@contextmanager
+def workers_of(
+    role: Role, given: Any, executor: Executor, workers: int, options: Mapping[str, Any] | None
+) -> Iterator[tuple[Any, str, RayWorkers | None]]:
+    """The role as an object, its name, and who does the work where that is not this process."""
+    if executor == "local":
+        obj = open_role(role, given)
+        yield obj, name_of(obj), None
+    elif executor == "ray":
+        with RayWorkers(partial(Searcher, role, given), workers, options) as crew:
+            yield None, crew.ask("name"), crew
+    else:
+        raise ValueError(f'executor must be "local" or "ray"; got {executor!r}')
+
+
+def _job(problem: Problem, search: Fills, seed: int, keep: Callable[[Written], None]) -> Job:
+    root = Candidate(problem.question, Key((seed, problem.id)))
+
+    def filling() -> Search[Outcome]:
+        keep((yield from search(problem, root)))
+        return Outcome((), (), None)
+
+    return Job(root, filling())
 
 
 class _Writer:
@@ -96,6 +163,7 @@ class _Writer:
         self._most = most
         self._file = file
         self._missing = missing
+        self._index = {problem.id: index for index, problem in enumerate(missing)}
         self._bar = bar
         self._finished: dict[int, Written] = {}
         self._early: set[int] = set()
@@ -108,14 +176,16 @@ class _Writer:
         self.cost = Cost()
 
     def job(self, index: int, search: Fills, seed: int) -> Job:
-        problem = self._missing[index]
-        root = Candidate(problem.question, Key((seed, problem.id)))
+        return _job(self._missing[index], search, seed, partial(self._finished.__setitem__, index))
 
-        def filling() -> Search[Outcome]:
-            self._finished[index] = yield from search(problem, root)
-            return Outcome((), (), None)
-
-        return Job(root, filling())
+    def take(self, problems: Sequence[Problem], reply: Sequence[Done] | Exception) -> None:
+        """Take in what a worker has done for some of the problems, or why it could not."""
+        done = [Done(None, reply, Cost())] * len(problems) if isinstance(reply, Exception) else reply
+        for problem, one in zip(problems, done, strict=True):
+            index = self._index[problem.id]
+            if one.written is not None:
+                self._finished[index] = one.written
+            self.end(index, Ended(cost=one.cost, error=one.error))
 
     def note(self, question: Question, request: Request, reply: Reply) -> None:
         """Count a reply for the throughput that is shown."""
