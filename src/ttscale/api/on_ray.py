@@ -128,8 +128,9 @@ class RayWorkers:
         try:
             worker = self._remote.remote(self._make)
         except (TypeError, pickle.PicklingError) as error:
+            why = " ".join(str(error.__cause__ or error).split())[:300]  # Ray says it on a page
             raise ValueError(
-                f"the models cannot travel to Ray workers ({error}); pass ids, paths, or functions that make them"
+                f"the models cannot travel to Ray workers ({why}); pass ids, paths, or functions that make them"
             ) from error
         self._workers.append(worker)
         return worker

@@ -56,6 +56,8 @@ class CallSettings:
             object.__setattr__(self, "answers", rule_named(self.answers))
         if self.executor not in ("local", "ray"):
             raise ValueError(f'executor must be "local" or "ray"; got {self.executor!r}')
+        if not isinstance(self.workers, int) or isinstance(self.workers, bool) or self.workers < 1:
+            raise ValueError(f"workers must be a positive integer; got {self.workers!r}")
         if self.executor == "ray":
             for name in ("observe", "resume", "total_limit"):
                 if getattr(self, name) is not None:

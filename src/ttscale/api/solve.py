@@ -117,9 +117,9 @@ def solve_all(
     - ``total_limit``: what all questions may sample, compute or cost together (``Limit(tokens=)``, ``flops=``,
       ``dollars=``). Once it is used up, questions in progress get their best so far and those not begun are returned
       empty, with ``stopped_by`` "total_tokens", "total_flops" or "total_dollars".
-    - ``executor="ray"``: shards of the questions go to ``workers`` actors of a Ray cluster (extra ``ray``), each of which
-      loads the models once. ``ray_options`` are Ray's own for an actor, such as ``{"num_gpus": 0.5}``. Pass models as
-      ids, paths, or functions that make them. Results equal those of a run here.
+    - ``executor="ray"``: shards of the questions go to ``workers`` actors of a Ray cluster (extra ``ray``). Each loads
+      the models once. ``ray_options`` are Ray's own for an actor, such as ``{"num_gpus": 0.5}``. Pass models as ids,
+      paths, or functions that make them. Results equal those of a run here.
     """
     settings = CallSettings(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),

@@ -21,9 +21,9 @@ class Limit:
     what is left (``Sample.max_tokens``) and is cut off there. A draw that runs alone gets all of it. A generator that
     does not look at its share may go beyond. What a draw is given depends on the draws before it in the search, never
     on the batch. At the token cap the finished candidates are still judged. At the caps on FLOPs and dollars the
-    requests already sent are awaited, and the first one, or a costlier one, can overshoot. The cap on seconds ends everything at once.
-    Seconds, FLOPs and dollars depend on what else was in the batch and the cache. So a search that one of these ends
-    may end elsewhere the next time.
+    requests already sent are awaited, and the first one, or a costlier one, can overshoot. The cap on seconds ends
+    everything at once. Seconds, FLOPs and dollars depend on what else was in the batch and the cache. So a search that
+    one of these ends may end elsewhere the next time.
     """
 
     tokens: int | None = None

@@ -204,8 +204,8 @@ class Connection:
                 began = self._clock()
                 with self.pool.load(endpoint):
                     async with state.slots[endpoint]:
-                        for watch in WATCHES:
-                            watch.queued(self.endpoints[endpoint], self._clock() - began)
+                        for told in WATCHES:
+                            told.queued(self.endpoints[endpoint], self._clock() - began)
                         if endpoint != asked[-1] and not self.pool.available(endpoint, self._clock()):
                             continue  # it was ejected while this request waited
                         attempts += 1
@@ -278,8 +278,8 @@ class Connection:
         # Raised here and not above: the client's own exception holds the request, and with it the key.
         what = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
-        for watch in WATCHES:
-            watch.retried(self.endpoints[endpoint], what)
+        for told in WATCHES:
+            told.retried(self.endpoints[endpoint], what)
         if isinstance(failure, Hopeless):
             status = failure.status
             what += await self._advice(endpoint, path, status)

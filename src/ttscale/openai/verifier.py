@@ -94,9 +94,9 @@ class OpenAIVerifier:
 
     ``layout`` is "qwen-prm", "math-shepherd", "orm" or a ``Layout``. ``activation`` turns raw scores into
     probabilities where the server does not ("none" expects that it does: a score outside [0, 1] is an error).
-    ``base_url`` is the one that ends in /v1, ``urls`` and ``weights`` are a pool, sized as this role needs
-    it. A ``price`` makes ``Cost.dollars``. Thoughts are left out unless ``thoughts`` is True; a step that was all thought scores 1. Text that would look
-    like a step mark or a control token is taken out.
+    ``base_url`` is the one that ends in /v1, ``urls`` and ``weights`` are a pool, sized as this role needs it. A
+    ``price`` makes ``Cost.dollars``. Thoughts are left out unless ``thoughts`` is True; a step that was all thought
+    scores 1. Text that would look like a step mark or a control token is taken out.
     ``on_error``: a candidate that cannot be judged ends its question ("raise"), or competes without a score
     ("unscored"); None lets only what is too long compete so. A server that fails is no fault of a candidate.
     """

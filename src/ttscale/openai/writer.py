@@ -278,5 +278,3 @@ def _again(task: Task) -> Task:
         text="".join(step.text for step in task.prefix),
         resent=True,
     )
-
-
