@@ -135,6 +135,8 @@ HOSTILE = [
     r"\lim_{x\to\infty} x^{x^{x^x}}",
     r"\begin{vmatrix}" * 30,
     r"\gcd(10^{999}, 10^{998})",
+    "a" * 300 + "? = 5",  # a name in letters, where each way to cut it was tried
+    r"\alpha" * 100 + "? = 5, 1",
 ]
 
 

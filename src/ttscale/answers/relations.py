@@ -25,7 +25,7 @@ _GREATER = {">": "<", r"\ge": "<="}
 _SIGNS = frozenset((*_EQUAL, *_LESS, *_GREATER, r"\ne", r"\to", r"\implies", r"\Rightarrow", r"\iff"))
 LABEL = re.compile(
     r"(?!.*\\(?:frac|sqrt|sum|int|lim|prod|binom|cdot|times|div|bmod|mod|pmod|gcd|lcm|max|min|pi)(?![A-Za-z]))"
-    r"(?![xyz]\s*\()(?:[A-Za-z]+|\\[A-Za-z]+(?:\{[^{}]*\})?|_(?:\{[^{}]*\}|\w)|\^\{?-1\}?|'|\([^()]*\)|\[[A-Z]+\]"
+    r"(?![xyz]\s*\()(?:[A-Za-z]++|\\[A-Za-z]++(?:\{[^{}]*\})?|_(?:\{[^{}]*\}|\w)|\^\{?-1\}?|'|\([^()]*\)|\[[A-Z]+\]"
     r"|\|[A-Z]+\||[: ])+"
 )
 """A name or a quantity: x_1, f(x), AB, \\angle ABC, \\text{Total}, V_1 : V_2."""
