@@ -25,7 +25,7 @@ def printed(text: str) -> Fraction | str | None:
     recurring = _RECURRING.fullmatch(text)
     if recurring and int(recurring[5]) - int(recurring[4]) in (0, int(recurring[4]) > 4):
         whole, before, _, digit, _ = recurring.groups()
-        return (int("0" + whole + before) + Fraction(int(digit), 9)) / 10 ** len(before)
+        return Fraction(9 * int("0" + whole + before) + int(digit), 9 * 10 ** len(before))
     decimals = len(text.partition(".")[2])
     if not decimals or not DIGITS <= len(text.replace(".", "").lstrip("0")) <= 30:
         return None
