@@ -12,6 +12,7 @@ from ttscale.training.fit.objectives import (
     STEP_BCE,
     TOKEN_CE,
     Collator,
+    before_labels,
     implicit_bce,
     sequence_logprobs,
     step_margin,
@@ -60,6 +61,10 @@ def test_token_losses_sum_the_labelled_tokens():
     assert float(TOKEN_CE.total(logits, {"labels": labels})) == pytest.approx(-sum(rows), rel=1e-5)
     assert TOKEN_CE.count({"labels": labels}) == 2 + 3
     assert sequence_logprobs(logits, labels).tolist() == pytest.approx(rows, rel=1e-5)
+    alone = logits[before_labels({"labels": labels})][None]
+    assert alone.shape[1] == 2 + 3
+    assert float(TOKEN_CE.total(alone, {"labels": labels})) == pytest.approx(-sum(rows), rel=1e-5)
+    assert sequence_logprobs(alone, labels).tolist() == pytest.approx(rows, rel=1e-5)
     batch = {"labels": labels, "reference": torch.tensor([-1.0, -2.0]), "outcome": torch.tensor([1.0, 0.0])}
     right, wrong = (1 / (1 + math.exp(-0.5 * (row - ref))) for row, ref in zip(rows, [-1.0, -2.0], strict=True))
     objective = implicit_bce(0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from ttscale.prompts.layouts import PromptFormat
 from ttscale.training import Recipe, RevisionExample, read_solutions, train_sft
 from ttscale.training.fit import trainer as _fit
 from ttscale.training.fit.features import revision_features
+from ttscale.training.fit.objectives import TOKEN_CE
 
 WORKED = {"up": "go up\nA: 1", "down": "go down\nA: 2"}
 ROWS = [{"question": f"Q{n} {way}", "solution": text} for n in range(24) for way, text in WORKED.items()]
@@ -43,6 +45,25 @@ def test_the_model_writes_what_it_was_shown_step_by_step(chat, base, chat_base, 
     model = HFGenerator(str(out), temperature=0.0)
     assert solve(model, "Q3 up") == (("go up\n", "A: 1"), "stop")
     assert solve(model, "Q3 down") == (("go down\n", "A: 2"), "stop")
+
+
+def test_the_head_is_given_the_places_before_labels_alone_and_the_losses_stay(base, tmp_path, monkeypatch):
+    data = read_solutions(write(tmp_path / "data.jsonl", ROWS))
+    recipe = Recipe(learning_rate=1e-3, batch=16, micro_batch=16, epochs=3, dropout=0.0, evaluate_every=2)
+    curves, sizes = [], []
+    for reads in (TOKEN_CE.reads, None):
+        seen: list[int] = []
+
+        def total(logits, batch, seen=seen):
+            seen.append(logits.shape[0] * logits.shape[1])
+            return TOKEN_CE.total(logits, batch)
+
+        monkeypatch.setattr("ttscale.training.reviser.TOKEN_CE", replace(TOKEN_CE, total=total, reads=reads))
+        result = train_sft(base, data, tmp_path / f"{reads is None}", recipe=recipe, prompt=PLAIN, progress=False)
+        curves.append([point.loss for point in result.curve])
+        sizes.append(sum(seen))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+    assert 0 < sizes[0] < 0.7 * sizes[1]
 
 
 def test_the_delimiter_and_the_prompt_are_saved_for_every_role(base, tmp_path):

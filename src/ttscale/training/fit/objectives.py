@@ -26,6 +26,9 @@ class Objective:
     count: Callable[[Batch], int]
     targets: tuple[str, ...]
     """Entries of the batch that the model must not see."""
+    reads: Callable[[Batch], Tensor] | None = None
+    """[B, T] the positions whose logits ``total`` reads, where they are few of all; it then takes [1, n, V] too, the
+    logits of those n alone."""
 
 
 def step_margin(logits: Tensor) -> Tensor:
@@ -44,20 +47,33 @@ STEP_BCE = Objective(_step_total, lambda batch: int((batch["labels"] != IGNORE).
 
 
 def _token_total(logits: Tensor, batch: Batch) -> Tensor:
-    labels = batch["labels"][:, 1:]  # position t predicts token t + 1
-    read = labels != IGNORE
-    return cross_entropy(logits[:, :-1][read].float(), labels[read], reduction="sum")
+    labels = batch["labels"]
+    read = before_labels(batch)
+    return cross_entropy(_of(logits, read).float(), labels[:, 1:][read[:, :-1]], reduction="sum")
 
 
-TOKEN_CE = Objective(_token_total, lambda batch: int((batch["labels"][:, 1:] != IGNORE).sum()), ("labels",))
+def before_labels(batch: Batch) -> Tensor:
+    """[B, T] where the next token has a label: position t predicts token t + 1."""
+    read = torch.zeros_like(batch["labels"], dtype=torch.bool)
+    read[:, :-1] = batch["labels"][:, 1:] != IGNORE
+    return read
+
+
+def _of(logits: Tensor, read: Tensor) -> Tensor:
+    """[n, V] the logits at the n positions of ``read`` [B, T], of all logits or of those alone."""
+    return logits[read] if logits.shape[:2] == read.shape else logits[0]
+
+
+TOKEN_CE = Objective(
+    _token_total, lambda batch: int((batch["labels"][:, 1:] != IGNORE).sum()), ("labels",), before_labels
+)
 """Next-token cross-entropy over the tokens that have a label, mean over tokens."""
 
 
 def sequence_logprobs(logits: Tensor, labels: Tensor) -> Tensor:
     """[B] sum of the log-probabilities of the labelled tokens, in fp32."""
-    following = labels[:, 1:]
-    read = following != IGNORE
-    logprobs = -cross_entropy(logits[:, :-1][read].float(), following[read], reduction="none")
+    read = before_labels({"labels": labels})
+    logprobs = -cross_entropy(_of(logits, read).float(), labels[:, 1:][read[:, :-1]], reduction="none")
     rows = read.nonzero()[:, 0]
     return torch.zeros(labels.shape[0], device=logits.device).index_add(0, rows, logprobs)
 
@@ -73,7 +89,9 @@ def implicit_bce(beta: float) -> Objective:
         outcome = batch["outcome"]
         return -(outcome * logsigmoid(margin) + (1 - outcome) * logsigmoid(-margin)).sum()
 
-    return Objective(total, lambda batch: int(batch["outcome"].shape[0]), ("labels", "reference", "outcome"))
+    return Objective(
+        total, lambda batch: int(batch["outcome"].shape[0]), ("labels", "reference", "outcome"), before_labels
+    )
 
 
 @dataclass(frozen=True, slots=True)

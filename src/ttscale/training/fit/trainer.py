@@ -10,7 +10,8 @@ import errno
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,8 +254,31 @@ class _Trainer(Trainer):  # type: ignore[misc,unused-ignore]
 
     def _total(self, model: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, Any]:
         seen = {name: value for name, value in batch.items() if name not in self._objective.targets}
-        outputs = model(**seen)
+        with self._head_reads(model, batch):
+            outputs = model(**seen)
         return self._objective.total(outputs.logits, batch), outputs
+
+    @contextmanager
+    def _head_reads(self, model: Any, batch: dict[str, Any]) -> Iterator[None]:
+        """Give the head only the positions whose logits are read: over a vocabulary the others cost most of a step."""
+        head = None
+        if self._objective.reads is not None:
+            read = self._objective.reads(batch)
+            head = self.accelerator.unwrap_model(model).get_output_embeddings()
+        if head is None or not read.any():
+            yield
+            return
+        shape = read.shape
+
+        def select(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+            hidden = arguments[0]
+            return (hidden[read][None], *arguments[1:]) if hidden.shape[:2] == shape else arguments
+
+        handle = head.register_forward_pre_hook(select)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
         """The mean validation loss over units, whatever the batch size."""
