@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_study [STAGE ...] --work DIR [--reduced]
 
-Stages: split sft pools verifiers gate reviser samples searches revisions analyse. Without one: all, in this order.
+Stages: split sft pools verifiers gate reviser samples searches revisions more transfer analyse. Without one: all.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from benchmarks.real_study import analyse, draw, gate, questions, reviser, verifiers
+from benchmarks.real_study import analyse, draw, gate, questions, reviser, transfer, verifiers
 from benchmarks.real_study.plan import (
     DELIMITER,
     FULL,
@@ -26,8 +27,12 @@ from benchmarks.real_study.plan import (
     natural_questions,
 )
 from benchmarks.real_study.solutions import pool, problems_of
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ttscale.training import read_solutions, train_sft
+
+plain_attention = partial(sdpa_kernel, SDPBackend.MATH)
+"""For training: the fused backward on a CPU in bf16 sets up a matrix product for every head of every row."""
 
 
 def split(folder: Path, plan: Plan) -> None:
@@ -40,7 +45,8 @@ def sft(folder: Path, plan: Plan) -> None:
     wanted = {row.id for row in plan.rows(folder, "sft")}
     given = [e for e in read_solutions(folder / "questions" / "sft.jsonl") if e.id in wanted]
     out, recipe = folder / "generator", plan.sft_recipe
-    train_sft(model_folder(), given, out, recipe=recipe, prompt=PROMPT, delimiter=DELIMITER, progress=False)
+    with plain_attention():
+        train_sft(model_folder(), given, out, recipe=recipe, prompt=PROMPT, delimiter=DELIMITER, progress=False)
 
 
 def pools(folder: Path, plan: Plan) -> None:
@@ -55,7 +61,8 @@ def train_verifiers(folder: Path, plan: Plan) -> None:
     """Every trained recipe."""
     for name in plan.recipes:
         began = time.process_time()
-        verifiers.train(name, folder, plan)
+        with plain_attention():
+            verifiers.train(name, folder, plan)
         print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
 
 
@@ -67,8 +74,15 @@ def rank(folder: Path, plan: Plan) -> None:
 
 
 def train_reviser(folder: Path, plan: Plan) -> None:
-    """The reviser, and its chains on the validation questions."""
-    print(reviser.train(folder, plan))
+    """Every reviser, and its chains on the validation questions."""
+    for name in plan.revisers:
+        began = time.process_time()
+        with plain_attention():
+            reviser.train(folder, plan, name)
+        print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+    for name, steps in reviser.measure(folder, plan).items():
+        for step in steps:
+            print(f"{name:25} {json.dumps(step)}")
 
 
 def samples(folder: Path, plan: Plan) -> None:
@@ -79,18 +93,31 @@ def samples(folder: Path, plan: Plan) -> None:
 
 def searches(folder: Path, plan: Plan) -> None:
     """Searches over steps with the verifier that ranked best."""
-    for arm in draw.search_arms(plan):
-        began = time.process_time()
-        draw.searches(folder, plan, gate.chosen(folder), [arm])
-        print(f"{arm.name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+    draw.searches(folder, plan)
 
 
 def revisions(folder: Path, plan: Plan) -> None:
     """Chains of revisions on the test questions."""
-    for length in draw.LENGTHS:
+    for length in plan.lengths:
         began = time.process_time()
-        draw.revisions(folder, plan, length)
+        drawn = draw.revisions(folder, plan, length)
+        if plan.judge_attempts:
+            draw.attempt_scores(folder, plan, drawn)
         print(f"chains of {length}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+
+
+def more_samples(folder: Path, plan: Plan) -> None:
+    """More samples of the test questions, with scores."""
+    draw.more_samples(folder, plan)
+    draw.scores(folder, plan)
+
+
+def other_questions(folder: Path, plan: Plan) -> None:
+    """Samples of SVAMP and GSM8K."""
+    for name in transfer.FILES:
+        if transfer.problems(name, plan):
+            transfer.samples(folder, plan, name)
+            transfer.judged(folder, plan, name)
 
 
 def write_results(folder: Path, plan: Plan) -> None:
@@ -111,6 +138,8 @@ STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "samples": samples,
     "searches": searches,
     "revisions": revisions,
+    "more": more_samples,
+    "transfer": other_questions,
     "analyse": write_results,
 }
 

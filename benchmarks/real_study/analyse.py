@@ -1,7 +1,8 @@
 """From what was drawn to ``real_study.json``: every figure of the page, and nothing that is not drawn.
 
 Knows arrays of accuracies per question. Must not know models. All accuracies of N among K samples are expectations over
-subsets; all intervals are 95% bootstrap intervals over questions.
+subsets; all intervals are 95% bootstrap intervals over questions. The file is long because every
+table of the page is made here, and tables share the same few arrays.
 """
 
 from __future__ import annotations
@@ -9,73 +10,38 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.real_study import draw, gate, questions
+from benchmarks.real_study import gate, questions, reviser, transfer
 from benchmarks.real_study.contrasts import CONTRASTS, Floats, interval, judge, of_groups, of_pairs
+from benchmarks.real_study.drawn import Drawn, load
 from benchmarks.real_study.plan import Plan
-from benchmarks.real_study.solutions import problems_of
 
-from ttscale.answers import answer_classes
-from ttscale.evaluation import Pool, Records, accuracy, along_the_chain, oracle_difficulty, quantile_bins, vote
+from ttscale.evaluation import accuracy, along_the_chain, oracle_difficulty, quantile_bins, vote
 from ttscale.evaluation.collect.pool import Graded
-from ttscale.training import Problem
 
 BINS = 5
-CHOICE = "compute-optimal"
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What was drawn on the test questions: samples with each verifier's scores, searches, chains by length."""
-
-    rows: Sequence[questions.Row]
-    graded: Mapping[str, Sequence[Graded]]
-    """Verifier -> the samples of each question with its scores."""
-    chosen: str
-    searches: Records | None
-    arms: Sequence[str]
-    chains: Mapping[int, Sequence[Sequence[Graded]]]
-    """Length -> for each question its chains."""
-    together: Mapping[int, Sequence[Graded]]
-    """Length -> for each question the attempts of all its chains."""
-
-
-def load(folder: Path, plan: Plan) -> Drawn:
-    """Everything that the draw left, the parts that are there."""
-    rows = plan.rows(folder, "test")
-    pool = draw.samples(folder, plan)
-    scores = draw.scores(folder, plan)
-    graded: dict[str, list[Graded]] = {name: [] for name in scores}
-    at = 0
-    for one, problem in zip(pool.graded(), problems_of(rows), strict=True):
-        ended = [drawn.finish == "stop" and bool(drawn.text.strip()) for drawn in pool.drawn(problem.id)[: pool.size]]
-        for name, own in scores.items():
-            values = np.full(len(ended), np.nan)
-            values[ended] = own[at : at + sum(ended)]
-            graded[name].append(replace(one, scores=values))
-        at += sum(ended)
-    chosen = gate.chosen(folder)
-    records, arms = draw.stored_searches(folder, plan, chosen)
-    written = draw.stored_revisions(folder, plan)
-    chains = {length: pool.graded_chains() for length, pool in written.items()}
-    together = {length: [joined(pool, one) for one in problems_of(rows)] for length, pool in written.items()}
-    return Drawn(rows, graded, chosen, records, arms, chains, together)
+FIRST_RUN = Path(__file__).parent / "first_run.json"
+"""What was found with other weights, on the 120 test questions of ``SEEN``, and was not tried again."""
+SEEN = (72, 12)
+"""Test questions of the first run, natural and templated of each number of steps; 120 in all."""
 
 
 def results(folder: Path, plan: Plan) -> dict[str, Any]:
     """The whole file: contrasts first."""
     drawn = load(folder, plan)
     own = drawn.graded[drawn.chosen]
-    budgets = [n for n in (1, 4, 16, 64) if n <= plan.test_samples]
+    budgets = [n for n in (1, 4, 16, 64) if any(len(one.correct) >= n for one in own)]
     ranked = json.loads((folder / "gate.json").read_text())["rows"]
     return {
         "about": about(folder),
-        "contrasts": judge(contrasts(drawn, plan), plan.seeds),
+        "contrasts": judge(contrasts(drawn, plan), seeds_of(drawn)),
+        "contrasts on new questions": on_new(drawn, plan),
+        "first run": json.loads(FIRST_RUN.read_text(encoding="utf-8")),
         "planned": [asdict(one) for one in CONTRASTS],
         "plan": {name: value for name, value in asdict(plan).items() if isinstance(value, int | tuple)},
         "generator": generator(drawn),
@@ -86,7 +52,10 @@ def results(folder: Path, plan: Plan) -> dict[str, Any]:
         },
         "difficulty": difficulty(drawn, own),
         "compute optimal": optimal_rows(drawn, own, plan),
-        "reviser": reviser(drawn),
+        "paid probe": paid_probe(drawn, own, plan),
+        "revisers": reviser.rows(folder),
+        "reviser": revised(drawn),
+        "transfer": transfer.rows(folder, plan),
     }
 
 
@@ -105,20 +74,23 @@ def generator(drawn: Drawn) -> dict[str, Any]:
     graded = next(iter(drawn.graded.values()))
     shares = np.array([one.correct.mean() for one in graded])
     kinds = np.array([row.kind for row in drawn.rows])
+    least = min(len(one.correct) for one in graded)
+    some = per_question(graded, "oracle", least)
     edges = np.array([0, 1e-9, 0.2, 0.4, 0.6, 0.8, 1 - 1e-9, 1.01])
     return {
         "questions": len(shares),
-        "samples": int(min(len(one.correct) for one in graded)),
+        "samples": least,
         "pass@1": {"all": interval(shares)} | {kind: interval(shares[kinds == kind]) for kind in sorted({*kinds})},
-        "any right": {kind: float((shares[kinds == kind] > 0).mean()) for kind in sorted({*kinds})},
+        "any right": {kind: float(some[kinds == kind].mean()) for kind in sorted({*kinds})},
         "share of right samples": np.histogram(shares, edges)[0].tolist(),
     }
 
 
 def verifier_row(graded: Sequence[Graded], n: int) -> dict[str, Any]:
-    """Expected accuracy of each way to choose among n samples."""
+    """Expected accuracy of each way to choose among n samples, over the questions that have as many."""
+    graded = [one for one in graded if len(one.correct) >= n]
     methods = ("majority", "best_of_n", "weighted_best_of_n", "oracle")
-    return {method: interval(per_question(graded, method, n)) for method in methods}
+    return {method: interval(per_question(graded, method, n)) for method in methods} | {"questions": len(graded)}
 
 
 def per_question(graded: Sequence[Graded], method: Any, n: int) -> Floats:
@@ -128,6 +100,7 @@ def per_question(graded: Sequence[Graded], method: Any, n: int) -> Floats:
 
 def arms_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
     """Every strategy that was drawn at N, an array over the questions each."""
+    own = [one for one in own if len(one.correct) >= n]
     found = {
         "majority": per_question(own, "majority", n),
         "best-of-N": per_question(own, "best_of_n", n),
@@ -147,16 +120,16 @@ def all_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
     if n == 4:
         sequential, parallel = at_four(drawn)
         return found | {"revisions 4:1": sequential, "revisions 1:4": parallel}
-    return found | {f"revisions {ratio}": values for ratio, values in ratios(drawn).items() if n == 16}
+    large = {f"revisions {ratio}": values for ratio, values in ratios(drawn).items()}
+    return found | (large if n == drawn.attempts else {})
 
 
 def searched(drawn: Drawn, arm: str, n: int) -> Floats:
     """Share of right answers of a search, over the seeds, for each question."""
     records = drawn.searches
     assert records is not None
-    return np.array(
-        [np.mean([records.get(arm, n, seed, row.id).correct for seed in records.seeds]) for row in drawn.rows]
-    )
+    seeds = drawn.arms[arm]
+    return np.array([np.mean([records.get(arm, n, seed, row.id).correct for seed in seeds]) for row in drawn.rows])
 
 
 def difficulties(own: Sequence[Graded]) -> dict[str, Floats]:
@@ -228,7 +201,42 @@ def optimal_rows(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, A
     return found
 
 
-def reviser(drawn: Drawn) -> dict[str, Any]:
+def paid_probe(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any]:
+    """Bins predicted from the first four samples, which are paid for: votes and best-of-N go on from them, searches
+    begin anew with what is left. The choice is cross-validated as above."""
+    n, probe = plan.budgets[-1], 4
+    if n <= 2 * probe:
+        return {}
+    seen = [replace(one, scores=one.scores[:probe]) for one in own]
+    bins = bins_of(difficulties(seen)["predicted"], own, BINS)
+    arms = {name: values for name, values in arms_at(drawn, n, own).items() if name not in drawn.arms}
+    fixed = max(arms, key=lambda arm: float(arms[arm].mean()))
+    arms |= {
+        f"{arm}, N = {probe}": searched(drawn, arm, probe) for arm in drawn.arms if probe in budgets_of(drawn, arm)
+    }
+    picked, choices = optimal(arms, bins, [row.id for row in drawn.rows])
+    found = {"N": n, "probe": probe, "choices": choices, "accuracy": interval(picked), "best fixed": fixed}
+    return found | {"minus best fixed": interval(picked - arms[fixed])}
+
+
+def budgets_of(drawn: Drawn, arm: str) -> Sequence[int]:
+    """The budgets of a search."""
+    return () if drawn.searches is None else drawn.searches.budgets(arm)
+
+
+def seeds_of(drawn: Drawn) -> list[int]:
+    """Those of the searches that the contrasts read; samples and chains have one."""
+    return sorted({seed for arm in ("beam", "lookahead k = 1") for seed in drawn.arms.get(arm, (0,))})
+
+
+def on_new(drawn: Drawn, plan: Plan) -> list[dict[str, Any]]:
+    """The contrasts on the questions that an earlier run of the study, with other weights, had not seen."""
+    seen = {row.id for row in questions.of_each_kind(drawn.rows, *SEEN)}
+    kept = np.array([row.id not in seen for row in drawn.rows])
+    return judge(contrasts(drawn.only(kept), plan), seeds_of(drawn)) if kept.any() else []
+
+
+def revised(drawn: Drawn) -> dict[str, Any]:
     """Along the chain, and sequential against parallel at equal N by bin of the generator's difficulty."""
     if not {1, 4} <= set(drawn.chains):
         return {}
@@ -238,11 +246,20 @@ def reviser(drawn: Drawn) -> dict[str, Any]:
     bins = bins_of(difficulties(own)["oracle"], own, BINS)
     large = ratios(drawn)
     return {
+        "N": drawn.attempts,
         "steps": [asdict(step) for step in steps],
         "N = 4": {"sequential": interval(sequential), "parallel": interval(parallel)},
+        "large N, by the verifier": {
+            name: interval(values)
+            for name, values in ratios(drawn, weighted=True).items()
+            if not all(np.isnan(one.scores).all() for one in drawn.together[1])
+        },
+        "large N by bin": {
+            name: [interval(values[bins == bin_]) for bin_ in range(BINS)] for name, values in large.items()
+        },
         "N = 4 by bin": [interval((sequential - parallel)[bins == bin_]) for bin_ in range(BINS)],
-        "N = 16": {name: interval(values) for name, values in large.items()},
-        "generator's majority of 16": interval(per_question(own, "majority", min(16, len(own[0].correct)))),
+        "large N": {name: interval(values) for name, values in large.items()},
+        "generator's majority": interval(per_question(own, "majority", drawn.attempts)),
         "generator's pass@1": interval(per_question(own, "pass@1", 1)),
     }
 
@@ -253,29 +270,20 @@ def at_four(drawn: Drawn) -> tuple[Floats, Floats]:
     return np.array(sequential), np.array([vote(own, 4, weighted=False) for own in drawn.together[1]])
 
 
-def ratios(drawn: Drawn) -> dict[str, Floats]:
-    """Majority over all attempts, by length : number of chains."""
+def ratios(drawn: Drawn, weighted: bool = False) -> dict[str, Floats]:
+    """Majority over all attempts, or the vote weighted by the verifier, by length : number of chains."""
     return {
         f"{length}:{len(drawn.chains[length][0])}": np.array(
-            [vote(one, len(one.correct), weighted=False) for one in drawn.together[length]]
+            [vote(one, len(one.correct), weighted=weighted) for one in drawn.together[length]]
         )
         for length in sorted(drawn.chains)
     }
 
 
-def joined(pool: Pool, problem: Problem) -> Graded:
-    """The attempts of all chains of a question as one set, its answers classed together."""
-    drawn = [attempt for chain in range(pool.size) for attempt in pool.chain(problem.id, chain)]
-    right, *classes = answer_classes([problem.answer, *(one.answer for one in drawn)])
-    numbers = np.array([-1 if number is None else number for number in classes])
-    nothing = np.full(len(drawn), np.nan)
-    return Graded(problem.id, (numbers == right) & (numbers >= 0), numbers, nothing, np.zeros(len(drawn), dtype=int))
-
-
 def contrasts(drawn: Drawn, plan: Plan) -> dict[str, tuple[float, Floats, int]]:
     """The primary contrasts that what is there allows, as ``judge`` takes them."""
     own = drawn.graded[drawn.chosen]
-    small, large, most = plan.budgets[0], plan.budgets[-1], plan.test_samples
+    small, large = plan.budgets[0], plan.budgets[-1]
     names = [contrast.name for contrast in CONTRASTS]
     hard = bins_of(difficulties(own)["oracle"], own, 2) == 1
     weighted = {n: per_question(own, "weighted_best_of_n", n) for n in {small, large}}
@@ -288,11 +296,14 @@ def contrasts(drawn: Drawn, plan: Plan) -> dict[str, tuple[float, Floats, int]]:
         found[names[2]] = (*of_groups(ahead[hard], ahead[~hard]), count)
         if "lookahead k = 1" in drawn.arms:
             found[names[3]] = (*of_pairs(searched(drawn, "lookahead k = 1", large), beam[large]), count)
-    if most >= 64:
+    deep = np.array([len(one.correct) >= 64 for one in own])
+    if deep.any():
+        many = list(itertools.compress(own, deep))
         bins = bins_of(difficulties(own)["predicted"], own, BINS)
         picked, _ = optimal(arms_at(drawn, large, own), bins, [row.id for row in drawn.rows])
-        fixed = [per_question(own, method, 64) for method in ("majority", "best_of_n", "weighted_best_of_n")]
-        found[names[4]] = (*of_pairs(picked, max(fixed, key=lambda values: float(values.mean()))), count)
+        fixed = [per_question(many, method, 64) for method in ("majority", "best_of_n", "weighted_best_of_n")]
+        best = max(fixed, key=lambda values: float(values.mean()))
+        found[names[4]] = (*of_pairs(picked[deep], best), len(many))
     if {1, 4} <= set(drawn.chains):
         first, fourth = (np.array([np.mean([c.correct[at] for c in q]) for q in drawn.chains[4]]) for at in (0, 3))
         found[names[5]] = (*of_pairs(fourth, first), count)

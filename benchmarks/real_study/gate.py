@@ -5,6 +5,7 @@ Knows the recipes and the validation pool. The verifier that searches is the tra
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,45 +13,51 @@ from typing import Any
 
 import numpy as np
 from benchmarks.real_study import verifiers
-from benchmarks.real_study.plan import BLEND, FREE, RIGHT_ALONE, SUM, Plan
+from benchmarks.real_study.blend import Blend, Floats, Reading, features, fit_outcomes, fit_pairs, sigmoid
+from benchmarks.real_study.plan import BLENDS, FITS, FREE, RIGHT, RIGHT_ALONE, Plan
 from benchmarks.real_study.solutions import examples, pool, problems_of
-from benchmarks.real_study.verifiers import Blend, feature, fit_blend, sigmoid
 
 from ttscale.training import StepExample
 
 TARGET = 0.85
-PARTS = (SUM, RIGHT_ALONE)
-"""What the blend is made of."""
 
 
 def measure(folder: Path, plan: Plan, names: Sequence[str]) -> dict[str, Any]:
-    """A row for each verifier, and for the blend of those of ``PARTS`` that are there; kept in ``gate.json``."""
+    """A row for each verifier and each blend; kept in ``gate.json`` with the fitted blends."""
     problems = problems_of(plan.rows(folder, "validation"))
     drawn = pool(folder, plan, "validation", plan.validation_samples)
     given = examples(drawn, problems)
-    scores = verifiers.final_scores(names, folder, given, drawn)
+    scores, read = verifiers.final_scores(names, folder, given, drawn)
     rows = {name: verifiers.row_of(verifiers.judged(given, own), plan.gate_budgets) for name, own in scores.items()}
-    parts = [name for name in PARTS if name in rows]
-    fitted, rows[BLEND] = _blend(given, parts, scores, plan)
-    found = {"rows": rows, "blend": fitted}
+    blends = {}
+    for (name, kinds), fit in itertools.product(BLENDS.items() if read else (), FITS):
+        final = np.array([features(kinds, one)[-1] for one in read])
+        fitted, crossed = cross_fitted(given, final, fit)
+        rows[f"{name}, fitted on {fit}"] = verifiers.row_of(verifiers.judged(given, crossed), plan.gate_budgets)
+        blends[f"{name}, fitted on {fit}"] = {"kinds": kinds, **fitted}
+    found = {"rows": rows, "blends": blends}
     (folder / "gate.json").write_text(json.dumps(found))
     return found
 
 
-def _blend(
-    given: Sequence[StepExample], parts: Sequence[str], scores: dict[str, list[float]], plan: Plan
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fitted on all validation questions for use; its row is two-fold: each half scored by the fit on the other."""
-    odds = np.array([[feature(name, score) for score in scores[name]] for name in parts]).T
+def cross_fitted(given: Sequence[StepExample], final: Floats, fit: str) -> tuple[dict[str, Any], list[float]]:
+    """The blend fitted on all solutions, for use, and two-fold scores of them: each half of the questions by the fit
+    on the other."""
     outcomes = np.array([bool(e.correct) for e in given])
+    questions = np.array([e.id for e in given])
     fold = np.array([int(e.id[-1], 16) % 2 for e in given])
-    predicted = np.zeros(len(given))
+
+    def fitted(chosen: Any) -> tuple[list[float], float]:
+        if fit == "pairs":
+            return fit_pairs(final[chosen], outcomes[chosen], questions[chosen])
+        return fit_outcomes(final[chosen], outcomes[chosen])
+
+    scores = np.zeros(len(given))
     for half in (0, 1):
-        weights, bias = fit_blend(odds[fold != half], outcomes[fold != half])
-        predicted[fold == half] = sigmoid(odds[fold == half] @ np.array(weights) + bias)
-    weights, bias = fit_blend(odds, outcomes)
-    fitted = {"parts": list(parts), "weights": weights, "bias": bias}
-    return fitted, verifiers.row_of(verifiers.judged(given, predicted.tolist()), plan.gate_budgets)
+        weights, bias = fitted(fold != half)
+        scores[fold == half] = sigmoid(final[fold == half] @ np.array(weights) + bias)
+    weights, bias = fitted(fold >= 0)
+    return {"weights": weights, "bias": bias}, scores.tolist()
 
 
 def chosen(folder: Path) -> str:
@@ -63,9 +70,17 @@ def chosen(folder: Path) -> str:
 
 
 def serve(name: str, folder: Path) -> Any:
-    """The verifier of that name, the blend included."""
-    if name != BLEND:
+    """The verifier of that name, a blend too."""
+    fitted = json.loads((folder / "gate.json").read_text())["blends"].get(name)
+    if fitted is None:
         return verifiers.serve(name, folder)
-    fitted = json.loads((folder / "gate.json").read_text())["blend"]
-    parts = [verifiers.serve(part, folder) for part in fitted["parts"]]
-    return Blend(fitted["parts"], parts, fitted["weights"], fitted["bias"])
+    return Blend(name, fitted["kinds"], verifiers.serve(RIGHT_ALONE, folder), fitted["weights"], fitted["bias"])
+
+
+def blended(name: str, folder: Path, read: Sequence[Reading]) -> list[float]:
+    """The final scores of solutions by a fitted blend, or by the implicit verifier alone, from their readings."""
+    if name in (RIGHT, RIGHT_ALONE):
+        return [verifiers.implicit_score(name, one) for one in read]
+    fitted = json.loads((folder / "gate.json").read_text())["blends"][name]
+    weights, bias = np.array(fitted["weights"]), fitted["bias"]
+    return [float(sigmoid(features(fitted["kinds"], one)[-1] @ weights + bias)) for one in read]

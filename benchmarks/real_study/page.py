@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from benchmarks.real_study.plan import PAGE, RESULTS
 
 from ttscale.evaluation import Interval
@@ -39,20 +40,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def contrasts(found: Mapping[str, Any]) -> str:
     """The primary contrasts, those not drawn too."""
     rows = []
-    drawn = {row["name"]: row for row in found["contrasts"]}
+    drawn, new, first = (
+        {row["name"]: row for row in own}
+        for own in (found["contrasts"], found["contrasts on new questions"], found["first run"]["contrasts"])
+    )
     for number, planned in enumerate(found["planned"], 1):
         row = drawn.get(planned["name"])
-        ours, verdict = ("", "not drawn")
-        if row:
-            ours = cell({"value": row["difference"], **{side: row[side] for side in ("low", "high")}})
-            verdict = f"**{row['verdict']}**" if row["verdict"] != "not shown" else row["verdict"]
-        rows.append([str(number), planned["name"], planned["paper"], ours, verdict])
+        verdict = "not drawn" if row is None else row["verdict"]
+        shown = [verdict if verdict in ("not shown", "not drawn") else f"**{verdict}**"]
+        shown += [difference(own.get(planned["name"])) for own in (new, first)]
+        rows.append([str(number), planned["name"], planned["paper"], difference(row), *shown])
     count = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
     summary = ", ".join(f"{many} {verdict}" for verdict, many in count.items())
-    asked = next(iter(drawn.values()))["questions"]
-    return f"{summary} ({asked} test questions):\n\n" + table(
-        ["", "difference of", "the paper", "here", "verdict"], rows
-    )
+    counts = [next(iter(own.values()), {"questions": 0})["questions"] for own in (drawn, new)]
+    header = ["", "difference of", "the paper", "here", "verdict", f"the {counts[1]} new questions", "first run"]
+    return f"{summary} ({counts[0]} test questions):\n\n" + table(header, rows)
+
+
+def difference(row: Mapping[str, Any] | None) -> str:
+    """Of a contrast, with its interval."""
+    return "" if row is None else cell({"value": row["difference"], "low": row["low"], "high": row["high"]})
 
 
 VERDICTS = ("same", "opposite", "not shown")
@@ -81,6 +88,9 @@ def gate(found: Mapping[str, Any]) -> str:
         mark = " (searches with)" if name == own["chosen"] else ""
         methods = ("best-of-N", "weighted best-of-N", "majority")
         lines.append([name + mark, cell(row["pair accuracy"]), *(cell(row[most].get(method)) for method in methods)])
+    for name, pairs in found["first run"]["gate"].items():
+        if name not in own["rows"]:
+            lines.append([f"{name} (first run)", cell(pairs), *[""] * 3])
     return table(header, lines)
 
 
@@ -95,6 +105,7 @@ def test(found: Mapping[str, Any]) -> str:
         for method, label in METHODS[1:]:
             rows.append([f"{label}: {name}", *(cell(own[n][method]) for n in budgets)])
     rows.append(["any right", *(cell(first[n]["oracle"]) for n in budgets)])
+    rows.append(["questions", *(str(first[n]["questions"]) for n in budgets)])
     return table(["", *(f"N = {n}" for n in budgets)], rows)
 
 
@@ -132,7 +143,14 @@ def optimal(found: Mapping[str, Any]) -> str:
         "difference",
         "chosen, easiest bin first (fold 1 / fold 2)",
     ]
-    return table(header, rows)
+    paid = found["paid probe"]
+    if not paid:
+        return table(header, rows)
+    return table(header, rows) + (
+        f"\n\nPaid: bins predicted from the first {paid['probe']} of {paid['N']} samples, which votes and best-of-N go "
+        f"on from and searches do not: {cell(paid['accuracy'])}, minus the best fixed vote or best-of-N "
+        f"({paid['best fixed']}) {cell(paid['minus best fixed'])}."
+    )
 
 
 def reviser(found: Mapping[str, Any]) -> str:
@@ -147,14 +165,53 @@ def reviser(found: Mapping[str, Any]) -> str:
         rows.append([str(step["step"]), cell(step["pass_at_1"]), cell(step["gain"]), *shown])
     header = ["attempt", "pass@1", "gain on the first", "wrong made right", "right made wrong (paper: .38)", "repeated"]
     text = table(header, rows) + "\n\n"
+    n = str(own["N"])
     arms = [["4", "one chain of 4", cell(own["N = 4"]["sequential"])], ["4", "4 first", cell(own["N = 4"]["parallel"])]]
-    arms += [["16", name, cell(value)] for name, value in own["N = 16"].items()]
-    arms.append(["16", "generator's majority", cell(own["generator's majority of 16"])])
+    arms += [[n, name, cell(value)] for name, value in own["large N"].items()]
+    arms += [[n, f"{name}, weighted by the verifier", cell(v)] for name, v in own["large N, by the verifier"].items()]
+    arms.append([n, "generator's majority", cell(own["generator's majority"])])
     arms.append(["1", "generator", cell(own["generator's pass@1"])])
     text += table(["N", "sequential : parallel, majority", "accuracy"], arms) + "\n\n"
     by_bin = own["N = 4 by bin"]
     header = ["sequential minus parallel, N = 4", *(f"bin {number}" for number in range(1, len(by_bin) + 1))]
-    return text + table(header, [["difference", *map(cell, by_bin)]])
+    text += table(header, [["difference", *map(cell, by_bin)]]) + "\n\n"
+    header = [f"majority of {n}", *header[1:]]
+    return text + table(header, [[name, *map(cell, own_bins)] for name, own_bins in own["large N by bin"].items()])
+
+
+def revisers(found: Mapping[str, Any]) -> str:
+    """The reviser on the test questions, those on the validation questions, and that of the first run."""
+    if not found["reviser"]:
+        return "Not drawn."
+    own, first = found["revisers"], found["first run"]
+    label = f"{own['chosen']}, {examples(found)} examples"
+    tried = {f"{label} ({found['generator']['questions']} test questions)": found["reviser"]["steps"]}
+    tried |= {f"{name} (validation questions)": steps for name, steps in own["rows"].items() if steps}
+    tried[f"as in the paper, {first['reviser examples']} examples (first run, {first['questions']} test questions)"] = (
+        first["reviser"]
+    )
+    rows = []
+    for name, steps in tried.items():
+        shares = [np.mean([step[key] for step in steps[1:]]) for key in ("repaired", "broken")]
+        rows.append(
+            [name, cell(steps[0]["pass_at_1"]), cell(steps[-1]["pass_at_1"]), *(f"{share:.2f}" for share in shares)]
+        )
+    return table(["reviser", "first attempt", "fourth", "wrong made right", "right made wrong"], rows)
+
+
+def examples(found: Mapping[str, Any]) -> int:
+    """How many a reviser is trained on."""
+    return int(found["plan"]["revisions"])
+
+
+def transfer(found: Mapping[str, Any]) -> str:
+    """Other questions, the same models."""
+    rows = []
+    ways = ("pass@1", "majority", "best_of_n", "weighted_best_of_n", "oracle", "best_of_n minus majority")
+    for name, own in found["transfer"].items():
+        rows.append([f"{name}, {own['questions']} questions, N = {own['N']}", *(cell(own[way]) for way in ways)])
+    header = ["", "pass@1", "majority", "best-of-N", "weighted", "any right", "best-of-N minus majority"]
+    return table(header, rows) if rows else "Not drawn."
 
 
 def about(found: Mapping[str, Any]) -> str:
@@ -184,7 +241,9 @@ PARTS = {
     "searches": searches,
     "bins": bins,
     "optimal": optimal,
+    "revisers": revisers,
     "reviser": reviser,
+    "transfer": transfer,
 }
 
 

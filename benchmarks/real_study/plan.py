@@ -21,11 +21,12 @@ PAGE = ROOT / "docs" / "real-study.md"
 PROMPT = PromptFormat(chat=False, system=None, template="Question: {question}\n")
 DELIMITER = "\n"
 TEMPERATURE = 0.8
-LONGEST = 96
-"""Tokens of a solution at most; worked ones have about 20."""
+PAPER, KEEPING = "reviser as in the paper", "reviser that keeps"
+KEEP = {PAPER: 0.0, KEEPING: 0.5}
+"""The revisers, and the share of their examples whose last attempt in context is right already."""
 
 
-MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED, BLEND = (
+MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED = (
     "generator's log-probability, mean",
     "generator's log-probability, sum",
     "PRM head, soft labels",
@@ -34,10 +35,18 @@ MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED, BLEND = (
     "implicit, right solutions, no reference",
     "implicit, log-ratio on outcomes",
     "PRM head, distilled",
-    "log-ratio features",
 )
 """The verifiers, by name."""
 FREE = (MEAN, SUM)
+BLENDS = {
+    "blend of two sums": ("sum",),
+    "blend of sums and means": ("sum", "mean"),
+    "blend of sums and weakest steps": ("sum", "weakest"),
+    "blend of sums, means, weakest and last steps": ("sum", "mean", "weakest", "last"),
+}
+"""Logistic regressions on what two models' log-likelihoods of a solution say, and which of their features each reads.
+Each is fitted twice: on outcomes, and on pairs of a right and a wrong solution of one question."""
+FITS = ("outcomes", "pairs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +54,38 @@ class Plan:
     """Numbers of one study. Counts of questions are (natural, templated of each number of steps)."""
 
     sft: tuple[int, int] = (1600, 100)
-    train: tuple[int, int] = (600, 60)
+    train: tuple[int, int] = (987, 75)
     validation: tuple[int, int] = (180, 30)
-    test: tuple[int, int] = (72, 12)
-    train_samples: int = 8
+    test: tuple[int, int] = (180, 30)
+    train_samples: int = 4
     validation_samples: int = 8
-    test_samples: int = 64
-    attempts: int = 16
+    test_samples: int = 16
+    many_samples: int = 64
+    """Of as many test questions as there was time for, in the order of their hashes."""
+    transfer: tuple[int, int, int] = (100, 0, 16)
+    """Questions of SVAMP, of GSM8K, and samples of each."""
+    longest: int = 96
+    """Tokens of a solution at most; worked ones have about 20."""
+    attempts: int = 8
     """Of the reviser at each test question, in chains of every length."""
     lessons: int = 1600
     """Solutions that a verifier is trained on."""
-    revisions: int = 640
-    """Examples that the reviser is trained on."""
-    recipes: tuple[str, ...] = (HEAD, RIGHT)
-    """Verifiers to train; ORM, RATIO and DISTILLED are there too, and were not for want of time."""
+    revisions: int = 480
+    """Examples that a reviser is trained on."""
+    revisers: tuple[str, ...] = (KEEPING,)
+    validation_chains: int = 0
+    """Of each reviser at each validation question, to choose between several; 0: there is one, and no choice."""
+    lengths: tuple[int, ...] = (4, 1)
+    """Of chains on the test questions, in the order in which they are drawn; ``attempts`` in all at each length."""
+    judge_attempts: bool = False
+    """Whether the verifier reads the reviser's attempts too."""
+    more_arms: int = 0
+    """How many of the searches that no contrast needs are drawn."""
+    recipes: tuple[str, ...] = (RIGHT,)
+    """Verifiers to train; HEAD, ORM, RATIO and DISTILLED are there too, and were not for want of time."""
     budgets: tuple[int, ...] = (4, 16)
+    rounds: int = 40
+    """Steps of a search at most."""
     seeds: tuple[int, ...] = (0,)
     sft_recipe: Recipe = Recipe(
         learning_rate=1e-4,
@@ -114,9 +140,10 @@ _SHORT = Recipe(
     learning_rate=1e-3, batch=8, micro_batch=8, epochs=1, dropout=0.0, lora_rank=8, held_out=0.1, evaluate_every=100
 )
 REDUCED = Plan(
-    sft=(60, 15), train=(8, 3), validation=(8, 3), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
-    lessons=32, attempts=4, budgets=(4,),
-    recipes=(HEAD, RIGHT), sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
+    sft=(60, 10), train=(8, 3), validation=(4, 2), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
+    many_samples=4, lessons=16, revisions=16, attempts=4, longest=24, budgets=(4,), rounds=3,
+    transfer=(1, 1, 4), judge_attempts=True,
+    sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from benchmarks.real_study.blend import FLAT, Reading, sigmoid, step_sums
 from benchmarks.real_study.plan import (
-    BLEND,
     DISTILLED,
     FREE,
     HEAD,
@@ -27,8 +26,8 @@ from benchmarks.real_study.plan import (
     SUM,
     Plan,
 )
-from benchmarks.real_study.solutions import examples, lessons, pool, problems_of
-from scipy.optimize import minimize
+from benchmarks.real_study.solutions import DTYPE, examples, lessons, pool, problems_of
+from transformers import AutoTokenizer
 
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.types import Step
@@ -47,16 +46,7 @@ from ttscale.training import (
 
 TOGETHER = 32
 """Solutions scored at once; changes speed and memory only."""
-BF16 = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-"""Verifiers run in bf16 where the CPU has it: a third of the time, and an error of about .1 in a log-likelihood."""
-FLAT = 0.25
-"""Scale of a plain log-likelihood in the sigmoid: likelihoods down to exp(-40) stay apart in five digits."""
-
-
-def ratios(alone: Sequence[float], sums: Sequence[float]) -> list[float]:
-    """Scores of the implicit verifier with the generator as reference, from those without and the generator's own
-    log-probabilities, which are recorded already."""
-    return [float(sigmoid(log_odds(own) / FLAT - sum_)) for own, sum_ in zip(alone, sums, strict=True)]
+READ = "generator's log-probability, read"
 
 
 def slug(name: str) -> str:
@@ -130,45 +120,72 @@ def serve(name: str, folder: Path) -> Any:
     """The verifier of that name as a role."""
     if name in FREE:
         return LogProbability(mean=name == MEAN)
-    where, dtype = folder / "verifiers" / slug(name), "bfloat16" if BF16 else "float32"
-    if name == RIGHT_ALONE:
-        model = HFModel(folder / "verifiers" / slug(RIGHT), dtype=dtype)
+    where = folder / "verifiers" / slug(name)
+    if name in (RIGHT_ALONE, READ):
+        model = HFModel(folder / "generator" if name == READ else folder / "verifiers" / slug(RIGHT), dtype=DTYPE)
         return ImplicitVerifier(model, reference_weight=0.0, scale=FLAT, bias=0.0)
     if name in (RIGHT, RATIO):
-        return ImplicitVerifier(HFModel(where, dtype=dtype), HFModel(folder / "generator", dtype=dtype))
-    return HFVerifier(str(where), dtype=dtype)
+        return ImplicitVerifier(HFModel(where, dtype=DTYPE), HFModel(folder / "generator", dtype=DTYPE))
+    return HFVerifier(str(where), dtype=DTYPE)
 
 
-def logprob_sums(drawn: Pool, question: str) -> list[float]:
-    """The sum of the generator's log-probabilities of each finished solution, from the mean that the pool holds."""
-    return [math.log(max(one.scores[-1], 1e-300)) * one.tokens for one in ended(drawn, question)]
+def readings(folder: Path, given: Sequence[StepExample], drawn: Pool | None = None) -> list[Reading]:
+    """What generator and model of right solutions say of each solution. ``given`` are the finished solutions of
+    ``drawn``, in order, whose generator recorded its part; without a pool the generator is asked."""
+    right = [step_sums(scores) for scores in scored(RIGHT_ALONE, folder, given)]
+    tokenizer = AutoTokenizer.from_pretrained(folder / "generator")
+    split = (tokenizer(list(e.steps), add_special_tokens=False).input_ids for e in given)
+    tokens = [np.array([len(ids) for ids in own]) for own in split]
+    if drawn is None:
+        own = [step_sums(scores) for scores in scored(READ, folder, given)]
+        return [Reading(*one) for one in zip(tokens, own, right, strict=True)]
+    questions = list(dict.fromkeys(example.id for example in given))
+    found = []
+    samples = (one for question in questions for one in ended(drawn, question))
+    for one, counts, theirs in zip(samples, tokens, right, strict=True):
+        counts[-1] = one.tokens - counts[:-1].sum()  # the end of the text too
+        means = np.log(np.maximum(one.scores, 1e-300))
+        found.append(Reading(counts, np.diff(means * np.cumsum(counts), prepend=0.0), theirs))
+    return found
 
 
 def final_scores(
     names: Sequence[str], folder: Path, given: Sequence[StepExample], drawn: Pool
-) -> dict[str, list[float]]:
-    """The final score of each solution by each verifier. ``given`` are the finished solutions of the pool, in order."""
+) -> tuple[dict[str, list[float]], list[Reading]]:
+    """The final score of each solution by each verifier, and the readings that blends are made of where there is a
+    model of right solutions. ``given`` are the finished solutions of the pool, in order."""
     questions = list(dict.fromkeys(example.id for example in given))
-    sums = [value for question in questions for value in logprob_sums(drawn, question)]
-    lengths = [one.tokens for question in questions for one in ended(drawn, question)]
-    found = {
-        SUM: [exp(value) for value in sums],
-        MEAN: [exp(value / n) for value, n in zip(sums, lengths, strict=True)],
-    }
-    if RIGHT in names:
-        found[RIGHT_ALONE] = scored(RIGHT_ALONE, folder, given)
-        found[RIGHT] = ratios(found[RIGHT_ALONE], sums)
-    return found | {name: scored(name, folder, given) for name in names if name not in (RIGHT, RIGHT_ALONE, *FREE)}
+    samples = [one for question in questions for one in ended(drawn, question)]
+    found = {MEAN: [one.scores[-1] for one in samples]}
+    found[SUM] = [exp(math.log(max(one.scores[-1], 1e-300)) * one.tokens) for one in samples]
+    if RIGHT not in names:
+        return found | {name: last(scored(name, folder, given)) for name in names if name not in FREE}, []
+    read = readings(folder, given, drawn)
+    found |= {name: [implicit_score(name, one) for one in read] for name in (RIGHT_ALONE, RIGHT)}
+    others = [name for name in names if name not in (RIGHT, RIGHT_ALONE, *FREE)]
+    return found | {name: last(scored(name, folder, given)) for name in others}, read
 
 
-def scored(name: str, folder: Path, given: Sequence[StepExample]) -> list[float]:
-    """The final score of each solution by a trained verifier; every distinct one is scored once and kept."""
+def implicit_score(name: str, read: Reading) -> float:
+    """The final score of the implicit verifier: without reference, or against the generator."""
+    if name == RIGHT_ALONE:
+        return float(sigmoid(FLAT * read.right.sum()))
+    return float(sigmoid(read.right.sum() - read.own.sum()))
+
+
+def last(scores: Sequence[Sequence[float]]) -> list[float]:
+    """The final one of each solution."""
+    return [own[-1] for own in scores]
+
+
+def scored(name: str, folder: Path, given: Sequence[StepExample]) -> list[list[float]]:
+    """The scores of each solution by a trained verifier; every distinct one is scored once and kept."""
     file = folder / "scores" / f"{slug(name)}.json"
-    known: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+    known: dict[str, list[float]] = json.loads(file.read_text()) if file.is_file() else {}
     missing = {f"{e.id}\n{e.text}": e for e in given if f"{e.id}\n{e.text}" not in known}
     if missing:
         scores = verifier_scores(serve(name, folder), list(missing.values()), together=TOGETHER)
-        known |= {key: own[-1] for key, own in zip(missing, scores, strict=True)}
+        known |= {key: list(own) for key, own in zip(missing, scores, strict=True)}
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(known))
     return [known[f"{e.id}\n{e.text}"] for e in given]
@@ -181,7 +198,7 @@ def judged(given: Sequence[StepExample], scores: Sequence[float]) -> list[Judged
 
 def ended(drawn: Pool, question: str) -> list[Drawn]:
     """The samples of a question that ended."""
-    return [one for one in drawn.drawn(question)[: drawn.size] if one.finish == "stop" and one.text.strip()]
+    return [one for one in drawn.drawn(question) if one.finish == "stop" and one.text.strip()]
 
 
 def exp(value: float) -> float:
@@ -199,53 +216,3 @@ def row_of(judgements: Sequence[Judged], budgets: Sequence[int]) -> dict[str, An
             **{method: asdict(interval) for method, interval in selection.accuracy.items()},
         }
     return row
-
-
-class Blend:
-    """A logistic regression on the scores of other verifiers (``feature`` of each), weights fitted on outcomes."""
-
-    def __init__(self, names: Sequence[str], parts: Sequence[Any], weights: Sequence[float], bias: float) -> None:
-        self.names, self.parts, self.weights, self.bias = list(names), list(parts), list(weights), bias
-        self.name = BLEND
-        self.worker = next((part.worker for part in parts if hasattr(part, "worker")), None)
-
-    def __repr__(self) -> str:
-        return f"Blend({self.names}, {self.weights}, {self.bias})"
-
-    def score(self, requests: Sequence[Score], /) -> list[Verdict]:
-        """One score a step; what the parts cost is added up."""
-        verdicts = [part.score(requests) for part in self.parts]
-        found = []
-        for own in zip(*verdicts, strict=True):
-            named = zip(self.names, own, strict=True)
-            odds = np.array([[feature(name, score) for score in verdict.step_scores] for name, verdict in named])
-            cost = sum((verdict.cost for verdict in own[1:]), own[0].cost)
-            found.append(Verdict(tuple(sigmoid(self.bias + np.array(self.weights) @ odds).tolist()), cost))
-        return found
-
-
-def feature(name: str, score: float) -> float:
-    """What the blend reads of a score: the logarithm of a probability of text, else the log-odds."""
-    return math.log(max(score, 1e-300)) if name in FREE else log_odds(score)
-
-
-def log_odds(score: float) -> float:
-    """Kept finite: a score of 0 or 1 is rounding."""
-    kept = min(max(score, 1e-12), 1 - 1e-6)
-    return math.log(kept / (1 - kept))
-
-
-def sigmoid(value: Any) -> Any:
-    """Of an array."""
-    return 1 / (1 + np.exp(-np.clip(value, -60, 60)))
-
-
-def fit_blend(odds: Any, outcomes: Any) -> tuple[list[float], float]:
-    """Weights and bias by maximum likelihood with a slight pull to 0; ``odds`` [solutions, parts]."""
-
-    def loss(point: Any) -> float:
-        margin = odds @ point[:-1] + point[-1]
-        return float(np.logaddexp(0, np.where(outcomes, -margin, margin)).mean() + 1e-4 * (point[:-1] ** 2).sum())
-
-    found = minimize(loss, np.zeros(odds.shape[1] + 1), method="L-BFGS-B").x
-    return [float(weight) for weight in found[:-1]], float(found[-1])

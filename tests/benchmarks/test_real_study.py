@@ -13,11 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benchmarks.real_study import analyse, contrasts, page, questions, solutions, verifiers
+from benchmarks.real_study import analyse, blend, contrasts, page, questions, solutions, verifiers
 from benchmarks.real_study.plan import FULL, PAGE, RESULTS
 
 import real_data
 import real_models
+from ttscale.core.cost import Cost
 from ttscale.training import StepExample
 
 
@@ -100,12 +101,53 @@ def test_lessons_are_distinct_and_as_often_right_as_wrong() -> None:
     assert len(solutions.lessons(given, 3)) == 3
 
 
-def test_the_blend_finds_the_weights_that_made_the_outcomes() -> None:
+def test_a_blend_finds_the_weights_that_made_the_outcomes() -> None:
     rng = np.random.default_rng(0)
-    odds = rng.normal(size=(20_000, 2))
-    outcomes = rng.random(20_000) < verifiers.sigmoid(odds @ np.array([2.0, -1.0]) + 0.5)
-    weights, bias = verifiers.fit_blend(odds, outcomes)
-    assert np.allclose([*weights, bias], [2.0, -1.0, 0.5], atol=0.1)
+    given = rng.normal(size=(20_000, 2)) * [1.0, 20.0]
+    outcomes = rng.random(20_000) < blend.sigmoid(given @ np.array([2.0, -0.05]) + 0.5)
+    weights, bias = blend.fit_outcomes(given, outcomes)
+    assert np.allclose(np.array([*weights, bias]) * [1, 20, 1], [2.0, -1.0, 0.5], atol=0.1)
+
+
+def test_a_blend_of_pairs_ignores_what_is_the_same_for_all_solutions_of_a_question() -> None:
+    """The second feature is the question's: it decides most outcomes and no pair."""
+    rng = np.random.default_rng(0)
+    questions = np.repeat(np.arange(300), 8)
+    given = np.stack([rng.normal(size=2400), rng.normal(size=300)[questions]], axis=1)
+    outcomes = rng.random(2400) < blend.sigmoid(given @ np.array([1.0, 4.0]))
+    (own, of_question), _ = blend.fit_pairs(given, outcomes, questions)
+    assert own > 0
+    assert abs(of_question) < 1e-6
+    (_, of_question), _ = blend.fit_outcomes(given, outcomes)
+    assert of_question > 3
+
+
+def test_features_are_those_of_every_prefix() -> None:
+    rng = np.random.default_rng(0)
+    tokens, own, right = rng.integers(1, 9, 5).astype(float), -rng.random(5), -rng.random(5)
+    found = blend.features(("sum", "mean", "weakest", "last"), blend.Reading(tokens, own, right))
+    for end in range(1, 6):
+        wanted = [
+            value
+            for steps in (own[:end], right[:end])
+            for value in (steps.sum(), steps.sum() / tokens[:end].sum(), steps.min(), steps[-1])
+        ]
+        assert np.allclose(found[end - 1], wanted)
+
+
+def test_a_blend_scores_requests_as_it_scores_readings() -> None:
+    own, right, tokens = np.array([-1.0, -3.0]), np.array([-0.5, -2.0]), np.array([2.0, 3.0])
+    steps = [SimpleNamespace(logprob=-1.0, tokens=(1, 2)), SimpleNamespace(logprob=-3.0, tokens=(3, 4, 5))]
+    said = SimpleNamespace(step_scores=tuple(blend.sigmoid(blend.FLAT * np.cumsum(right))), cost=Cost())
+    judge = SimpleNamespace(worker="here", weights=(), score=lambda requests: [said] * len(requests))
+    served = blend.Blend("both", ("sum", "weakest"), judge, [0.5, 0.25, 1.0, 0.125], 0.75)
+    (verdict,) = served.score([SimpleNamespace(candidate=SimpleNamespace(steps=steps))])  # type: ignore[list-item]
+    margins = [
+        0.5 * -1.0 + 0.25 * -1.0 + 1.0 * -0.5 + 0.125 * -0.5 + 0.75,
+        0.5 * -4.0 + 0.25 * -3.0 + 1.0 * -2.5 + 0.125 * -2.0 + 0.75,
+    ]
+    assert np.allclose(verdict.step_scores, [1 / (1 + np.exp(-margin)) for margin in margins])
+    assert np.allclose(verdict.step_scores, served.scores(blend.Reading(tokens, own, right)))
 
 
 def test_log_probabilities_are_scored_as_they_stand() -> None:
@@ -124,11 +166,11 @@ def test_the_page_shows_what_is_stored() -> None:
 
 
 def test_the_figures_in_the_readme_are_stored_ones() -> None:
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))["test"]
-    own = found["implicit, right solutions, no reference"]
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    own = found["test"][found["gate"]["chosen"]]
     wanted = [own["1"]["majority"], own["16"]["majority"], own["16"]["best_of_n"]]
     text = (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8")
-    (sentence,) = re.findall(r"SmolLM2-135M-Instruct, fine-tuned, on 120 test questions: .*?\. ", text, re.DOTALL)
+    (sentence,) = re.findall(r"SmolLM2-135M-Instruct, fine-tuned, on 300 test questions: .*?\. ", text, re.DOTALL)
     assert re.findall(r"\.\d{3}", sentence) == [f"{one['value']:.3f}"[1:] for one in wanted]
 
 
