@@ -88,8 +88,8 @@ STRATEGIES: list[Any] = [
     GenSelect(3),
     FirstFinished(),
     ThinkingBudget(20),
-    Mixture(),
-    Mixture(by="bandit", wave=3),
+    Mixture(("a", "b")),
+    Mixture(("a", "b"), by="bandit", wave=3),
     ConfidenceVote(0.5, window=8),
     ConfidenceVote(0.3, window=8, warmup=5, measure="lowest"),
 ]

@@ -55,6 +55,7 @@ from ttscale.testing import (
     toy_roles,
     waves,
 )
+from ttscale.verifiers import MixedGenerator
 
 EVERY: list[Any] = [
     MajorityVote(),
@@ -326,6 +327,8 @@ def test_the_subtrees_of_dvts_choose_together() -> None:
 def test_a_name_means_one_strategy_and_the_result_says_which(name: str) -> None:
     """openr's rstar_mcts runs with the settings of vanilla MCTS."""
     roles: Any = toy_roles(comparator=True)
+    if name == "mixture":
+        roles["generator"] = MixedGenerator({"a": roles["generator"], "b": roles["generator"]})
     result = ttscale.solve("Why?", 4, **roles, strategy=name)
     assert result.strategy.startswith(f"{strategy_class(name).__name__}(")
     assert result == ttscale.solve("Why?", 4, **roles, strategy=strategy_class(name)())

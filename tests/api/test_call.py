@@ -84,17 +84,22 @@ def test_a_strategy_that_is_named_takes_the_verifiers_aggregation_unless_it_sets
 
 
 def test_the_entry_points_show_their_defaults() -> None:
-    """The same six times, those of the settings, but for the bar; a trace file is for calls with many questions."""
+    """The same six times, those of the settings, but for the bar.
+
+    Trace files, limits over a batch and Ray are for calls with many questions, Ray where no event loop runs.
+    """
     of_settings = {name: one.default for name, one in inspect.signature(CallSettings).parameters.items()}
     many = of_settings | {"progress": True}
-    single = {name: value for name, value in many.items() if name != "resume"}
+    ray = {"executor", "workers", "ray_options"}
+    awaited = {name: value for name, value in many.items() if name not in ray}
+    single = {name: value for name, value in awaited.items() if name not in ("resume", "total_limit")}
     entry_points: Any = {
         ttscale.solve: single,
         ttscale.asolve: single,
         ttscale.solve_all: many | {"total_budget": None},
-        ttscale.asolve_all: many,
+        ttscale.asolve_all: awaited,
         ttscale.solve_stream: many,
-        ttscale.asolve_stream: many,
+        ttscale.asolve_stream: awaited,
     }
     for function, expected in entry_points.items():
         _, *own = inspect.signature(function).parameters.values()

@@ -20,6 +20,10 @@ def recipe() -> str:
     return str(block)
 
 
+def lines_of(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
+
+
 def test_an_array_of_jobs_answers_every_question_once_and_a_requeued_job_goes_on(tmp_path: Path) -> None:
     (tmp_path / "questions").mkdir()
     for part in range(2):
@@ -46,7 +50,7 @@ def test_an_array_of_jobs_answers_every_question_once_and_a_requeued_job_goes_on
             )
             assert done.returncode == 0, done.stderr
         assert "0 answers written" in done.stderr
-    found = [json.loads(line) for file in (tmp_path / "answers").glob("*/part-*") for line in file.open()]
+    found = [json.loads(line) for file in (tmp_path / "answers").glob("*/part-*") for line in lines_of(file)]
     assert Counter(row["id"] for row in found) == {f"q{part}-{i}": 1 for part in range(2) for i in range(5)}
-    sizes = [sum(1 for f in (tmp_path / "answers" / str(t)).glob("part-*") for _ in f.open()) for t in range(2)]
+    sizes = [sum(len(lines_of(f)) for f in (tmp_path / "answers" / str(t)).glob("part-*")) for t in range(2)]
     assert sizes == [5, 5]

@@ -118,7 +118,7 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
     with AnswerFiles(options.output, settings, options.resume, not options.candidates, parquet) as answers:
         there, failed, written, open_ = len(answers), 0, 0, 0
         for _, result in solve_stream((question for question in questions if question not in answers), **common):
-            if (result.stopped_by or "").startswith("total_"):  # left for a run with more to spend
+            if result.stopped_by and result.stopped_by.startswith("total_"):  # left for a run with more to spend
                 open_ += 1
                 continue
             answers.write(result)
