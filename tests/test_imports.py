@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import gc
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,11 +68,21 @@ LIGHT = sorted(set(FLOOR) - {"hf", "openai", "vllm", "integrations", "training",
 """What runs on the standard library alone until a question is asked (a progress bar, the parser of formulas)."""
 
 
-def files() -> Iterator[tuple[str, str, ast.Module]]:
-    """(path below the package, area, syntax tree) of every module."""
-    for file in sorted(ROOT.rglob("*.py")):
-        path = file.relative_to(ROOT).as_posix()
-        yield path, area_of(path.removesuffix(".py").removesuffix("/__init__").split("/")), ast.parse(file.read_bytes())
+@cache
+def files() -> tuple[tuple[str, str, ast.Module], ...]:
+    """(path below the package, area, syntax tree) of every module, parsed once.
+
+    Not while garbage is collected: a finalizer that parses makes CPython 3.11's parser raise SystemError (gh-106905).
+    """
+    gc.disable()
+    try:
+        return tuple(
+            (path, area_of(path.removesuffix(".py").removesuffix("/__init__").split("/")), ast.parse(file.read_bytes()))
+            for file in sorted(ROOT.rglob("*.py"))
+            for path in [file.relative_to(ROOT).as_posix()]
+        )
+    finally:
+        gc.enable()
 
 
 def area_of(parts: list[str]) -> str:
