@@ -30,7 +30,6 @@ from ttscale.core.types import Question
 from ttscale.strategies.adaptive import AdaptiveScheduler
 from ttscale.strategies.best_of_n import MajorityVote
 from ttscale.strategies.compute_optimal import ComputeOptimalScheduler
-from ttscale.strategies.mixture import Mixture
 from ttscale.strategies.names import strategy_from_text
 from ttscale.strategies.policy import Policy, default_policy, policy_of
 from ttscale.strategies.revision import SequentialRevision
@@ -102,8 +101,11 @@ def choose_strategy(given: Strategy | str | None, roles: Mapping[Role, Any], bun
         raise ValueError(f"strategy must be a name or an object with a search method; got {given!r}{made}")
     if isinstance(strategy, ComputeOptimalScheduler | AdaptiveScheduler) and strategy.policy is None:
         strategy = replace(strategy, policy=_default_policy(strategy.aggregate, roles, bundled))
-    if isinstance(strategy, Mixture) and not strategy.generators:
-        strategy = replace(strategy, generators=_names_of(roles.get("generator")))
+    if getattr(strategy, "generators", None) == ():
+        from ttscale.strategies.mixture import Mixture  # most calls need no mixture
+
+        if isinstance(strategy, Mixture):
+            strategy = replace(strategy, generators=_names_of(roles.get("generator")))
     strategy = fitted_to(suited(strategy, given, aggregate_of(roles.get("verifier"))), at_hand)
     for role in sorted(needs_of(strategy, at_hand) - at_hand):
         raise MissingRoleError(
