@@ -6,9 +6,9 @@ Rows are stored in benchmarks/results/methods.json as they are measured, and a r
 ``--fresh`` forgets them. Accuracy has a 95% bootstrap interval over questions. Tokens are sampled and verifier's tokens
 per question, FLOPs and busy seconds likewise; on a busy machine the seconds say little.
 
-``mixture`` is left out: it needs several generators. On the bundled models a comparator is their verifier, which weighs
-each solution by its score; in the toy world (a step right at 0.6, four steps, lengths differ, verifier half noise) it
-is right at 0.8.
+``mixture`` draws half of its solutions from a second generator: the bundled one at temperature 0.6, or a toy whose
+steps are right at 0.4. On the bundled models a comparator is their verifier, which weighs each solution by its score.
+In the toy world (a step right at 0.6, four steps, lengths differ, verifier half noise) it is right at 0.8.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from _stored import RESULTS, keep
 import ttscale
 from ttscale import Compare, Cost, Preference, Question, Score, reference
 from ttscale.evaluation.statistics import mean_interval
+from ttscale.hf import HFGenerator
 from ttscale.strategies.names import STRATEGIES, strategy_named
-from ttscale.testing import ToyWorld, toy_roles
+from ttscale.testing import ToyLM, ToyWorld, toy_roles
+from ttscale.verifiers import MixedGenerator
 
 PATH = RESULTS / "methods.json"
 SEED = 0
@@ -51,27 +54,39 @@ class ScoredComparator:
         return replies
 
 
-def bundled_roles() -> dict[str, Any]:
-    """The models that ship, loaded anew, so that no row gains by what another has left in a cache."""
+def bundled_roles(name: str) -> dict[str, Any]:
+    """The models that ship; for a mixture, their generator twice."""
     roles: dict[str, Any] = {role: reference.load(role) for role in ("generator", "verifier", "reviser")}
+    if name == "mixture":
+        cooler = HFGenerator(reference.path("generator"), temperature=0.6)
+        roles["generator"] = MixedGenerator({"own": roles["generator"], "cooler": cooler})
     return roles | {"comparator": ScoredComparator(roles["verifier"])}
 
 
-def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[str, str], Callable[[], Any]]]:
+def roles_of_toys(name: str) -> dict[str, Any]:
+    """The toy world's roles; for a mixture, its generator and a worse one."""
+    roles: dict[str, Any] = {**toy_roles(comparator=True)}
+    if name == "mixture":
+        own = roles["generator"]
+        roles["generator"] = MixedGenerator({"own": own, "worse": ToyLM(replace(own.world, p=0.4))})
+    return roles
+
+
+def worlds(questions: int, toys: int) -> dict[str, tuple[list[Question], dict[str, str], Callable[[str], Any]]]:
     """By name the questions, their answers, and what makes the roles."""
     problems = reference.questions(questions, split="test", seed=SEED)
     toy = ToyWorld.questions(toys)
     return {
         "bundled": ([Question(p.id, p.prompt) for p in problems], {p.id: p.answer for p in problems}, bundled_roles),
-        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, lambda: toy_roles(comparator=True)),
+        "toy": (toy, {q.id: ToyWorld.truth(q) for q in toy}, roles_of_toys),
     }
 
 
 def measured(
-    name: str, n: int, questions: list[Question], answers: dict[str, str], roles: Callable[[], Any]
+    name: str, n: int, questions: list[Question], answers: dict[str, str], roles: Callable[[str], Any]
 ) -> dict[str, Any]:
     """One strategy at one budget."""
-    results = ttscale.solve_all(questions, n, **roles(), strategy=strategy_named(name), seed=SEED, progress=False)
+    results = ttscale.solve_all(questions, n, **roles(name), strategy=strategy_named(name), seed=SEED, progress=False)
     broken = [result.error for result in results if result.error is not None]
     if broken:
         raise broken[0]
@@ -126,7 +141,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=16)
     parser.add_argument("--toys", type=int, default=100)
     parser.add_argument("--budgets", default="4,16,64")
-    parser.add_argument("--only", default=",".join(name for name in STRATEGIES if name != "mixture"))
+    parser.add_argument("--only", default=",".join(STRATEGIES))
     parser.add_argument("--worlds", default="bundled,toy")
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--page", type=Path)
