@@ -46,6 +46,59 @@ def test_hostile_text_does_not_run_and_our_script_does(tmp_path: Path) -> None:
     assert len(re.findall(r"<section [^>]*hidden", done.stdout)) == 3
 
 
+PRESS = """
+const press = key => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+const said = [], say = () => said.push(document.activeElement.textContent.trim().split(/\\s+/)[0]);
+const type = (name, text) => {
+  const field = document.querySelector(`[name=${name}]`);
+  field.value = text;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+  said.push(document.querySelector('output').textContent);
+};
+KEYS
+document.documentElement.dataset.said = said.join(' | ');
+"""
+
+
+def told(page: str, keys: str, folder: Path) -> list[str]:
+    """What the page's lines and counts say while ``keys``, a script, presses and types."""
+    assert CHROMIUM is not None
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # it would keep the keys out
+    copy = folder / "keys.html"
+    copy.write_text(f"{page}<script>{PRESS.replace('KEYS', keys)}</script>", encoding="utf-8")
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<html[^>]* data-said="([^"]*)"', done.stdout)
+    assert found, "the keys did not end"
+    return found[1].split(" | ")
+
+
+def nested() -> viz.Tree:
+    """Three first steps, each with two answers; the second answer of the second step won."""
+    nodes = [viz.Node((0, "q"), "root", None, "")]
+    for i in range(3):
+        above = len(nodes)
+        nodes.append(viz.Node((0, "q", i), "sample", 0, f"step{i}", ("x",), "open", (0.5,), won=i == 1))
+        for j in range(2):
+            answer, won = str(10 * i + j), (i, j) == (1, 1)
+            node = viz.Node((0, "q", i, j), "sample", above, f"end{i}{j}", ("y",), "stop", (i / 4,), answer, won=won)
+            nodes.append(node)
+    return viz.Tree("q", "?", "s", 6, "11", 0.25, None, None, ttscale.Cost(), tuple(nodes))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_keys_move_over_the_lines_that_can_be_seen(tmp_path: Path) -> None:
+    keys = "for (const key of ['j', 'j', 'c', 'j', 'j', 'k', 'w', 'c', 'e', 'j', 'j']) { press(key); say(); }"
+    expected = ["step0", "end00", "step0", "step1", "step2", "step1", "end11", "step1", "step1", "end10", "end11"]
+    assert told(viz.html(nested()), keys, tmp_path) == expected
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_filters_count_and_the_winner_clears_them(tmp_path: Path) -> None:
+    keys = "type('answer', '1'); type('score', '.2'); type('answer', '7'); press('w'); say(); type('score', '.5');"
+    assert told(viz.html(nested()), keys, tmp_path) == ["4 found", "3 found", "nothing found", "end11", "5 found"]
+
+
 def luminance(colour: str) -> float:
     """Relative luminance as WCAG 2.1 defines it."""
     digits = colour.lstrip("#")

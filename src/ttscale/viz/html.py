@@ -84,8 +84,9 @@ _TOOLS = (
     '<label>score at least <input type="number" name="score" min="0" max="1" step="0.05"></label>'
     '<button type="button" data-do="collapse">collapse all</button>'
     '<button type="button" data-do="expand">expand all</button>'
-    '<button type="button" data-do="winner">go to the winner</button>'
-    '<span class="soft">keys: j k move, c collapse, e expand, w winner, / filter, n p next and previous question</span>'
+    '<button type="button" data-do="winner">go to the winner</button><output></output>'
+    '<span class="soft">keys: j k move, enter open, c collapse, e expand, w winner, / filter, '
+    "n p next and previous question</span>"
     "</form>"
 )
 

@@ -10,27 +10,44 @@
     sections.forEach(one => { one.hidden = one !== section; });
     links.forEach(link => link.hash === '#' + section.id ? link.setAttribute('aria-current', 'true') : link.removeAttribute('aria-current'));
   }
-  function fold(open) { all(shown, 'details:not(.leaf)').forEach(node => { node.open = open; }); }
+  function fold(open) {
+    const line = document.activeElement;
+    const branches = all(shown, '.tree details:not(.leaf)');
+    (open && branches.length ? branches : all(shown, '.tree details')).forEach(node => { node.open = open; });
+    if (open || !line.matches('.tree summary')) return;
+    let node = line.parentElement;
+    while (node.parentElement.tagName === 'DETAILS') node = node.parentElement;
+    node.firstElementChild.focus();
+  }
   function filter() {
+    const count = shown.querySelector('output');
+    count.textContent = '';
     const words = shown.querySelector('[name=answer]').value.trim().toLowerCase();
     const least = parseFloat(shown.querySelector('[name=score]').value);
     const nodes = all(shown, '.tree details');
     if (!words && Number.isNaN(least)) { nodes.forEach(node => node.classList.remove('off')); return; }
     nodes.forEach(node => node.classList.add('off'));
+    let found = 0;
     for (const node of nodes) {
       const answer = (node.dataset.answer || '').toLowerCase();
       const score = node.dataset.score === undefined ? NaN : parseFloat(node.dataset.score);
       if (words && !answer.includes(words)) continue;
       if (!Number.isNaN(least) && !(score >= least)) continue;
+      found += 1;
       for (let up = node; up && up.tagName === 'DETAILS'; up = up.parentElement) { up.classList.remove('off'); if (up !== node) up.open = true; }
     }
+    count.textContent = found ? found + ' found' : 'nothing found';
   }
+  // Closed nodes keep a place in the page, so whether a line can be seen is asked of the nodes above it.
+  function seen(line) { return !line.closest('.off') && !line.parentElement.parentElement.closest('details:not([open])'); }
   function step(by) {
-    const lines = all(shown, '.tree summary').filter(line => line.offsetParent !== null);
+    const lines = all(shown, '.tree summary').filter(seen);
     const next = lines[Math.max(0, Math.min(lines.length - 1, lines.indexOf(document.activeElement) + by))];
     if (next) next.focus();
   }
   function winner() {
+    shown.querySelector('form').reset();
+    filter();
     const won = all(shown, '.tree .won');
     won.forEach(node => { node.open = true; });
     if (won.length) won[won.length - 1].querySelector('summary').focus();
