@@ -20,6 +20,7 @@ from ttscale.evaluation.report import matplotlib
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series
 
 MARK = re.compile(r"(<!-- real study: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"−?\.?\d")
 FIGURES = PAGE.parent / "figures"
 METHODS = (("majority", "majority"), ("best_of_n", "best-of-N"), ("weighted_best_of_n", "weighted best-of-N"))
 
@@ -32,8 +33,10 @@ def cell(found: Mapping[str, float] | None) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left."""
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    """A Markdown table: columns of numbers to the right, the first column and columns of words to the left."""
+    columns = list(zip(*rows, strict=True))[1:]
+    sides = ["--:" if all(NUMBER.match(own) for own in column if own) else "---" for column in columns]
+    lines = [header, ["---", *sides], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
