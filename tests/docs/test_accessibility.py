@@ -19,6 +19,7 @@ import pytest
 
 import ttscale
 from ttscale import viz
+from ttscale.evaluation.report import matplotlib
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series
 from ttscale.evaluation.report.page import Report, Table, to_html
 from viz.toys import Toy
@@ -31,7 +32,8 @@ RUN = """
 addEventListener('load', () => setTimeout(async () => {
   for (const one of document.querySelectorAll('details')) one.open = true;
   const found = await axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']});
-  document.documentElement.dataset.axe = JSON.stringify({passed: found.passes.length,
+  const root = document.documentElement;
+  root.dataset.axe = JSON.stringify({passed: found.passes.length, sideways: root.scrollWidth - root.clientWidth,
     failed: found.violations.map(rule => [rule.id, rule.nodes.map(node => node.html.slice(0, 200))])});
 }));
 """
@@ -45,7 +47,7 @@ pytestmark = [
 
 
 def check(page: str, folder: Path, mode: str) -> dict[str, Any]:
-    """How many of axe's rules the page passes, and those that it fails with the elements at fault."""
+    """How many of axe's rules the page passes, those that it fails, and by how many pixels the page is too wide."""
     assert AXE is not None
     assert AXE.origin is not None
     assert CHROMIUM is not None
@@ -79,7 +81,8 @@ def report() -> str:
     line = Series("beam", (1.0, 4.0), (0.5, 0.7), (0.4, 0.6), (0.6, 0.8))
     figure = Figure("pareto", "Accuracy", "What to see.", (Panel("", "tokens", "accuracy", (line,)),))
     rows = Table("A table", ("strategy", "accuracy"), (("beam", "0.7"), ("vote", "0.5")), "A note.")
-    return to_html(Report("Measured", (("data", "a file"),), (figure, rows), "Use beam."), {})
+    drawn = {figure.name: matplotlib.to_svg(figure)} if matplotlib.available() else {}
+    return to_html(Report("Measured", (("data", "a file"),), (figure, rows), "Use beam."), drawn)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -87,6 +90,7 @@ def report() -> str:
 def test_pages_that_we_write(page: Callable[[], str], mode: str, tmp_path: Path) -> None:
     found = check(page(), tmp_path, mode)
     assert found["failed"] == []
+    assert found["sideways"] == 0
     assert found["passed"] > 5
 
 
@@ -98,6 +102,7 @@ def test_pages_of_the_docs(name: str, mode: str, tmp_path: Path) -> None:
     text = file.read_text(encoding="utf-8").replace("<head>", f'<head><base href="{file.as_uri()}">', 1)
     found = check(text, tmp_path, mode)
     assert found["failed"] == []
+    assert found["sideways"] == 0
     assert found["passed"] > 10
 
 

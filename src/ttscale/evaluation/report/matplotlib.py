@@ -67,13 +67,13 @@ def _draw_panel(axis: Any, panel: Panel) -> None:
         if panel.kind == "bars":
             width = 0.8 / len(panel.series)
             x = [value + width * (place - (len(panel.series) - 1) / 2) for value in one.x]
-            axis.bar(x, one.y, width, label=one.name, color=colour)
+            axis.bar(x, one.y, width, label=one.name, color=colour, alpha=0.7)  # so that intervals show inside bars
             if one.low:
                 spread = [
                     [y - low for y, low in zip(one.y, one.low, strict=True)],
                     [high - y for y, high in zip(one.y, one.high, strict=True)],
                 ]
-                axis.errorbar(x, one.y, spread, fmt="none", ecolor="#333333", elinewidth=0.7)
+                axis.errorbar(x, one.y, spread, fmt="none", ecolor=INK, elinewidth=1)
             continue
         style = "--" if one.dashed else "-"
         marker = MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]  # a second round of colours has other markers

@@ -25,13 +25,16 @@ table { border-collapse: collapse; margin: 1em 0; font-size: 13px; font-variant-
 th, td { padding: .3em .7em; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 .about td { white-space: normal; } .about td:first-child { white-space: nowrap; }
 th { background: var(--head); } svg { max-width: 100%; height: auto; }
-figure { margin: 1em 0; background: #fff; border-radius: 6px; width: fit-content; max-width: 100%; }
+figure { margin: 1em 0; padding: 6px; background: #fff; border-radius: 6px; box-sizing: border-box; width: fit-content;
+  max-width: 100%; overflow-x: auto; }
+@media (max-width: 44em) { svg { max-width: none; } }
 p.answer { font-size: 18px; }
 summary h2 { display: inline; border: 0; font-size: 18px; }
 details.part { border-top: 1px solid var(--line); padding: .6em 0; }
 .scroll { overflow-x: auto; } details { margin: .5em 0; } p.caption, .note { color: var(--soft); }
 """
-"""Figures keep a white ground in dark mode too, since they are drawn in dark ink."""
+"""Figures keep a white ground in dark mode too, since they are drawn in dark ink. On a phone they keep their size and
+scroll, so that their words can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _html_part(part: Table | Figure, svgs: dict[str, str]) -> list[str]:
         ]
     out = [f"<p class=caption>{_e(part.caption)}</p>"]
     if part.name in svgs:
-        out.append(f"<figure>{svgs[part.name]}</figure>")
+        out.append(f'<figure tabindex=0 aria-label="{_e(part.title)}">{svgs[part.name]}</figure>')
     for panel in part.panels:
         title = f"Numbers{': ' + panel.title if panel.title else ''}"
         out.append(f"<details><summary>{_e(title)}</summary>{_html_table(title, *table(panel))}</details>")
