@@ -26,7 +26,7 @@ from benchmarks.real_study.plan import (
     model_folder,
     natural_questions,
 )
-from benchmarks.real_study.solutions import pool, problems_of
+from benchmarks.real_study.solutions import BF16, pool, problems_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ttscale.training import read_solutions, train_sft
@@ -126,7 +126,8 @@ def write_results(folder: Path, plan: Plan) -> None:
     file.write_text(json.dumps(analyse.results(folder, plan), indent=1) + "\n", encoding="utf-8")
 
 
-os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")  # training only; half the time where the CPU has it
+if BF16:  # for training: half the time; twenty times as long on a CPU without it
+    os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")
 
 STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "split": split,

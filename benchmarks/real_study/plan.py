@@ -137,11 +137,11 @@ class Plan:
 
 FULL = Plan()
 _SHORT = Recipe(
-    learning_rate=1e-3, batch=8, micro_batch=8, epochs=1, dropout=0.0, lora_rank=8, held_out=0.1, evaluate_every=100
+    learning_rate=1e-3, batch=2, micro_batch=2, epochs=1, dropout=0.0, lora_rank=8, held_out=0.1, evaluate_every=100
 )
 REDUCED = Plan(
-    sft=(60, 10), train=(8, 3), validation=(4, 2), test=(8, 3), train_samples=4, validation_samples=4, test_samples=4,
-    many_samples=4, lessons=16, revisions=16, attempts=4, longest=24, budgets=(4,), rounds=3,
+    sft=(0, 20), train=(4, 4), validation=(4, 2), test=(8, 3), train_samples=8, validation_samples=4, test_samples=4,
+    many_samples=4, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32, budgets=(4,), rounds=3,
     transfer=(1, 1, 4), judge_attempts=True,
     sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip

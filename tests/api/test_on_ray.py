@@ -61,17 +61,14 @@ def failing(request: Sample) -> str:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     here = str(Path(__file__).parent.parent)
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     node = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    for _ in range(2):
-        found.add_node(**node)
-    ray.init(
-        address=found.address,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}},
-    )
+    with pytest.MonkeyPatch.context() as patch:  # what Ray starts inherits it; an environment per job starts anew
+        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        for _ in range(2):
+            found.add_node(**node)
+        ray.init(address=found.address, log_to_driver=False, configure_logging=False)
     yield found
     ray.shutdown()
     found.shutdown()

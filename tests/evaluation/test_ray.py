@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -26,7 +27,7 @@ ARMS = {
     "optimal": ComputeOptimalScheduler(),
     "batch": BatchAllocation(probe=2),
 }
-QUESTIONS = 40
+QUESTIONS = 20
 
 
 class Mortal(Student):
@@ -64,23 +65,26 @@ def unloadable() -> Student:
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     here = str(Path(__file__).parent.parent)
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}},
-        object_store_memory=80_000_000,
-    )
+    with pytest.MonkeyPatch.context() as patch:  # what Ray starts inherits it; an environment per job starts anew
+        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            object_store_memory=80_000_000,
+        )
     yield
     ray.shutdown()
 
 
-def on_ray(generator: object, path: Path | None = None) -> Records:
+def on_ray(
+    generator: object, path: Path | None = None, arms: Mapping[str, Any] = ARMS, budgets: Sequence[int] = (2, 4)
+) -> Records:
     return sweep(
-        ARMS,
-        [2, 4],
+        arms,
+        budgets,
         problems(QUESTIONS),
         generator=generator,
         verifier=Examiner(),
@@ -109,7 +113,7 @@ def test_a_killed_workers_questions_run_again(tmp_path: Path) -> None:
 
 def test_a_question_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="3 Ray workers died of it"):
-        records = on_ray(partial(Mortal, tmp_path, "q17", 99))
+        records = on_ray(partial(Mortal, tmp_path, "q17", 99), arms={"beam": Beam(2)}, budgets=[4])
     assert set(records.incomplete) >= {"q17"}
     assert len(records.questions) >= QUESTIONS - 8
     assert records.get("beam", 4, 0, "q0") == here().get("beam", 4, 0, "q0")
@@ -117,7 +121,7 @@ def test_a_question_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
 
 def test_failures_come_back_with_their_question() -> None:
     with pytest.warns(UserWarning, match=r"q3.*not today"):
-        records = on_ray(Silent())
+        records = on_ray(Silent(), arms={"beam": Beam(2)}, budgets=[4])
     assert records.incomplete == ("q3",)
 
 
