@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import BoundedSession, Session, is_async, name_of, session_of, shared_worker
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.types import Candidate, Question
@@ -46,8 +47,7 @@ class PromptedReviser:
             raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
         if "{attempts}" not in prompt or "{question}" not in prompt:
             raise ValueError("the prompt of a reviser must contain {question} and {attempts}")
-        if not isinstance(context, int) or isinstance(context, bool) or context < 1:
-            raise ValueError(f"context must be a positive integer; got {context!r}")
+        check_count("context", context)
         self._generator, self._prompt, self._context, self._thoughts = generator, prompt, context, thoughts
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"prompt": prompt} if prompt != REVISE_PROMPT else {}

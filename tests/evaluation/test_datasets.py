@@ -119,9 +119,9 @@ def test_a_file_that_is_no_text_or_empty_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True])
 def test_limits_that_are_none(tmp_path: Path, limit: Any) -> None:
-    with pytest.raises(ValueError, match="limit must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="limit must be a positive integer"):
         from_jsonl(written(tmp_path / "one.jsonl", GOOD), limit=limit)
-    with pytest.raises(ValueError, match="limit must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="limit must be a positive integer"):
         load("reference", limit=limit)
 
 

@@ -76,5 +76,5 @@ def test_chains_resume_and_refuse_other_settings(tmp_path):
     assert (whole.right_at, whole.copies) == (again.right_at, again.copies)
     with pytest.raises(ValueError, match=r"begun with other settings \(length: 2 there, 1 now\)"):
         collect_chains(reviser, questions, tmp_path / "a.jsonl", chains=2, length=1, progress=False)
-    with pytest.raises(ValueError, match="length must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="length must be a positive integer"):
         collect_chains(reviser, questions, tmp_path / "c.jsonl", length=0, progress=False)

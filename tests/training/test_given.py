@@ -74,7 +74,7 @@ def test_roles_may_be_named_and_are_checked(tmp_path):
         verifier_scores(TwoStep(), EXAMPLES)
     with pytest.raises(TypeError, match="examples must be a list of StepExample, not the path"):
         judge("bundled", "rollouts.jsonl")
-    with pytest.raises(ValueError, match="together must be a whole number of at least 1, got '4'"):
+    with pytest.raises(ValueError, match="together must be a positive integer; got '4'"):
         collect_rollouts(TwoStep(), [("1?", "1")], file, together="4", progress=False)
 
 

@@ -195,7 +195,7 @@ def test_a_score_on_an_edge_belongs_to_the_bin_above():
 
 @pytest.mark.parametrize("options", [{"draws": 0}, {"resamples": 0}, {"bins": 2.5}, {"budgets": (4, 1.5)}])
 def test_settings_are_whole_numbers(options):
-    with pytest.raises(ValueError, match=r"(draws|resamples|bins|a budget) must be a whole number of at least 1, got"):
+    with pytest.raises(ValueError, match=r"(draws|resamples|bins|a budget) must be a positive integer; got"):
         quality_report([Judged("q", True, "1", (0.5,))], **options)
 
 

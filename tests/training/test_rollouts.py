@@ -356,11 +356,11 @@ def test_two_writers_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"samples": 0}, "samples must be a whole number of at least 1, got 0"),
+        ({"samples": 0}, "samples must be a positive integer; got 0"),
         ({"rollouts": 1.5}, "rollouts must be a whole number"),
         ({"estimate": "guess"}, "estimate must be one of rollouts, shared, outcome; got 'guess'"),
         ({"unparsable": "keep"}, "unparsable must be one of drop, wrong"),
-        ({"together": 0}, "together must be a whole number of at least 1"),
+        ({"together": 0}, "together must be a positive integer"),
     ],
 )
 def test_bad_arguments_are_refused_before_a_file_is_made(tmp_path, options, message):

@@ -17,6 +17,7 @@ from ttscale.api.arguments import check_budget, check_questions
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
 from ttscale.api.solve import solve_all
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import AnyGenerator, AnyVerifier, Role
 from ttscale.core.types import Question
 from ttscale.strategies import BestOfN, WeightedBestOfN
@@ -36,15 +37,13 @@ class BatchAllocation:
     most: int = 16
 
     def __post_init__(self) -> None:
-        if self.probe is not None and (not isinstance(self.probe, int) or self.probe < 1):
-            raise ValueError(f"probe must be a positive integer or None; got {self.probe!r}")
+        check_count("probe", self.probe, none=True)
         if not isinstance(self.strategy, WeightedBestOfN | BestOfN):
             raise ValueError(
                 f"a batch allocation adds solutions to those of its probe, which only best-of-N can; got "
                 f"{self.strategy!r}"
             )
-        if not isinstance(self.most, int) or self.most < 1:
-            raise ValueError(f"most must be a positive integer; got {self.most!r}")
+        check_count("most", self.most)
 
     @property
     def needs(self) -> frozenset[Role]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from ttscale.core.checks import check_count
 from ttscale.core.errors import TtscaleError
 
 TRIES = 3
@@ -46,8 +47,7 @@ class RayWorkers:
     """
 
     def __init__(self, make: Callable[[], Any], workers: int, options: Mapping[str, Any] | None = None) -> None:
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise ValueError(f"workers must be a positive integer; got {workers!r}")
+        check_count("workers", workers)
         try:
             import ray
         except ImportError as error:

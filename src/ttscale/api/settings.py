@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from ttscale.answers import AnswerRule, rule_named
 from ttscale.api.arguments import check_budget, check_role, check_seed, is_factory
+from ttscale.core.checks import check_count
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.trace import Event
@@ -56,8 +57,7 @@ class CallSettings:
             object.__setattr__(self, "answers", rule_named(self.answers))
         if self.executor not in ("local", "ray"):
             raise ValueError(f'executor must be "local" or "ray"; got {self.executor!r}')
-        if not isinstance(self.workers, int) or isinstance(self.workers, bool) or self.workers < 1:
-            raise ValueError(f"workers must be a positive integer; got {self.workers!r}")
+        check_count("workers", self.workers)
         if self.executor == "ray":
             for name in ("observe", "resume", "total_limit"):
                 if getattr(self, name) is not None:

@@ -11,10 +11,12 @@ def is_finite(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
-def check_count(name: str, given: Any, least: int = 1) -> None:
-    """``ValueError`` unless it is a whole number of at least ``least``."""
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {given!r}.")
+def check_count(name: str, given: Any, least: int = 1, *, none: bool = False) -> None:
+    """``ValueError`` unless it is an integer of at least ``least``, or None where that is allowed."""
+    if (given is None and none) or (isinstance(given, int) and not isinstance(given, bool) and given >= least):
+        return
+    wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+    raise ValueError(f"{name} must be {wanted}{' or None' * none}; got {given!r}")
 
 
 def check_seed(given: Any) -> None:

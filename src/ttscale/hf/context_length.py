@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ttscale.core.checks import check_count
+
 UNLIMITED = 2**31
 """Where a model states no limit."""
 NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
@@ -27,8 +29,7 @@ def context_length(config: Any, tokenizer: Any, given: int | None) -> int:
         stated = max(stated, _stretched(config, stated))
     if given is None:
         return stated
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise ValueError(f"context_length must be a positive integer or None; got {given!r}")
+    check_count("context_length", given, none=True)
     if given > stated and not rope_of(config):
         raise ValueError(f"context_length={given}, but the model has a table of {stated} positions")
     return given

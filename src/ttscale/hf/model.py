@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from ttscale.core.checks import check_count
 from ttscale.core.cost import forward_flops
 from ttscale.hf.context_length import context_length as read_context_length
 from ttscale.hf.load import Loading, dtype_of, load
@@ -53,8 +54,7 @@ class HFModel:
         kv_bytes: int | None = None,
         shared_kv: bool = True,
     ) -> None:
-        if max_batch is not None and (not isinstance(max_batch, int) or max_batch < 1):
-            raise ValueError(f"max_batch must be a positive integer or None; got {max_batch!r}")
+        check_count("max_batch", max_batch, none=True)
         if kv_bytes is not None and (not isinstance(kv_bytes, int) or kv_bytes < 0):
             raise ValueError(f"kv_bytes must be an integer >= 0 or None; got {kv_bytes!r}")
         self.max_batch = max_batch

@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import EllipsisType
 from typing import Literal
 
+from ttscale.core.checks import check_count
 from ttscale.core.cost import Price
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, FinishLine, check_temperature
@@ -91,8 +92,7 @@ class Writer:
         if api == "chat" and template is not None:
             raise ValueError('template lays a chat out as plain text and needs api="completions"')
         check_temperature(temperature)
-        if max_new_tokens is not None and (not isinstance(max_new_tokens, int) or max_new_tokens < 1):
-            raise ValueError(f"max_new_tokens must be a positive integer or None; got {max_new_tokens!r}")
+        check_count("max_new_tokens", max_new_tokens, none=True)
         if not isinstance(delimiter, str | EllipsisType | None) or delimiter == "":
             raise ValueError(f"delimiter must be a text, or None for the whole solution as one step; got {delimiter!r}")
         if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):

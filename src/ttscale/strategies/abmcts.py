@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
@@ -41,8 +42,7 @@ class ABMCTS:
         if self.variant not in ("A", "M"):
             raise ValueError(f'variant must be "A" (node aggregation) or "M" (mixed model); got {self.variant!r}')
         for name in ("wave", "context"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive integer; got {getattr(self, name)!r}")
+            check_count(name, getattr(self, name))
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         top = SolutionNode(root)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, rule_of, vote_weights, weighted_vote
@@ -41,8 +42,7 @@ class AdaptiveConsistency:
 
     def __post_init__(self) -> None:
         _check_confidence(self.confidence)
-        if not isinstance(self.wave, int) or self.wave < 1:
-            raise ValueError(f"wave must be a positive integer; got {self.wave!r}")
+        check_count("wave", self.wave)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates: list[Candidate] = []
@@ -83,8 +83,7 @@ class AdaptiveScheduler:
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
         _check_confidence(self.confidence)
-        if not isinstance(self.first, int) or self.first < 1:
-            raise ValueError(f"first must be a positive integer; got {self.first!r}")
+        check_count("first", self.first)
         if self.policy is not None and not isinstance(self.policy, Policy):
             raise ValueError("policy must be a Policy; AdaptiveScheduler.load(path) reads one from JSON")
 

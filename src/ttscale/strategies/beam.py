@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
@@ -121,7 +122,6 @@ class DVTS:
 def _check(width: Width, max_rounds: int, aggregate: str, merge: bool) -> None:
     check_width(width)
     check_aggregate(aggregate)
-    if not isinstance(max_rounds, int) or max_rounds < 1:
-        raise ValueError(f"max_rounds must be a positive integer; got {max_rounds!r}")
+    check_count("max_rounds", max_rounds)
     if not isinstance(merge, bool):
         raise ValueError(f"merge must be True or False; got {merge!r}")

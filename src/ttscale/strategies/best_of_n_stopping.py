@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, best, check_aggregate
@@ -37,8 +38,7 @@ class BestOfNStopping:
         check_aggregate(self.aggregate)
         if not isinstance(self.cost, (int, float)) or not 0 <= self.cost < math.inf:
             raise ValueError(f"cost must be a number of at least 0, in units of the score; got {self.cost!r}")
-        if type(self.wave) is not int or self.wave < 1:
-            raise ValueError(f"wave must be a positive integer; got {self.wave!r}")
+        check_count("wave", self.wave)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates: list[Candidate] = []

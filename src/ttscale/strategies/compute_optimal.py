@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
@@ -36,8 +37,7 @@ class ComputeOptimalScheduler:
 
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
-        if self.probe is not None and (not isinstance(self.probe, int) or self.probe < 1):
-            raise ValueError(f"probe must be a positive integer or None; got {self.probe!r}")
+        check_count("probe", self.probe, none=True)
         if self.policy is not None and not isinstance(self.policy, Policy):
             raise ValueError("policy must be a Policy; ComputeOptimalScheduler.load(path) reads one from JSON")
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import weighted_vote
@@ -42,9 +43,7 @@ class ConfidenceVote:
         if not isinstance(self.filter, (int, float)) or isinstance(self.filter, bool) or not 0 < self.filter <= 1:
             raise ValueError(f"filter must be the share of solutions to keep, in (0, 1]; got {self.filter!r}")
         for name in ("window", "warmup"):
-            value = getattr(self, name)
-            if (type(value) is not int or value < 1) and (value is not None or name == "window"):
-                raise ValueError(f"{name} must be a positive integer{' or None' * (name == 'warmup')}; got {value!r}")
+            check_count(name, getattr(self, name), none=name != "window")
         if self.measure not in ("tail", "lowest"):
             raise ValueError(f'measure must be "tail" or "lowest"; got {self.measure!r}')
 

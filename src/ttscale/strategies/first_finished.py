@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Race, Sample, Search, length_of
 from ttscale.core.selection import majority_vote, vote_weights
@@ -31,9 +32,7 @@ class FirstFinished:
 
     def __post_init__(self) -> None:
         for name in ("m", "k"):
-            value = getattr(self, name)
-            if (type(value) is not int or value < 1) and (value is not None or name == "m"):
-                raise ValueError(f"{name} must be a positive integer{' or None' * (name == 'k')}; got {value!r}")
+            check_count(name, getattr(self, name), none=name != "m")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         k = min(budget, self.k or budget)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
@@ -38,8 +39,7 @@ class MCTS:
         if not isinstance(self.c, (int, float)) or not 0 <= self.c < math.inf:
             raise ValueError(f"c, the weight of exploring, must be a number of at least 0; got {self.c!r}")
         for name in ("children", "context"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive integer; got {getattr(self, name)!r}")
+            check_count(name, getattr(self, name))
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         top = SolutionNode(root)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
@@ -45,8 +46,7 @@ class Mixture:
             raise ValueError(f"generators must have names of their own; got {names!r}")
         if self.by not in ("share", "bandit"):
             raise ValueError(f'by must be "share" or "bandit"; got {self.by!r}')
-        if type(self.wave) is not int or self.wave < 1:
-            raise ValueError(f"wave must be a positive integer; got {self.wave!r}")
+        check_count("wave", self.wave)
 
     @property
     def grows(self) -> bool:

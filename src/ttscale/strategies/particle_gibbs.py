@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
@@ -36,8 +37,7 @@ class ParticleGibbs:
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
         check_choice(self.select, self.max_rounds)
-        if not isinstance(self.iterations, int) or isinstance(self.iterations, bool) or self.iterations < 1:
-            raise ValueError(f"iterations must be a positive integer; got {self.iterations!r}")
+        check_count("iterations", self.iterations)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         iterations = min(self.iterations, budget)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ttscale.core.checks import check_count
 from ttscale.core.selection import best, weighted_vote
 from ttscale.core.types import Candidate, Key
 from ttscale.strategies.chance import pick, softmax, uniform
@@ -57,8 +58,7 @@ def check_choice(select: str, max_rounds: int) -> None:
     """``ValueError`` unless these are a way to choose and a number of rounds."""
     if select not in get_args(Select):
         raise ValueError(f"select must be one of {', '.join(get_args(Select))}; got {select!r}")
-    if not isinstance(max_rounds, int) or max_rounds < 1:
-        raise ValueError(f"max_rounds must be a positive integer; got {max_rounds!r}")
+    check_count("max_rounds", max_rounds)
 
 
 def choose(particles: Sequence[Particle], select: Select, key: Key) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
@@ -37,8 +38,7 @@ class Rebase:
         check_aggregate(self.aggregate)
         if not isinstance(self.temperature, (int, float)) or not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be a positive number; got {self.temperature!r}")
-        if not isinstance(self.max_rounds, int) or self.max_rounds < 1:
-            raise ValueError(f"max_rounds must be a positive integer; got {self.max_rounds!r}")
+        check_count("max_rounds", self.max_rounds)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         return step_search(root, budget, allocate=self.allocate, max_rounds=self.max_rounds, aggregate=self.aggregate)

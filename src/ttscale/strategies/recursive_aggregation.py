@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Revise, Search
 from ttscale.core.selection import majority_vote, vote_weights
@@ -38,9 +39,7 @@ class RecursiveAggregation:
 
     def __post_init__(self) -> None:
         for name in ("population", "k", "rounds"):
-            value = getattr(self, name)
-            if (type(value) is not int or value < 1) and (value is not None or name == "k"):
-                raise ValueError(f"{name} must be a positive integer{' or None' * (name != 'k')}; got {value!r}")
+            check_count(name, getattr(self, name), none=name != "k")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         population, rounds = self.sizes(budget)

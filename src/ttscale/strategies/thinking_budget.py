@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, cast
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Sample, Search
 from ttscale.core.selection import majority_vote, vote_weights
@@ -33,8 +34,7 @@ class ThinkingBudget:
     grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if type(self.tokens) is not int or self.tokens < 1:
-            raise ValueError(f"tokens must be a positive integer; got {self.tokens!r}")
+        check_count("tokens", self.tokens)
         if self.then not in ("wait", "answer"):
             raise ValueError(f'then must be "wait" or "answer"; got {self.then!r}')
         for name in ("close", "wait"):

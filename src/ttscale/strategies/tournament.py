@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Compare, Preference, Search
 from ttscale.core.types import Candidate, Key, Outcome
@@ -33,8 +34,7 @@ class Tournament:
     def __post_init__(self) -> None:
         if self.rounds not in ("swiss", "all") and (type(self.rounds) is not int or self.rounds < 1):
             raise ValueError(f'rounds must be "swiss", "all" or a positive integer; got {self.rounds!r}')
-        if type(self.top) is not int or self.top < 1:
-            raise ValueError(f"top must be a positive integer; got {self.top!r}")
+        check_count("top", self.top)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates = yield from draw_whole(root, budget)

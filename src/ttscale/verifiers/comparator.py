@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ttscale.answers.thoughts import without_thoughts
+from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
@@ -52,8 +53,7 @@ class PromptedComparator:
     ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedComparator needs a generator, an object with sample(); got {generator!r}")
-        if votes is not None and (not isinstance(votes, int) or isinstance(votes, bool) or votes < 1):
-            raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
+        check_count("votes", votes, none=True)
         if "{solutions}" not in prompt or "{question}" not in prompt:
             raise ValueError("the prompt of a comparator must contain {question} and {solutions}")
         self._generator, self._votes, self._prompt, self._thoughts = generator, votes, prompt, thoughts

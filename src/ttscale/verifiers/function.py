@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ttscale.core.checks import check_count
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import is_async
 from ttscale.core.requests import Score, Verdict
@@ -50,8 +51,7 @@ class FunctionVerifier:
             raise ValueError(f"FunctionVerifier needs a function of a candidate; got {fn!r}")
         if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
             raise ValueError(f"timeout must be a positive number of seconds or None; got {timeout!r}")
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise ValueError(f"workers must be a positive integer; got {workers!r}")
+        check_count("workers", workers)
         self._fn, self._timeout, self._workers = fn, timeout, workers
         self.on_error = check_on_error(on_error)
         self.whole_only = whole_only

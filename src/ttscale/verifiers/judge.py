@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ttscale.core.checks import check_count
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
 from ttscale.core.requests import Completion, Sample, Score, Verdict
@@ -74,8 +75,7 @@ class JudgeVerifier:
     ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"JudgeVerifier needs a generator, an object with sample(); got {generator!r}")
-        if votes is not None and (not isinstance(votes, int) or isinstance(votes, bool) or votes < 1):
-            raise ValueError(f"votes must be a positive integer or None; got {votes!r}")
+        check_count("votes", votes, none=True)
         if not isinstance(least_mass, int | float) or not 0 <= least_mass <= 1:
             raise ValueError(f"least_mass must be a probability; got {least_mass!r}")
         self._scale, self._least_mass, self._thoughts = Scale(grades), least_mass, thoughts

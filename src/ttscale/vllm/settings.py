@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ttscale.core.checks import check_count
 from ttscale.core.requests import check_temperature
 from ttscale.prompts.layouts import PromptFormat, stop_strings
 from ttscale.prompts.tokenize import uses_chat
@@ -28,8 +29,7 @@ class Settings:
             raise ValueError(
                 f"delimiter must be a text, or None for the whole solution as one step; got {self.delimiter!r}"
             )
-        if not isinstance(self.max_new_tokens, int) or self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be a positive integer; got {self.max_new_tokens!r}")
+        check_count("max_new_tokens", self.max_new_tokens)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be a number above 0 and up to 1; got {self.top_p!r}")
 

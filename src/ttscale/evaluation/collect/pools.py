@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from ttscale.api.arguments import check_seed
 from ttscale.api.load_roles import ModelSpec, ModelSpecs
+from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
 from ttscale.core.protocols import METHOD_OF, Role
 from ttscale.core.requests import Score, Search, Verdict, check_temperature
@@ -58,12 +59,11 @@ def draw_pool(
     settings; ``TtscaleError`` when draws failed, after everything else is stored.
     """
     asked = as_problems(problems)
-    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-        raise ValueError(f"samples must be a positive integer; got {samples!r}")
+    check_count("samples", samples)
     if kind not in ("samples", "chains"):
         raise ValueError(f'kind must be "samples" or "chains"; got {kind!r}')
-    if kind == "chains" and (not isinstance(length, int) or isinstance(length, bool) or length < 1):
-        raise ValueError(f"length must be a positive integer; got {length!r}")
+    if kind == "chains":
+        check_count("length", length)
     if kind == "chains" and temperature is not None:
         raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
     check_temperature(temperature)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ttscale.api.arguments import check_budget, check_seed
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Strategy
 from ttscale.core.selection import Aggregate
 from ttscale.evaluation.analyse.fitting import PROBED, probed
@@ -77,9 +78,7 @@ class StudySettings:
         if not self.seeds or check_seed(self.pool_seed) in [check_seed(seed) for seed in seeds]:
             raise ValueError(f"pool_seed = {self.pool_seed} must not be one of the seeds {seeds}")
         for name in ("samples", "chains", "chain_length", "bins", "probe", "deep_samples"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive integer; got {value!r}")
+            check_count(name, getattr(self, name))
         if max(self.fitted_at) <= self.probe:
             raise ValueError(f"a probe of {self.probe} leaves nothing to spend of any budget in {self.fitted_at}")
 
