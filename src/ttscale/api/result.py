@@ -125,5 +125,6 @@ def _answer_line(result: Result) -> str:
     votes = result.votes()
     count = next((vote.count for vote in votes if vote.answer == result.answer), votes[0].count if votes else 1)
     score = "" if result.score is None else f"score {result.score:.3f}, "
-    stopped = f", stopped by the limit on {result.stopped_by.replace('_', ' ')}" if result.stopped_by else ""
+    cap = (result.stopped_by or "").replace("_", " ")
+    stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
     return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{stopped})"
