@@ -5,6 +5,7 @@ Starting the cluster takes some seconds, so one serves all tests; a test that ki
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -18,6 +19,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ttscale
+from ttscale.cli.main import main
 from ttscale.core.errors import TtscaleError
 from ttscale.core.requests import Sample
 from ttscale.openai import OpenAIGenerator
@@ -147,6 +149,19 @@ def test_rollouts_are_those_of_a_run_here(cluster: Cluster, tmp_path: Path) -> N
     assert rows[0] == rows[1]
     assert (one.rollouts, one.cost) == (two.rollouts, two.cost)
     assert len(list(tmp_path.glob("loaded-*"))) == 2
+
+
+def test_the_command_writes_the_rows_that_it_writes_here(cluster: Cluster, tmp_path: Path) -> None:
+    asked = [json.dumps({"id": f"q{i}", "question": f"Compute {i} + 2"}) for i in range(6)]
+    (tmp_path / "q.jsonl").write_text("\n".join(asked))
+    command = ["solve", "--input", str(tmp_path / "q.jsonl"), "--budget", "2", "--quiet", "--temperature", "0.9"]
+    found = []
+    for name, more in (("here", []), ("ray", ["--ray", "2", "--ray-options", '{"num_cpus": 0.5}'])):
+        assert main([*command, *more, "--output", str(tmp_path / name)]) == 0
+        rows = [json.loads(line) for file in (tmp_path / name).glob("part-*") for line in file.read_text().splitlines()]
+        found.append({row["id"]: (row["answer"], row["score"]) for row in rows})
+    assert found[0] == found[1]
+    assert len(found[0]) == 6
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")  # Ray warns of its own settings

@@ -357,7 +357,7 @@ def test_two_writers_are_refused(tmp_path):
     ("options", "message"),
     [
         ({"samples": 0}, "samples must be a positive integer; got 0"),
-        ({"rollouts": 1.5}, "rollouts must be a whole number"),
+        ({"rollouts": 1.5}, "rollouts must be a positive integer; got 1.5"),
         ({"estimate": "guess"}, "estimate must be one of rollouts, shared, outcome; got 'guess'"),
         ({"unparsable": "keep"}, "unparsable must be one of drop, wrong"),
         ({"together": 0}, "together must be a positive integer"),

@@ -8,11 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ttscale.api.arguments import check_name
+from ttscale.api.load_roles import open_role
 from ttscale.core.cost import Price
+from ttscale.core.protocols import Role
 
 BUNDLED_TOO = "(default: the bundled model)"
 PROMPTS = ("qwen-math", "thinking", "search-and-learn", "four-shot")
@@ -65,6 +68,30 @@ def roles_of(options: argparse.Namespace) -> dict[str, Any]:
         if isinstance(given, str):
             check_name(role, given)  # type: ignore[arg-type]
     return {"generator": generator, "verifier": verifier, "reviser": reviser, "comparator": comparator}
+
+
+class OnWorkers:
+    """The roles that the flags name, made where they are asked for: all of them at once, and once per worker."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options, self._made = options, dict[str, Any]()
+
+    def roles(self) -> dict[str, Any]:
+        """For each role that the flags name, a function that makes it; here nothing is loaded."""
+        given = self._options
+        writes = given.generator or given.base_url or given.device or given.dtype or _sampling(given)
+        named: dict[Role, Any] = {
+            "generator": writes or None,
+            "verifier": given.verifier if given.judge is None else given.judge,
+            "reviser": given.reviser,
+            "comparator": given.comparator,
+        }
+        return {role: None if name is None else partial(self.make, role) for role, name in named.items()}
+
+    def make(self, role: Role) -> Any:
+        """The role as an object."""
+        self._made = self._made or roles_of(self._options)
+        return open_role(role, self._made[role])
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:

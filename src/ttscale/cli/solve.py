@@ -13,7 +13,7 @@ from ttscale.api.question_files import input_files, read_questions
 from ttscale.api.result import Result
 from ttscale.api.solve import solve
 from ttscale.api.stream import solve_stream
-from ttscale.cli.models import add_model_flags, roles_of
+from ttscale.cli.models import OnWorkers, add_model_flags, roles_of
 from ttscale.core.limit import Limit
 from ttscale.strategies.names import STRATEGIES
 
@@ -62,6 +62,10 @@ def add_parser(commands: Any) -> None:
     for unit, what in (("tokens", "sampled tokens"), ("flops", "floating-point operations"), ("dollars", "dollars")):
         kind = int if unit == "tokens" else float
         files.add_argument(f"--total-{unit}", type=kind, metavar="T", help=f"stop after T {what} over all questions")
+    files.add_argument(
+        "--ray", type=int, metavar="N", help="N workers on a Ray cluster: RAY_ADDRESS, else this machine"
+    )
+    files.add_argument("--ray-options", metavar="JSON", help='of each worker, such as {"num_gpus": 1}')
     files.add_argument("--candidates", action="store_true", help="rows with every candidate, not the winner alone")
     parser.add_argument("--config", metavar="FILE", help="TOML file with any of these flags; the command line wins")
     parser.set_defaults(run=run)
@@ -71,7 +75,9 @@ def run(options: argparse.Namespace) -> int:
     """0 with an answer to every question; 1 where one failed or has none."""
     if (options.question is None) == (options.input is None):
         raise ValueError("give a question, or --input FILE; see ttscale solve --help")
-    roles = roles_of(options)
+    if (options.ray or options.ray_options) and not (options.ray and options.input):
+        raise ValueError("--ray N spreads the questions of --input over workers, and --ray-options are theirs")
+    roles = roles_of(options) if options.ray is None else OnWorkers(options).roles()
     caps = (options.max_tokens, options.max_flops, options.max_seconds, options.max_dollars)
     total = (options.total_tokens, options.total_flops, None, options.total_dollars)
     if not options.input and any(cap is not None for cap in total):
@@ -102,6 +108,8 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
     for flag in ("resume", "candidates"):
         if getattr(options, flag) and not options.output:
             raise ValueError(f"--{flag} needs --output")
+    if options.ray is not None:
+        common |= {"executor": "ray", "workers": options.ray, "ray_options": _json(options.ray_options)}
     questions = read_questions(input_files(options.input), _shard(options.shard))
     common["resume"] = options.trace
     total = (options.total_tokens, options.total_flops, None, options.total_dollars)
@@ -137,6 +145,16 @@ SETTINGS = (
     *("max_new_tokens", "temperature", "top_p", "dtype", "prompt", "shard"),
 )
 """What an answer depends on, so what a run that goes on with an output must repeat. Where a model is served is not."""
+
+
+def _json(text: str | None) -> dict[str, Any] | None:
+    try:
+        found = None if text is None else json.loads(text)
+    except json.JSONDecodeError:
+        found = text
+    if not isinstance(found, dict | None):
+        raise ValueError(f'--ray-options must be a JSON object, such as {{"num_gpus": 1}}; got {text}')
+    return found
 
 
 def _shard(text: str) -> tuple[int, int]:
