@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -74,6 +75,12 @@ def test_the_log_has_the_first_and_the_last_line(caplog: pytest.LogCaptureFixtur
     first, *_, last = [record.message for record in caplog.records]
     assert first == "solving 2 questions, budget 2"
     assert last.startswith("done: 2/2 questions, 4 solutions, 40 tokens, ")
+
+
+def test_no_thread_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="ttscale"):
+        list(ttscale.solve_stream(["a", "b"], 2, generator=FakeGenerator("Answer: 3")))
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("ttscale")] == []
 
 
 def test_tokens_of_a_draw_that_is_still_on_its_way_are_counted() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ttscale
 from ttscale import viz
 from ttscale.testing import FakeGenerator, FakeVerifier
+from ttscale.verifiers import FunctionVerifier
 
 
 def scored() -> ttscale.Result:
@@ -32,6 +34,33 @@ def test_without_an_answer_it_says_why() -> None:
     assert str(result).splitlines()[0] == "answer    none: 0 of 2 solutions were finished"
     (failed,) = ttscale.solve_all(["What?"], 1, generator=FakeGenerator(OSError("gone")), progress=False)
     assert "none: RoleError" in str(failed)
+
+
+def test_an_answer_beside_an_error_is_the_best_so_far() -> None:
+    def judge(candidate: ttscale.Candidate) -> float:
+        raise OSError("gone")
+
+    roles: dict[str, Any] = {"generator": FakeGenerator("Answer: 18"), "verifier": FunctionVerifier(judge)}
+    (failed,) = ttscale.solve_all(["What?"], 2, **roles, strategy="best_of_n", progress=False)
+    answer = str(failed).splitlines()[0]
+    assert answer.startswith(
+        "answer    18, the best so far: RoleError: the verifier judge raised OSError: gone (question "
+    )
+    assert answer.endswith('; on_error="unscored" lets the other solutions compete')
+    assert answer.count("'What?'") == 1
+
+
+def test_a_winner_without_an_answer_is_shown_as_such() -> None:
+    roles: dict[str, Any] = {"generator": FakeGenerator("def f(): ..."), "verifier": FakeVerifier([0.25, 0.75])}
+    result = ttscale.solve("Write f.", 2, **roles, strategy="best_of_n")
+    line = "answer    none stated; see result.text  (score 0.750, 2 of 2 solutions were finished)"
+    assert str(result).splitlines()[0] == line
+
+
+def test_solutions_without_an_answer_are_counted_apart() -> None:
+    generator = FakeGenerator(["Answer: 3", "I do not know.", "Answer: 3", "Answer: 4"])
+    result = ttscale.solve("What?", 4, generator=generator, strategy="majority_vote")
+    assert str(result).splitlines()[0] == "answer    3  (score 0.667, 2 of 4 solutions, 1 without an answer)"
 
 
 def test_a_notebook_shows_the_votes_escaped() -> None:

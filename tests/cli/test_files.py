@@ -97,6 +97,20 @@ def test_a_folder_of_shards_and_patterns(tmp_path: Path, monkeypatch: pytest.Mon
     assert Counter(row["id"] for row in rows(out)) == {f"q{i}": 1 for i in range(11)}
 
 
+def test_a_generator_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "our_models.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    questions, out = write_questions(tmp_path / "q.jsonl", 5), tmp_path / "out.jsonl"
+    command = ["solve", "--input", str(questions), "--output", str(out), "--generator", "our_models:Slow", "--quiet"]
+    assert main([*command, "--budget", "2"]) == 0
+    assert {row["id"] for row in rows(out)} == {f"q{i}" for i in range(5)}
+    capsys.readouterr()
+    assert main([*command, "--temperature", "1", "--resume"]) == 2
+    assert "--temperature is for models by name; set it in our_models:Slow" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_shards_of_the_input_are_disjoint_and_complete(tmp_path: Path, n: int) -> None:
     files = [str(write_questions(tmp_path / "a.jsonl", 7)), str(write_questions(tmp_path / "b.jsonl", 12, start=7))]

@@ -41,6 +41,7 @@ class Progress:
         self._drawn: dict[str, int] = {}
         self._bar: Any = None
         self._over = threading.Event()
+        self._ticker: threading.Thread | None = None
         self.roles: Sequence[object] = ()
         """Those whose tokens count while a draw is still on its way."""
 
@@ -51,13 +52,16 @@ class Progress:
         if self._wanted and _somebody_looks():
             self._bar = _bar(None if self._questions is None else self._questions * self._budget)
         if self._bar is not None or LOGGER.isEnabledFor(logging.INFO):
-            threading.Thread(target=self._tick, name="ttscale-progress", daemon=True).start()
+            self._ticker = threading.Thread(target=self._tick, name="ttscale-progress", daemon=True)
+            self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
+        if self._ticker is not None:
+            self._ticker.join()  # a thread that is left when the process ends can abort it
         if self._bar is not None:
             self._bar.close()
         LOGGER.info("done: %s", self._facts())

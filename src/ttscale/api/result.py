@@ -118,13 +118,17 @@ class Result:
 
 def _answer_line(result: Result) -> str:
     if result.error is not None:
-        return f"answer    none: {type(result.error).__name__}: {' '.join(str(result.error).split())}"
+        best = "none" if result.answer is None else f"{result.answer}, the best so far"
+        return f"answer    {best}: {type(result.error).__name__}: {' '.join(str(result.error).split())}"
+    score = "" if result.score is None else f"score {result.score:.3f}, "
     if result.answer is None:
         finished = sum(candidate.done for candidate in result.candidates)
-        return f"answer    none: {finished} of {len(result.candidates)} solutions were finished"
+        done = f"{finished} of {len(result.candidates)} solutions were finished"
+        return f"answer    none stated; see result.text  ({score}{done})" if result.text else f"answer    none: {done}"
     votes = result.votes()
     count = next((vote.count for vote in votes if vote.answer == result.answer), votes[0].count if votes else 1)
-    score = "" if result.score is None else f"score {result.score:.3f}, "
     cap = (result.stopped_by or "").replace("_", " ")
     stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
-    return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{stopped})"
+    silent = len(result.candidates) - sum(vote.count for vote in votes)
+    without = f", {silent} without an answer" if silent and votes else ""
+    return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{without}{stopped})"

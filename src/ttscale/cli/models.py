@@ -24,7 +24,10 @@ PROMPTS = ("qwen-math", "thinking", "search-and-learn", "four-shot")
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that name a generator, a server, what judges, compares and revises, and how they sample."""
     parser.add_argument(
-        "--generator", "--model", metavar="ID", help=f"Hugging Face id, folder, or a server's model {BUNDLED_TOO}"
+        "--generator",
+        "--model",
+        metavar="ID",
+        help=f"Hugging Face id, folder, a server's model, or module:attribute of your own {BUNDLED_TOO}",
     )
     parser.add_argument(
         "--base-url",
@@ -111,6 +114,11 @@ def _generator(options: argparse.Namespace) -> Any:
         return _on_server(options.generator, options, sampling)
     if options.price:
         raise ValueError("--price is what a server takes: give --base-url too")
+    own = _own(options.generator) if options.generator else None
+    if own is not None and not isinstance(own, str):
+        for name in (*sampling, *placed):
+            raise ValueError(f"--{name.replace('_', '-')} is for models by name; set it in {options.generator}")
+        return own
     if options.generator:
         check_name("generator", options.generator)
     if not sampling and not placed:

@@ -111,15 +111,16 @@ class FunctionVerifier:
 
     def _outcome(self, request: Score, call: Callable[[], Any]) -> Verdict | Exception:
         """The verdict for one candidate, or what went wrong, naming it."""
+        way_out = "" if self.on_error == "unscored" else '; on_error="unscored" lets the other solutions compete'
         try:
             return _verdict(self.name, request, call())
         except RoleError as error:
             return error
         except TimeoutError as error:
             took = f"took longer than {self._timeout} s" if self._timeout is not None else f"timed out ({error})"
-            return _blamed(self.name, took, request, error)
+            return _blamed(self.name, took, request, error, way_out)
         except Exception as error:
-            return _blamed(self.name, f"raised {type(error).__name__}: {error}", request, error)
+            return _blamed(self.name, f"raised {type(error).__name__}: {error}", request, error, way_out)
 
 
 def _called(fn: Callable[..., Any]) -> str:
@@ -137,8 +138,8 @@ def _result(value: Any, error: BaseException | None) -> Any:
     return value
 
 
-def _blamed(name: str, what: str, request: Score, error: Exception) -> RoleError:
-    blamed = RoleError(f"{name} {what} ({_where(request)})")
+def _blamed(name: str, what: str, request: Score, error: Exception, way_out: str) -> RoleError:
+    blamed = RoleError(f"{name} {what} ({_where(request)}){way_out}")
     blamed.__cause__ = error
     return blamed
 
