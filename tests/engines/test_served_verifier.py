@@ -18,7 +18,8 @@ from ttscale import Key, Score, Step
 from ttscale.core.errors import RoleError
 from ttscale.openai import Connection, Layout, OpenAIVerifier
 
-WORDS = [" good", " bad"]
+WORDS = ["Ġgood", "Ġbad"]
+"""As the vocabulary spells " good" and " bad". vLLM takes a word that it does not hold for the unknown one."""
 SOLUTION = ROOT.extend(Key((1,)), [Step("He has 3 + 4 apples.\n"), Step("Answer: 7")], "stop")
 LONG = ROOT.extend(Key((2,)), [Step("many words " * 2000)], "stop")
 
@@ -58,7 +59,7 @@ def test_scores_are_the_models_own_odds_of_the_two_words(served: Engine) -> None
     text = str(write(QUESTION.prompt, [step.text for step in SOLUTION.steps])["input"])
     ids = tokenizer(text)["input_ids"]
     newline = tokenizer("\n", add_special_tokens=False)["input_ids"][0]
-    words = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in WORDS]
+    words = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in (" good", " bad")]
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0]
     expected = [float(logits[at, words].softmax(-1)[0]) for at, token in enumerate(ids) if token == newline]
