@@ -14,6 +14,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.openai import Connection, Layout, OpenAIVerifier
+from ttscale.openai.verifier import LAYOUTS
 
 SOLUTION = Candidate(Question("q1", "2 + 2"), Key((0, "q1", 3)), (Step("First.\n\n"), Step("So 4.")), "stop")
 
@@ -185,6 +186,11 @@ def test_bad_settings_are_refused() -> None:
 def test_the_verifier_says_which_aggregation_suits_it() -> None:
     for layout, expected in (("qwen-prm", "prod"), ("math-shepherd", "min"), ("orm", "last")):
         assert OpenAIVerifier("m", "http://h/v1", layout=layout).aggregate == expected
+
+
+def test_the_verdicts_of_math_shepherd_are_named_as_its_vocabulary_spells_them() -> None:
+    """vLLM looks the words up as they stand: 648 and 387 are "▁+" and "▁-", and a bare "+" is another token."""
+    assert '["\u2581+", "\u2581-"]' in LAYOUTS["math-shepherd"].serve
 
 
 @pytest.mark.parametrize("layout", ["qwen-prm", "math-shepherd", "orm"])

@@ -82,7 +82,7 @@ LAYOUTS = {
         0,
         "min",
         "vllm serve peiyi9979/math-shepherd-mistral-7b-prm --runner pooling --convert classify --hf-overrides "
-        '\'{"classifier_from_token": ["+", "-"], "method": "no_post_processing"}\' --pooler-config '
+        '\'{"classifier_from_token": ["▁+", "▁-"], "method": "no_post_processing"}\' --pooler-config '
         '\'{"task": "token_classify", "pooling_type": "STEP", "step_tag_id": 12902}\'',
     ),
     "orm": Layout("/../classify", _whole, False, 1, "last", "vllm serve MODEL --runner pooling --convert classify"),
