@@ -351,6 +351,19 @@ def test_stop_strings_of_the_prompt_end_the_solution(kind: str, max_steps: int |
     assert (candidate.text, candidate.finish) == ("a\nb\n", "stop")
 
 
+@pytest.mark.parametrize("kind", STEP_KINDS)
+@pytest.mark.parametrize("token_ids", [True, False])
+@pytest.mark.parametrize("max_steps", [None, 1, 9])
+def test_a_stop_string_that_is_the_delimiter_ends_the_solution(
+    kind: str, token_ids: bool, max_steps: int | None
+) -> None:
+    table = {"": "a\n", "a\n": "b\n"}
+    with serving(kind=kind, write=lambda text, seed: table.get(text)) as server:
+        role = generator(server, prompt=replace(PLAIN, stop=("\n",)), token_ids=token_ids)
+        (completion,) = sample(role, Sample(ROOT, ROOT.key.child(0), max_steps))
+    assert ([step.text for step in completion.steps], completion.finish) == (["a"], "stop")
+
+
 @pytest.mark.parametrize("kind", ["vllm", "sglang"])
 def test_a_chat_template_that_trims_the_prefix_does_not_make_blank_steps(kind: str) -> None:
     def write(text: str, seed: int) -> str | None:

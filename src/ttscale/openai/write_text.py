@@ -142,16 +142,19 @@ class TextWriter:
             )
 
     def _stop_of(self, task: Task) -> list[str]:
-        """The stop strings of the first request: the delimiter too, where the end of a step can be told."""
-        delimiter = self.settings.delimiter
+        """The stop strings of the first request: the delimiter too, where the server is to stop after a step."""
+        return [*filter(None, [self._step_end(task)]), *self.settings.stop]
+
+    def _step_end(self, task: Task) -> str | None:
+        """The delimiter, where the end of a step can be told; one that is a stop string too ends the solution."""
         trimmed = self._trims and bool(task.text)
-        if task.max_steps is None or delimiter is None or self.server.stop == "hidden" or trimmed:
-            return list(self.settings.stop)
-        return [delimiter, *self.settings.stop]
+        if task.max_steps is None or self.server.stop == "hidden" or trimmed:
+            return None
+        return None if self.settings.delimiter in self.settings.stop else self.settings.delimiter
 
     async def _finish(self, task: Task, written: Written) -> Completion:
-        delimiter = self.settings.delimiter
-        if delimiter is None or delimiter not in self._stop_of(task):
+        delimiter = self._step_end(task)
+        if delimiter is None:
             return await self._to_the_end(task, written, task.max_steps)
         return await self._step_by_step(task, written, delimiter)
 
