@@ -228,6 +228,26 @@ def test_logits_that_are_more_than_the_heads_product_are_the_models_own() -> Non
     assert "head" in str(backend_module.found(scaled).unshared_because)
 
 
+class Coarse(torch.nn.Linear):
+    """Sums one row another way than many, as quantised layers do."""
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        out = super().forward(given)
+        return out * 1.005 if given.shape[:-1].numel() == 1 else out
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_a_quantised_model_may_sum_one_row_another_way(quantised: bool) -> None:
+    """Its own ``generate`` does so too; a model that says nothing of it is read whole, at every token."""
+    model = made(T.LlamaConfig(**SHAPE))
+    for layer in model.module.model.layers:
+        own = layer.mlp.down_proj
+        layer.mlp.down_proj = Coarse(own.in_features, own.out_features, bias=False)
+        layer.mlp.down_proj.weight = own.weight
+    model.module.is_quantized = quantised
+    assert backend_module.caching(model).steps is quantised
+
+
 def byte_fallback() -> Any:
     vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"<0x{i:02X}>": 3 + i for i in range(256)}}
     for letter in "▁abcdefghijklmnopqrstuvwxyz.":

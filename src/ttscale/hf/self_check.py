@@ -23,8 +23,12 @@ def probe_tokens(model: HFModel) -> tuple[int, ...]:
 
 
 def tolerance(model: HFModel) -> float:
-    """How far logits may be off, relative to the largest, before they count as another model's."""
-    return 1e-3 if model.dtype == torch.float32 else 0.06
+    """How far logits may be off, relative to the largest, before they count as another model's.
+
+    Quantised layers may sum one row in another way than many: bitsandbytes' 4-bit ones are off by 0.006 on a CPU.
+    """
+    exact = model.dtype == torch.float32 and not getattr(model.module, "is_quantized", False)
+    return 1e-3 if exact else 0.06
 
 
 def difference(got: Tensor, wanted: Tensor, fine: float) -> str | None:
