@@ -48,8 +48,8 @@ NEAR = 1e-3
 TOKENS = 40
 THINGS = ("apples", "marbles", "books", "coins", "stamps")
 AT_ONCE, BATCHED = 100, ("--max-num-batched-tokens", "8192")
-"""Draws asked for together, and prompt tokens that vLLM reads together: its CPU build ends itself where it cuts the prompt
-of a draw with a seed in two."""
+"""Draws asked for together, and prompt tokens that vLLM reads together. Its CPU build ends itself where it cuts the
+prompt of a draw with a seed in two."""
 COLOUR = "Name one colour. Reply with one word."
 
 
