@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 
 import ttscale
 from ttscale.api import progress
-from ttscale.testing import FakeGenerator
+from ttscale.testing import FakeGenerator, FakeVerifier
 
 
 class Bar:
@@ -75,6 +76,13 @@ def test_the_log_has_the_first_and_the_last_line(caplog: pytest.LogCaptureFixtur
     first, *_, last = [record.message for record in caplog.records]
     assert first == "solving 2 questions, budget 2"
     assert last.startswith("done: 2/2 questions, 4 solutions, 40 tokens, ")
+
+
+def test_verdicts_are_counted_where_there_are_any(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="ttscale"):
+        roles: dict[str, Any] = {"generator": FakeGenerator("Answer: 3"), "verifier": FakeVerifier([0.5, 0.75])}
+        ttscale.solve("a", 2, **roles, strategy="best_of_n")
+    assert "done: 2 solutions, 2 verdicts, 20 tokens, " in caplog.records[-1].message
 
 
 def test_no_thread_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:

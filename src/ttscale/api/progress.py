@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from ttscale.core.cost import Cost
 from ttscale.core.protocols import live_tokens
-from ttscale.core.requests import Completion, Reply
+from ttscale.core.requests import Completion, Reply, Verdict
 from ttscale.core.types import Question
 
 LOGGER = logging.getLogger("ttscale")
@@ -37,7 +37,7 @@ class Progress:
 
     def __init__(self, questions: int | None, budget: int, what: str, bar: bool) -> None:
         self._questions, self._budget, self._what, self._wanted = questions, budget, what, bar
-        self._ended = self._tokens = self._solutions = 0
+        self._ended = self._tokens = self._solutions = self._verdicts = 0
         self._drawn: dict[str, int] = {}
         self._bar: Any = None
         self._over = threading.Event()
@@ -69,6 +69,7 @@ class Progress:
     def reply(self, question: Question, reply: Reply) -> None:
         """Count one reply."""
         self._tokens += reply.cost.sampled_tokens
+        self._verdicts += isinstance(reply, Verdict)
         if isinstance(reply, Completion) and reply.finish != "open":
             drawn = self._drawn.get(question.id, 0)
             self._drawn[question.id] = drawn + 1
@@ -102,7 +103,8 @@ class Progress:
         rate = tokens / max(1e-9, time.monotonic() - self._began)
         of = "" if self._questions is None else f"/{self._questions}"
         questions = "" if self._questions == 1 else f"{self._ended}{of} questions, "
-        return f"{questions}{self._solutions} solutions, {tokens:,} tokens, {rate:,.0f} tokens/s"
+        verdicts = f"{self._verdicts} verdicts, " if self._verdicts else ""
+        return f"{questions}{self._solutions} solutions, {verdicts}{tokens:,} tokens, {rate:,.0f} tokens/s"
 
 
 def _somebody_looks() -> bool:
