@@ -23,7 +23,8 @@ _STOP = re.compile(
     r"(?<!\\)(?P<dot>[.?]|!(?!\s*[-+*/=^)]))(?=[\s*\"')]|$)|(?P<hard>[。！？])"
     r"|[ \t](?:because|since|where|so that|I hope)\b|[ \t][\])}][ \t]"
     r"|(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \t]+(?=[\u4e00-\u9fff0-9])"
-    r"|,[ \t]*(?:which|because|since|so|as|not|but)\b"
+    r"|[,;][ \t]*(?:which|because|since|so|as|not|but)\b|[ \t]\((?=(?:because|since|as|so)\b)"
+    r"|;[ \t]*(?:[Tt]his|[Tt]hat|[Ii]t|[Tt]he|[Ff]or|[Tt]hus|[Hh]ence|[Tt]herefore)\b"
 )
 _GOES_ON = re.compile(r"[0-9]\.[0-9]+\.{3}$")
 _INITIAL = re.compile(r"(?:[A-Z]\.[ ]?)*[A-Z]$")
@@ -33,7 +34,10 @@ Because The This That So Since It We As Then There Therefore Thus If In By For A
 _OPENERS = frozenset(_SENTENCES_BEGIN.split())
 """Words that begin a sentence after "B.", where a name would follow in "J. Smith"."""
 _HEAD = re.compile(
-    r"(\(?[A-J]\)?|-?[0-9][0-9.,/]*[0-9]|[0-9]|\$[^$]+\$),[ \t]*(?=[a-z]+[a-z'])(?!and\b|or\b)[^0-9$\\]*$", re.DOTALL
+    r"(\(?[A-J]\)?|-?[0-9][0-9.,/]*[0-9]|[0-9]|\$[^$]+\$)"
+    r"(?:,[ \t]*(?=[a-z]+[a-z'])|;[ \t]*(?=[A-Za-z]+ [a-z])|[ \t][-–—][ \t]+(?=[a-z]{2,} [a-z]{2,}))"
+    r"(?!and\b|or\b)[^0-9$\\]*$",
+    re.DOTALL,
 )
 FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
 _NUMBER = re.compile(
