@@ -16,7 +16,7 @@ def main(folder, questions, judged=""):
     with open(questions, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file][:20]
     model = HFGenerator(
-        HFModel(folder), prompt=FOUR_SHOT.prompt, delimiter=FOUR_SHOT.delimiter, max_new_tokens=200, temperature=0.7
+        HFModel(folder), prompt=FOUR_SHOT.prompt, delimiter=FOUR_SHOT.delimiter, max_new_tokens=128, temperature=0.7
     )
     judge = JudgeVerifier(model) if judged else None
     results = ttscale.solve_all([row["question"] for row in rows], 8, generator=model, verifier=judge)

@@ -19,14 +19,18 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ttscale
+from real_models import model_folder
 from ttscale.cli.main import main
 from ttscale.core.errors import TtscaleError
 from ttscale.core.requests import Sample
+from ttscale.hf import HFGenerator
 from ttscale.openai import OpenAIGenerator
+from ttscale.prompts.layouts import PromptFormat
 from ttscale.testing import FakeGenerator
 from ttscale.training import collect_rollouts
 
 HALF = {"num_cpus": 0.5}
+FORM = PromptFormat(chat=False, template="Q: {question}\nA:")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 
 
@@ -162,6 +166,22 @@ def test_the_command_writes_the_rows_that_it_writes_here(cluster: Cluster, tmp_p
         found.append({row["id"]: (row["answer"], row["score"]) for row in rows})
     assert found[0] == found[1]
     assert len(found[0]) == 6
+
+
+def real_model(folder: Path) -> HFGenerator:
+    (folder / f"loaded-{os.getpid()}").touch(exist_ok=False)
+    return HFGenerator(str(model_folder()), prompt=FORM, delimiter=None, temperature=0, max_new_tokens=4)
+
+
+def test_a_real_model_is_loaded_once_per_worker(cluster: Cluster, tmp_path: Path) -> None:
+    """Greedy texts are those of ``generate`` (tests/hf/test_real_models.py), so of any worker."""
+    model_folder()  # made here, where it can be, and not by each worker
+    results = on_ray(partial(real_model, tmp_path), 8)
+    assert [result.error for result in results] == [None] * 8
+    assert len(list(tmp_path.glob("loaded-*"))) == 2
+    (here := tmp_path / "here").mkdir()
+    local = ttscale.solve_all(questions(8), 3, generator=real_model(here), progress=False)
+    assert [result.text for result in results] == [result.text for result in local]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")  # Ray warns of its own settings
