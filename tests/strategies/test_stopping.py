@@ -13,7 +13,8 @@ from scipy import integrate, stats
 
 from ttscale import Question
 from ttscale.strategies import BestOfNStopping
-from ttscale.strategies.best_of_n_stopping import excess, expected_gain, tail
+from ttscale.strategies.best_of_n_stopping import expected_gain
+from ttscale.strategies.student import excess, tail
 from ttscale.testing import FakeGenerator, FakeVerifier, waves
 
 

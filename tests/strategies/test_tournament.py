@@ -11,7 +11,7 @@ import pytest
 from ttscale import Compare, Question
 from ttscale.strategies import GenSelect, Tournament
 from ttscale.strategies.gen_select import split
-from ttscale.strategies.tournament import pairing
+from ttscale.strategies.pairing import pairing
 from ttscale.testing import FakeComparator, FakeGenerator, waves
 
 RUNS = 800

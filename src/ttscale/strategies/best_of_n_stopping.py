@@ -15,6 +15,7 @@ from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, best, check_aggregate
 from ttscale.core.types import Candidate, Outcome
+from ttscale.strategies.student import excess
 from ttscale.strategies.thompson import Arm
 from ttscale.strategies.waves import draw, judge
 
@@ -61,27 +62,3 @@ def expected_gain(scores: list[float]) -> float:
     scale *= math.sqrt(len(scores) + 2)  # of the next score, not of the mean: sqrt(1 + kappa) times as wide
     top = max(scores)
     return max(0.0, excess(location, scale, degrees, top) - excess(location, scale, degrees, 1.0))
-
-
-def excess(location: float, scale: float, degrees: int, level: float) -> float:
-    """E[max(X - level, 0)] for X from a Student distribution with at least 2 degrees of freedom."""
-    z = (level - location) / scale
-    return scale * ((degrees + z * z) / (degrees - 1) * density(z, degrees) - z * tail(z, degrees))
-
-
-def density(z: float, degrees: int) -> float:
-    """Student's density."""
-    log = math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2) - (degrees + 1) / 2 * math.log1p(z * z / degrees)
-    return math.exp(log) / math.sqrt(degrees * math.pi)
-
-
-def tail(z: float, degrees: int) -> float:
-    """P(X > z) for Student's distribution with a whole number of degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    angle = math.atan(z / math.sqrt(degrees))
-    cosine, odd = math.cos(angle), degrees % 2
-    term, total = (cosine if odd else 1.0), 0.0
-    for power in range(2 + odd, degrees + 1, 2):
-        total += term
-        term *= (power - 1) / power * cosine * cosine
-    inside = math.sin(angle) * total
-    return (1 - (2 / math.pi * (angle + inside) if odd else inside)) / 2

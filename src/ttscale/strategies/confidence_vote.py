@@ -1,6 +1,6 @@
 """DeepConf: a vote of the most confident solutions, weighted by confidence (arXiv 2508.15260).
 
-Knows solutions and the confidences they carry; generators record them, see ``core/confidence.py``.
+Knows what ``core/confidence.py`` keeps with a step.
 """
 
 from __future__ import annotations
@@ -17,44 +17,39 @@ from ttscale.core.selection import weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.waves import draw
 
-Measure = Literal["tail", "lowest"]
-
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceVote:
     """Draw N solutions, keep the share ``filter`` with the most confidence, and let those vote with it as weight.
 
     Confidence is the mean over the last ``window`` tokens (``measure`` "tail") or the lowest mean of any whole window
-    ("lowest"; of a solution shorter than that, its mean). 0.1 and 0.9 are the paper's shares. With a ``warmup``, it is
-    the online form. So many solutions are drawn first (16 in the paper). The share ``filter`` of them whose lowest
-    window is best sets a threshold, and further draws are stopped when a window falls below it. Draws that were not
-    stopped vote, and those of the warm-up that reach the threshold. Scores are the confidences. Needs a generator that
-    records them: Hugging Face models, vLLM, servers that return log-probabilities.
+    ("lowest"; of a shorter solution, its mean). 0.1 and 0.9 are the paper's shares. A ``warmup`` (16 in the paper) is
+    the online form: of so many first solutions, the share ``filter`` with the best lowest window sets a threshold, and
+    further draws are stopped when a window falls below it. Draws that were not stopped vote, and those of the warm-up
+    that reach it. Scores are the confidences; Hugging Face models, vLLM and servers with log-probabilities give them.
     """
 
     filter: float = 0.1
     window: int = 2048
     warmup: int | None = None
-    measure: Measure = "tail"
+    measure: Literal["tail", "lowest"] = "tail"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
     grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.filter, (int, float)) or isinstance(self.filter, bool) or not 0 < self.filter <= 1:
             raise ValueError(f"filter must be the share of solutions to keep, in (0, 1]; got {self.filter!r}")
-        for name in ("window", "warmup"):
-            check_count(name, getattr(self, name), none=name != "window")
+        check_count("window", self.window)
+        check_count("warmup", self.warmup, none=True)
         if self.measure not in ("tail", "lowest"):
             raise ValueError(f'measure must be "tail" or "lowest"; got {self.measure!r}')
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
-        first = min(self.warmup or budget, budget)
-        keys = [root.key.child(i) for i in range(budget)]
+        first, keys = min(self.warmup or budget, budget), [root.key.child(i) for i in range(budget)]
         candidates = yield from draw([root] * first, keys[:first], window=self.window)
-        online = first < budget
-        ranked = [confidence(c, "lowest" if online else self.measure) for c in candidates]
+        ranked = [confidence(c, "lowest" if first < budget else self.measure) for c in candidates]
         bar = reached_by([s for s, c in zip(ranked, candidates, strict=True) if c.answer is not None], self.filter)
-        if online:
+        if first < budget:
             below = bar if math.isfinite(bar) else None
             candidates += yield from draw([root] * (budget - first), keys[first:], None, None, self.window, below)
         scores = tuple(confidence(c, self.measure) if c.done else None for c in candidates)
@@ -64,17 +59,15 @@ class ConfidenceVote:
         return Outcome(tuple(candidates), scores, weighted_vote(candidates, scores) if winner is None else winner)
 
 
-def confidence(candidate: Candidate, measure: Measure) -> float | None:
+def confidence(candidate: Candidate, measure: Literal["tail", "lowest"]) -> float | None:
     """A solution's confidence; None for one without text."""
     if not candidate.steps:
         return None
-    tails = [step.tail for step in candidate.steps]
-    if tails[-1] is None:
-        raise ValueError(
-            "the generator records no token confidence (Step.tail); use HFGenerator, vLLM or a server that does"
-        )
+    tail = candidate.steps[-1].tail
+    if tail is None:
+        raise ValueError("the generator records no token confidence (Step.tail): use HFGenerator or a server that does")
     windows = [step.lowest for step in candidate.steps if step.lowest is not None]
-    return min(windows) if measure == "lowest" and windows else tails[-1]
+    return min(windows) if measure == "lowest" and windows else tail
 
 
 def reached_by(values: Sequence[float | None], share: float) -> float:
@@ -82,7 +75,5 @@ def reached_by(values: Sequence[float | None], share: float) -> float:
     ordered = sorted(value for value in values if value is not None)
     if not ordered:
         return -math.inf
-    place = (1 - share) * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    whole, rest = divmod((1 - share) * (len(ordered) - 1), 1)
+    return ordered[int(whole)] + rest * (ordered[min(int(whole) + 1, len(ordered) - 1)] - ordered[int(whole)])

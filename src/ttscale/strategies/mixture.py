@@ -25,8 +25,8 @@ class Mixture:
     ``by`` "share": equal numbers of each, the first ones one more, and a majority vote. "bandit": ``wave`` solutions at
     a time, by Thompson sampling with the prior of ``thompson.py``. Each generator's mean verifier score is drawn from
     what is known of it, and the highest writes the solution. Cut-offs score 0, and the winner is a weighted vote.
-    AB-MCTS with several models chooses like this (arXiv 2503.04412). Without names, ``solve`` fills
-    in those of its ``MixedGenerator``.
+    AB-MCTS with several models chooses like this (arXiv 2503.04412). Without names, ``solve`` fills in those of its
+    ``MixedGenerator``.
     """
 
     generators: Sequence[str] = ()
@@ -37,13 +37,10 @@ class Mixture:
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
         names = self.generators
-        if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(
-                f"generators must be the names that MixedGenerator was given, a list of texts; got {names!r}"
-            )
+        texts = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+        if not texts or len(set(names)) < len(names):
+            raise ValueError(f"generators must be a list of the names that MixedGenerator was given; got {names!r}")
         object.__setattr__(self, "generators", tuple(names))
-        if len(set(names)) < len(names):
-            raise ValueError(f"generators must have names of their own; got {names!r}")
         if self.by not in ("share", "bandit"):
             raise ValueError(f'by must be "share" or "bandit"; got {self.by!r}')
         check_count("wave", self.wave)
@@ -66,11 +63,9 @@ class Mixture:
             keys = [root.key.child("model", names[i % len(names)], i) for i in range(budget)]
             candidates = yield from draw([root] * budget, keys)
             votes = vote_weights(candidates, [1.0] * budget)
-            total = sum(map(bool, votes))
-            shares = tuple(vote / total if vote else None for vote in votes)
+            shares = tuple(vote / sum(map(bool, votes)) if vote else None for vote in votes)
             return Outcome(tuple(candidates), shares, majority_vote(candidates))
-        candidates, scores = [], list[float | None]()
-        seen: list[list[float]] = [[] for _ in names]
+        candidates, scores, seen = [], list[float | None](), [list[float]() for _ in names]
         while len(candidates) < budget:
             arms = [Arm.of(rewards) for rewards in seen]
             numbers = range(len(candidates), min(budget, len(candidates) + self.wave))

@@ -14,6 +14,7 @@ from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Compare, Preference, Search
 from ttscale.core.types import Candidate, Key, Outcome
+from ttscale.strategies.pairing import everyone, pairing
 from ttscale.strategies.waves import draw_whole
 
 
@@ -69,20 +70,3 @@ def play(
     for (a, b), reply in zip(pairs, cast(Sequence[Preference], (yield asked)), strict=True):
         for i, weight in zip((a, b), reply.weights, strict=True):
             points[i], met[i] = points[i] + weight, met[i] + 1
-
-
-def everyone(players: Sequence[int]) -> list[tuple[int, int]]:
-    """Each pair once."""
-    return [(a, b) for n, a in enumerate(players) for b in players[n + 1 :]]
-
-
-def pairing(ranked: Sequence[int], played: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Each with the next in the ranking that it has not met; who finds nobody sits out."""
-    free, pairs = list(ranked), []
-    while free:
-        one = free.pop(0)
-        other = next((i for i in free if (min(one, i), max(one, i)) not in played), None)
-        if other is not None:
-            free.remove(other)
-            pairs.append((min(one, other), max(one, other)))
-    return pairs
