@@ -14,7 +14,7 @@ from ttscale import Candidate, Completion, Cost, Key, Outcome, Question, Race, S
 from ttscale.core.requests import LOST
 from ttscale.engine.races import after_race, bound
 from ttscale.strategies import FirstFinished
-from ttscale.testing import check_laws, waves
+from ttscale.testing import FakeGenerator, check_laws, waves
 
 ROOT = Candidate(Question("q", "?"), Key((0, "q")))
 
@@ -45,6 +45,14 @@ def test_who_was_cut_off_has_not_finished() -> None:
     assert bound(race(3, 2), replies) == 9
     assert bound(race(3, 3), replies) is None
     assert bound(race(3, 1), [None, None, done(7)]) == 7
+
+
+def test_where_fewer_finish_than_could_win_nothing_is_lost() -> None:
+    replies: list[Any] = [done(4, "length"), done(9), done(4, "length")]
+    assert after_race(race(3, 2), replies) == replies
+    cut = Completion((Step("so far"),), "length")
+    result = ttscale.solve("What?", 3, generator=FakeGenerator(cut), strategy="first_finished")
+    assert (result.answer, [one.text for one in result.candidates]) == (None, ["so far"] * 3)
 
 
 def length_of(key: Key) -> int:

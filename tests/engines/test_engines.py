@@ -114,8 +114,7 @@ def test_every_strategy_runs(server: Engine, name: str) -> None:
     after = server.counters()
     assert result.error is None
     assert result.candidates
-    if name != "first_finished":  # eight tokens are too few to finish, and a draw that loses a race keeps no text
-        assert any(candidate.text.strip() for candidate in result.candidates)
+    assert any(candidate.text.strip() for candidate in result.candidates)
     drawn = "vllm:generation_tokens_total" if server.kind == "vllm" else "llamacpp:tokens_predicted_total"
     assert result.cost.sampled_tokens == after[drawn] - before[drawn]
 

@@ -143,8 +143,8 @@ class Race(Sequence[Request]):
 
     First is who sampled fewest tokens until the end, never who ended first by the clock; of equal ones the lower
     key. A draw that was cut off at the length limit has not finished. The search is sent ``LOST`` for every other
-    draw. As soon as enough have finished, draws that have sampled more tokens than those are stopped, where the backend
-    can; what they sampled is in the cost.
+    draw; where fewer finish than could win, it is sent all as they are. As soon as enough have finished, draws that
+    have sampled more tokens than those are stopped, where the backend can; what they sampled is in the cost.
     """
 
     draws: tuple[Sample | Revise, ...]

@@ -52,9 +52,12 @@ def _in_order(key: Key) -> list[tuple[bool, str | int]]:
 def after_race(race: Race, replies: Sequence[Reply]) -> list[Reply]:
     """The replies as the search sees them: those of the first to finish, and ``LOST`` for all others.
 
-    A draw that was cut off before the race was decided, and so was not stopped for it, has lost too.
+    A draw that was cut off before the race was decided, and so was not stopped for it, has lost too. Where fewer
+    finished than could win, none was stopped, and all are seen as they are.
     """
     finished = [(found, i) for i, reply in enumerate(replies) if (found := length(reply)) is not None]
+    if len(finished) < race.first:
+        return list(replies)
     ranked = sorted(finished, key=lambda one: (one[0], _in_order(race[one[1]].key)))
     winners = {i for _, i in ranked[: race.first]}
     return [reply if i in winners else LOST for i, reply in enumerate(replies)]
