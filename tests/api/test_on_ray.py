@@ -19,6 +19,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ttscale
+from ray_environment import inherited_by_workers
 from real_models import model_folder
 from ttscale.cli.main import main
 from ttscale.core.errors import TtscaleError
@@ -66,11 +67,8 @@ def failing(request: Sample) -> str:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    here = str(Path(__file__).parent.parent)
     node = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    with pytest.MonkeyPatch.context() as patch:  # what Ray starts inherits it; an environment per job starts anew
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with inherited_by_workers():
         found = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         for _ in range(2):
             found.add_node(**node)

@@ -60,7 +60,8 @@ def test_it_writes_what_the_local_backend_writes(server: Engine, local: HFGenera
     role = generator(server, logprobs=True, **settings)
     ours, theirs = by_steps(local), by_steps(role)
     assert theirs.tokens == ours.tokens
-    assert [step.logprob for step in theirs.steps] == pytest.approx([step.logprob for step in ours.steps], abs=5e-3)
+    near = 2e-3 if server.kind == "vllm" else 5e-3  # llama.cpp sums in another order
+    assert [step.logprob for step in theirs.steps] == pytest.approx([step.logprob for step in ours.steps], abs=near)
     assert alike(whole(role), ours)
 
 

@@ -16,6 +16,7 @@ import pytest
 import ray
 
 from evaluation.worlds import Examiner, Student, problems
+from ray_environment import inherited_by_workers
 from ttscale.core.errors import TtscaleError
 from ttscale.core.requests import Completion, Sample
 from ttscale.evaluation import BatchAllocation, Records, sweep
@@ -27,7 +28,7 @@ ARMS = {
     "optimal": ComputeOptimalScheduler(),
     "batch": BatchAllocation(probe=2),
 }
-QUESTIONS = 20
+QUESTIONS = 40
 
 
 class Mortal(Student):
@@ -64,11 +65,9 @@ def unloadable() -> Student:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    here = str(Path(__file__).parent.parent)
-    with pytest.MonkeyPatch.context() as patch:  # what Ray starts inherits it; an environment per job starts anew
-        patch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with inherited_by_workers():
         ray.init(
+            "local",  # never the cluster that another test process has started
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,

@@ -82,7 +82,7 @@ class OnWorkers:
     def roles(self) -> dict[str, Any]:
         """For each role that the flags name, a function that makes it; here nothing is loaded."""
         given = self._options
-        writes = given.generator or given.base_url or given.device or given.dtype or _sampling(given)
+        writes = given.generator or given.base_url or _placed(given) or _sampling(given)
         named: dict[Role, Any] = {
             "generator": writes or None,
             "verifier": given.verifier if given.judge is None else given.judge,
@@ -103,9 +103,13 @@ def _sampling(options: argparse.Namespace) -> dict[str, Any]:
     return found | ({"prompt": _prompt(options.prompt)} if options.prompt else {})
 
 
+def _placed(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("device", "dtype") if getattr(options, name)}
+
+
 def _generator(options: argparse.Namespace) -> Any:
     sampling = _sampling(options)
-    placed = {name: getattr(options, name) for name in ("device", "dtype") if getattr(options, name)}
+    placed = _placed(options)
     if options.base_url:
         if not options.generator:
             raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
@@ -116,8 +120,9 @@ def _generator(options: argparse.Namespace) -> Any:
         raise ValueError("--price is what a server takes: give --base-url too")
     own = _own(options.generator) if options.generator else None
     if own is not None and not isinstance(own, str):
-        for name in (*sampling, *placed):
-            raise ValueError(f"--{name.replace('_', '-')} is for models by name; set it in {options.generator}")
+        if flags := [*sampling, *placed]:
+            flag = flags[0].replace("_", "-")
+            raise ValueError(f"--{flag} is for models by name; set it in {options.generator}")
         return own
     if options.generator:
         check_name("generator", options.generator)

@@ -180,14 +180,13 @@ def _blamed(role: Role, obj: Any, answers: Iterable[tuple[Ticket, Reply | Except
 def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException) -> RoleError:
     """The error of a role as a ``RoleError`` that says for which question and key; the original is its cause."""
     first = tickets[0].request
-    if isinstance(error, RoleError) and first.question.label in str(error):  # says all that already
-        told = RoleError(f"the {role} {error}")
-        told.__cause__ = error
-        return told
     more = f" and {len(tickets) - 1} more" if len(tickets) > 1 else ""
-    blamed = RoleError(
-        f"the {role} {name_of(obj)} raised {type(error).__name__}: {error} "
+    said = (
+        f"{name_of(obj)} raised {type(error).__name__}: {error} "
         f"(question {first.question.label}, key {first.key}{more})"
     )
+    if isinstance(error, RoleError) and first.question.label in str(error):  # says all that already
+        said = str(error)
+    blamed = RoleError(f"the {role} {said}")
     blamed.__cause__ = error
     return blamed

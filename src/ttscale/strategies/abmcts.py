@@ -41,8 +41,8 @@ class ABMCTS:
         check_aggregate(self.aggregate)
         if self.variant not in ("A", "M"):
             raise ValueError(f'variant must be "A" (node aggregation) or "M" (mixed model); got {self.variant!r}')
-        for name in ("wave", "context"):
-            check_count(name, getattr(self, name))
+        check_count("wave", self.wave)
+        check_count("context", self.context)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         top = SolutionNode(root)

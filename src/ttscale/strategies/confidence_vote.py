@@ -75,5 +75,6 @@ def reached_by(values: Sequence[float | None], share: float) -> float:
     ordered = sorted(value for value in values if value is not None)
     if not ordered:
         return -math.inf
-    whole, rest = divmod((1 - share) * (len(ordered) - 1), 1)
-    return ordered[int(whole)] + rest * (ordered[min(int(whole) + 1, len(ordered) - 1)] - ordered[int(whole)])
+    place = (1 - share) * (len(ordered) - 1)
+    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return low + place % 1 * (high - low)

@@ -31,8 +31,8 @@ class FirstFinished:
     needs: ClassVar[frozenset[Role]] = frozenset({"generator"})
 
     def __post_init__(self) -> None:
-        for name in ("m", "k"):
-            check_count(name, getattr(self, name), none=name != "m")
+        check_count("m", self.m)
+        check_count("k", self.k, none=True)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         k = min(budget, self.k or budget)

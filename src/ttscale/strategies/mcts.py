@@ -38,8 +38,8 @@ class MCTS:
         check_aggregate(self.aggregate)
         if not isinstance(self.c, (int, float)) or not 0 <= self.c < math.inf:
             raise ValueError(f"c, the weight of exploring, must be a number of at least 0; got {self.c!r}")
-        for name in ("children", "context"):
-            check_count(name, getattr(self, name))
+        check_count("children", self.children)
+        check_count("context", self.context)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         top = SolutionNode(root)

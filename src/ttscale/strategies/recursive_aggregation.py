@@ -38,8 +38,9 @@ class RecursiveAggregation:
     needs: ClassVar[frozenset[Role]] = frozenset({"reviser"})
 
     def __post_init__(self) -> None:
-        for name in ("population", "k", "rounds"):
-            check_count(name, getattr(self, name), none=name != "k")
+        check_count("population", self.population, none=True)
+        check_count("k", self.k)
+        check_count("rounds", self.rounds, none=True)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         population, rounds = self.sizes(budget)
