@@ -28,7 +28,7 @@ AGGREGATE_PROMPT = (
 )
 ATTEMPT = "Attempt {number}:\n{attempt}"
 CONTEXT = 4
-"""Attempts shown, as in the paper (3.8)."""
+"""Attempts shown (Snell et al., section 6.1)."""
 
 
 class PromptedReviser:

@@ -1,4 +1,4 @@
-"""The discriminative verifiers: a scalar at the end of each step, taught by values (paper 3.2) or outcomes (3.8).
+"""The discriminative verifiers: a scalar at the end of each step, taught by values (paper, appendix D) or outcomes.
 
 Knows: Monte-Carlo values, the deeper trunk, the loss, the token-classification checkpoint. Must not know: which steps
 are wrong.

@@ -1,4 +1,4 @@
-"""The reviser's data: right answers after earlier attempts (paper 3.8).
+"""The reviser's data: right answers after earlier attempts (paper, section 6.1).
 
 Knows: graded attempts and the layout of a chain. Must not know: what is inside a solution.
 

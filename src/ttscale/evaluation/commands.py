@@ -1,6 +1,6 @@
 """What ``ttscale eval``, ``sweep``, ``fit-policy`` and ``report`` do: options in, tables or JSON out.
 
-Knows the evaluation's functions and printing. Flags and help texts are in ``cli_eval.py``.
+Knows the evaluation's functions and printing. Flags and help texts are in ``cli/evaluate.py``.
 """
 
 from __future__ import annotations

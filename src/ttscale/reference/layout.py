@@ -18,7 +18,7 @@ BOS, EOS, DELIMITER = "<bos>", "<eos>", "\n"
 MAX_ATTEMPTS = 4
 """How many earlier attempts the reviser has learned to read (the paper's four)."""
 
-# Mirrors the tokenizer in build/tokenizer.py; a test compares the two.
+# Mirrors tools/reference_models/tokenizer.py; a test compares the two.
 _PIECE = re.compile(r"<pad>|<bos>|<eos>|<unk>|Compute |Answer: | [-+*] |[\s\S]")
 
 

@@ -1,7 +1,7 @@
 """Strategies that decide while they spend: stop when the vote is decided, change course when the verifier is unsure.
 
-Beyond the paper, whose policy looks once. Adaptive consistency is arXiv 2305.11860; the rule for stopping is its Beta
-rule, here also on weights instead of counts; the marginal-gain rule is arXiv 2410.04707's.
+Beyond Snell et al., whose policy looks once. Adaptive consistency is arXiv 2305.11860. The rule for stopping is its
+Beta rule, here also on weights instead of counts. The marginal-gain rule is arXiv 2410.04707's.
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Lookahead:
-    """Beam search that scores each step by the verifier's score ``k`` greedy steps further on (paper 3.5).
+    """Beam search that scores each step by the verifier's score ``k`` greedy steps further on.
 
-    Rollouts are paid for: N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1. ``k`` = 0 is ``Beam``. The
-    rollout's text is not kept. Equal prefixes share one rollout.
+    Snell et al., section 5.2. Rollouts are paid for: N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1.
+    ``k`` = 0 is ``Beam``. The rollout's text is not kept. Equal prefixes share one rollout.
     """
 
     k: int = 3
@@ -83,9 +83,9 @@ class Lookahead:
 class DVTS:
     """Diverse verifier tree search: N // M independent subtrees side by side, each keeping its single best step.
 
-    From search-and-learn. Subtrees cannot crowd each other out, which keeps answers diverse where the verifier is
-    exploited. Every subtree is a ``Beam`` of M slots; the winner is a weighted vote over all of them. Where M does not
-    divide N, the first subtrees get one slot more.
+    From search-and-learn, not from the paper. Subtrees cannot crowd each other out, which keeps answers diverse where
+    the verifier is exploited. Every subtree is a ``Beam`` of M slots; the winner is a weighted vote over all of them.
+    Where M does not divide N, the first subtrees get one slot more.
     """
 
     width: Width = 4

@@ -1,4 +1,4 @@
-"""Parallel sampling: majority vote, best-of-N and weighted best-of-N (Snell et al., section 5)."""
+"""Parallel sampling: majority vote, best-of-N and weighted best-of-N (Snell et al., section 5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Choose = Callable[[Sequence[Candidate], Sequence[float | None]], int | None]
 
 @dataclass(frozen=True, slots=True)
 class MajorityVote:
-    """Self-consistency: draw N solutions, take the most frequent answer. Needs no verifier.
+    """Self-consistency (arXiv 2203.11171): draw N solutions, take the most frequent answer. Needs no verifier.
 
     A candidate's score is the share of the votes that its answer got.
     """
@@ -35,7 +35,7 @@ class MajorityVote:
 
 @dataclass(frozen=True, slots=True)
 class BestOfN:
-    """Draw N solutions, take the one the verifier scores highest."""
+    """Draw N solutions, take the one the verifier scores highest (Snell et al., section 5.1)."""
 
     aggregate: Aggregate = "last"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})
@@ -50,7 +50,10 @@ class BestOfN:
 
 @dataclass(frozen=True, slots=True)
 class WeightedBestOfN:
-    """Draw N solutions, sum the verifier's scores over equivalent answers, take the answer with the highest sum."""
+    """Draw N solutions, sum the verifier's scores over equivalent answers, take the answer with the highest sum.
+
+    Snell et al., section 5.1, after arXiv 2206.02336.
+    """
 
     aggregate: Aggregate = "last"
     needs: ClassVar[frozenset[Role]] = frozenset({"generator", "verifier"})

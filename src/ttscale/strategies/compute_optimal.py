@@ -1,4 +1,4 @@
-"""The compute-optimal scheduler: probe, estimate difficulty, go on with the strategy that pays (paper section 3).
+"""The compute-optimal scheduler: probe, estimate difficulty, go on with what pays (Snell et al., section 3).
 
 The paper does not charge for estimating difficulty; here the probe comes out of the same N and its solutions compete in
 the final vote. Where the policy names one strategy for every difficulty there is nothing to find out, and no probe.
@@ -20,7 +20,7 @@ from ttscale.strategies.waves import draw_whole, judge, verifier_scores
 
 @dataclass(frozen=True, slots=True)
 class ComputeOptimalScheduler:
-    """Spend N where it pays: by a policy over predicted difficulty.
+    """Spend N where it pays: by a policy over predicted difficulty (Snell et al., section 3).
 
     ``probe`` solutions are drawn and judged first. None takes the policy's own number, else a quarter of N and at most
     8. Where the policy's strategy for this budget does not depend on difficulty, there is no probe, and that strategy

@@ -1,4 +1,4 @@
-"""The compute-optimal policy as data: (difficulty, budget) -> strategy (paper sections 3.2 and 5.3).
+"""The compute-optimal policy as data: (difficulty, budget) -> strategy (Snell et al., sections 3.2 and 5.3).
 
 A policy is JSON, fitted by ``ttscale.evaluation`` and loaded by users; this file reads, writes and looks up.
 """

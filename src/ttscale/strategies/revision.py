@@ -1,4 +1,4 @@
-"""Sequential revisions: chains of attempts, each written after seeing the ones before (paper section 6)."""
+"""Sequential revisions: chains of attempts, each written after seeing the ones before (Snell et al., section 6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Selection = Literal["hierarchical", "majority"]
 
 @dataclass(frozen=True, slots=True)
 class SequentialRevision:
-    """p chains of s revisions with p * s = N, side by side.
+    """p chains of s revisions with p * s = N, side by side (Snell et al., section 6).
 
     ``ratio`` is sequential : parallel, r = s / p, so p = sqrt(N / r) and s = sqrt(N r); 0 is all parallel, ``math.inf``
     one chain. Where they are not whole, p is the number of chains with N / p**2 nearest to r, and the first chains are

@@ -1,6 +1,6 @@
 """The suite for strategies, to subclass: define the fixture ``strategy``, and every law becomes a test of it.
 
-Knows the fakes and the laws. Must not know the suites for roles (``_role_suites.py``).
+Knows the fakes and the laws. Must not know the suites for roles (``role_suites.py``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each ``ttscale train`` command does with its settings: read, call the library, say what came out.
 
-Knows files, formats and what to print. Must not know argument parsing (``cli_train`` does). A function per command,
-named like it.
+Knows files, formats and what to print. Must not know argument parsing (``cli/train_flags.py`` does). A function per
+command, named like it.
 """
 
 from __future__ import annotations

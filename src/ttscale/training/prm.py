@@ -44,7 +44,7 @@ def train_prm(
     calibrated: bool = True,
     progress: bool = True,
 ) -> TrainingResult:
-    """Train a process reward model: soft-label binary cross-entropy at the end of each step.
+    """Train a process reward model (Snell et al., appendix D): soft-label binary cross-entropy at the end of each step.
 
     ``base``: a causal LM, a folder or hub id, that transformers has a token classifier for (Llama, Qwen, Mistral, Gemma
     2, GPT-2 and many others; not OPT, Granite or Cohere). ``examples``: with labels in [0, 1] per step. Without

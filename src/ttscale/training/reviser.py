@@ -38,10 +38,11 @@ def train_reviser(
 ) -> TrainingResult:
     """Fine-tune a causal LM, chat or plain, to write a right solution after wrong ones; serve it by ``HFReviser(out)``.
 
-    ``examples``: from ``build_revision_data``. ``prompt`` lays out question and attempts (None: the base model's
-    ``ttscale.json``, else the default format: its chat template if it has one). The prompt format and the base model's
-    other settings are saved in ``out``. Without ``validation``, a share of the questions is held out; that set is
-    off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its lowest loss.
+    Snell et al., section 6.1. ``examples``: from ``build_revision_data``. ``prompt`` lays out question and attempts
+    (None: the base model's ``ttscale.json``, else the default format: its chat template if it has one). The prompt
+    format and the base model's other settings are saved in ``out``. Without ``validation``, a share of the questions is
+    held out; that set is off-policy, so the checkpoint taken is the one ``recipe.after_best`` evaluations after its
+    lowest loss.
     """
     return train_writer(base, examples, out, validation, test, recipe, prompt, {}, progress)
 

@@ -31,7 +31,7 @@ class ChainStep:
 
 
 def along_the_chain(chains: Sequence[Sequence[Graded]]) -> list[ChainStep]:
-    """Each step of the chains; ``chains`` are ``pool.graded_chains()``, all of one length."""
+    """Each step of the chains (Snell et al., figure 6); ``chains`` are ``pool.graded_chains()``, all of one length."""
     lengths = {len(chain.correct) for own in chains for chain in own}
     if len(lengths) != 1:
         raise ValueError(f"chains must all have one length to be averaged step by step; got {sorted(lengths)}")

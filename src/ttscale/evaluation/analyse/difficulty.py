@@ -45,15 +45,15 @@ class Bins:
 
 
 def oracle_difficulty(pool: Sequence[Graded]) -> dict[str, float]:
-    """1 - pass@1 of each question, over all its samples."""
+    """1 - pass@1 of each question, over all its samples (Snell et al., section 3.2)."""
     return {one.question: 1 - float(one.correct.mean()) for one in pool}
 
 
 def predicted_difficulty(pool: Sequence[Graded], probes: int | None = None, first: int = 0) -> dict[str, float]:
     """1 - mean final verifier score over ``probes`` samples from ``first`` on (None: all). No labels are looked at.
 
-    A sample that was cut off counts as a score of 0, as in the scheduler. ``ValueError`` where no question has any
-    score.
+    Snell et al., section 3.2. A sample that was cut off counts as a score of 0, as in the scheduler. ``ValueError``
+    where no question has any score.
     """
     if pool and all(np.isnan(one.scores).all() for one in pool):
         raise ValueError(f"question {pool[0].question!r} has no scores, nor any other: predicting needs a verifier's")

@@ -30,7 +30,7 @@ PAPER_SCALE = 14.0
 def matched_multiplier(scale: float, ratio: float, c: int = 1) -> float:
     """How many times its own inference the small model may spend: M + (3/c) (M - 1) / R.
 
-    ``scale`` is M, ``ratio`` R; ``c`` is 1 without the verifier's work and 2 with it.
+    Snell et al., section 7. ``scale`` is M, ``ratio`` R; ``c`` is 1 without the verifier's work and 2 with it.
     """
     if not scale >= 1 or not math.isfinite(scale):
         raise ValueError(f"scale, the large model's size in units of the small one's, must be at least 1; got {scale}")
@@ -117,8 +117,9 @@ class Match:
 def compare(small: Outcomes, large: Outcomes, bins: Bins, multipliers: Sequence[tuple[float, float]]) -> list[Match]:
     """For each (R, multiplier) and bin: the small model at the N its FLOPs pay for against the large one, greedy.
 
-    ``large`` has one budget. The small model is read at the largest measured N not above the multiplier (to within
-    ``ROUNDING``), which favours the large one. ``ValueError`` where the two were not measured on the same questions.
+    Snell et al., section 7. ``large`` has one budget. The small model is read at the largest measured N not above the
+    multiplier (to within ``ROUNDING``), which favours the large one. ``ValueError`` where the two were not measured on
+    the same questions.
     """
     if len(large.budgets) != 1:
         raise ValueError(f"the large model answers once per question; {large.name!r} has budgets {large.budgets}")

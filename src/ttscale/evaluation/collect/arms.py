@@ -34,7 +34,7 @@ ONE_CHAIN = 256.0
 
 
 def search_arms(aggregate: Aggregate = "last") -> list[Arm]:
-    """The paper's sweep over search strategies, with DVTS beside them."""
+    """The sweep over search strategies of Snell et al., section 5.2, with DVTS beside them."""
     return [
         Arm("majority", MajorityVote()),
         Arm("best-of-N", BestOfN(aggregate)),

@@ -1,4 +1,4 @@
-"""Who does the work of a sweep: this process, or the workers of a Ray cluster (``_ray.py``).
+"""Who does the work of a sweep: this process, or the workers of a Ray cluster (``ray_executor.py``).
 
 Knows loaded models and the runner. Must not know what is recorded.
 """

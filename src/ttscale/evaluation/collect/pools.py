@@ -1,6 +1,6 @@
 """Sample pools: K solutions of every question with their scores, drawn once and kept.
 
-Knows how they are drawn and stored; what they are is in ``_pool.py``. Must not know what is read off them. Two kinds:
+Knows how they are drawn and stored; what they are is in ``pool.py``. Must not know what is read off them. Two kinds:
 ``samples`` are independent solutions by the generator (their keys are those of ``BestOfN``, so the first N of a pool
 are what best-of-N with that seed draws); ``chains`` are chains of revisions. A pool is a JSONL file that only ever
 grows, in blocks; it can be killed at any time, written by several processes, and extended to more samples or questions.

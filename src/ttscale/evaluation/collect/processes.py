@@ -1,7 +1,7 @@
 """More processes of this machine on the same files, one core each.
 
-Knows processes. Must not know what is drawn: whatever shares its work by the files it writes (``_store.py``) can be run
-several times at once.
+Knows processes. Must not know what is drawn: whatever shares its work by the files it writes (``result_store.py``) can
+be run several times at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a study to its report: which figures and tables, in which order.
 
-Knows what was measured. Must not know how it was drawn, nor how a page is made (``report.py``).
+Knows what was measured. Must not know how it was drawn, nor how a page is made (``page.py``).
 """
 
 from __future__ import annotations

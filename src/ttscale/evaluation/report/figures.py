@@ -1,6 +1,6 @@
 """The paper's figures, as data, from outcomes measured on any model and data set.
 
-Knows outcomes, bins, pools. Must not know how a figure is drawn (``_draw.py``) or where results come from. Each
+Knows outcomes, bins, pools. Must not know how a figure is drawn (``matplotlib.py``) or where results come from. Each
 function makes one figure; its caption names the figure of the paper that it corresponds to.
 """
 

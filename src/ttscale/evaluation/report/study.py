@@ -1,6 +1,6 @@
 """Everything the paper measures, measured on one generator, verifier and reviser: drawn once, kept in one folder.
 
-Knows what is drawn and where it is kept. Must not know what is shown (``study_report.py``). Every file in the folder is
+Knows what is drawn and where it is kept. Must not know what is shown (``contents.py``). Every file in the folder is
 appended to as results come, so a study that was killed goes on where it stopped, and several processes may share it.
 """
 

@@ -82,10 +82,11 @@ def collect_chains(
 ) -> ChainSummary:
     """Write ``chains`` chains of ``length`` attempts at each question to a JSONL file, one row per attempt.
 
-    ``reviser``: an object, a path or a Hugging Face id. ``questions``: whatever ``as_problems`` takes.
-    A row has the fields of ``collect_rollouts``, with the outcome as the value of every step, and ``attempts``,
-    ``chain`` and ``position``. Attempts without an answer are written too (``answer`` null, ``correct`` false), unless
-    they are empty. If the file exists, its finished questions are kept; other settings are refused.
+    The data of the revision ORM (Snell et al., section 6.1). ``reviser``: an object, a path or a Hugging Face id.
+    ``questions``: whatever ``as_problems`` takes. A row has the fields of ``collect_rollouts``, with the outcome as the
+    value of every step, and ``attempts``, ``chain`` and ``position``. Attempts without an answer are written too
+    (``answer`` null, ``correct`` false), unless they are empty. If the file exists, its finished questions are kept;
+    other settings are refused.
     """
     reviser = open_role("reviser", reviser)
     policy = policy or name_of(reviser)

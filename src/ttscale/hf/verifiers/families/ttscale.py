@@ -19,7 +19,7 @@ from ttscale.prompts.verifier_layouts import Cleaner, Encoded
 
 
 class StepEncoder:
-    """``layout.encode_steps`` of a text without control tokens: one way for training and for inference."""
+    """``encode_steps`` of a text without control tokens, for training and inference alike."""
 
     def __init__(self, tokenizer: Any, form: VerifierFormat) -> None:
         self._tokenizer = tokenizer
