@@ -46,7 +46,7 @@ class PromptedReviser:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
         if "{attempts}" not in prompt or "{question}" not in prompt:
-            raise ValueError("the prompt of a reviser must contain {question} and {attempts}")
+            raise ValueError(f"the prompt of a reviser must contain {{question}} and {{attempts}}; got {prompt!r:.200}")
         check_count("context", context)
         self._generator, self._prompt, self._context, self._thoughts = generator, prompt, context, thoughts
         self.members = (generator,)

@@ -103,7 +103,7 @@ def test_judges_and_traces_see_the_conversation() -> None:
     [
         ([{"role": "user"}], "message 0 .user.: content must be"),
         ([{"role": "nobody", "content": "a"}], "message 0 must be a dict with a role of"),
-        ([{"role": "assistant", "content": "a"}], "must end with one of role user"),
+        ([{"role": "assistant", "content": "a"}], "must be of role user or tool; got"),
         ([{"role": "user", "content": [5]}], "content must be a text or a list of parts"),
     ],
 )

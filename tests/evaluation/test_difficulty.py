@@ -48,7 +48,7 @@ def test_a_question_whose_samples_were_all_cut_off_is_as_hard_as_can_be() -> Non
     assert predicted_difficulty(pool)["cut"] == 1.0
     assert predicted_difficulty(pool, 2, first=2)["cut"] == 1.0
     assert [one.probes for one in probe_agreement(pool, [1, 4], bins=2)] == [1, 4]
-    with pytest.raises(ValueError, match="'cut' has no scores, nor any other"):
+    with pytest.raises(ValueError, match="none of 1 questions has scores, 'cut' first"):
         predicted_difficulty([cut])
 
 
@@ -193,7 +193,7 @@ def test_a_verifier_that_knows_nothing_agrees_by_chance() -> None:
         (lambda: quantile_bins(by_value([0.1]), 1, ties="both"), "ties must be"),  # type: ignore[arg-type]
         (lambda: absolute_bins(by_value([0.1]), (0.5, 0.2)), "must ascend"),
         (lambda: predicted_difficulty(world(3, 4, 0.1), 5), "has 4 samples; 5 probes from 0 on need more"),
-        (lambda: predicted_difficulty([graded("a", [1], [math.nan])]), "'a' has no scores"),
+        (lambda: predicted_difficulty([graded("a", [1], [math.nan])]), "questions has scores, 'a' first"),
         (lambda: probe_agreement([], [1]), "no questions"),
         (lambda: probe_agreement(world(10, 4, 0.1), [8]), "between 1 and 4 samples"),
     ],

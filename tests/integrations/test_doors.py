@@ -222,7 +222,7 @@ def test_settings_of_a_file(tmp_path: Any) -> None:
         ({"comparator": "judge"}, 'the comparator "judge" asks the upstream'),
         ({"comparator": 3}, "comparator must be a string"),
         ({"upstream": {"url": "http://x"}, "generator": "m"}, "not both"),
-        ({"verifier": {"url": "http://x"}}, "needs the name of its model"),
+        ({"verifier": {"url": "http://x"}}, "verifier.url needs verifier.model"),
         ({"verifier": {"url": "http://x", "id": "y"}}, "not both"),
     ],
 )

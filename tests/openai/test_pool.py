@@ -137,7 +137,7 @@ def test_urls_that_make_no_sense_are_refused() -> None:
         OpenAIGenerator("toy", urls=["http://a/v1", "http://a/v1"])
     with pytest.raises(ValueError, match="not both"):
         OpenAIGenerator("toy", "http://a/v1", urls=["http://b/v1"])
-    with pytest.raises(ValueError, match="pass base_url, weights and api_key to the Connection"):
+    with pytest.raises(ValueError, match="base_url, urls, weights and api_key belong to the Connection"):
         OpenAIGenerator("toy", weights=[1.0], connection=Connection("http://a/v1", api_key="k"))
 
 

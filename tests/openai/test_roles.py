@@ -598,7 +598,7 @@ def test_the_first_failure_is_raised_as_it_is() -> None:
         ({"server": "transformers", "logprobs": True}, "returns no log-probabilities"),
         (
             {"api_key": "k", "connection": Connection("http://h/v1")},
-            "pass base_url, weights and api_key to the Connection",
+            "base_url, urls, weights and api_key belong to the Connection",
         ),
     ],
 )

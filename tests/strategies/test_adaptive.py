@@ -207,7 +207,7 @@ def test_marginal_budgets_by_hand() -> None:
         (lambda: AdaptiveScheduler(aggregate="max"), "aggregate must be"),  # type: ignore[arg-type]
         (lambda: AdaptiveScheduler(policy="policy.json"), "AdaptiveScheduler.load"),  # type: ignore[arg-type]
         (lambda: marginal_budgets([0.5, 1.5], 4), "probabilities"),
-        (lambda: marginal_budgets([0.5, 0.5], 3, least=2), "does not give 2 questions 2 solutions each"),
+        (lambda: marginal_budgets([0.5, 0.5], 3, least=2), "is too small for 2 questions with least = 2"),
         (lambda: marginal_budgets([0.5], 3, least=2, most=1), "most = 1 is less than least = 2"),
     ],
 )

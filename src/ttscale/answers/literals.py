@@ -16,7 +16,7 @@ from ttscale.answers.rounded import printed
 from ttscale.answers.units import is_unit
 
 MAX_DIGITS = 3_000
-"""Python refuses to convert more than 4,300 digits, and ``_value.MAX_BITS`` stops at 3,600."""
+"""Python refuses to convert more than 4,300 digits, and ``arithmetic.MAX_BITS`` stops at 3,600."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")

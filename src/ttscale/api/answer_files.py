@@ -55,7 +55,7 @@ class AnswerFiles:
             raise FileExistsError(f"{self._path} is there already: add --resume to go on with it, or name another")
         (self._path.parent if self._one_file else self._path).mkdir(parents=True, exist_ok=True)
         self._check(dict(settings))
-        for sealed in self._path.glob("part-*.parquet"):  # a kill came between the two
+        for sealed in self._path.glob("part-*.parquet"):  # a kill left both files of the shard
             self._open_part(sealed).unlink(missing_ok=True)
         self._done = self._ids()
         self._rows = self._file = -1

@@ -80,7 +80,7 @@ class Call:
         self._strategy = suited(self._strategy, self._settings.strategy, how)
         if self._settings.strategy is not None:
             warn_other_models(self._strategy, {role: label(obj) for role, obj in self._roles.items()})
-        # Results hold this and must not differ by where in memory a strategy without a repr of its own happens to lie.
+        # Results hold this text. The default repr of a strategy has a memory address in it, which differs between runs.
         plain = type(self._strategy).__repr__ is object.__repr__
         self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
 
@@ -97,7 +97,7 @@ class Call:
     def run(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
         """Solve everything in this thread; ``on_result`` gets each question with its result as it ends.
 
-        A None among the questions waits until one in progress has ended. Questions in progress together must differ in
+        Yield None among the questions to wait until one in progress ends. Questions in progress together must differ in
         their ids. Ctrl-C reports what is in progress with the best so far, and is raised again.
         """
         parts = (self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
@@ -223,7 +223,7 @@ class Call:
 
 
 def _watched(recall: Recall) -> Recall:
-    """The same, telling those who watch of every reply that was there."""
+    """The same; watchers are told of every reply that it finds."""
 
     def told(request: Request) -> Reply | None:
         reply = recall(request)

@@ -43,7 +43,7 @@ class Progress:
         self._over = threading.Event()
         self._ticker: threading.Thread | None = None
         self.roles: Sequence[object] = ()
-        """Those whose tokens count while a draw is still on its way."""
+        """Their tokens count while a draw is still on its way."""
 
     def __enter__(self) -> Self:
         self._began = self._logged = time.monotonic()

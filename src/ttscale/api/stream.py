@@ -72,7 +72,7 @@ def solve_stream(
     )
     if executor == "ray":
         if isinstance(questions, AsyncIterable):
-            raise ValueError("executor='ray' reads questions from an iterable that is not async")
+            raise ValueError(f"executor='ray' takes no async iterable, give a list or generator; got {questions!r:.80}")
         from ttscale.api.solve_on_ray import pairs_on_ray
 
         return pairs_on_ray((check_question(given, i) for i, given in enumerate(questions)), settings)

@@ -1,7 +1,7 @@
 """``ttscale eval``, ``sweep``, ``fit-policy`` and ``report``: their flags and help texts.
 
-Must not know how anything is measured: ``evaluation._commands`` does, and is imported when a command runs, so that the
-other commands start without it.
+Must not know how anything is measured: ``evaluation/commands.py`` does, and is imported when a command runs, so that
+the other commands start without it.
 """
 
 from __future__ import annotations

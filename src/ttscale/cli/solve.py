@@ -75,14 +75,16 @@ def run(options: argparse.Namespace) -> int:
     """0 with an answer to every question; 1 where one failed or has none."""
     if (options.question is None) == (options.input is None):
         raise ValueError("give a question, or --input FILE; see ttscale solve --help")
-    if (options.ray or options.ray_options) and not (options.ray and options.input):
-        raise ValueError("--ray N spreads the questions of --input over workers, and --ray-options are theirs")
+    if options.ray and not options.input:
+        raise ValueError(f"--ray {options.ray} spreads the questions of --input over workers; give --input FILE")
+    if options.ray_options and not options.ray:
+        raise ValueError(f"--ray-options {options.ray_options} are for the workers of --ray N; give that too")
     roles = roles_of(options) if options.ray is None else OnWorkers(options).roles()
     caps = (options.max_tokens, options.max_flops, options.max_seconds, options.max_dollars)
     total = (options.total_tokens, options.total_flops, None, options.total_dollars)
     if not options.input and any(cap is not None for cap in total):
         raise ValueError(
-            "--total-tokens, --total-flops and --total-dollars are for --input; one question has --max-..."
+            "--total-tokens, --total-flops and --total-dollars need --input; one question has --max-tokens and so on"
         )
     common: dict[str, Any] = {
         "budget": options.budget,

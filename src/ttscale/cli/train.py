@@ -1,6 +1,6 @@
 """``ttscale train``: flags, and a config file that may hold them instead.
 
-Knows arguments. Must not know how anything is trained: ``training._flags`` lists the commands, ``training._commands``
+Knows arguments. Must not know how anything is trained: ``train_flags.py`` lists the commands, ``training/commands.py``
 runs them and is imported then. A value comes from the flag, else from ``--config``, else from the default shown by
 ``--help``.
 """
@@ -102,7 +102,7 @@ def read_config(path: str) -> dict[str, Any]:
     except Exception as error:
         raise ValueError(f"could not read the config file {path}: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"the config file {path} must hold settings by name")
+        raise ValueError(f"the config file {path} must hold settings by name; got {content!r:.80}")
     return {str(name).replace("-", "_"): value for name, value in content.items()}
 
 

@@ -113,7 +113,7 @@ def _recipe(recipe: Recipe) -> tuple[Flag, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A subcommand: what ``--help`` says, and its flags. Its function is ``training._commands.<name>``."""
+    """A subcommand: what ``--help`` says, and its flags. Its function is ``training.commands.<name>``."""
 
     name: str
     help: str

@@ -24,8 +24,12 @@ class Chat(str):
     def __new__(cls, messages: Sequence[Message]) -> Chat:
         for position, message in enumerate(messages):
             _check(position, message)
-        if not messages or messages[-1]["role"] not in ("user", "tool"):
-            raise ValueError("messages must end with one of role user (or tool): it is what is answered")
+        if not messages:
+            raise ValueError("messages is empty; give at least one, of role user")
+        if messages[-1]["role"] not in ("user", "tool"):
+            raise ValueError(
+                f"the last message, which is answered, must be of role user or tool; got {messages[-1]!r:.200}"
+            )
         alone = messages[-1]["role"] == "user" and all(m["role"] in ("system", "developer") for m in messages[:-1])
         chat = super().__new__(cls, text_of(messages[-1]) if alone else transcript(messages))
         chat.messages = tuple(copy.deepcopy([dict(message) for message in messages]))
@@ -77,4 +81,6 @@ def _check(position: int, message: Any) -> None:
     parts = isinstance(content, list) and all(isinstance(part, Mapping) and "type" in part for part in content)
     called = message["role"] == "assistant" and content is None and message.get("tool_calls")
     if not (isinstance(content, str) or parts or called):
-        raise ValueError(f"message {position} ({message['role']}): content must be a text or a list of parts")
+        raise ValueError(
+            f"message {position} ({message['role']}): content must be a text or a list of parts; got {content!r:.80}"
+        )

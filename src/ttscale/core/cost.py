@@ -39,9 +39,8 @@ class Cost:
     requests: int = 0
     """Requests that a server answered. Several draws may share one; 0 for models in this process."""
     resent_tokens: int = 0
-    """Of the context tokens above, those sent to a server that had been sent to it, or written by it, before: the
-    prefix of each continuation, and a prompt sent more than once for one wave. A server's cache spares computing them,
-    not sending them."""
+    """Context tokens that the server had been sent or had written before: the prefix of each continuation, and a prompt
+    sent more than once for one wave. A cache spares computing them, not sending them."""
     dollars: float = 0.0
     """Money by the ``Price`` that a role was given; 0 where it has none."""
     seconds: float = field(default=0.0, compare=False)

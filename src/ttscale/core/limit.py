@@ -9,7 +9,7 @@ from numbers import Real
 from ttscale.core.cost import Cost
 
 SLACK = 2
-"""A draw that runs beside others may be so many times as long as the longest before it. Alone it may take all."""
+"""Draws side by side get this many times the longest draw so far. A draw that runs alone gets all that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class Limit:
         return max(1, room)
 
     def share(self, room: int, costliest: int, left: int) -> int:
-        """The tokens that the next of ``left`` draws is given of the ``room`` that nobody has yet.
+        """The share of the next of ``left`` draws in ``room``, the tokens that no draw has yet.
 
-        As many draws run side by side as leave ``SLACK`` times the costliest so far to each; the first one, of which
-        nobody knows what it costs, runs alone.
+        So many draws run side by side that each gets ``SLACK`` times the costliest so far. The first runs alone, since
+        its cost is unknown.
         """
         return room // max(1, min(left, room // (SLACK * costliest) if costliest else 1))

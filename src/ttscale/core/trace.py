@@ -200,7 +200,8 @@ def parse_lines(lines: Iterable[bytes], name: str) -> Iterator[tuple[Event, int,
             raise ValueError(f"{name}, line {number}: not a ttscale trace; repair or remove the file")
         if event["event"] == "run" and event.get("schema") != SCHEMA:
             raise ValueError(
-                f"{name}, line {number}: trace schema {event.get('schema')!r}; this version of ttscale reads {SCHEMA}"
+                f"{name}, line {number}: trace schema {event.get('schema')!r}; this version of ttscale reads "
+                f"{SCHEMA}: record it anew"
             )
         yield event, offset, len(line)
         offset += len(line)

@@ -22,7 +22,7 @@ def check_on_error(given: OnError | None) -> OnError | None:
 
 
 def settle(replies: Sequence[Verdict | Exception], on_error: OnError | None) -> list[Verdict]:
-    """The verdicts, with what ``on_error`` lets pass left unscored; the first error that it does not is raised.
+    """The verdicts: an error that ``on_error`` lets pass becomes a verdict without a score, the first other is raised.
 
     None lets pass a candidate that is too long, "unscored" everything that befalls one candidate, "raise" nothing.
     """

@@ -14,7 +14,7 @@ from ttscale.core.limit import Limit
 RAMP = 2
 """Requests that may be out for each one that has come back, so that the costliest so far means something."""
 KNOWN = 16
-"""Ended searches from which their mean says what another will cost; before, its whole budget of the costliest draw."""
+"""From so many ended searches on their mean predicts the next; before, it is its budget at the costliest draw."""
 Amounts = dict[str, float]
 
 

@@ -1,8 +1,8 @@
 """What is wrong with a wave, a reply or an outcome: one sentence each, or None.
 
 Everything a strategy or a role hands in passes here before the engine leans on it, so that what they do wrong ends
-their own question and no other. Knows the protocol; nothing of queues or costs. Any exception that malformed data
-raises in here is the same fault, told less well: callers treat it so.
+their own question and no other. Knows the protocol; nothing of queues or costs. Malformed data may also raise in here:
+callers treat that as the same fault.
 """
 
 from __future__ import annotations
@@ -220,6 +220,6 @@ def race_problem(wave: Any) -> str | None:
 
 
 def _countable(amounts: tuple[Any, ...]) -> bool:
-    """Whether these are finite numbers of at least 0. (A sum with NaN in it is below nothing.)"""
+    """Whether these are finite numbers of at least 0. (A sum with NaN in it compares false.)"""
     numbers = set(map(type, amounts)) <= _NUMBERS or all(isinstance(amount, (int, float)) for amount in amounts)
     return numbers and min(amounts) >= 0 and max(amounts) < _MOST and sum(amounts) < math.inf

@@ -26,7 +26,7 @@ def _bound(first: int, lengths: Sequence[int]) -> int | None:
 
 
 class Line:
-    """A race as those see it who run several of its draws in one call: see ``FinishLine``."""
+    """A race for a role that runs several of its draws in one call: see ``FinishLine``."""
 
     def __init__(self, race: Race, replies: Sequence[Reply | None]) -> None:
         self._first = race.first

@@ -31,7 +31,7 @@ def context_length(config: Any, tokenizer: Any, given: int | None) -> int:
         return stated
     check_count("context_length", given, none=True)
     if given > stated and not rope_of(config):
-        raise ValueError(f"context_length={given}, but the model has a table of {stated} positions")
+        raise ValueError(f"context_length must be at most {stated}, the positions that this model has; got {given}")
     return given
 
 
@@ -75,7 +75,7 @@ def grows(config: Any) -> bool:
 
 
 def fresh_rotary(module: Any, config: Any) -> None:
-    """Before a forward: dynamic embeddings forget the longest sequence seen so far, which is another's affair."""
+    """Before a forward: make dynamic embeddings forget the longest sequence seen so far, which was another's."""
     if not grows(config):
         return
     for part in module.modules():

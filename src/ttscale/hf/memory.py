@@ -46,7 +46,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def batches(
     lengths: Sequence[int], most: Callable[[], int], border: int | None = None, alike: bool = False
 ) -> Iterator[slice]:
-    """Consecutive places, at least one each, whose padded size stays within what ``most`` says then; lengths ascend.
+    """Batches of consecutive places, at least one each, with a padded size of at most ``most()``; lengths ascend.
 
     No batch has lengths on both sides of ``border``, beyond which a model counts positions otherwise; beyond it all
     lengths of a batch are equal if ``alike``.
@@ -63,8 +63,7 @@ def batches(
 
 
 def halves(runs: list[tuple[T, int]]) -> list[list[tuple[T, int]]]:
-    """Two smaller forwards for one of (who, tokens) each: half of the runs, or of the only one's tokens; none for one
-    token."""
+    """A forward of (who, tokens) as two: half of the runs each, or half of a single one's tokens; [] for one token."""
     if len(runs) > 1:
         return [runs[: len(runs) // 2], runs[len(runs) // 2 :]]
     ((who, length),) = runs

@@ -21,7 +21,8 @@ PROMPTS = ("system", "developer")
 def question_of(messages: Sequence[Message]) -> Question:
     """The question that a chat of texts ends in. ``ValueError`` where it ends in none, or holds more than text."""
     if not messages or messages[-1].get("role") != "user":
-        raise ValueError("a chat must end in a message of the user, which is what is answered")
+        last = messages[-1] if messages else "no message"
+        raise ValueError(f"a chat must end in a message of role user, to be answered; got {last!r:.200}")
     for message in messages:
         if not isinstance(message.get("content"), str) or message.get("tool_calls"):
             raise ValueError(

@@ -44,7 +44,7 @@ class ChatTtscale(BaseChatModel):
 
 def _set(searcher: Searcher, stop: list[str] | None, settings: dict[str, Any]) -> Searcher:
     if stop:
-        raise ValueError("stop strings are set where the generator is made: prompt=PromptFormat(stop=...)")
+        raise ValueError(f"set stop={stop!r} where the generator is made: prompt=PromptFormat(stop=...)")
     return searcher.set(settings)
 
 

@@ -30,8 +30,8 @@ class Searcher:
         unknown = sorted(settings.keys() - {"budget", "strategy", "seed"})
         if unknown:
             raise ValueError(
-                f"{unknown[0]!r} is no setting of a search (budget, strategy, seed); how the model samples is said "
-                "where its generator is made"
+                f"{unknown[0]!r} is no setting of a search (budget, strategy, seed); set how the model samples where "
+                "its generator is made"
             )
         return replace(self, **settings)
 

@@ -27,9 +27,9 @@ def reward_function(
     """``GRPOTrainer(reward_funcs=reward_function(verifier), ...)``: the verifier's score of each completion, in [0, 1].
 
     ``verifier`` is an object, a path or a Hugging Face id. Its scores of the steps (which ``delimiter`` ends; None: all
-    is one step) are put together by ``how`` (None: what suits the verifier). A completion without a word gets None,
-    which TRL leaves out. Prompts and completions may be texts or chats; of a chat prompt the verifier sees the last
-    user message, so train on prompts that are one question. A verifier that fails raises: it is no reward of 0.
+    is one step) are put together by ``how`` (None: what suits the verifier). An empty completion gets None, which TRL
+    leaves out. Prompts and completions may be texts or chats; of a chat prompt the verifier sees the last user message,
+    so train on prompts that are one question. A verifier that fails raises: it is no reward of 0.
     """
     role = open_role("verifier", verifier)
     chosen: Aggregate = how or aggregate_of(role) or "last"

@@ -369,7 +369,7 @@ def one_connection(
     if connection is None:
         return Connection(where, weights=weights, api_key=api_key)
     if where is not None or api_key is not None or weights is not None:
-        raise ValueError("pass base_url, weights and api_key to the Connection, or no connection")
+        raise ValueError("base_url, urls, weights and api_key belong to the Connection when one is given")
     return connection
 
 

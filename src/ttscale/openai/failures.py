@@ -20,7 +20,7 @@ from ttscale.core.errors import RoleError
 BACKOFF = 0.5
 """Seconds before the first retry; doubled each time. The official client starts there too."""
 MAX_BACKOFF = 30.0
-"""Longest wait that is our own idea. A server that restarts with a large model needs about a minute."""
+"""Longest wait that no server asked for. A server that restarts with a large model needs about a minute."""
 HOPELESS_STATUS = frozenset({501, 505})
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 

@@ -22,7 +22,7 @@ from zlib import crc32
 BOUND = 1.5
 """Times its share of all requests under way that an endpoint is loaded at most (HAProxy suggests 1.25 to 2)."""
 SLACK = 16
-"""Requests that it may have beyond that: a server that batches has room for so many more, and few stay together."""
+"""Requests that it may have beyond that: a server that batches has room for them, and a few questions stay together."""
 EJECT_AFTER = 5
 """Failures in a row after which an endpoint is ejected (Envoy's consecutive_5xx)."""
 EJECTED, MOST_EJECTED = 2.0, 60.0
@@ -50,7 +50,7 @@ class _Endpoint:
     """Whether a request tries it just now."""
 
     def distance(self, home: int) -> float:
-        """The lowest of all endpoints' is at home: an exponential variable with the weight as its rate."""
+        """The question is at home where this is lowest: an exponential variable with the weight as its rate."""
         number = int.from_bytes(hashlib.blake2b(f"{home}/{self.name}".encode(), digest_size=8).digest(), "big")
         return -math.log(((number >> 12) + 0.5) / 2**52) / self.weight
 

@@ -34,7 +34,7 @@ class Server:
     neutral: tuple[tuple[str, object], ...] = ()
     """Sampling settings that change nothing, sent because the server, or the checkpoint it read, has others."""
     ids: Literal["vllm", "llama.cpp"] | None = None
-    """Whose way it takes prompts as token ids and returns those it drew; None: it deals in text only."""
+    """The server whose API for token ids it has, for prompts and draws; None: it deals in text only."""
     counts_seeds: bool = False
     """Whether the draws of one request (``n``) have the seeds ``seed``, ``seed`` + 1 and so on, as if asked alone."""
     most: int = 128

@@ -85,7 +85,9 @@ class AdaptiveScheduler:
         _check_confidence(self.confidence)
         check_count("first", self.first)
         if self.policy is not None and not isinstance(self.policy, Policy):
-            raise ValueError("policy must be a Policy; AdaptiveScheduler.load(path) reads one from JSON")
+            raise ValueError(
+                f"policy must be a Policy (AdaptiveScheduler.load(path) reads one); got {self.policy!r:.80}"
+            )
 
     @staticmethod
     def load(path: str | Path) -> AdaptiveScheduler:
@@ -186,9 +188,9 @@ def marginal_budgets(chances: Sequence[float], total: int, *, least: int = 1, mo
     if not all(0 <= chance <= 1 for chance in chances):
         raise ValueError(f"chances must be probabilities in [0, 1]; got {list(chances)}")
     if total < least * len(chances):
-        raise ValueError(f"a total of {total} does not give {len(chances)} questions {least} solutions each")
+        raise ValueError(f"a total of {total} is too small for {len(chances)} questions with least = {least}; raise it")
     if most is not None and most < least:
-        raise ValueError(f"most = {most} is less than least = {least}")
+        raise ValueError(f"most = {most} is less than least = {least}; swap them or leave most out")
     budgets = [least] * len(chances)
     cap = total if most is None else most
     heap = [(-p * (1 - p) ** least, least, i) for i, p in enumerate(chances) if least < cap]

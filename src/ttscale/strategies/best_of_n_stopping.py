@@ -57,7 +57,7 @@ class BestOfNStopping:
 
 
 def expected_gain(scores: list[float]) -> float:
-    """By how much one more score, of at most 1, is expected to be above the highest of these."""
+    """The expected excess of one more score, of at most 1, over the highest of these."""
     location, scale, degrees = Arm.of(scores).posterior(prior_mean=0.5)
     scale *= math.sqrt(len(scores) + 2)  # of the next score, not of the mean: sqrt(1 + kappa) times as wide
     top = max(scores)

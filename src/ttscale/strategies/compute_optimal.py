@@ -39,7 +39,9 @@ class ComputeOptimalScheduler:
         check_aggregate(self.aggregate)
         check_count("probe", self.probe, none=True)
         if self.policy is not None and not isinstance(self.policy, Policy):
-            raise ValueError("policy must be a Policy; ComputeOptimalScheduler.load(path) reads one from JSON")
+            raise ValueError(
+                f"policy must be a Policy (ComputeOptimalScheduler.load(path) reads one); got {self.policy!r:.80}"
+            )
 
     @staticmethod
     def load(path: str | Path, probe: int | None = None) -> ComputeOptimalScheduler:

@@ -3,7 +3,7 @@
 A finished particle keeps its place and its weight; open ones are resampled among themselves and get their mean weight.
 So the weights are unbiased for the posterior of ``particles.py`` whatever the lengths, and no more than N solutions are
 made. its_hub lets finished particles compete, be copied and be replaced. Where all solutions have the same number of
-steps, both are the same filter up to the last step. After that there is nothing left to resample for.
+steps, both are the same filter up to the last step. After that, ours does not resample.
 """
 
 from __future__ import annotations

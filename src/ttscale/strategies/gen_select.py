@@ -28,7 +28,7 @@ class GenSelect:
 
     def __post_init__(self) -> None:
         if type(self.group) is not int or not 2 <= self.group <= 26:
-            raise ValueError(f"group must be a whole number from 2 to 26, the letters there are; got {self.group!r}")
+            raise ValueError(f"group must be a whole number from 2 to 26 (a letter for each); got {self.group!r}")
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates = yield from draw_whole(root, budget)

@@ -143,7 +143,7 @@ def from_spec(spec: Any) -> Strategy:
     settings = {key: value for key, value in spec.items() if key != "name"}
     defaults = {f.name: None if f.default is MISSING else f.default for f in fields(cls)}
     if unknown := settings.keys() - defaults:
-        raise ValueError(f"{spec['name']} has no setting {', '.join(sorted(unknown))}")
+        raise ValueError(f"{spec['name']} has no setting {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
     try:
         for key, value in settings.items():
             if isinstance(value, bool) and not isinstance(defaults[key], bool):

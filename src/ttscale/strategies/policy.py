@@ -107,7 +107,9 @@ class Policy:
         if not isinstance(data, dict) or data.get("format") != "ttscale-policy":
             raise ValueError('not a ttscale policy: the JSON must be an object with "format": "ttscale-policy"')
         if data.get("schema") != SCHEMA:
-            raise ValueError(f"policy schema {data.get('schema')!r}; this version of ttscale reads {SCHEMA}")
+            raise ValueError(
+                f"policy schema {data.get('schema')!r}; this version of ttscale reads {SCHEMA}: fit it anew"
+            )
         for name, (fits, wanted) in _FIELDS.items():
             if name not in data and name not in ("probe", "provenance"):
                 raise ValueError(f"the policy lacks the field {name!r}; write {wanted}")

@@ -42,7 +42,7 @@ class _WithSession:
     def session(self) -> _Rows:
         methods = [getattr(self._role, method) for method in METHOD_OF.values() if hasattr(self._role, method)]
         if len(methods) != 1:
-            raise ValueError("a role with a session must be one role: its session gets requests of one kind")
+            raise ValueError(f"a role with a session must have one method; {self._role!r} has {len(methods)}")
         return _Rows(methods[0], self._rows)
 
 

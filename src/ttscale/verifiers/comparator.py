@@ -55,7 +55,9 @@ class PromptedComparator:
             raise ValueError(f"PromptedComparator needs a generator, an object with sample(); got {generator!r}")
         check_count("votes", votes, none=True)
         if "{solutions}" not in prompt or "{question}" not in prompt:
-            raise ValueError("the prompt of a comparator must contain {question} and {solutions}")
+            raise ValueError(
+                f"the prompt of a comparator must contain {{question}} and {{solutions}}; got {prompt!r:.200}"
+            )
         self._generator, self._votes, self._prompt, self._thoughts = generator, votes, prompt, thoughts
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"votes": votes} if votes else {}
@@ -71,7 +73,9 @@ class PromptedComparator:
 
     def _plan(self, requests: Sequence[Compare]) -> Plan[list[Preference | Exception]]:
         if most := next((r for r in requests if len(r.candidates) > len(LETTERS)), None):
-            raise RoleError(f"{len(most.candidates)} solutions are more than there are letters ({_where(most)})")
+            raise RoleError(
+                f"at most {len(LETTERS)} solutions can be compared at once; got {len(most.candidates)} ({_where(most)})"
+            )
         replies: list[Preference | Exception] = []
         for request in requests:
             letters = LETTERS[: len(request.candidates)]
@@ -182,9 +186,9 @@ def _from_votes(request: Compare, letters: str, said: Sequence[Any]) -> Preferen
 
 
 def chosen_letter(reply: Completion, letters: str) -> str | None:
-    """The letter that a reply settles on: the last one that ends a line, else is called a solution, else begins it.
+    """The letter that a reply settles on: the last that ends a line, else is called a solution, else begins the reply.
 
-    A reply that was cut off has settled on nothing but what it began with.
+    Of a reply that was cut off, only its beginning counts.
     """
     text = without_thoughts(text_of(reply))
     if reply.finish == "stop":

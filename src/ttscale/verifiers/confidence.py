@@ -58,7 +58,7 @@ class ConfidenceVerifier:
                     f"({'OpenAIGenerator(..., logprobs=True) or ' * (self.measure == 'logprob')}HFGenerator)"
                 )
             if value is not None and not value < math.inf:  # -inf is a token of probability 0
-                raise RoleError(f"{where} carries a {self.measure} of {value}: broken weights?")
+                raise RoleError(f"{where} carries a {self.measure} of {value}; are the weights broken?")
             total += value or 0.0
             count += n
             scores.append((total, count))

@@ -21,11 +21,11 @@ Combine = Literal["mean", "min"]
 class EnsembleVerifier:
     """Scores each step by the mean of its members' scores, weighted by ``weights``, or by the least of them ("min").
 
-    Members that all give one score per step, or all one for the whole, are combined number by number. Where they
-    differ for a candidate, each is first aggregated to one score (its own ``aggregate``, else the last step's), and
-    the ensemble gives one score. A member that fails fails the ensemble, or with ``on_error="unscored"`` leaves the
-    candidate without a score, as a member does that gives none. Members may be synchronous or not; the
-    ensemble is asynchronous if any of them is. Synchronous members are called one after the other: keep them on one
+    Members that all give one score per step, or all one for the whole, are combined number by number. Where they differ
+    for a candidate, each is first aggregated to one score (its own ``aggregate``, else the last step's), and the
+    ensemble gives one score. A member that fails is an error of the ensemble. With ``on_error="unscored"`` the
+    candidate is left without a score instead, as it is where a member gives none. Members may be synchronous or not;
+    the ensemble is asynchronous if any of them is. Synchronous members are called one after the other: keep them on one
     device, since an ensemble has one worker.
     """
 
@@ -43,8 +43,10 @@ class EnsembleVerifier:
             raise ValueError(f"an ensemble needs verifiers, objects with score(); got {list(members)!r}")
         if combine not in ("mean", "min"):
             raise ValueError(f'combine must be "mean" or "min"; got {combine!r}')
-        if weights is not None and (combine == "min" or len(weights) != len(members)):
-            raise ValueError('weights need one number per member and combine="mean"')
+        if weights is not None and combine == "min":
+            raise ValueError(f'weights need combine="mean"; got {weights!r} with "min"')
+        if weights is not None and len(weights) != len(members):
+            raise ValueError(f"weights must be one number for each of {len(members)} members; got {weights!r}")
         if weights is not None and not (all(w >= 0 for w in weights) and 0 < sum(weights) < math.inf):
             raise ValueError(f"weights must be at least 0 and not all 0; got {weights!r}")
         self.members = tuple(members)

@@ -45,10 +45,10 @@ class JudgeVerifier:
 
     The score is P(Yes) / (P(Yes) + P(No)) for the first word of the reply. That needs a generator that shows
     probabilities: the Hugging Face backend, or a server that returns log-probabilities. The judge must begin with one
-    of the two words: together they must have ``least_mass`` of the probability (0: any). A judge that begins otherwise
-    thinks first. For that one, where there are no probabilities, and with ``votes``, the score is the share of Yes
-    among so many replies. The last Yes or No of a reply that stands alone counts; of a reply that was cut off, only one
-    that it begins with.
+    of the two words: together they must have ``least_mass`` of the probability (0: any). The score is the share of Yes
+    among several replies instead with ``votes``, where there are no probabilities, and for a judge that begins
+    otherwise (it thinks first). The last Yes or No that stands alone in a reply counts; in a reply that was cut off,
+    only one at its beginning.
 
     ``grades=(1, 5)``: the judge gives a number from 1 to 5 (0 to 9 at most), and the score is its expectation, scaled
     to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. A solution
@@ -82,7 +82,7 @@ class JudgeVerifier:
         usual = JUDGE_PROMPT if grades is None else GRADE_PROMPT
         given = usual if prompt is None else prompt
         if "{solution}" not in given or "{question}" not in given:
-            raise ValueError("the prompt of a judge must contain {question} and {solution}")
+            raise ValueError(f"the prompt of a judge must contain {{question}} and {{solution}}; got {given!r:.200}")
         self._generator, self._votes, self._prompt, self._criteria = generator, votes, given, criteria
         self.on_error = check_on_error(on_error)
         self.members = (generator,)

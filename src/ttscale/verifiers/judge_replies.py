@@ -14,7 +14,7 @@ from ttscale.verifiers.replies import as_verifier, received, text_of
 _VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\]*—–]))", re.IGNORECASE)
 """A Yes or No that stands alone: "no error" and "no mistakes" are no verdicts."""
 _OPENING = re.compile(r"\W*(yes|no(?=\s+(?:because|since|as|the|it|this|that)\b))\b", re.IGNORECASE)
-"""A reply that begins with one, for want of a better."""
+"""A verdict at the beginning of a reply, used where none stands alone."""
 _AROUND = " \n\t*_#>\"'([{$"
 """What may stand before the first word of a reply."""
 _OUT_OF = re.compile(r"(?:/|\bout of\b|\bof\b)\s*\d+", re.IGNORECASE)
@@ -46,7 +46,7 @@ class Scale:
         return None if word is None else self.values[self.words.index(word)]
 
     def _grade(self, text: str, reply: Completion) -> str | None:
-        """The last number of the scale that stands alone; of a reply that was cut off only one that it begins with."""
+        """The last number of the scale that stands alone; in a reply that was cut off, only one at its beginning."""
         text = _OUT_OF.sub("", text)
         found = [match for match in _NUMBER.finditer(text) if match[1] in self.words]
         if reply.finish != "stop":

@@ -184,7 +184,7 @@ class Session:
             cached_tokens=draw.cached,
         )
         if why not in ("stop", "length"):
-            raise RoleError(f"vLLM ended the draw {draw.key} with {why!r}")
+            raise RoleError(f"vLLM ended the draw {draw.key} with {why!r} instead of 'stop' or 'length'")
         unsure = draw.give_up()
         cut = self._text.stops(draw.prompt, draw.tokens)
         if cut is not None:

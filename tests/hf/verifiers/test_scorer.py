@@ -306,7 +306,7 @@ def test_bad_arguments_are_refused(folder: str, tmp_path: Path) -> None:
         HFVerifier(folder, family="ttscale", separator="\n")
     checkpoints.sequence(tmp_path)
     model = HFModel(str(tmp_path), auto_class="AutoModelForSequenceClassification")
-    with pytest.raises(ValueError, match="has 1 labels; a verifier of this family has 2"):
+    with pytest.raises(ValueError, match="has 1 labels, and this family has 2"):
         HFVerifier(model, family="trl")
 
 

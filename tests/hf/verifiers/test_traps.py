@@ -239,7 +239,7 @@ def test_a_glued_tag_is_an_error_and_not_a_lost_score(tmp_path: Path) -> None:
     # And one that has no such words at all is refused at once.
     other = tmp_path / "other"
     checkpoints.save(other, checkpoints.qwen_tokenizer(), "qwen2", "AutoModelForCausalLM")
-    with pytest.raises(ValueError, match="this is no Math-Shepherd model"):
+    with pytest.raises(ValueError, match="is no Math-Shepherd model"):
         HFVerifier(str(other), family="math-shepherd")
 
 
@@ -280,7 +280,7 @@ def test_an_implicit_verifier_is_not_read_as_one_with_a_head(tmp_path: Path) -> 
 
 def test_a_head_with_another_number_of_labels_is_refused(tmp_path: Path) -> None:
     checkpoints.qwen(tmp_path, labels=3)
-    with pytest.raises(ValueError, match="has 3 labels; a verifier of this family has 2"):
+    with pytest.raises(ValueError, match="has 3 labels, and this family has 2"):
         HFVerifier(str(tmp_path))
 
 

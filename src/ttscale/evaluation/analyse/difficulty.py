@@ -21,7 +21,7 @@ from ttscale.evaluation.statistics import Graded
 
 Ties = Literal["together", "split"]
 PLACES = 12
-"""Decimals in which difficulties differ: sums of the same scores in another order differ beyond them."""
+"""Difficulties are compared to so many decimals: sums of the same scores in another order differ beyond."""
 LIU_THRESHOLDS = (0.5, 0.9)
 """Easy, medium, hard as in arXiv 2502.06703: pass@1 above 50%, 10% to 50%, below 10%."""
 
@@ -56,7 +56,9 @@ def predicted_difficulty(pool: Sequence[Graded], probes: int | None = None, firs
     where no question has any score.
     """
     if pool and all(np.isnan(one.scores).all() for one in pool):
-        raise ValueError(f"question {pool[0].question!r} has no scores, nor any other: predicting needs a verifier's")
+        raise ValueError(
+            f"none of {len(pool)} questions has scores, {pool[0].question!r} first; draw the pool with a verifier"
+        )
     found = {}
     for one in pool:
         end = len(one.scores) if probes is None else first + probes

@@ -188,7 +188,7 @@ def _check_probed(records: Records, menu: Mapping[str, Strategy], probe: int) ->
         raise ValueError(f"probe must be a positive integer, that of the sweep of probed(menu, probe); got {probe!r}")
     arms = probed(menu, probe)
     check_arms(records, list(arms))
-    # A strategy that fits itself to the roles at hand may have run as another than stands in the menu.
+    # A strategy that fits itself to the roles may have run with other settings than the menu has.
     texts = {name: repr(arm) for name, arm in arms.items() if not fits_roles(menu.get(name))}
     for record in records:
         if record.strategy != texts.get(record.arm, record.strategy):
@@ -206,7 +206,7 @@ def _worth(records: Records, questions: Sequence[str], bin_of: BinOf, names: Seq
     """By budget, how much more is right with a probe and a choice per bin than with one choice for all.
 
     Each half of the questions is scored with the choices of the other, since many choices fit their own questions
-    better than one does. Of a bin that is empty in a half, the best arm for all of that half.
+    better than one does. A bin that is empty in a half takes the best arm for all of that half.
     """
     arms = [PROBED + name for name in names]
     folds = halves(dict.fromkeys(questions, 0))

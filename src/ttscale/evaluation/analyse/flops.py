@@ -86,7 +86,10 @@ def measured_multiplier(small: Rung, large: Rung, questions: float) -> float:
     From totals, fine-tuning included, which the paper leaves out; negative where the small one alone costs more.
     """
     if not small.inference > 0 or not questions > 0:
-        raise ValueError("the small model's inference FLOPs and the number of questions must be positive")
+        raise ValueError(
+            "the small model's inference FLOPs and the number of questions must be positive; got "
+            f"{small.inference} and {questions}"
+        )
     return (large.total(questions) - small.pretraining - small.finetuning) / (questions * small.inference)
 
 
@@ -122,9 +125,14 @@ def compare(small: Outcomes, large: Outcomes, bins: Bins, multipliers: Sequence[
     the same questions.
     """
     if len(large.budgets) != 1:
-        raise ValueError(f"the large model answers once per question; {large.name!r} has budgets {large.budgets}")
-    if set(small.questions) != set(large.questions):
-        raise ValueError("the two models must be measured on the same questions")
+        raise ValueError(
+            f"the large model answers once per question; {large.name!r} has budgets {large.budgets}: give it one"
+        )
+    if only_one := set(small.questions) ^ set(large.questions):
+        raise ValueError(
+            f"the two models must be measured on the same questions; {len(only_one)} were asked of one only, "
+            f"{min(only_one)!r} first"
+        )
     groups: list[tuple[int | None, tuple[str, ...]]] = [(None, small.questions)]
     for bin_ in range(bins.count):
         members = tuple(question for question in small.questions if bins.of.get(question) == bin_)

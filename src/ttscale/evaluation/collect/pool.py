@@ -118,7 +118,7 @@ class Pool:
 
     def _graded(self, question: str, drawn: Sequence[Drawn], how: Aggregate, part: str = "") -> Graded:
         if question not in self._problems:
-            raise ValueError("the pool does not know the reference answers; call pool.of(problems) first")
+            raise ValueError(f"the pool has no reference answer of question {question!r}; call pool.of(problems) first")
         mark = self._marks.get(question + part)
         if mark is None or len(mark[0]) != len(drawn):
             problem = self._problems[question]

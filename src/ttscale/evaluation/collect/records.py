@@ -48,8 +48,7 @@ class Record:
     note: str = ""
     """What the strategy decided on the way, in a few words."""
     among: str = ""
-    """For a batch allocation a hash of the questions that shared the budget: with others it would have gone otherwise.
-    """
+    """For a batch allocation, a hash of the questions that shared the budget: the question's part depends on them."""
 
     @property
     def key(self) -> str:

@@ -2,10 +2,10 @@
 
 Knows headers, records and claims. Must not know what a record says, nor how a line survives a kill
 (``core/record_file.py``). Layout: a header line with the settings, then one line per finished piece of work; where
-settings joined, a header line again. A process claims a name before it works on what is called so, by a lock on one
-byte of ``<file>.claims`` that dies with the process. So after ``kill -9``, at any moment, whoever opens the file next
-goes on from there. Two processes that work on the same piece all the same (no locks on Windows or on some network
-disks) write the same record twice; the first one counts.
+settings joined, a header line again. Before a process works on a piece it claims its name: it locks a byte of
+``<file>.claims``, and the lock dies with it. So after ``kill -9``, at any moment, whoever opens the file next goes on
+from there. Two processes that work on the same piece all the same (no locks on Windows or on some network disks) write
+the same record twice; the first one counts.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if sys.platform != "win32":
     import fcntl
 
 CLAIM_BYTES = 1 << 40
-"""Pieces of work are spread by hash over so many lockable bytes: two share one in 10^-6 of runs of 1,500 pieces, and
-then only wait for each other."""
+"""Pieces of work are hashed onto this many lockable bytes. In one of a million runs of 1,500 pieces two share a byte,
+and then only wait for each other."""
 OURS = b'{"ttscale"'
 """How every file of this kind begins."""
 
@@ -113,7 +113,7 @@ class Store(Generic[T]):
         self.refresh()
 
     def amend(self, amended: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Have the header say what ``amended`` makes of it, which holds from here on; nothing is written if it does."""
+        """Write the header that ``amended`` makes of the last, which holds from here on; not one that is equal."""
         if self.path is None:
             return
         with self._file.locked():

@@ -29,7 +29,7 @@ from ttscale.evaluation.problems.problem import Problem
 MOST_TOGETHER, LEAST_TOGETHER = 48, 8
 """Questions worked on at once: enough to fill a batch, few enough that their shared replies fit in memory."""
 PARTS = 4
-"""No more than one part in so many of all questions, so that other processes find some to work on."""
+"""A process takes at most one in so many of all questions, so that others find some to work on."""
 
 
 @dataclass(frozen=True, slots=True)

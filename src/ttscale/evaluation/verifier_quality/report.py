@@ -199,7 +199,7 @@ def _check(rows: list[Judged], probabilities: bool) -> None:
                 raise ValueError(f"The {where} has the step label {label}; labels are in [0, 1], or None.")
         for score in row.step_scores:
             if not math.isfinite(score):
-                raise ValueError(f"The {where} has the score {score}.")
+                raise ValueError(f"The {where} has the score {score}; scores must be finite.")
             if probabilities and not 0.0 <= score <= 1.0:
                 raise ValueError(
                     f"The {where} has the score {score}, outside [0, 1]. Calibrate the scores first, or pass "

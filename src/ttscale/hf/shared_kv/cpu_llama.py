@@ -27,7 +27,7 @@ AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 COPIES = 2 if ONEDNN and AVX512 else 1
 """Of most matrices, one per layout."""
 MOST_BYTES = 64 << 20
-"""Copies of a model's matrices may take so much."""
+"""The most that copies of a model's matrices may take."""
 WIDE = 2048
 """Above so many outputs always for oneDNN: with AVX2 the transpose was as fast at 1,408 and up to twice as slow at
 4,096."""

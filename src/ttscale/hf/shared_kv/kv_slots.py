@@ -16,7 +16,7 @@ STEP = 16
 class Slab:
     """KV [layers, 2, slots, kv heads, width, size]; unfilled places hold zeros.
 
-    What is masked gets a weight of 0, and 0 times what is no number is none: so nothing may stay behind in a slot.
+    The masked weight is 0, but 0 times NaN is NaN, so freed slots are zeroed.
     """
 
     def __init__(self, layers: int, heads: int, size: int, dtype: torch.dtype, device: torch.device) -> None:

@@ -18,7 +18,7 @@ from ttscale.hf.shared_kv.prefix_tree import PrefixNode, Tokens
 CHUNK_TOKENS = 1024
 """Prefix tokens run in one forward, so that a long prompt does not stall the rows that decode."""
 SHARE_AT = 8
-"""Prefixes that share this many missing tokens wait for one of them to run those."""
+"""Of prefixes that share this many missing tokens, one runs those and the others wait."""
 
 
 class TreePrefix:

@@ -130,10 +130,12 @@ def native_head(model: HFModel, labels: int) -> LinearHead:
     elif isinstance(found, nn.Module) and _wraps_linear(found):
         head = LinearHead(found, width=int(model.config.hidden_size))
     else:
-        raise ValueError(f"{model.name!r} has no classifier on its hidden states, which a verifier of this family has")
+        raise ValueError(
+            f"{model.name!r} has no classifier ({' or '.join(HEADS)}), as this family has; name another family"
+        )
     if head.outputs != labels:
         raise ValueError(
-            f"the head of {model.name!r} has {head.outputs} labels; a verifier of this family has {labels}"
+            f"the head of {model.name!r} has {head.outputs} labels, and this family has {labels}; name another family"
         )
     if not isinstance(found, LinearHead) and not _reads_forward(model, head):
         raise ValueError(
@@ -150,9 +152,10 @@ def _wraps_linear(found: nn.Module) -> bool:
 
 @torch.inference_mode()
 def _reads_forward(model: HFModel, head: LinearHead) -> bool:
-    """Whether a few tokens have the same hidden state with and without one after them, and the model's own logits.
+    """Whether the model can be read step by step.
 
-    Encoders fail the first; what pools, or changes the hidden states before its head, fails the second.
+    A token's hidden state must not depend on the next one, where encoders fail. The head on it must give the model's
+    own logits, where models fail that pool, or change the state before their head.
     """
     padding = getattr(model.config, "pad_token_id", None)
     tokens = [token for token in range(PROBE_TOKENS + 1) if token != padding][:PROBE_TOKENS]

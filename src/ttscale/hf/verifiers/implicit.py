@@ -176,7 +176,7 @@ def _reference(model: HFModel, reference: HFModel | str | None, saved: Any) -> H
         return reference
     if reference is None:
         if not saved:
-            raise ValueError(f"{model.name!r} does not say what it is to be compared with: give reference=")
+            raise ValueError(f"{model.name!r} names no reference model to be compared with; give reference=")
         beside = Path(model.name) / str(saved)
         reference = os.fspath(beside) if beside.is_dir() else str(saved)
     return HFModel(reference)

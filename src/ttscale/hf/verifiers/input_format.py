@@ -51,12 +51,14 @@ class VerifierFormat:
             raise ValueError(f"{FILE} and its prompt must be JSON objects; got {data!r}")
         settings = dict(data)
         if settings.get("kind") == "implicit":
-            raise ValueError("this checkpoint is an implicit verifier; load it with ttscale.hf.ImplicitVerifier")
+            raise ValueError(f'{FILE} says "kind": "implicit"; load the checkpoint with ttscale.hf.ImplicitVerifier')
         template = settings.pop("template", None)
         prompt = {"chat": False} | ({} if template is None else {"template": template}) | settings.pop("prompt", {})
         unknown = sorted(set(settings) - {"kind", "separator", "attempts"})
         if unknown:
-            raise ValueError(f"unknown setting {unknown[0]!r} in {FILE}")
+            raise ValueError(
+                f"unknown setting {unknown[0]!r} in {FILE}; known: attempts, kind, prompt, separator, template"
+            )
         return VerifierFormat(prompt=PromptFormat.from_json(prompt), **settings)
 
     def to_json(self) -> dict[str, Any]:

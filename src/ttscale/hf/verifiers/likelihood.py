@@ -107,7 +107,7 @@ class Likelihood:
     def _read(self, own: SharedKV, pieces: list[Piece[_Read]], hidden: Tensor) -> None:
         """What these pieces predict, from their hidden states [pieces, longest, width].
 
-        Inside a piece all its sequences are told the same; what its end predicts, each reads for itself.
+        Inside a piece all its sequences predict the same token; at its end each has its own.
         """
         rows, columns, targets, owners = [], [], [], []
         for row, (group, length) in enumerate(pieces):

@@ -37,7 +37,7 @@ class Doors:
             if key is None:
                 raise ValueError(f"clients.{name} needs key_env, the variable that holds its key")
             if _digest(key) in self._visitors:
-                raise ValueError(f"clients.{name} has the key of another client")
+                raise ValueError(f"clients.{name} has the key of another client; give each its own key_env")
             bucket = float(client.requests_per_minute or 0)
             self._visitors[_digest(key)] = Visitor(name, client, tokens=bucket, seen=clock())
 

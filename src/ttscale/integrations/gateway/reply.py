@@ -116,7 +116,9 @@ def _chosen(asked: Asked, result: Result) -> list[int]:
     if result.stopped_by == "seconds":
         raise ApiError(504, "nothing was finished before the gateway's time limit; ask for less", code="timeout")
     if result.stopped_by is not None:
-        raise ApiError(500, f"nothing was finished before the gateway's limit on {result.stopped_by}", code="limit")
+        raise ApiError(
+            500, f"nothing was finished before the gateway's limit on {result.stopped_by}; ask for less", code="limit"
+        )
     raise ApiError(502, "the search found no solution at all: every draw was empty", code="no_solution")
 
 

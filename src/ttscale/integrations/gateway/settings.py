@@ -110,14 +110,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.upstream is not None and self.generator is not None:
-            raise ValueError("give an upstream or a generator, not both")
+            raise ValueError(f"give an upstream or a generator, not both; the generator is {self.generator!r}")
         for role, given in (("verifier", self.verifier.id), ("comparator", self.comparator)):
             if given == "judge" and self.upstream is None:
                 raise ValueError(f'the {role} "judge" asks the upstream\'s model; give an upstream, or another {role}')
         if self.verifier.id is not None and self.verifier.url is not None:
-            raise ValueError("a verifier has an id or a url, not both")
+            raise ValueError(f"give verifier.id or verifier.url, not both; the id is {self.verifier.id!r}")
         if self.verifier.url is not None and not self.verifier.model:
-            raise ValueError("a verifier behind a url needs the name of its model")
+            raise ValueError("verifier.url needs verifier.model, the name of the model there")
         if self.defaults.strategy is not None:
             strategy_named(self.defaults.strategy)
         for what, value in _least_one(self):

@@ -43,10 +43,11 @@ class StepExample:
         if isinstance(steps, str) or not all(isinstance(step, str) for step in steps):
             raise ValueError(f"An example of question {self.id!r} has the steps {steps!r}; give a tuple of texts.")
         if not self.steps:
-            raise ValueError(f"An example of question {self.id!r} has no step.")
+            raise ValueError(f"An example of question {self.id!r} has no step; leave it out.")
         if len(self.labels) != len(self.steps):
             raise ValueError(
-                f"An example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels."
+                f"An example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels; "
+                "give one label per step, None where there is none."
             )
         labels: tuple[Any, ...] = self.labels
         for label in labels:
@@ -132,7 +133,8 @@ def consensus_filter(
     for example, opinion in zip(examples, opinions, strict=True):
         if len(opinion) != len(example.steps):
             raise ValueError(
-                f"An opinion on question {example.id!r} has {len(opinion)} scores for {len(example.steps)} steps."
+                f"An opinion on question {example.id!r} has {len(opinion)} scores for {len(example.steps)} steps; "
+                "give one per step."
             )
         ours = first_error([label is None or label > threshold for label in example.labels])
         theirs = first_error([score >= opinion_threshold for score in opinion])

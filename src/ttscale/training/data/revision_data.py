@@ -60,7 +60,7 @@ def build_revision_data(
     groups: dict[tuple[str, str], list[StepExample]] = defaultdict(list)
     for solution in solutions:
         if solution.correct is None:
-            raise ValueError(f"A solution of question {solution.id!r} does not say whether its answer is right.")
+            raise ValueError(f"A solution of question {solution.id!r} does not say whether it is right; set correct.")
         if solution.answer is not None:
             groups[solution.id, solution.prompt].append(solution)
     data = []

@@ -116,8 +116,8 @@ def collect_rollouts(
     continuations per distinct prefix. The last prefix of a solution is the solution: its value is its outcome, one
     count. ``unparsable``: what becomes of sampled solutions that state no final answer ("we found these to hurt", paper
     appendix D); ``unparsable_rollouts``: whether a continuation without an answer counts as wrong, or is not counted (a
-    step none of whose rollouts count has the value null). ``temperature`` None is the generator's own. ``policy`` names
-    the generator in the rows. ``together`` questions are asked for at once: it changes speed and how much a kill loses,
+    step without any that counts has the value null). ``temperature`` None is the generator's own. ``policy`` names the
+    generator in the rows. ``together`` questions are asked for at once: it changes speed and how much a kill loses,
     never the numbers. ``executor="ray"`` sends them to ``workers`` actors of a Ray cluster, as ``solve_all`` does; the
     generator may then be a function that makes one.
 

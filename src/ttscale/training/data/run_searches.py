@@ -39,7 +39,7 @@ Fills: TypeAlias = Callable[[Problem, Candidate], PyGenerator[Sequence[Request],
 """A search that ends with what to write of its question."""
 
 GIVE_UP = 10
-"""Questions that may fail in a row: past that it is the role that is broken, not a question."""
+"""Questions that may fail in a row. After that the role is taken to be broken."""
 SHOWN_EVERY = 64
 """Replies between two updates of the throughput shown."""
 

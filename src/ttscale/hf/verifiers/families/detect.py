@@ -164,7 +164,7 @@ def load(
 def adapter_for(model: HFModel, family: Family, separator: str | None) -> Adapter:
     """The adapter of a family on a loaded model."""
     if separator is not None and family != "trl":
-        raise ValueError(f"separator= belongs to the family 'trl'; {family!r} has its own format")
+        raise ValueError(f"separator= belongs to the family 'trl'; {family!r} has its own: leave it out")
     if family == "ttscale":
         return Own(model, VerifierFormat.of_checkpoint(model.name))
     if family == "trl":

@@ -31,7 +31,9 @@ class MathShepherd:
         self._tag = self._tokenizer(TAG, add_special_tokens=False)["input_ids"][-1]
         verdicts = self._tokenizer("+ -", add_special_tokens=False)["input_ids"]
         if len(verdicts) != 2:
-            raise ValueError(f"the tokenizer turns '+ -' into {len(verdicts)} tokens; this is no Math-Shepherd model")
+            raise ValueError(
+                f"{model.name!r} is no Math-Shepherd model: its tokenizer makes {len(verdicts)} tokens of '+ -'"
+            )
         self.head = lm_head(model, verdicts)
 
     def encode(self, question: str, steps: Sequence[str], attempts: Sequence[str] = (), /) -> Encoded:

@@ -30,7 +30,7 @@ class RLHFlow:
     def __init__(self, model: HFModel, kind: Literal["prm", "orm"] = "prm") -> None:
         self._tokenizer: Any = model.tokenizer
         if not self._tokenizer.chat_template:
-            raise ValueError("an RLHFlow verifier needs the chat template of its tokenizer, and there is none")
+            raise ValueError(f"the tokenizer of {model.name!r} has no chat template, which an RLHFlow verifier needs")
         self._cleaner = Cleaner(self._tokenizer, HOLE)
         self._whole = kind == "orm"
         verdicts = [self._tokenizer(verdict, add_special_tokens=False)["input_ids"][-1] for verdict in ("+", "-")]
@@ -47,7 +47,10 @@ class RLHFlow:
         laid_out: str = self._tokenizer.apply_chat_template(turns, tokenize=False)
         pieces = laid_out.split(HOLE)
         if len(pieces) != len(said) + 1:
-            raise ValueError(f"the chat template shows {len(pieces) - 1} of {len(said)} turns of the assistant")
+            raise ValueError(
+                f"the chat template shows {len(pieces) - 1} of {len(said)} turns of the assistant; an RLHFlow verifier "
+                "needs all of them"
+            )
         text, places = pieces[0], []
         for piece in pieces[1:]:
             places.append(len(text))
