@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from ttscale.core.errors import TtscaleError
+from ttscale.training.fit.heap import ReturnMemory
 from ttscale.training.fit.objectives import Collator, Objective
 from ttscale.training.fit.recipe import Recipe
 
@@ -75,7 +76,7 @@ def fit(
         train_dataset=_Features(training),
         eval_dataset=_Features(held_out),
         data_collator=Collator(pad),
-        callbacks=[_StopWhenOver(recipe)],
+        callbacks=[_StopWhenOver(recipe), ReturnMemory()],
     )
     trainer.remove_callback(PrinterCallback)  # without a progress bar, silence
     last = _last_checkpoint(folder)
