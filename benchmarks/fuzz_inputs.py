@@ -42,7 +42,7 @@ from ttscale import (
 from ttscale.cli.main import main as command
 from ttscale.core.trace import Trace, read_events
 from ttscale.hf.verifiers.input_format import VerifierFormat
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.openai.reply import read_first_token, read_owner, read_rows, read_written
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.strategies.policy import default_policy
@@ -200,9 +200,9 @@ def reply(rng: random.Random) -> Callable[[], object]:
         read_owner(broken)
         for chat in (False, True):
             for one in (lambda: read_written(broken, chat), lambda: read_first_token(broken)):  # noqa: B023
-                with contextlib.suppress(Malformed, *REFUSALS):
+                with contextlib.suppress(MalformedReply, *REFUSALS):
                     one()
-        with contextlib.suppress(Malformed, *REFUSALS):
+        with contextlib.suppress(MalformedReply, *REFUSALS):
             read_rows(broken)
 
     return read

@@ -23,7 +23,7 @@ from _stored import RESULTS, keep
 from fuzz_inputs import broken_json
 
 from ttscale.integrations.gateway.app import create_app
-from ttscale.integrations.gateway.settings import Caps, Settings, Upstream
+from ttscale.integrations.gateway.settings import Caps, GatewaySettings, Upstream
 from ttscale.openai.connection import Connection
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
@@ -174,7 +174,7 @@ async def fuzz(requests: int, seed: int) -> dict[str, Any]:
     logging.getLogger("ttscale.serve").addHandler(handler)
     Connection.post = Quick.post  # type: ignore[method-assign, assignment]
     Connection.models = Quick.models  # type: ignore[method-assign]
-    settings = Settings(upstream=Upstream(url="http://127.0.0.1:1/v1", model="toy"), caps=Caps(budget=4))
+    settings = GatewaySettings(upstream=Upstream(url="http://127.0.0.1:1/v1", model="toy"), caps=Caps(budget=4))
     app = create_app(settings)
     rng, statuses, found = random.Random(seed), Counter[str](), list[Any]()
     for _ in range(requests):

@@ -20,7 +20,7 @@ import ttscale
 from engines.engines import KEY, NAME, Engine
 from engines.roles import FORM, QUESTION, connection
 from integrations.gateways import Running, gateway
-from ttscale.integrations.gateway.settings import Caps, Settings, Upstream
+from ttscale.integrations.gateway.settings import Caps, GatewaySettings, Upstream
 from ttscale.openai import OpenAIGenerator
 
 MODEL = f"{NAME}@majority_vote:4"
@@ -47,7 +47,7 @@ def served(server: Engine) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("KEY_OF_THE_ENGINE", KEY)
         upstream = Upstream(server.url, NAME, "KEY_OF_THE_ENGINE", concurrency=1)
-        with gateway(Settings(upstream=upstream, caps=Caps(budget=8))) as running:
+        with gateway(GatewaySettings(upstream=upstream, caps=Caps(budget=8))) as running:
             yield running
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ttscale.core.cost import Cost
 from ttscale.evaluation import Bins, Record, Records, absolute_bins, cross_validate
-from ttscale.evaluation.analyse.policies import choose, halves
+from ttscale.evaluation.analyse.policies import choose, two_folds
 
 
 def made(right: Mapping[str, Mapping[str, Sequence[int]]], budgets: Sequence[int] = (4,), tokens: int = 10) -> Records:
@@ -30,18 +30,18 @@ def one_bin(records: Records) -> Bins:
 
 def test_halves_split_every_bin_and_do_not_depend_on_order() -> None:
     bins = {f"q{i}": i % 3 for i in range(32)}
-    folds = halves(bins, seed=0)
+    folds = two_folds(bins, seed=0)
     for bin_ in range(3):
         sizes = [sum(folds[q] == fold and bins[q] == bin_ for q in bins) for fold in (0, 1)]
         assert abs(sizes[0] - sizes[1]) <= 1
-    assert halves(dict(reversed(bins.items())), seed=0) == folds
-    assert halves(bins, seed=1) != folds
+    assert two_folds(dict(reversed(bins.items())), seed=0) == folds
+    assert two_folds(bins, seed=1) != folds
 
 
 def test_the_best_of_one_half_is_scored_on_the_other_by_hand() -> None:
     """Arm a is right on one half only, b on the other only: each half chooses what the other half shows to be wrong."""
     questions = [f"q{i}" for i in range(8)]
-    folds = halves(dict.fromkeys(questions, 0))
+    folds = two_folds(dict.fromkeys(questions, 0))
     records = made(
         {"a": {q: [int(folds[q] == 0)] for q in questions}, "b": {q: [int(folds[q] == 1)] for q in questions}}
     )
@@ -54,7 +54,7 @@ def test_the_best_of_one_half_is_scored_on_the_other_by_hand() -> None:
 def brute_force(records: Records, bins: Bins, arms: Sequence[str], budget: int) -> float:
     """The paper's procedure spelled out: per bin, best on one fold, report on the other, swap, average."""
     per_bin = []
-    folds = halves({q: bins.of[q] for q in records.questions})
+    folds = two_folds({q: bins.of[q] for q in records.questions})
     for bin_ in range(bins.count):
         reported = []
         for fit, test in ((0, 1), (1, 0)):

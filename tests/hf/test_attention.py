@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ttscale.hf.shared_kv.attention import Level, add_levels, additive, dense, merge
-from ttscale.hf.shared_kv.forward import Extension, Step
+from ttscale.hf.shared_kv.forward import DecodeAttention, PrefillAttention
 from ttscale.hf.shared_kv.kv_slots import Slab
 
 HEADS, QUERIES, SIZE = 2, 3, 8
@@ -68,7 +68,7 @@ def test_a_step_over_trunk_branch_and_own_tokens(window: int | None) -> None:
     ends = [start + n for start, n in zip(starts, own, strict=True)]
     q = torch.randn(5, 1, HEADS, QUERIES, SIZE)
     k, v = (torch.stack([part[row][:, own[row]] for row in range(5)])[:, :, None] for part in (ok, ov))
-    step = Step(slab, torch.tensor(own), torch.tensor(ends)[:, None], levels, max(ends) + 1)
+    step = DecodeAttention(slab, torch.tensor(own), torch.tensor(ends)[:, None], levels, max(ends) + 1)
     got = step.attend(0, q, k, v, SCALE, window)
     for row in range(5):
         keys, values = [tk[trunk_of[row]]], [tv[trunk_of[row]]]
@@ -101,7 +101,7 @@ def test_an_extension_after_prefixes(window: int | None) -> None:
     starts = torch.tensor([4, 9, 4])
     q = torch.randn(3, new, HEADS, QUERIES, SIZE)
     k, v = torch.randn(3, HEADS, new, SIZE), torch.randn(3, HEADS, new, SIZE)
-    extension = Extension(levels, starts[:, None] + torch.arange(new), 14)
+    extension = PrefillAttention(levels, starts[:, None] + torch.arange(new), 14)
     got = extension.attend(0, q, k, v, SCALE, window)
     assert torch.equal(extension.kv[0], torch.stack((k, v)))
     for row, prefix in enumerate((0, 1, 0)):

@@ -21,7 +21,7 @@ from ttscale.core.requests import Sample, Score
 from ttscale.core.selection import Aggregate
 from ttscale.hf import HFModel
 from ttscale.hf.pick_runner import open_shared_kv as fast
-from ttscale.hf.shared_kv.batch_rows import Rows
+from ttscale.hf.shared_kv.batch_rows import BatchRows
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.verifiers.adapter import LinearHead
@@ -52,7 +52,7 @@ class Faults:
             (own.network, "run"),
             (own.network, "logits"),
             (Slab, "reserve"),
-            (Rows, "store"),
+            (BatchRows, "store"),
             (PrefixTree, "_split"),
         ):
             patch.setattr(owner, name, self._counted(getattr(owner, name)))
@@ -202,6 +202,6 @@ def test_a_finished_row_whose_tokens_cannot_be_kept_is_finished(checkpoint: Any)
         raise torch.OutOfMemoryError("injected")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rows, "store", store)
+        patch.setattr(BatchRows, "store", store)
         completions = generator(model).sample(requests)
     assert all(same(c, drawn) for c, drawn in zip(completions, wanted, strict=True))

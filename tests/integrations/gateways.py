@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from ttscale.integrations.gateway.app import Gateway, create_app
-from ttscale.integrations.gateway.settings import Caps, Settings, Upstream
+from ttscale.integrations.gateway.settings import Caps, GatewaySettings, Upstream
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _read(request: urllib.request.Request) -> tuple[int, Any]:
 
 
 @contextmanager
-def gateway(settings: Settings) -> Iterator[Running]:
+def gateway(settings: GatewaySettings) -> Iterator[Running]:
     """The gateway, until the block ends; then its tasks must have ended too."""
     app = create_app(settings)
     config = uvicorn.Config(app, "127.0.0.1", 0, log_config=None, access_log=False, ws="none", lifespan="on")
@@ -104,7 +104,7 @@ def lines_logged() -> Iterator[queue.Queue[Any]]:
         log.setLevel(level)
 
 
-def before(url: str, **more: Any) -> Settings:
+def before(url: str, **more: Any) -> GatewaySettings:
     """Settings of a gateway in front of ``url``, which gives up early; ``more`` replaces settings."""
     upstream = Upstream(url=url, model="toy", retries=2)
-    return replace(Settings(upstream=upstream, caps=Caps(budget=32)), **more)
+    return replace(GatewaySettings(upstream=upstream, caps=Caps(budget=32)), **more)

@@ -14,7 +14,7 @@ from fake_openai import serving
 from integrations.gateways import before, gateway, lines_logged
 from ttscale.integrations.gateway.doors import Doors
 from ttscale.integrations.gateway.errors import ApiError
-from ttscale.integrations.gateway.settings import Caps, Client, Settings, Upstream, read_settings, settings_of
+from ttscale.integrations.gateway.settings import Caps, Client, GatewaySettings, Upstream, read_settings, settings_of
 from ttscale.integrations.gateway.upstream import KEPT, UpstreamRoles
 
 QUESTION = "What is the digit?"
@@ -114,7 +114,7 @@ def test_only_known_keys_come_in() -> None:
 @pytest.mark.usefixtures("keys")
 def test_requests_a_minute() -> None:
     now = [0.0]
-    doors = Doors(Settings(clients=clients(requests_per_minute=6)), clock=lambda: now[0])
+    doors = Doors(GatewaySettings(clients=clients(requests_per_minute=6)), clock=lambda: now[0])
 
     def enter(key: str) -> int:
         try:
@@ -135,7 +135,7 @@ def test_requests_a_minute() -> None:
 
 @pytest.mark.usefixtures("keys")
 def test_requests_at_once() -> None:
-    doors = Doors(Settings(clients=clients(requests=1), caps=Caps(requests=2)))
+    doors = Doors(GatewaySettings(clients=clients(requests=1), caps=Caps(requests=2)))
     alice, bob = ({"authorization": f"Bearer {name}-key"} for name in ("alice", "bob"))
     with doors.enter(alice):
         with pytest.raises(ApiError) as full, doors.enter(alice):
@@ -235,4 +235,4 @@ def test_settings_that_are_wrong(data: dict[str, Any], said: str) -> None:
 def test_clients_without_a_key_or_with_the_same() -> None:
     for wrong in ({"a": Client()}, {"a": Client(key_env="ALICE_KEY"), "b": Client(key_env="ALICE_KEY")}):
         with pytest.raises(ValueError, match="clients\\."):
-            Doors(replace(Settings(), clients=wrong))
+            Doors(replace(GatewaySettings(), clients=wrong))

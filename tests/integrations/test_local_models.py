@@ -11,14 +11,14 @@ import pytest
 import ttscale
 from integrations.gateways import Running, gateway
 from ttscale import reference
-from ttscale.integrations.gateway.settings import Caps, Settings
+from ttscale.integrations.gateway.settings import Caps, GatewaySettings
 
 QUESTIONS = ["Compute (17 + 5) * 3 - 48", "Compute 7 * 6 - 5 * (2 + 3)", "Compute 8 + 5 - 4", "Compute 9 * 3 - 2 * 4"]
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Running]:
-    with gateway(Settings(caps=Caps(budget=32))) as running:
+    with gateway(GatewaySettings(caps=Caps(budget=32))) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from integrations.gateways import before, gateway
 from ttscale import Candidate, Key, Question, Step
 from ttscale.integrations.gateway.settings import VerifierSettings
 from ttscale.integrations.gateway.tools import as_text, read_call, tool_vote
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 
 TOOLS: Any = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
 MESSAGES: Any = [{"role": "user", "content": "What is 1 + 2?"}]
@@ -87,7 +87,7 @@ def test_the_vote_by_brute_force(drawn: list[tuple[str, int]]) -> None:
 )
 def test_calls_that_are_none_are_asked_for_again(calls: Any) -> None:
     message = {"content": None, "tool_calls": calls}
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedReply):
         read_call({"choices": [{"message": message, "finish_reason": "tool_calls"}]})
 
 

@@ -17,7 +17,7 @@ import pytest
 from fake_openai import FAULTS, FakeServer, serving
 from ttscale.core.errors import RoleError
 from ttscale.openai import Connection
-from ttscale.openai.failures import MAX_BACKOFF, Malformed, backoff
+from ttscale.openai.failures import MAX_BACKOFF, MalformedReply, backoff
 from ttscale.openai.reply import read_written
 
 KEY = "sk-very-secret-0123456789"
@@ -250,7 +250,7 @@ def test_what_read_rejects_is_asked_again() -> None:
 
         def read(data: Any) -> str:
             if next(rejected):
-                raise Malformed("not this one")
+                raise MalformedReply("not this one")
             return "ok"
 
         async def once() -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import ttscale
 from fake_openai import FakeServer, serving
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIVerifier
-from ttscale.openai.pool import BOUND, EJECT_AFTER, EJECTED, MOST_EJECTED, SLACK, Pool, home_of
+from ttscale.openai.pool import BOUND, EJECT_AFTER, EJECTED, MOST_EJECTED, SLACK, EndpointPool, home_of
 from ttscale.prompts.layouts import PromptFormat
 
 PLAIN = PromptFormat(chat=False, template="{question}\n<assistant>")
@@ -29,8 +29,8 @@ weights = st.floats(0.1, 10)
 def test_an_endpoint_that_leaves_moves_its_own_questions_and_no_others(all_: list[str], data: st.DataObject) -> None:
     given_ = [data.draw(weights) for _ in all_]
     gone = data.draw(st.integers(0, len(all_) - 1))
-    whole = Pool(all_, given_)
-    rest = Pool([n for n in all_ if n != all_[gone]], [w for i, w in enumerate(given_) if i != gone])
+    whole = EndpointPool(all_, given_)
+    rest = EndpointPool([n for n in all_ if n != all_[gone]], [w for i, w in enumerate(given_) if i != gone])
     left = [i for i in range(len(all_)) if i != gone]
     for home in range(200):
         where = whole.home(home)
@@ -41,7 +41,7 @@ def test_an_endpoint_that_leaves_moves_its_own_questions_and_no_others(all_: lis
 @given(names, st.data())
 def test_the_order_in_which_endpoints_are_listed_does_not_matter(all_: list[str], data: st.DataObject) -> None:
     other = data.draw(st.permutations(all_))
-    one, two = Pool(all_), Pool(other)
+    one, two = EndpointPool(all_), EndpointPool(other)
     assert all(all_[one.home(home)] == other[two.home(home)] for home in range(100))
 
 
@@ -50,7 +50,7 @@ def test_more_weight_draws_questions_and_sends_none_away(all_: list[str], data: 
     given_ = [data.draw(weights) for _ in all_]
     heavier = data.draw(st.integers(0, len(all_) - 1))
     more = [w * (2 if i == heavier else 1) for i, w in enumerate(given_)]
-    before, after = Pool(all_, given_), Pool(all_, more)
+    before, after = EndpointPool(all_, given_), EndpointPool(all_, more)
     for home in range(200):
         assert after.home(home) in (before.home(home), heavier)
 
@@ -58,7 +58,7 @@ def test_more_weight_draws_questions_and_sends_none_away(all_: list[str], data: 
 @pytest.mark.parametrize("shares", [(1, 1, 1, 1), (1, 2, 3, 4), (0.5, 8, 0.5, 1)])
 def test_each_endpoint_gets_its_share_of_the_questions(shares: tuple[float, ...]) -> None:
     """Each count is binomial; five standard deviations (no draw is random, so this holds for good)."""
-    pool = Pool(["a", "b", "c", "d"], shares)
+    pool = EndpointPool(["a", "b", "c", "d"], shares)
     found = Counter(pool.home(home_of(f"question {i}")) for i in HOMES)
     for endpoint, weight in enumerate(shares):
         p = weight / sum(shares)
@@ -66,7 +66,7 @@ def test_each_endpoint_gets_its_share_of_the_questions(shares: tuple[float, ...]
 
 
 def test_no_endpoint_is_loaded_much_beyond_its_share() -> None:
-    pool = Pool([f"http://h{i}" for i in range(4)])
+    pool = EndpointPool([f"http://h{i}" for i in range(4)])
     with ExitStack() as out:
         for _ in range(40):
             out.enter_context(pool.load(pool.order(7, 0.0)[0]))
@@ -76,12 +76,12 @@ def test_no_endpoint_is_loaded_much_beyond_its_share() -> None:
     assert pool.order(7, 0.0)[0] == pool.home(7)
 
 
-def fail(pool: Pool, endpoint: int, now: float) -> None:
+def fail(pool: EndpointPool, endpoint: int, now: float) -> None:
     pool.end(endpoint, False, pool.begin(endpoint, now), now)
 
 
 def test_failures_in_a_row_eject_and_one_request_at_a_time_tries_whether_it_is_back() -> None:
-    pool = Pool(["a", "b"])
+    pool = EndpointPool(["a", "b"])
     for _ in range(EJECT_AFTER - 1):
         fail(pool, 0, 0.0)
     assert pool.available(0, 0.0)
@@ -108,7 +108,7 @@ def test_failures_in_a_row_eject_and_one_request_at_a_time_tries_whether_it_is_b
 
 
 def test_an_ejected_endpoint_is_never_out_for_longer_than_the_most() -> None:
-    pool, now = Pool(["a", "b"]), 0.0
+    pool, now = EndpointPool(["a", "b"]), 0.0
     for _ in range(EJECT_AFTER):
         fail(pool, 0, now)
     for _ in range(40):
@@ -118,7 +118,7 @@ def test_an_ejected_endpoint_is_never_out_for_longer_than_the_most() -> None:
 
 
 def test_a_request_that_was_given_up_says_nothing_and_frees_the_probe() -> None:
-    pool = Pool(["a", "b"])
+    pool = EndpointPool(["a", "b"])
     for _ in range(EJECT_AFTER):
         fail(pool, 0, 0.0)
     pool.end(0, None, pool.begin(0, EJECTED), EJECTED)

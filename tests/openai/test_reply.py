@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.openai.reply import (
     Written,
     read_choices,
@@ -142,7 +142,7 @@ def test_what_a_reply_says(data: Any, is_chat: bool, expected: Written) -> None:
     ],
 )
 def test_a_broken_reply_is_worth_another_try(data: Any, message: str) -> None:
-    with pytest.raises(Malformed, match=message):
+    with pytest.raises(MalformedReply, match=message):
         read_written(data, False)
 
 
@@ -168,18 +168,18 @@ def test_several_choices_come_in_the_order_of_their_indices_and_share_the_usage_
 @pytest.mark.parametrize("places", [(0, 0), (1, 2), (None, 0)])
 def test_choices_without_places_of_their_own_are_worth_another_try(places: Any) -> None:
     choices = [{"index": i, "text": "a", "finish_reason": "stop"} for i in places]
-    with pytest.raises(Malformed, match="have the indices"):
+    with pytest.raises(MalformedReply, match="have the indices"):
         read_choices({"choices": choices, "usage": USAGE}, False, 2)
 
 
 def test_a_part_that_is_no_text_is_worth_another_try() -> None:
-    with pytest.raises(Malformed, match="a part of type 'image_url'"):
+    with pytest.raises(MalformedReply, match="a part of type 'image_url'"):
         read_written(chat([{"type": "image_url", "image_url": "x"}]), True)
 
 
 @pytest.mark.parametrize("finish", [[], {}, None, 3])
 def test_a_chat_without_text_and_without_an_ending_is_worth_another_try(finish: Any) -> None:
-    with pytest.raises(Malformed, match="no text but NoneType"):
+    with pytest.raises(MalformedReply, match="no text but NoneType"):
         read_written({"choices": [{"message": {"content": None}, "finish_reason": finish}]}, True)
 
 
@@ -232,7 +232,7 @@ def test_pooled_rows() -> None:
     )
     assert read_rows({"data": [{"probs": [0.3]}], "usage": usage}) == ([0.3], Cost(verifier_tokens=7, requests=1))
     for data in ({"data": []}, {"data": [{"data": []}]}, {"data": [{"data": "base64"}]}, {}):
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedReply):
             read_rows(data)
 
 
@@ -302,5 +302,5 @@ def test_no_reply_whatsoever_raises_anything_else(data: Any, inner: Any, is_chat
         for read in (read_rows, lambda d: read_written(d, is_chat), read_first_token):
             try:
                 read(shell)
-            except (Malformed, RoleError):
+            except (MalformedReply, RoleError):
                 continue

@@ -13,7 +13,7 @@ from ttscale import Key
 from ttscale.strategies import ABMCTS, MCTS
 from ttscale.strategies.chance import normal, pick, student, subset, uniform
 from ttscale.strategies.mixed_model import GROUPS, NOISE, next_scores, summary
-from ttscale.strategies.thompson import Arm, thompson
+from ttscale.strategies.thompson import NormalArm, thompson
 
 
 def test_chance_has_the_distributions_it_is_named_after() -> None:
@@ -39,9 +39,9 @@ def test_the_posterior_of_an_arm_by_the_textbook() -> None:
     for x in scores:
         square = (nu * square + kappa / (kappa + 1) * (x - m) ** 2) / (nu + 1)
         m, kappa, nu = (kappa * m + x) / (kappa + 1), kappa + 1, nu + 1
-    location, scale, degrees = Arm.of(list(scores)).posterior()
+    location, scale, degrees = NormalArm.of(list(scores)).posterior()
     assert (location, scale, degrees) == pytest.approx((m, math.sqrt(square / kappa), nu))
-    assert Arm.of([]).posterior() == pytest.approx((0.0, math.sqrt(0.1), 1))
+    assert NormalArm.of([]).posterior() == pytest.approx((0.0, math.sqrt(0.1), 1))
 
 
 def regret(pull: Any, runs: int, pulls: int) -> list[float]:
@@ -58,7 +58,7 @@ def regret(pull: Any, runs: int, pulls: int) -> list[float]:
 
 def test_regret_on_two_arms_is_that_of_an_independent_simulation() -> None:
     def ours(seen: Any, run: int, number: int) -> int:
-        return thompson([Arm.of(scores) for scores in seen], Key(("regret", run, number)))
+        return thompson([NormalArm.of(scores) for scores in seen], Key(("regret", run, number)))
 
     dice = np.random.default_rng(12345)
 

@@ -22,15 +22,15 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from ttscale.answers.arithmetic import Value, add, is_real, mul, negative, number_key, power, rounded_down
-from ttscale.answers.tree import Node, Unreadable, difference, fraction, number, product, symbols
+from ttscale.answers.tree import Formula, Unreadable, difference, fraction, number, product, symbols
 
 At: TypeAlias = Mapping[str, Fraction]
-Evaluate: TypeAlias = Callable[[Node, At], Value]
-Signature: TypeAlias = Callable[[Node], tuple[Value, ...]]
+Evaluate: TypeAlias = Callable[[Formula, At], Value]
+Signature: TypeAlias = Callable[[Formula], tuple[Value, ...]]
 HALF = number("0.5")
 
 
-def plain_power(node: Node, signature: Signature) -> bool:
+def plain_power(node: Formula, signature: Signature) -> bool:
     """Whether ``node`` has a value without any choice: a constant, or a power that has no even root in it."""
     if not symbols(node):
         return node.op not in ("mod", "max", "min", "gcd", "lcm")
@@ -40,13 +40,13 @@ def plain_power(node: Node, signature: Signature) -> bool:
     return exponent is None or exponent.denominator % 2 == 1
 
 
-def _rational(node: Node, signature: Signature) -> Fraction | None:
+def _rational(node: Formula, signature: Signature) -> Fraction | None:
     """The value of a constant rational formula."""
     key = number_key(signature(node)[0]) if not symbols(node) else None
     return key if isinstance(key, Fraction) else None
 
 
-def _root(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _root(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     """An even root as square roots of square roots, of powers of e and of fourth powers by the exponent."""
     base, degree = node.args[0], _rational(node.args[1], signature)
     if degree is None or degree.denominator != 1 or degree < 1:
@@ -54,36 +54,36 @@ def _root(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value
     if degree % 2:
         return power(evaluate(base, at), 1 / degree)
     if degree > 2:
-        inner = Node("root", (base, number(str(degree / 2))))
-        return evaluate(Node("root", (inner, number("2"))), at)
+        inner = Formula("root", (base, number(str(degree / 2))))
+        return evaluate(Formula("root", (inner, number("2"))), at)
     if base.op == "exp":
-        return evaluate(Node("exp", (product([base.args[0], HALF]),)), at)
+        return evaluate(Formula("exp", (product([base.args[0], HALF]),)), at)
     if base.op == "pow":
         below, above = base.args
         exponent = _rational(above, signature)
         if not symbols(below) and _positive(signature(below)[0]):
-            return evaluate(Node("pow", (below, product([above, HALF]))), at)
+            return evaluate(Formula("pow", (below, product([above, HALF]))), at)
         if exponent is not None and exponent.denominator == 1 and exponent % 4 == 0:
-            return evaluate(Node("pow", (below, number(str(exponent / 2)))), at)
+            return evaluate(Formula("pow", (below, number(str(exponent / 2)))), at)
     return _drawn_root(evaluate(base, at), signature(base))
 
 
-def _power(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _power(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     """u^(p/q) with an even q: the p-th power of the q-th root."""
     exponent = _rational(node.args[1], signature) or Fraction(1)
-    root = Node("root", (node.args[0], number(str(exponent.denominator))))
+    root = Formula("root", (node.args[0], number(str(exponent.denominator))))
     return power(evaluate(root, at), Fraction(exponent.numerator))
 
 
-def _absolute(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _absolute(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     inner = node.args[0]
     if inner.op in ("mul", "neg", "inverse"):
-        parts = [evaluate(Node("abs", (arg,)), at) for arg in inner.args]
+        parts = [evaluate(Formula("abs", (arg,)), at) for arg in inner.args]
         return 1 / parts[0] if inner.op == "inverse" else mul(*parts)
     if inner.op == "pow":
         exponent = _rational(inner.args[1], signature)
         if exponent is not None and exponent.denominator == 1:
-            return power(evaluate(Node("abs", (inner.args[0],)), at), exponent)
+            return power(evaluate(Formula("abs", (inner.args[0],)), at), exponent)
     size, sizes = abs(evaluate(inner, at)), [abs(value) for value in signature(inner)]
     return _drawn_root(mul(size, size), tuple(mul(value, value) for value in sizes)) if symbols(inner) else size
 
@@ -108,7 +108,7 @@ def draw(keys: Sequence[Fraction | str]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _floor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _floor(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     inner = node.args[0]
     value, values = evaluate(inner, at), signature(inner)
     if not all(is_real(each) for each in (value, *values)):
@@ -120,17 +120,17 @@ def _floor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Valu
     return add(value, Fraction(-1 - drawn % 2**32, 2**32 + 2))
 
 
-def _ceil(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
-    return negative(evaluate(Node("floor", (Node("neg", node.args),)), at))
+def _ceil(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+    return negative(evaluate(Formula("floor", (Formula("neg", node.args),)), at))
 
 
-def _mod(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _mod(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     upper, lower = node.args
-    whole = Node("floor", (fraction(upper, lower),))
+    whole = Formula("floor", (fraction(upper, lower),))
     return evaluate(difference(upper, product([lower, whole])), at)
 
 
-def _extreme(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _extreme(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     """max and min, whatever the order of the arguments."""
     args = dict(sorted(((repr([number_key(v) for v in signature(arg)]), arg) for arg in node.args), key=lambda a: a[0]))
     if not symbols(node):
@@ -140,12 +140,12 @@ def _extreme(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Va
         return max(values) if node.op == "max" else min(values)
     first, *rest = args.values()
     for arg in rest:
-        apart = Node("abs", (difference(first, arg),))
-        first = product([HALF, Node("add", (first, arg, apart if node.op == "max" else Node("neg", (apart,))))])
+        apart = Formula("abs", (difference(first, arg),))
+        first = product([HALF, Formula("add", (first, arg, apart if node.op == "max" else Formula("neg", (apart,))))])
     return evaluate(first, at)
 
 
-def _divisor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def _divisor(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     """gcd and lcm of integers; of anything else nothing is known but that the order does not matter."""
     values = sorted((number_key(evaluate(arg, at)) for arg in node.args), key=repr)
     if not symbols(node):
@@ -156,7 +156,7 @@ def _divisor(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Va
     return Fraction(1 + draw([node.op, *values]) % 2**32, 2**31)
 
 
-CORNERS: dict[str, Callable[[Node, At, Evaluate, Signature], Value]] = {
+CORNERS: dict[str, Callable[[Formula, At, Evaluate, Signature], Value]] = {
     "root": _root, "pow": _power, "abs": _absolute, "floor": _floor, "ceil": _ceil, "mod": _mod, "max": _extreme,
     "min": _extreme, "gcd": _divisor, "lcm": _divisor,
 }  # fmt: skip

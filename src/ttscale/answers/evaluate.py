@@ -22,19 +22,19 @@ from ttscale.answers import arithmetic
 from ttscale.answers.arithmetic import OPERATIONS, Value, context, function, number_key, sized
 from ttscale.answers.corners import CORNERS, plain_power
 from ttscale.answers.series import SERIES, series
-from ttscale.answers.tree import Node, Unreadable, symbols
+from ttscale.answers.tree import Formula, Unreadable, symbols
 
 POINTS = 12
-Key: TypeAlias = tuple[Any, ...]
+AnswerKey: TypeAlias = tuple[Any, ...]
 """A hashable form: equal keys, equal answers. Its first element says what kind of thing it is."""
 
 
-def scalar_key(node: Node) -> Key:
+def scalar_key(node: Formula) -> AnswerKey:
     """("n", value) of a constant formula, ("f", values at the points) of any other. Raises ``Unreadable``."""
     return function_key(symbols(node), lambda at: evaluate(node, at))
 
 
-def function_key(names: set[str], function: Callable[[Mapping[str, Fraction]], Value]) -> Key:
+def function_key(names: set[str], function: Callable[[Mapping[str, Fraction]], Value]) -> AnswerKey:
     """The key of a function of the variables ``names``."""
     with arithmetic.exclusive:
         values = [number_key(function(point(names, index))) for index in range(POINTS if names else 1)]
@@ -63,7 +63,7 @@ def coordinate(name: str, index: int) -> Fraction:
     return -size if negative else size
 
 
-def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
+def evaluate(node: Formula, at: Mapping[str, Fraction]) -> Value:
     """The value of ``node`` with its variables at ``at``. Raises ``Unreadable``."""
     if node.op == "number":
         return sized(Fraction(node.value))
@@ -88,7 +88,7 @@ def evaluate(node: Node, at: Mapping[str, Fraction]) -> Value:
 
 
 @lru_cache(500)
-def signature(node: Node) -> tuple[Value, ...]:
+def signature(node: Formula) -> tuple[Value, ...]:
     """The values of ``node`` at three points that are used for nothing else: equal for equal functions."""
     names = symbols(node)
     return tuple(evaluate(node, point(names, index)) for index in ((20, 21, 22) if names else (20,)))

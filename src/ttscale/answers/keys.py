@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ttscale.answers import brackets as _scan
 from ttscale.answers import relations as _relation
-from ttscale.answers.evaluate import Key, scalar_key
+from ttscale.answers.evaluate import AnswerKey, scalar_key
 from ttscale.answers.literals import literal, number, unmarked
 from ttscale.answers.matrices import matrix_key
 from ttscale.answers.normalize import clean
@@ -44,7 +44,7 @@ _MP = re.compile(r"\\mp(?![A-Za-z])")
 _LOOSE_CHOICE = re.compile(r"(?<![(\w])([A-J])\)")
 
 
-def key_of(answer: str) -> Key:
+def key_of(answer: str) -> AnswerKey:
     """The key of an answer of at most ``MAX_ANSWER`` characters. An unreadable answer is its own text.
 
     Raises nothing: models write the input, and a mistake of ours in reading it must not end a search.
@@ -61,14 +61,14 @@ def key_of(answer: str) -> Key:
 
 
 @lru_cache(10_000)  # the spellings of one formula become one text
-def _key_of_clean(text: str) -> Key:
+def _key_of_clean(text: str) -> AnswerKey:
     try:
         return value_key(text)
     except Exception:
         return as_text(text)
 
 
-def remembered_key(answer: str) -> Key:
+def remembered_key(answer: str) -> AnswerKey:
     """``key_of``, of a long text its hash; the keys of the last answers are remembered."""
     if len(answer) > MAX_ANSWER:
         return ("long", hashlib.blake2b(answer.encode(errors="surrogatepass")).digest())
@@ -76,18 +76,18 @@ def remembered_key(answer: str) -> Key:
 
 
 @lru_cache(10_000)  # a key takes about a kilobyte
-def _remembered(answer: str) -> Key:
+def _remembered(answer: str) -> AnswerKey:
     return key_of(answer)
 
 
-def value_key(text: str) -> Key:
+def value_key(text: str) -> AnswerKey:
     """The key of a text that went through ``clean``. Raises ``Unreadable`` if it has none."""
     if len(text) > 2 * MAX_ANSWER or _scan.depth(text) > MAX_DEPTH:
         raise Unreadable("too long or nested too deeply")
     return _whole(text)
 
 
-def as_text(text: str) -> Key:
+def as_text(text: str) -> AnswerKey:
     """The key of what cannot be read: the text without the spaces that separate nothing, words in small letters."""
     bare = re.sub(r"\s+", " ", re.sub(r"(\\[A-Za-z]+)\s+", r"\1", unmarked(text)))
     bare = re.sub(r"(?<=[0-9]) (?![0-9])|(?<=[A-Za-z]) (?![A-Za-z])|(?<![0-9A-Za-z]) ", "", bare)
@@ -95,7 +95,7 @@ def as_text(text: str) -> Key:
     return ("text", bare.casefold() if re.search(r"[a-z]{4}", bare) and "\\" not in bare else bare)
 
 
-def _whole(text: str) -> Key:
+def _whole(text: str) -> AnswerKey:
     """The key of a whole answer, or of one element of it."""
     text = text.strip()
     if not text:
@@ -132,7 +132,7 @@ def _whole(text: str) -> Key:
     return _bracketed(text) or _formula(text)
 
 
-def _list(parts: list[str], signs: set[str]) -> Key:
+def _list(parts: list[str], signs: set[str]) -> AnswerKey:
     """Answers beside each other: named values, inequalities that hold together, a union of sets, or a list."""
     if signs & _JOINED:
         if signs - _JOINED:
@@ -158,7 +158,7 @@ def _list(parts: list[str], signs: set[str]) -> Key:
     return _several([key for part in parts for key in _flat(_part(part), part)], signs)
 
 
-def _named(pairs: list[tuple[str, str]]) -> Key:
+def _named(pairs: list[tuple[str, str]]) -> AnswerKey:
     """x = 2, y = 3 is the tuple (2, 3) in the order of its letters; longer names keep their values: AB = 3, BC = 4."""
     if not all(_relation.LABEL.fullmatch(name) for name, _ in pairs):
         raise Unreadable("equations of several quantities")
@@ -169,7 +169,7 @@ def _named(pairs: list[tuple[str, str]]) -> Key:
     return ("named", *((re.sub(r"\\text(?![A-Za-z])|[\s{}]", "", name), key) for name, key in values))
 
 
-def _inequalities(parts: list[str], signs: set[str]) -> Key:
+def _inequalities(parts: list[str], signs: set[str]) -> AnswerKey:
     """ "or" unites, "and" intersects; what a comma between inequalities does is not said, so they stay as they are."""
     if len({name for part in parts for name in _LETTER.findall(part)}) > 1:
         raise Unreadable("inequalities of several variables")
@@ -183,7 +183,7 @@ def _inequalities(parts: list[str], signs: set[str]) -> Key:
     return ("inequalities", *sorted(keys, key=repr))
 
 
-def _several(keys: list[Key], signs: set[str]) -> Key:
+def _several(keys: list[AnswerKey], signs: set[str]) -> AnswerKey:
     """Values without order. A list of numbers may hold one twice (6, 6, 5), nothing else may."""
     if "or" in signs and all(key[0] == "choice" for key in keys):
         return ("either", *sorted(set(keys)))
@@ -192,7 +192,7 @@ def _several(keys: list[Key], signs: set[str]) -> Key:
     return chosen[0] if len(chosen) == 1 else ("set", *chosen)
 
 
-def _part(text: str) -> Key:
+def _part(text: str) -> AnswerKey:
     """The key of an element among others, where a lone small letter is a variable and no choice, and {1} is not 1."""
     if re.fullmatch("[a-d]", text):
         return _formula(text)
@@ -201,12 +201,12 @@ def _part(text: str) -> Key:
     return ("set", key) if around and around[0] == r"\{" and key[0] != "set" else key
 
 
-def _flat(key: Key, text: str) -> tuple[Key, ...]:
+def _flat(key: AnswerKey, text: str) -> tuple[AnswerKey, ...]:
     """The values that one element of a list stands for: two for plus-minus, one for a set in braces."""
     return _members(key) if "\\pm" in text or "\\mp" in text else (key,)
 
 
-def _members(key: Key) -> tuple[Key, ...]:
+def _members(key: AnswerKey) -> tuple[AnswerKey, ...]:
     return key[1:] if key[0] == "set" else (key,)
 
 
@@ -222,7 +222,7 @@ def _signed(text: str) -> list[str]:
     return ["".join(itertools.chain(*zip(parts, signs, strict=False), parts[-1:])) for signs in choices]
 
 
-def _bracketed(text: str) -> Key | None:
+def _bracketed(text: str) -> AnswerKey | None:
     """A tuple, an interval, a set or a matrix, if its brackets enclose the whole text."""
     found = _scan.enclosed(text)
     if not found:
@@ -252,7 +252,7 @@ def _bracketed(text: str) -> Key | None:
     return _relation.interval(opening, closing, *keys) if len(keys) == 2 else ("tuple", *keys)
 
 
-def _formula(text: str) -> Key:
+def _formula(text: str) -> AnswerKey:
     """The key of a formula."""
     if _BETWEEN.search(text):
         raise Unreadable("words between values: x to y, 3 by 4")

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 
 from ttscale.answers.dates import date_or_time
-from ttscale.answers.evaluate import Key
+from ttscale.answers.evaluate import AnswerKey
 from ttscale.answers.number_words import value_of_words
 from ttscale.answers.phrases import phrase
 from ttscale.answers.rounded import printed
@@ -63,10 +63,10 @@ _SHORT = frozenset(_COMMON.split())
 _RANGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*-\s*([0-9]+(?:\.[0-9]+)?)")
 _MARKED_OFF = re.compile(r"[0-9]+(?:-[0-9]+)+|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}")
 """Ranges, dates and telephone numbers, which are no differences or quotients."""
-_REALS: Key = ("tuple", ("n", "-inf"), ("n", "inf"))
+_REALS: AnswerKey = ("tuple", ("n", "-inf"), ("n", "inf"))
 
 
-def literal(text: str) -> Key | None:
+def literal(text: str) -> AnswerKey | None:
     """The key of ``text``, which went through ``clean``, if it is no formula and no list."""
     calendar = date_or_time(unmarked(text))
     if calendar:
@@ -83,7 +83,7 @@ def literal(text: str) -> Key | None:
     return plain or phrase(unmarked(text)) or _words(text)
 
 
-def number(text: str) -> Key | None:
+def number(text: str) -> AnswerKey | None:
     """("n", fraction) of an integer, decimal, ratio, mixed number, power of ten or repeating decimal."""
     if len(text) > MAX_DIGITS:
         return None
@@ -112,14 +112,14 @@ def _negative(value: Fraction | str) -> Fraction | str:
     return f"-{value}" if isinstance(value, str) else -value
 
 
-def _choice(text: str) -> Key | None:
+def _choice(text: str) -> AnswerKey | None:
     """(A), A), A. and A are the choice A; in lower case where it is no formula: (a) to (h), a to d."""
     plain = unmarked(text)
     found = _CHOICE.fullmatch(plain) or _CHOICE_AND_TEXT.fullmatch(plain)
     return ("choice", next(letter for letter in found.groups() if letter).upper()) if found else None
 
 
-def _named(text: str) -> Key | None:
+def _named(text: str) -> AnswerKey | None:
     bare = text.replace(" ", "")
     if bare in (r"\infty", r"+\infty", r"-\infty"):
         return ("n", "-inf" if bare[0] == "-" else "inf")
@@ -131,7 +131,7 @@ def _named(text: str) -> Key | None:
     return _REALS if reals else None
 
 
-def _numeral(text: str) -> Key | None:
+def _numeral(text: str) -> AnswerKey | None:
     """52_8 stands for the digits 52 in base 8, which is neither 52 nor the way to write 42."""
     plain = unmarked(text)
     prefixed = _PREFIXED.fullmatch(plain)
@@ -146,7 +146,7 @@ def _numeral(text: str) -> Key | None:
     return ("numeral", found[1].upper().lstrip("0") or "0", base) if base else None
 
 
-def _scaled(text: str) -> Key | None:
+def _scaled(text: str) -> AnswerKey | None:
     """5 million, five dollars, one hundred and one, two thirds."""
     plain = unmarked(text).lower()
     spelled = value_of_words(plain)
@@ -160,7 +160,7 @@ def _scaled(text: str) -> Key | None:
     return ("n", key[1] * _SCALES[found[2]]) if found and key else None
 
 
-def _words(text: str) -> Key | None:
+def _words(text: str) -> AnswerKey | None:
     """Words in any case, without a leading article. Two or three letters are a product (ab), unless marked as text."""
     plain = unmarked(text).strip()
     folded = re.sub(r"^(?:the|an?) (?=\w)", "", re.sub(r"\s+", " ", plain.casefold())).strip(" .!?\"'")

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 
 from ttscale.answers.brackets import split
-from ttscale.answers.evaluate import Key, scalar_key
+from ttscale.answers.evaluate import AnswerKey, scalar_key
 from ttscale.answers.parse import read
-from ttscale.answers.tree import Node, Unreadable, negative, product
+from ttscale.answers.tree import Formula, Unreadable, negative, product
 
 _MATRIX = re.compile(
     r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end\{\1\}", re.DOTALL
@@ -23,10 +23,10 @@ _TIMES = re.compile(r"\s*\\(?:cdot|times)(?![A-Za-z])\s*|\s*\*\s*")
 MAX_ENTRIES = 36
 """Of a matrix that is multiplied or added; more is compared entry by entry only."""
 
-Rows = list[list[Node]]
+Entries = list[list[Formula]]
 
 
-def matrix_key(text: str, entry: Callable[[str], Key]) -> Key | None:
+def matrix_key(text: str, entry: Callable[[str], AnswerKey]) -> AnswerKey | None:
     """The key of a text that is a matrix or an expression of matrices; None if it is neither."""
     if not _MATRIX.search(text):
         return None
@@ -38,7 +38,7 @@ def matrix_key(text: str, entry: Callable[[str], Key]) -> Key | None:
         parts = parts[1:]
     else:
         signs = ["+", *signs]
-    total: Rows | None = None
+    total: Entries | None = None
     for part, sign in zip(parts, signs, strict=True):
         term = _term(part)
         if total and [len(row) for row in total] != [len(row) for row in term]:
@@ -46,7 +46,7 @@ def matrix_key(text: str, entry: Callable[[str], Key]) -> Key | None:
         if sign == "-":
             term = [[negative(each) for each in row] for row in term]
         total = (
-            [[Node("add", pair) for pair in zip(*both, strict=True)] for both in zip(total, term, strict=True)]
+            [[Formula("add", pair) for pair in zip(*both, strict=True)] for both in zip(total, term, strict=True)]
             if total
             else term
         )
@@ -58,10 +58,10 @@ def _rows(inside: str) -> list[list[str]]:
     return [split(row, frozenset("&"))[0] for row in rows]
 
 
-def _term(text: str) -> Rows:
+def _term(text: str) -> Entries:
     """A product of numbers and matrices, from left to right."""
-    factor: Node | None = None
-    found: Rows | None = None
+    factor: Formula | None = None
+    found: Entries | None = None
     at = 0
     for matrix in _MATRIX.finditer(text):
         before = _TIMES.sub(" ", text[at : matrix.start()]).strip()
@@ -80,11 +80,11 @@ def _term(text: str) -> Rows:
     return [[product([factor, each]) for each in row] for row in found] if factor else found
 
 
-def _times(left: Rows, right: Rows) -> Rows:
+def _times(left: Entries, right: Entries) -> Entries:
     if len(left[0]) != len(right):
         raise Unreadable("a product of matrices that do not fit")
     columns = list(zip(*right, strict=True))
     return [
-        [Node("add", tuple(product(list(pair)) for pair in zip(row, column, strict=True))) for column in columns]
+        [Formula("add", tuple(product(list(pair)) for pair in zip(row, column, strict=True))) for column in columns]
         for row in left
     ]

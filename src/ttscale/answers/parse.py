@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from ttscale.answers.tree import Node, Unreadable, fraction, negative, number, product
+from ttscale.answers.tree import Formula, Unreadable, fraction, negative, number, product
 
 MAX_DEPTH = 40
 """Nested groups allowed. The deepest answer of MATH-500 nests 3; 40 keeps Python's own stack out of danger."""
@@ -36,7 +36,7 @@ _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\
 _AROUND = {"\\lfloor": "floor", "\\lceil": "ceil", "\\lvert": "abs"}
 
 
-def read(text: str) -> Node:
+def read(text: str) -> Formula:
     """The tree of a whole formula. Raises ``Unreadable``."""
     reader = _Reader(_TOKEN.findall(text))
     tree = reader.sum()
@@ -71,7 +71,7 @@ class _Reader:
 
     # sum := product (("+" | "-") product)*
 
-    def sum(self) -> Node:
+    def sum(self) -> Formula:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise Unreadable("nested too deeply")
@@ -81,23 +81,23 @@ class _Reader:
             term = self.product()
             terms.append(term if sign == "+" else negative(term))
         self.depth -= 1
-        return terms[0] if len(terms) == 1 else Node("add", tuple(terms))
+        return terms[0] if len(terms) == 1 else Formula("add", tuple(terms))
 
     # product := signed (("*" | "/" | nothing) signed)*, from left to right: 1/2x is (1/2)x
 
-    def product(self) -> Node:
+    def product(self) -> Formula:
         factors = [self.signed()]
         while True:
             token = self.peek()
             if token in ("\\bmod", "\\mod"):
                 self.take()
-                factors = [Node("mod", (product(factors), self.power()))]
+                factors = [Formula("mod", (product(factors), self.power()))]
             elif token in ("*", "\\times", "\\cdot", "\\ast"):
                 self.take()
                 factors.append(self.signed())
             elif token in ("/", "\\div"):
                 self.take()
-                factors.append(Node("inverse", (self.signed(),)))
+                factors.append(Formula("inverse", (self.signed(),)))
             elif self.starts_atom():
                 before = self.tokens[self.at - 1]
                 if token[0] in _DIGITS and (before[-1] in _DIGITS or before.isalpha()):
@@ -106,7 +106,7 @@ class _Reader:
             else:
                 return product(factors)
 
-    def signed(self) -> Node:
+    def signed(self) -> Formula:
         minus = False
         while self.peek() in ("+", "-"):
             minus ^= self.take() == "-"
@@ -115,23 +115,25 @@ class _Reader:
 
     # power := atom ("!" | degree | "^" exponent)*
 
-    def power(self) -> Node:
+    def power(self) -> Formula:
         node = self.atom()
         for _ in range(MAX_DEPTH):
             if self.peek() == "!":
                 self.take()
-                node = Node("factorial", (node,))
+                node = Formula("factorial", (node,))
             elif self.peek() == DEGREE:
                 self.take()
-                node = Node("mul", (node, Node("constant", value="pi"), Node("number", value=Fraction(1, 180))))
+                node = Formula(
+                    "mul", (node, Formula("constant", value="pi"), Formula("number", value=Fraction(1, 180)))
+                )
             elif self.peek() == "^":
                 self.take()
-                node = Node("pow", (node, self.exponent()))
+                node = Formula("pow", (node, self.exponent()))
             else:
                 return node
         raise Unreadable("too many powers in a row")
 
-    def exponent(self) -> Node:
+    def exponent(self) -> Formula:
         """What stands after "^". Digits are read as one number (x^10), as people mean when they type it."""
         minus = False
         while self.peek() == "-":
@@ -142,7 +144,7 @@ class _Reader:
         node = self.atom()
         if self.peek() == "^":
             self.take()
-            node = Node("pow", (node, self.exponent()))
+            node = Formula("pow", (node, self.exponent()))
         self.depth -= 1
         return negative(node) if minus else node
 
@@ -155,32 +157,32 @@ class _Reader:
             return name in _LETTERS or name in FUNCTIONS | SEVERAL or token in _AROUND or name in _STARTERS
         return token.isalnum() or token[0] in _DIGITS or token in ("(", "[", "{") or (token == "|" and not self.bars)
 
-    def atom(self) -> Node:
+    def atom(self) -> Formula:
         token = self.take()
         if token[0] in _DIGITS or (token[0] == "." and len(token) > 1):
             return self.mixed(token)
         if token in _CLOSING:
             node = self.sum()
             self.expect(_CLOSING[token])
-            return Node(_AROUND[token], (node,)) if token in _AROUND else node
+            return Formula(_AROUND[token], (node,)) if token in _AROUND else node
         if token == "|":
             self.bars += 1
             node = self.sum()
             self.bars -= 1
             self.expect("|")
-            return Node("abs", (node,))
+            return Formula("abs", (node,))
         if len(token) == 1 and token.isalpha() and token.isascii():
             return self.letter(token)
         name = token[1:]
         if name == "pi":
-            return Node("constant", value="pi")
+            return Formula("constant", value="pi")
         if name in ("frac", "binom"):
             upper, lower = self.argument(), self.argument()
-            return fraction(upper, lower) if name == "frac" else Node("binomial", (upper, lower))
+            return fraction(upper, lower) if name == "frac" else Formula("binomial", (upper, lower))
         if name == "sqrt":
             return self.root()
         if name in ("floor", "ceil", "abs") and self.peek() == "(":
-            return Node(name, (self.atom(),))
+            return Formula(name, (self.atom(),))
         if name in ("sum", "prod"):
             return self.series(name)
         if name in FUNCTIONS:
@@ -191,7 +193,7 @@ class _Reader:
             return self.applied(self.subscript(name))
         raise Unreadable(f"no value is known for {token!r}")
 
-    def mixed(self, token: str) -> Node:
+    def mixed(self, token: str) -> Formula:
         """A number; an integer before a fraction of two integers is a mixed number, 1\\frac{4}{5} = 9/5."""
         whole = number(token)
         start = self.at
@@ -200,11 +202,11 @@ class _Reader:
         self.take()
         upper, lower = self.argument(), self.argument()
         if upper.op == lower.op == "number" and self.peek() != "^":
-            return Node("add", (whole, fraction(upper, lower)))
+            return Formula("add", (whole, fraction(upper, lower)))
         self.at = start
         return whole
 
-    def argument(self) -> Node:
+    def argument(self) -> Formula:
         """One argument of a command: a group, or like TeX a single token, of a number only the first digit."""
         token = self.peek()
         if token and token[0] in _DIGITS and len(token) > 1:
@@ -217,20 +219,20 @@ class _Reader:
         self.depth -= 1
         return node
 
-    def root(self) -> Node:
+    def root(self) -> Formula:
         degree = number("2")
         if self.peek() == "[":
             self.take()
             degree = self.sum()
             self.expect("]")
-        return Node("root", (self.argument(), degree))
+        return Formula("root", (self.argument(), degree))
 
-    def letter(self, token: str) -> Node:
+    def letter(self, token: str) -> Formula:
         if self.peek() != "_" and token in ("e", "i") and token not in self.indices:
-            return Node("constant", value=token)
+            return Formula("constant", value=token)
         return self.applied(self.subscript(token))
 
-    def applied(self, name: Node) -> Node:
+    def applied(self, name: Formula) -> Formula:
         """f(x), N(2), \\phi(12): a function of which nothing is known. x(x + 1) is a product."""
         if self.peek() != "(":
             return name
@@ -242,11 +244,11 @@ class _Reader:
             args.append(self.sum())
         self.expect(")")
         if name.value in ("f", "g") or len(args) > 1 or args[0].op in ("number", "symbol", "constant"):
-            return Node("unknown", tuple(args), name.value)
+            return Formula("unknown", tuple(args), name.value)
         self.at = start
         return name
 
-    def several(self, name: str) -> Node:
+    def several(self, name: str) -> Formula:
         """max(x, 3), \\max\\{x, 3\\}, \\gcd(12, 18)."""
         opening = self.take()
         closing = {"(": ")", "\\{": "\\}"}.get(opening)
@@ -256,9 +258,9 @@ class _Reader:
             args.append(self.sum())
         if closing is None or self.take() != closing:
             raise Unreadable(f"\\{name} of what?")
-        return Node(name, tuple(args))
+        return Formula(name, tuple(args))
 
-    def series(self, name: str) -> Node:
+    def series(self, name: str) -> Formula:
         """\\sum_{k=1}^{n} with the product that follows as its term."""
         self.expect("_")
         self.expect("{")
@@ -270,7 +272,7 @@ class _Reader:
         braced = self.tokens[self.at : self.at + 3] == ["{", "\\infty", "}"]
         if braced or self.peek() == "\\infty":
             self.at += 3 if braced else 1
-            last = Node("symbol", value="\\infty")
+            last = Formula("symbol", value="\\infty")
         else:
             last = self.argument()
         self.depth += 1
@@ -280,9 +282,9 @@ class _Reader:
         term = self.product()
         self.indices.pop()
         self.depth -= 1
-        return Node(name, (term, first, last), index)
+        return Formula(name, (term, first, last), index)
 
-    def subscript(self, name: str) -> Node:
+    def subscript(self, name: str) -> Formula:
         """A variable with the subscript that belongs to its name: x_1, x_{12}, v_{\\text{max}}."""
         if self.peek() == "_":
             self.take()
@@ -293,12 +295,12 @@ class _Reader:
                     parts.append(self.take())
                 self.take()
             name += "_" + "".join(parts)
-        return Node("symbol", value=name)
+        return Formula("symbol", value=name)
 
-    def function(self, name: str) -> Node:
+    def function(self, name: str) -> Formula:
         """A named function with an optional power or base before its argument: \\sin^2 x, \\log_2 8."""
-        power: Node | None = None
-        base: tuple[Node, ...] = ()
+        power: Formula | None = None
+        base: tuple[Formula, ...] = ()
         while self.peek() in ("^", "_"):
             if self.take() == "^":
                 power = self.exponent()
@@ -308,10 +310,10 @@ class _Reader:
             name, power = _INVERSE[name], None
         if base and name != "log":
             raise Unreadable(f"a subscript of \\{name}")
-        node = Node(name, (self.function_argument(), *base))
-        return node if power is None else Node("pow", (node, power))
+        node = Formula(name, (self.function_argument(), *base))
+        return node if power is None else Formula("pow", (node, power))
 
-    def function_argument(self) -> Node:
+    def function_argument(self) -> Formula:
         """A group, or the factors that follow up to the next function: \\sin 2x \\cos x has the argument 2x."""
         if self.peek() in ("(", "[", "{"):
             return self.atom()

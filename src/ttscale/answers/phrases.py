@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from ttscale.answers.evaluate import Key
+from ttscale.answers.evaluate import AnswerKey
 
 _UNIT_NAMES = """
 year years yr yrs|month months|week weeks wk wks|day days d|hour hours hr hrs h|minute minutes min mins m|
@@ -39,7 +39,7 @@ _GROUP = rf"(?:{_ELEMENT}{_COUNT}|\((?:{_ELEMENT}{_COUNT})+\){_COUNT})"
 _MOLECULE = re.compile(rf"([0-9]*)\s*({_GROUP}+)(?:\^?\{{?\(?([0-9]?[+-])\)?\}}?)?")
 
 
-def phrase(text: str) -> Key | None:
+def phrase(text: str) -> AnswerKey | None:
     """The key of ``text``, which has no ``\\text`` around its words any more, if it is of these kinds."""
     text = re.sub(r"\\min(?![a-z]) ?", "min", text)
     found = _REMAINDER.fullmatch(text)
@@ -51,7 +51,7 @@ def phrase(text: str) -> Key | None:
     return _measures(text) or _molecule(text)
 
 
-def _measures(text: str) -> Key | None:
+def _measures(text: str) -> AnswerKey | None:
     """1 h 30 min, 5 feet 6 inches, 3 dollars and 50 cents: at least two numbers, each with its unit."""
     parts = list(_MEASURE.finditer(text))
     if len(parts) < 2 or "".join(part[0] for part in parts) != text:
@@ -66,7 +66,7 @@ def _measures(text: str) -> Key | None:
     return ("measures", *sorted((_UNITS[name], Fraction(part[1])) for name, part in zip(names, parts, strict=True)))
 
 
-def _molecule(text: str) -> Key | None:
+def _molecule(text: str) -> AnswerKey | None:
     """H2O, H_2O, C_6H_{12}O_6, NaOH, Fe^{3+}: symbols of elements in their order, of which something says chemistry."""
     found = _MOLECULE.fullmatch(text.replace(" ", "") if "_" in text else text)
     if not found:

@@ -15,9 +15,9 @@ from fractions import Fraction
 from ttscale.answers import arithmetic
 from ttscale.answers.arithmetic import Value, add, is_real, mul, negative
 from ttscale.answers.brackets import split
-from ttscale.answers.evaluate import Key, evaluate, function_key, point, scalar_key
+from ttscale.answers.evaluate import AnswerKey, evaluate, function_key, point, scalar_key
 from ttscale.answers.parse import read
-from ttscale.answers.tree import Node, Unreadable, difference, operations, symbols
+from ttscale.answers.tree import Formula, Unreadable, difference, operations, symbols
 
 _EQUAL = frozenset(("=", r"\approx", r"\equiv"))
 _LESS = {"<": "<", r"\le": "<="}
@@ -42,7 +42,7 @@ _REFERENCE = 7
 """The point (its index, see ``coordinate``) where an equation is 1: what is left is the equation without its factor."""
 
 
-def reduce(text: str) -> Key | str | None:
+def reduce(text: str) -> AnswerKey | str | None:
     """The key of a relation; the text of its value, if announcing one is all it does; None if it is no relation.
 
     Raises ``Unreadable`` for relations without a key.
@@ -51,7 +51,7 @@ def reduce(text: str) -> Key | str | None:
         return _reduce(text)
 
 
-def _reduce(text: str) -> Key | str | None:
+def _reduce(text: str) -> AnswerKey | str | None:
     sides, signs = split(text, _SIGNS)
     if signs and not sides[0] and signs[0] in _EQUAL:
         sides, signs = sides[1:], signs[1:]
@@ -79,7 +79,7 @@ def _exact(sides: list[str], signs: list[str]) -> tuple[list[str], bool]:
     return [kept[0], sides[1]], False
 
 
-def _equation(sides: list[str], congruent: bool) -> Key | str:
+def _equation(sides: list[str], congruent: bool) -> AnswerKey | str:
     """a = b = c announces c. Of two sides, the one that is not a mere name or quantity is the value."""
     left, right = sides[0], sides[-1]
     if len(sides) == 1 or _NAMES.fullmatch(left):
@@ -115,7 +115,7 @@ def _equation(sides: list[str], congruent: bool) -> Key | str:
     return ("equation", function_key(names, lambda at: _ratio(apart, names, at, signed=False)))
 
 
-def _quantity(tree: Node, names: set[str]) -> bool:
+def _quantity(tree: Formula, names: set[str]) -> bool:
     """Whether a left side is what was asked for, m + n or a^2 + b^2, and no equation to solve, 2k or |x - 4|."""
     used = operations(tree)
     if used & _CONDITIONS or any(name[0] in "xyz" for name in names):
@@ -123,10 +123,10 @@ def _quantity(tree: Node, names: set[str]) -> bool:
     return len(names) > 1 or tree.op in _TRIGONOMETRY or not used & {"number", "abs", "root"}
 
 
-def intersection(keys: list[Key]) -> Key | None:
+def intersection(keys: list[AnswerKey]) -> AnswerKey | None:
     """The numbers in all of several intervals, if their ends are rational and there are some."""
-    low: tuple[Fraction | float, bool, Key] = (-math.inf, True, ("n", "-inf"))
-    high: tuple[Fraction | float, bool, Key] = (math.inf, False, ("n", "inf"))
+    low: tuple[Fraction | float, bool, AnswerKey] = (-math.inf, True, ("n", "-inf"))
+    high: tuple[Fraction | float, bool, AnswerKey] = (math.inf, False, ("n", "inf"))
     for key in keys:
         brackets, ends = (key[1], key[2:]) if key[0] == "interval" else ("()", key[1:])
         if key[0] not in ("interval", "tuple") or len(ends) != 2 or any(end[0] != "n" for end in ends):
@@ -144,7 +144,7 @@ def intersection(keys: list[Key]) -> Key | None:
 _INFINITE = {"-inf": -math.inf, "inf": math.inf}
 
 
-def _inequality(sides: list[str], signs: list[str]) -> Key:
+def _inequality(sides: list[str], signs: list[str]) -> AnswerKey:
     """An interval where one variable stands between constants, else the inequality up to a positive factor."""
     if len(sides) > 3:
         raise Unreadable("a long chain of inequalities")
@@ -152,7 +152,7 @@ def _inequality(sides: list[str], signs: list[str]) -> Key:
         low, middle, high = sides
         tree = read(middle)
         if tree.op == "unknown":  # 0 < f(x) < 1
-            tree = Node("symbol", value=tree.value)
+            tree = Formula("symbol", value=tree.value)
         bounds = [(low, signs[0], False), (high, signs[1], True)]
     else:
         tree = _try(sides[0]) or read(sides[1])
@@ -169,19 +169,19 @@ def _inequality(sides: list[str], signs: list[str]) -> Key:
     if len(symbols(tree)) != 1 or not _linear(tree):
         raise Unreadable("not an interval of one variable")
     name = next(iter(symbols(tree)))
-    ends: dict[bool, tuple[Key, bool]] = {False: (("n", "-inf"), False), True: (("n", "inf"), False)}
+    ends: dict[bool, tuple[AnswerKey, bool]] = {False: (("n", "-inf"), False), True: (("n", "inf"), False)}
     for bound, sign, upper in bounds:
         end, rising = _end(tree, name, bound)
         ends[upper == rising] = (end, sign == "<=")
     return interval("(["[ends[False][1]], ")]"[ends[True][1]], ends[False][0], ends[True][0])
 
 
-def interval(opening: str, closing: str, low: Key, high: Key) -> Key:
+def interval(opening: str, closing: str, low: AnswerKey, high: AnswerKey) -> AnswerKey:
     """An open interval has the key of a pair: nothing in (2, 5) says which of the two it is."""
     return ("tuple", low, high) if (opening, closing) == ("(", ")") else ("interval", opening + closing, low, high)
 
 
-def _end(tree: Node, name: str, bound: str) -> tuple[Key, bool]:
+def _end(tree: Formula, name: str, bound: str) -> tuple[AnswerKey, bool]:
     """Where the line ``tree`` reaches ``bound``, and whether it rises there."""
     infinite = re.fullmatch(r"([+-]?)\s*\\infty", bound)
     slope = _line(tree, name, {})[1]
@@ -197,7 +197,7 @@ def _end(tree: Node, name: str, bound: str) -> tuple[Key, bool]:
     return function_key(symbols(level), lambda at: _line(apart, name, at)[0]), rising
 
 
-def _line(tree: Node, name: str, at: Mapping[str, Fraction]) -> tuple[Value, Value]:
+def _line(tree: Formula, name: str, at: Mapping[str, Fraction]) -> tuple[Value, Value]:
     """(root, slope) of ``tree`` as a function of ``name``, which must be linear in it."""
     first, second, third = (evaluate(tree, {**at, name: place}) for place in _PLACES)
     slope = mul(add(second, negative(first)), 1 / (_PLACES[1] - _PLACES[0]))
@@ -207,7 +207,7 @@ def _line(tree: Node, name: str, at: Mapping[str, Fraction]) -> tuple[Value, Val
     return add(_PLACES[0], negative(mul(first, 1 / slope))), slope
 
 
-def _linear(tree: Node) -> bool:
+def _linear(tree: Formula) -> bool:
     try:
         scalar_key(tree)
         _line(tree, next(iter(symbols(tree))), {})
@@ -216,7 +216,7 @@ def _linear(tree: Node) -> bool:
     return True
 
 
-def _ratio(tree: Node, names: set[str], at: Mapping[str, Fraction], signed: bool) -> Value:
+def _ratio(tree: Formula, names: set[str], at: Mapping[str, Fraction], signed: bool) -> Value:
     """The value here over the value at the reference point."""
     here, there = evaluate(tree, at), evaluate(tree, point(names, _REFERENCE))
     if there == 0:
@@ -224,7 +224,7 @@ def _ratio(tree: Node, names: set[str], at: Mapping[str, Fraction], signed: bool
     return mul(here, 1 / (abs(there) if signed else there))
 
 
-def _try(text: str) -> Node | None:
+def _try(text: str) -> Formula | None:
     try:
         return read(text)
     except Unreadable:

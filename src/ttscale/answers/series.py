@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from ttscale.answers.arithmetic import Value, add, mul, number_key
 from ttscale.answers.corners import At, Evaluate, Signature, draw
-from ttscale.answers.tree import Node, operations, renamed, symbols
+from ttscale.answers.tree import Formula, operations, renamed, symbols
 
 SERIES = frozenset(("sum", "prod"))
 MAX_TERMS = 200
@@ -19,7 +19,7 @@ MAX_TERMS = 200
 _INDEX = "\\index"
 
 
-def series(node: Node, at: At, evaluate: Evaluate, signature: Signature) -> Value:
+def series(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     """The value of a sum or product node: (term, first, last) with the index's name as its value."""
     term, index = node.args[0], str(node.value)
     ends = [evaluate(end, at) for end in node.args[1:]]

@@ -11,15 +11,15 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Formula:
     """A formula: an operation on ``args``, or a leaf ("number", "symbol" or "constant") with its ``value``."""
 
     op: str
-    args: tuple[Node, ...] = ()
+    args: tuple[Formula, ...] = ()
     value: Fraction | str = ""
 
 
-def symbols(node: Node) -> set[str]:
+def symbols(node: Formula) -> set[str]:
     """The names of the variables in a tree."""
     if node.op == "symbol":
         return {str(node.value)}
@@ -28,37 +28,37 @@ def symbols(node: Node) -> set[str]:
     return {name for arg in node.args for name in symbols(arg)}
 
 
-def operations(node: Node) -> set[str]:
+def operations(node: Formula) -> set[str]:
     """The names of the operations in a tree."""
     return {node.op}.union(*map(operations, node.args))
 
 
-def renamed(node: Node, old: str, new: str) -> Node:
+def renamed(node: Formula, old: str, new: str) -> Formula:
     """The tree with another name for a variable."""
     value = new if node.op == "symbol" and node.value == old else node.value
-    return Node(node.op, tuple(renamed(arg, old, new) for arg in node.args), value)
+    return Formula(node.op, tuple(renamed(arg, old, new) for arg in node.args), value)
 
 
-def number(text: str) -> Node:
+def number(text: str) -> Formula:
     """A literal: "3", "0.25", ".5"."""
-    return Node("number", value=Fraction(text))
+    return Formula("number", value=Fraction(text))
 
 
-def negative(node: Node) -> Node:
+def negative(node: Formula) -> Formula:
     """Minus ``node``."""
-    return Node("neg", (node,))
+    return Formula("neg", (node,))
 
 
-def difference(left: Node, right: Node) -> Node:
+def difference(left: Formula, right: Formula) -> Formula:
     """``left`` minus ``right``."""
-    return Node("add", (left, negative(right)))
+    return Formula("add", (left, negative(right)))
 
 
-def product(factors: list[Node]) -> Node:
+def product(factors: list[Formula]) -> Formula:
     """The factors multiplied; of one factor the factor itself."""
-    return factors[0] if len(factors) == 1 else Node("mul", tuple(factors))
+    return factors[0] if len(factors) == 1 else Formula("mul", tuple(factors))
 
 
-def fraction(upper: Node, lower: Node) -> Node:
+def fraction(upper: Formula, lower: Formula) -> Formula:
     """``upper`` over ``lower``."""
-    return Node("mul", (upper, Node("inverse", (lower,))))
+    return Formula("mul", (upper, Formula("inverse", (lower,))))

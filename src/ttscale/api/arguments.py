@@ -75,7 +75,7 @@ def check_budget(budget: int) -> int:
     return number
 
 
-def check_seed(seed: int) -> int:
+def as_seed(seed: int) -> int:
     """The seed; ``ValueError`` unless it is an integer."""
     number = _integer(seed)
     if number is None:

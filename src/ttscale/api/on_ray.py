@@ -9,10 +9,10 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ttscale.core.checks import check_count
+from ttscale.core.closing import Closing
 from ttscale.core.errors import TtscaleError
 
 TRIES = 3
@@ -38,7 +38,7 @@ class Actor:
         return getattr(self._made, method)(*arguments)
 
 
-class RayWorkers:
+class RayWorkers(Closing):
     """``workers`` actors on the cluster that is running (``ray.init``, RAY_ADDRESS), else on this machine.
 
     ``make`` travels to each of them and is called there once. ``options`` are Ray's own for an actor (``num_gpus``,
@@ -72,14 +72,6 @@ class RayWorkers:
         if problem is not None:
             self.close()
             raise TtscaleError(f"a Ray worker could not load the models: {problem}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the workers, and Ray if it was started here."""

@@ -12,7 +12,6 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from ttscale.core.cost import Cost
@@ -56,9 +55,7 @@ class Progress:
             self._ticker.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         if self._ticker is not None:
             self._ticker.join()  # a thread that is left when the process ends can abort it

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ttscale.answers import AnswerRule, rule_named
-from ttscale.api.arguments import check_budget, check_role, check_seed, is_factory
+from ttscale.api.arguments import as_seed, check_budget, check_role, is_factory
 from ttscale.core.checks import check_count
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
@@ -46,7 +46,7 @@ class CallSettings:
     def __post_init__(self) -> None:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
         object.__setattr__(self, "budget", check_budget(self.budget))
-        object.__setattr__(self, "seed", check_seed(self.seed))
+        object.__setattr__(self, "seed", as_seed(self.seed))
         if self.limit is not None and not isinstance(self.limit, Limit):
             raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
         if self.total_limit is not None:

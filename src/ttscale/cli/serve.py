@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from ttscale.integrations.gateway.settings import Settings, Upstream, VerifierSettings, read_settings
+from ttscale.integrations.gateway.settings import GatewaySettings, Upstream, VerifierSettings, read_settings
 
 HOST, PORT = "127.0.0.1", 8000
 SHUTDOWN = 30
@@ -44,9 +44,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def settings_from(options: argparse.Namespace) -> Settings:
+def settings_from(options: argparse.Namespace) -> GatewaySettings:
     """The settings of a command line: the file's, with what the flags say in their place."""
-    settings = read_settings(options.config) if options.config else Settings()
+    settings = read_settings(options.config) if options.config else GatewaySettings()
     upstream = settings.upstream
     given = {
         "url": options.upstream,

@@ -66,12 +66,10 @@ async def ask_async(role: Role, obj: Any, tickets: Sequence[Ticket], line: Finis
         else:
             replies = await getattr(obj, METHOD_OF[role])(requests)
         return _told(role, obj, _paired(role, obj, tickets, replies), began, tickets)
-    except asyncio.CancelledError as error:
+    except FAULTS as error:
         task = asyncio.current_task()
-        if task is None or task.cancelling():  # it is us who are being cancelled
-            raise
-        return _told(role, obj, [(ticket, blame(role, obj, tickets, error)) for ticket in tickets], began, tickets)
-    except Exception as error:
+        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+            raise  # it is us who are being cancelled
         return _told(role, obj, [(ticket, blame(role, obj, tickets, error)) for ticket in tickets], began, tickets)
 
 

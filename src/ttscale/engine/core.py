@@ -23,15 +23,15 @@ from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
-from ttscale.engine.races import Line, after_race, bound
-from ttscale.engine.search_state import CUT, ENDING, Active, begins, draws, keep_finished, may_go, settle
+from ttscale.engine.races import TicketRace, after_race, bound
+from ttscale.engine.search_state import CUT, ENDING, Active, begins, draws, enter_ledger, keep_finished, may_go
 from ttscale.engine.search_state import Recall as Recall
 from ttscale.engine.shares import recalled, share_out, stoppable_race, without_share
 
 CUT_WAVES = 1000
 """Waves that a strategy may still ask for after its token limit. Then it is ended with the best so far."""
 
-Record = Callable[[Question, Request, Reply], None]
+RecordReply = Callable[[Question, Request, Reply], None]
 
 
 class Ticket(NamedTuple):
@@ -60,7 +60,7 @@ class Engine:
     def __init__(
         self,
         roles: Iterable[Role],
-        record: Record | None = None,
+        record: RecordReply | None = None,
         shared: BatchLimit | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -154,11 +154,11 @@ class Engine:
         found = {(t.slot, t.place): races.get(t.slot) for t in tickets} if races else {}
         return {place: most for place, most in found.items() if most is not None}
 
-    def line(self, tickets: Sequence[Ticket]) -> Line | None:
+    def line(self, tickets: Sequence[Ticket]) -> TicketRace | None:
         """The race that tickets of one search are part of; None where there is none, or nobody is to be stopped."""
         active = self._active.get(tickets[0].slot)
         race = active and stoppable_race(active)
-        return Line(race, active.replies) if active and race else None
+        return TicketRace(race, active.replies) if active and race else None
 
     def ended(self) -> list[tuple[int, Ended]]:
         """The searches that have ended since the last call."""
@@ -242,7 +242,7 @@ class Engine:
             if active.let_out < len(active.wave) and may_go(active, self._shared):
                 self._let_out(slot, active)
             elif active.settled < active.let_out and active.replies[active.settled] is not None:
-                settle(active, active.settled)
+                enter_ledger(active, active.settled)
                 active.settled += 1
             else:
                 break
@@ -306,7 +306,7 @@ class Engine:
             active.search.close()
         for place in range(active.settled, len(active.replies)):
             if active.replies[place] is not None:
-                settle(active, place)
+                enter_ledger(active, place)
         if isinstance(active.wave, Race) and active.missing:
             for request, reply in zip(active.wave, active.replies, strict=True):
                 if reply is not None:

@@ -24,7 +24,7 @@ from ttscale.core.types import Candidate, Outcome
 from ttscale.core.watch import WATCHES
 from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question
 from ttscale.engine.batch_limit import BatchLimit
-from ttscale.engine.core import Ended, Engine, Recall, Record
+from ttscale.engine.core import Ended, Engine, Recall, RecordReply
 from ttscale.engine.gc_tuning import fewer_passes
 
 WINDOW = 256
@@ -55,7 +55,7 @@ def run(
     jobs: Iterable[Job | None],
     roles: Mapping[Role, Any],
     on_end: OnEnd,
-    record: Record | None = None,
+    record: RecordReply | None = None,
     recall: Recall | None = None,
     window: int = WINDOW,
     shared: BatchLimit | None = None,
@@ -88,7 +88,7 @@ async def arun(
     jobs: Iterable[Job | None],
     roles: Mapping[Role, Any],
     on_end: OnEnd,
-    record: Record | None = None,
+    record: RecordReply | None = None,
     recall: Recall | None = None,
     window: int = WINDOW,
     shared: BatchLimit | None = None,

@@ -25,7 +25,7 @@ def _bound(first: int, lengths: Sequence[int]) -> int | None:
     return sorted(lengths)[first - 1] if len(lengths) >= first else None
 
 
-class Line:
+class TicketRace:
     """A race for a role that runs several of its draws in one call: see ``FinishLine``."""
 
     def __init__(self, race: Race, replies: Sequence[Reply | None]) -> None:

@@ -110,7 +110,7 @@ def room_of(active: Active) -> int:
     return active.limit.tokens - active.spent.sampled_tokens - sum(active.shares[active.settled :])
 
 
-def settle(active: Active, place: int) -> None:
+def enter_ledger(active: Active, place: int) -> None:
     """Put the reply at this place of the wave in the ledger."""
     request, reply = active.wave[place], active.replies[place]
     assert reply is not None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ttscale.core.closing import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import (
@@ -25,7 +26,7 @@ from ttscale.core.trace import (
 )
 
 
-class TraceFile:
+class TraceFile(Closing):
     """An open trace. Use as a context manager."""
 
     def __init__(self, path: str | Path, roles: Mapping[str, str]) -> None:
@@ -44,10 +45,8 @@ class TraceFile:
             raise
         self.write({"event": "run", "schema": SCHEMA, "roles": dict(roles)})
 
-    def __enter__(self) -> TraceFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def write(self, event: Event) -> None:

@@ -66,17 +66,17 @@ def rescaled(config: Any) -> int | None:
     rope = rope_of(config)
     if "longrope" in str(rope):
         return _pretrained(config, rope)
-    return int(config.max_position_embeddings) if grows(config) else None
+    return int(config.max_position_embeddings) if changes_every_token(config) else None
 
 
-def grows(config: Any) -> bool:
+def changes_every_token(config: Any) -> bool:
     """Whether the embeddings change with every token beyond ``rescaled`` (dynamic scaling)."""
     return "dynamic" in str(rope_of(config))
 
 
 def fresh_rotary(module: Any, config: Any) -> None:
     """Before a forward: make dynamic embeddings forget the longest sequence seen so far, which was another's."""
-    if not grows(config):
+    if not changes_every_token(config):
         return
     for part in module.modules():
         if hasattr(part, "max_seq_len_cached") and hasattr(part, "original_inv_freq"):

@@ -47,7 +47,7 @@ def load(name: str, tokenizer: Any, how: Loading) -> tuple[Any, Any]:
             if adapter is None:
                 return _load_whole(name, tokenizer, how, (), {})
             return _load_adapter(name, str(adapter["base_model_name_or_path"]), tokenizer, how)
-        except Refused:
+        except LoadRefused:
             raise
         except WRONG as error:
             raise ValueError(
@@ -56,7 +56,7 @@ def load(name: str, tokenizer: Any, how: Loading) -> tuple[Any, Any]:
             ) from error
 
 
-class Refused(ValueError):
+class LoadRefused(ValueError):
     """A sentence that is complete as it is."""
 
 
@@ -92,7 +92,9 @@ def gguf_of(name: str) -> Path | None:
         return None
     files = sorted(path.glob("*.gguf"))
     if len(files) > 1:
-        raise Refused(f"{name!r} holds {len(files)} GGUF files; name one of them: {', '.join(f.name for f in files)}")
+        raise LoadRefused(
+            f"{name!r} holds {len(files)} GGUF files; name one of them: {', '.join(f.name for f in files)}"
+        )
     return files[0] if files else None
 
 
@@ -116,10 +118,10 @@ def _load_whole(name: str, tokenizer: Any, how: Loading, supplied: tuple[str, ..
     (kind, *_) = getattr(module.config, "architectures", None) or [""]
     judges = kind.endswith(("ForTokenClassification", "ForSequenceClassification"))
     if how.auto_class == "AutoModelForCausalLM" and judges:
-        raise Refused(f"{name!r} is a {kind}, which judges and does not write: pass it as the verifier")
+        raise LoadRefused(f"{name!r} is a {kind}, which judges and does not write: pass it as the verifier")
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(supplied or ("\0",)))
     if missing:  # transformers makes up random ones and goes on
-        raise Refused(
+        raise LoadRefused(
             f"{name!r} has no weights for {missing[0]}{' and others' * (len(missing) > 1)}, which a "
             f"{type(module).__name__} needs: the checkpoint is incomplete, or of another kind"
         )
@@ -132,7 +134,7 @@ def _load_adapter(name: str, base: str, tokenizer: Any, how: Loading) -> tuple[A
     try:
         from peft import PeftModel
     except ImportError as error:
-        raise Refused(f"{name!r} is an adapter; to load it: pip install peft") from error
+        raise LoadRefused(f"{name!r} is an adapter; to load it: pip install peft") from error
     heads, extra = head_of_adapter(name), {}
     if heads and how.auto_class.endswith("Classification"):
         extra = {"num_labels": next(iter(heads.values()))}

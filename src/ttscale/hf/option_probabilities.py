@@ -12,7 +12,7 @@ from inspect import signature
 import torch
 
 from ttscale.core.cost import Cost
-from ttscale.hf.context_length import fresh_rotary, grows, rescaled
+from ttscale.hf.context_length import changes_every_token, fresh_rotary, rescaled
 from ttscale.hf.memory import batches, is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.run_sequences import padded
@@ -43,7 +43,9 @@ def _odds(model: HFModel, contexts: Sequence[tuple[int, ...]], options: Sequence
     order = sorted(set(contexts), key=len)
     table: dict[tuple[int, ...], Odds] = {}
     config = model.config
-    for place in batches([len(context) for context in order], lambda: FORWARD_TOKENS, rescaled(config), grows(config)):
+    for place in batches(
+        [len(context) for context in order], lambda: FORWARD_TOKENS, rescaled(config), changes_every_token(config)
+    ):
         table |= zip(order[place], _forward(model, order[place], names), strict=True)
     replies = []
     for context in contexts:

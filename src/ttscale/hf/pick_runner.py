@@ -23,7 +23,7 @@ from ttscale.hf.runner import AnyRunner
 from ttscale.hf.self_check import difference, probe_tokens, tolerance
 from ttscale.hf.shared_kv.attention import Unsupported, register
 from ttscale.hf.shared_kv.cpu_llama import Lean, fits
-from ttscale.hf.shared_kv.forward import Extension, Network, Shape, SharedKV, extend
+from ttscale.hf.shared_kv.forward import Network, PrefillAttention, Shape, SharedKV, extend
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.shared_kv.runner import SharedKVRunner
 from ttscale.hf.weights_version import weights_version
@@ -120,7 +120,7 @@ def _probed(model: HFModel) -> SharedKV:
         network.head = torch.nn.Identity()
     tokens = probe_tokens(model)
     position = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-    context = Extension([], position, 1)
+    context = PrefillAttention([], position, 1)
     network.run(torch.tensor([tokens[:1]], device=model.device), position, context)
     _, _, heads, _, size = context.kv[0].shape
     if _window_unsaid(config, kinds) and all(window is None for _, window in context.settings):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from ttscale.core.closing import Closing
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Reply
 from ttscale.core.types import Question
@@ -33,7 +33,7 @@ def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Instr
     return Instrumentation(meter, trace.get_tracer("ttscale", __version__, tracer_provider))
 
 
-class Instrumentation(Watch):
+class Instrumentation(Closing, Watch):
     """What ``instrument`` returns."""
 
     def __init__(self, meter: Any, tracer: Any) -> None:
@@ -52,14 +52,6 @@ class Instrumentation(Watch):
         self._batches = meter.create_histogram("ttscale.batch.size", "{request}", "Requests of one batch")
         self._work = meter.create_histogram("ttscale.batch.duration", "s", "Time that a role took over a batch")
         WATCHES.append(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Count no more; spans of searches in progress end."""

@@ -21,10 +21,10 @@ import openai
 
 from ttscale.core.errors import RoleError
 from ttscale.core.watch import WATCHES
-from ttscale.openai.failures import Failure, Hopeless, Malformed, Refused, Rejected, backoff, judge_status, why
-from ttscale.openai.pool import Pool
+from ttscale.openai.failures import Failure, Hopeless, MalformedReply, Refused, Rejected, backoff, judge_status, why
+from ttscale.openai.pool import EndpointPool
 from ttscale.openai.secrets import Secrets, shown
-from ttscale.openai.streams import Watch, listen
+from ttscale.openai.streams import StopListening, listen
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class Connection:
         self._sleep, self._clock = sleep, clock
         self._looked = False
         self._models: Any = None
-        self.pool = Pool(self.endpoints, weights)
+        self.pool = EndpointPool(self.endpoints, weights)
         self._said = [0] * len(urls)
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._secrets = Secrets(key, self._headers)
@@ -138,7 +138,7 @@ class Connection:
         where: str,
         seed: int = 0,
         home: int | None = None,
-        watch: Watch | None = None,
+        watch: StopListening | None = None,
     ) -> T:
         """Send ``body`` until ``read`` accepts the reply. ``path`` is relative to the base URL.
 
@@ -190,7 +190,7 @@ class Connection:
         seed: int,
         answered: int,
         home: int | None = None,
-        watch: Watch | None = None,
+        watch: StopListening | None = None,
     ) -> T:
         """Rounds over the endpoints until one gives a reply; at most ``answered`` retries of what did get an answer."""
         state = await self._state()
@@ -245,7 +245,7 @@ class Connection:
         read: Callable[[Any], T],
         where: str,
         connect: float,
-        watch: Watch | None,
+        watch: StopListening | None,
     ) -> T | Failure:
         """One request to one endpoint. Raises ``RoleError`` where no retry can help."""
         probe, well = self.pool.begin(endpoint, self._clock()), False
@@ -266,7 +266,7 @@ class Connection:
             failure = Failure(why(error))
         except (TypeError, ValueError) as error:
             failure = Hopeless(f"the request cannot be written as JSON ({error})")
-        except Malformed as error:
+        except MalformedReply as error:
             failure = Failure(str(error), answered=True)
         except RoleError as error:
             failure = Hopeless(str(error), answered=True)
@@ -315,7 +315,7 @@ class Connection:
         path: str,
         body: object,
         connect: float,
-        watch: Watch | None,
+        watch: StopListening | None,
     ) -> str:
         if path.startswith("/.."):
             path = base.removesuffix("/v1") + path[3:]
@@ -387,7 +387,7 @@ def _read(text: str, read: Callable[[Any], T]) -> T:
     try:
         return read(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"the reply is not whole JSON ({error})") from None
+        raise MalformedReply(f"the reply is not whole JSON ({error})") from None
 
 
 def model_names(listed: Any) -> list[str]:

@@ -25,7 +25,7 @@ HOPELESS_STATUS = frozenset({501, 505})
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 
 
-class Malformed(Exception):
+class MalformedReply(Exception):
     """A reply that arrived and is not what was asked for: cut short, wrong number of choices. Worth another try."""
 
 

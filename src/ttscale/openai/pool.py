@@ -55,7 +55,7 @@ class _Endpoint:
         return -math.log(((number >> 12) + 0.5) / 2**52) / self.weight
 
 
-class Pool:
+class EndpointPool:
     """Endpoints by their index. ``weights``: how much of the work each should get, relative to the others.
 
     ``counts`` has what happened: requests that went "home" or "away" first, "failures", "ejections", "returns".

@@ -1,6 +1,6 @@
 """What a server's reply says: pure functions from parsed JSON to text, ending, usage and log-probabilities.
 
-Nothing is guessed: a reply that is not what was asked for is ``Malformed`` (worth another try) or a ``RoleError``.
+Nothing is guessed: a reply that is not what was asked for is ``MalformedReply`` (worth another try) or a ``RoleError``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeGuard
 from ttscale.core.confidence import of_likeliest
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.prompts.layouts import whole_characters
 
 ENDINGS: dict[str, Literal["stop", "length"]] = {
@@ -61,11 +61,11 @@ def read_choices(data: Any, chat: bool, n: int) -> list[Written]:
     if n > 1:
         placed = {choice.get("index"): choice for choice in choices}
         if set(placed) != set(range(n)):
-            raise Malformed(f"the choices have the indices {list(placed)}, not 0 to {n - 1}")
+            raise MalformedReply(f"the choices have the indices {list(placed)}, not 0 to {n - 1}")
         choices = [placed[i] for i in range(n)]
     cost, counted = usage(data)
     found = [_written(choice, chat, counted) for choice in choices]
-    return share_out(found, cost)
+    return cost_of_draws(found, cost)
 
 
 def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
@@ -74,10 +74,10 @@ def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
     if text is None and chat and isinstance(finish, str) and finish in ENDINGS:
         text = ""  # cut off before the first word that is shown, or nothing to say
     if not isinstance(text, str):
-        raise Malformed(f"the choice holds no text but {type(text).__name__}")
+        raise MalformedReply(f"the choice holds no text but {type(text).__name__}")
     text = whole_characters(text)  # a lone surrogate could not be sent back as part of a prefix
     if not isinstance(finish, str) or finish in ("", "abort", "error"):
-        raise Malformed(f"the choice did not finish (finish_reason={finish!r})")
+        raise MalformedReply(f"the choice did not finish (finish_reason={finish!r})")
     if finish not in ENDINGS:
         raise RoleError(f"the server ended with finish_reason={finish!r}, which makes no sense for plain text")
     told = _fields_of_stop(choice)
@@ -121,7 +121,7 @@ def _fields_of_stop(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(choice.get("provider_specific_fields")) or _mapping(inner)
 
 
-def share_out(found: Sequence[Written], cost: Cost) -> list[Written]:
+def cost_of_draws(found: Sequence[Written], cost: Cost) -> list[Written]:
     """The cost of one request over its draws: what each drew where that is known, and the context to the first."""
     drawn = [len(written.ids or ()) for written in found]
     if sum(drawn) != cost.sampled_tokens:
@@ -152,7 +152,7 @@ def read_rows(data: Any) -> tuple[list[Any], Cost]:
     item = _only(data, "data")
     rows = item.get("data", item.get("probs"))
     if not isinstance(rows, list) or not rows:
-        raise Malformed("the reply holds neither pooled data nor probabilities")
+        raise MalformedReply("the reply holds neither pooled data nor probabilities")
     cost, _ = usage(data)
     return rows, Cost(verifier_tokens=cost.prompt_tokens + cost.cached_tokens, requests=cost.requests)
 
@@ -199,7 +199,7 @@ def _parts(content: Any) -> tuple[Any, str]:
             inner = part.get("thinking", part.get("text"))
             thoughts += inner if isinstance(inner, str) else _parts(inner)[0] if isinstance(inner, list) else ""
         else:
-            raise Malformed(f"the message has a part of type {kind!r} where text was asked for")
+            raise MalformedReply(f"the message has a part of type {kind!r} where text was asked for")
     return text, thoughts
 
 
@@ -247,12 +247,12 @@ def _only(data: Any, name: str) -> Mapping[str, Any]:
 def entries(data: Any, name: str, n: int) -> list[Mapping[str, Any]]:
     """The ``n`` entries of the list ``name``."""
     if not isinstance(data, dict):
-        raise Malformed(f"the reply is a JSON {type(data).__name__}, not an object")
+        raise MalformedReply(f"the reply is a JSON {type(data).__name__}, not an object")
     found = data.get(name)
     if not isinstance(found, list) or len(found) != n or not all(isinstance(one, dict) for one in found):
         got = f"{len(found)} entries" if isinstance(found, list) else type(found).__name__
         said = f"; it says: {data['error']}" if data.get("error") else ""
-        raise Malformed(f"the reply has {got} in {name!r} where {n if n > 1 else 'one'} was asked for{said}")
+        raise MalformedReply(f"the reply has {got} in {name!r} where {n if n > 1 else 'one'} was asked for{said}")
     return found
 
 

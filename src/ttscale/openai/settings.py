@@ -13,7 +13,7 @@ from ttscale.prompts.layouts import Messages, PromptFormat, chat_turns, stop_str
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class WriterSettings:
     """See ``Writer`` for what each means."""
 
     model: str

@@ -13,10 +13,10 @@ import openai
 
 from ttscale.core.confidence import falls_below
 from ttscale.openai.draws import Task
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.openai.reply import token_confidences
 
-Watch: TypeAlias = Callable[["Assembly"], bool]
+StopListening: TypeAlias = Callable[["Assembly"], bool]
 """Whether nothing more of a reply is wanted. The connection is closed then, so that the server stops drawing."""
 
 
@@ -89,7 +89,7 @@ def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
 _TEXTS = ("text", "content", "reasoning_content", "reasoning", "refusal")
 
 
-def watch_of(task: Task) -> Watch | None:
+def watch_of(task: Task) -> StopListening | None:
     """What ends a draw early: it has lost its race, or a window fell below what was asked for; None for neither."""
     line, window, below, settled = task.line, task.window, task.stop_below, task.cost.sampled_tokens
     if line is None and below is None:
@@ -103,7 +103,7 @@ def watch_of(task: Task) -> Watch | None:
     return over
 
 
-async def listen(client: openai.AsyncOpenAI, path: str, body: Any, limits: Any, watch: Watch) -> str:
+async def listen(client: openai.AsyncOpenAI, path: str, body: Any, limits: Any, watch: StopListening) -> str:
     """A streamed reply as one JSON text, up to its end or to where ``watch`` has enough; then the stream is closed."""
     usage = {} if path.endswith("/completion") else {"stream_options": {"include_usage": True}}
     asked = {**body, "stream": True, **usage}
@@ -119,7 +119,7 @@ async def listen(client: openai.AsyncOpenAI, path: str, body: Any, limits: Any, 
         return json.dumps(so_far.data())
     except openai.APIError as error:
         if type(error) is openai.APIError:  # an error in the midst of the stream
-            raise Malformed(f"the stream ended in an error: {error.message}") from None
+            raise MalformedReply(f"the stream ended in an error: {error.message}") from None
         raise
     finally:
         await stream.close()

@@ -18,20 +18,20 @@ from typing import Any
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.connection import Connection
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.openai.reply import (
     Written,
+    cost_of_draws,
     entries,
     is_count,
     is_finite,
     read_choices,
     read_ids,
-    share_out,
     token_confidences,
     usage,
 )
 from ttscale.openai.server_kinds import Server
-from ttscale.openai.streams import Watch
+from ttscale.openai.streams import StopListening
 from ttscale.prompts.layouts import Messages, whole_characters
 
 REMEMBERED = 512
@@ -91,7 +91,7 @@ class TokenIds:
         where: str,
         seed: int,
         home: int,
-        watch: Watch | None = None,
+        watch: StopListening | None = None,
     ) -> list[Written]:
         """``n`` draws that go on from ``ids``; texts hold the stop string that ended them, ids the end of sequence.
 
@@ -124,7 +124,7 @@ class TokenIds:
         def read(data: Any) -> tuple[int, ...]:
             ids = read_ids(data.get("tokens")) if isinstance(data, dict) else None
             if ids is None:
-                raise Malformed("the reply holds no list of tokens")
+                raise MalformedReply("the reply holds no list of tokens")
             return ids
 
         return await self._connection.post(path, body, read, where=where)
@@ -132,7 +132,7 @@ class TokenIds:
     async def _ask(self, path: str, body: Mapping[str, object], name: str, where: str) -> str:
         def read(data: Any) -> str:
             if not isinstance(data, dict) or not isinstance(data.get(name), str):
-                raise Malformed(f"the reply holds no text in {name!r}")
+                raise MalformedReply(f"the reply holds no text in {name!r}")
             return str(data[name])
 
         return await self._connection.post(path, body, read, where=where)
@@ -173,15 +173,15 @@ def _read_native(data: Any, n: int) -> list[Written]:
     written = [_one_native(one) for one in sorted(found, key=lambda one: one.get("index") or 0)]
     cost, counted = usage(data)
     if not counted:
-        raise Malformed("the reply does not say how many tokens it cost")
-    return share_out(written, cost)
+        raise MalformedReply("the reply does not say how many tokens it cost")
+    return cost_of_draws(written, cost)
 
 
 def _one_native(one: Mapping[str, Any]) -> Written:
     text, ids, kind = one.get("content"), read_ids(one.get("tokens")), one.get("stop_type")
     word = one.get("stopping_word")
     if not isinstance(text, str) or ids is None or kind not in ("eos", "word", "limit"):
-        raise Malformed(f"the reply is no draw: {sorted(one)[:8]}, stop_type={kind!r}")
+        raise MalformedReply(f"the reply is no draw: {sorted(one)[:8]}, stop_type={kind!r}")
     stopped = word if kind == "word" and isinstance(word, str) else None
     records = one.get("completion_probabilities")
     tokens = [

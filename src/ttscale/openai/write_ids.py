@@ -20,7 +20,7 @@ from ttscale.openai.draws import Task
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
-from ttscale.openai.settings import Settings
+from ttscale.openai.settings import WriterSettings
 from ttscale.openai.step_records import step_tokens
 from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
@@ -35,7 +35,7 @@ _OPENED = re.compile(r"[<\[](?:think|thinking|thought|reasoning)[>\]]\s*$", re.I
 class IdsWriter:
     """Writes through a server that deals in token ids; ``limit`` is its context length, where it says."""
 
-    settings: Settings
+    settings: WriterSettings
     server: Server
     tokens: TokenIds
     limit: int | None

@@ -21,7 +21,7 @@ from ttscale.openai.draws import Task
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written, read_choices
 from ttscale.openai.server_kinds import Server
-from ttscale.openai.settings import Settings
+from ttscale.openai.settings import WriterSettings
 from ttscale.openai.step_records import step_logprobs
 from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
@@ -34,7 +34,7 @@ _THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGN
 class TextWriter:
     """Writes through a server that deals in text."""
 
-    settings: Settings
+    settings: WriterSettings
     server: Server
     _trims: bool = False
     """Whether its chat template was seen to drop white space at the end of a partial message."""

@@ -22,7 +22,7 @@ from ttscale.openai.draws import Task, share_requests
 from ttscale.openai.failures import Rejected
 from ttscale.openai.reply import count_of_slots, read_owner
 from ttscale.openai.server_kinds import GENERIC, OWNED_BY, Server, named
-from ttscale.openai.settings import Settings, load_template
+from ttscale.openai.settings import WriterSettings, load_template
 from ttscale.openai.tasks import together, told
 from ttscale.openai.token_ids import TokenIds, context_limit
 from ttscale.openai.write_ids import IdsWriter
@@ -108,7 +108,7 @@ class Writer:
         self._asked_chat = api or form.chat
         self._given_prompt, self._given_delimiter = prompt is not None, not isinstance(delimiter, EllipsisType)
         self._token_ids = token_ids
-        self.settings = Settings(
+        self.settings = WriterSettings(
             model,
             self.connection,
             form,

@@ -68,10 +68,10 @@ def read(prompt: str) -> Expression:
     return flatten(tree)
 
 
-Tree = int | tuple[str, "Tree", "Tree"]
+SyntaxTree = int | tuple[str, "SyntaxTree", "SyntaxTree"]
 
 
-def _sum(items: Expression, at: int) -> tuple[Tree, int]:
+def _sum(items: Expression, at: int) -> tuple[SyntaxTree, int]:
     tree, at = _product(items, at)
     while at < len(items) and items[at] in ("+", "-"):
         symbol = str(items[at])
@@ -80,7 +80,7 @@ def _sum(items: Expression, at: int) -> tuple[Tree, int]:
     return tree, at
 
 
-def _product(items: Expression, at: int) -> tuple[Tree, int]:
+def _product(items: Expression, at: int) -> tuple[SyntaxTree, int]:
     tree, at = _atom(items, at)
     while at < len(items) and items[at] == "*":
         right, at = _atom(items, at + 1)
@@ -88,7 +88,7 @@ def _product(items: Expression, at: int) -> tuple[Tree, int]:
     return tree, at
 
 
-def _atom(items: Expression, at: int) -> tuple[Tree, int]:
+def _atom(items: Expression, at: int) -> tuple[SyntaxTree, int]:
     if at >= len(items):
         raise OutOfDomainError("The expression ends too early.")
     item = items[at]
@@ -107,12 +107,12 @@ def apply(left: int, symbol: str, right: int) -> int:
     return left + right if symbol == "+" else left - right if symbol == "-" else left * right
 
 
-def value(tree: Tree) -> int:
+def value(tree: SyntaxTree) -> int:
     """The exact value of a tree."""
     return tree if isinstance(tree, int) else apply(value(tree[1]), tree[0], value(tree[2]))
 
 
-def _check(tree: Tree) -> int:
+def _check(tree: SyntaxTree) -> int:
     """The number of operations; refuses numbers and intermediate values outside the domain."""
     if isinstance(tree, int):
         if tree > MAX_OPERAND:
@@ -124,7 +124,7 @@ def _check(tree: Tree) -> int:
     return operations
 
 
-def flatten(tree: Tree) -> Expression:
+def flatten(tree: SyntaxTree) -> Expression:
     """The tree as a flat list with no more parentheses than it needs."""
     if isinstance(tree, int):
         return [tree]

@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ttscale.reference.expressions import MAX_VALUE, PREFIX, Tree, exact, flatten, read, show, value
+from ttscale.reference.expressions import MAX_VALUE, PREFIX, SyntaxTree, exact, flatten, read, show, value
 
 LEVELS: dict[int, tuple[int, ...]] = {1: (2,), 2: (3,), 3: (4, 5), 4: (6, 7), 5: (8, 9)}
 """Level -> the numbers of operations it holds."""
@@ -79,7 +79,7 @@ def _pick(rng: random.Random, weights: dict[str, float]) -> str:
     return name
 
 
-def _draw(rng: random.Random, operations: int) -> Tree | None:
+def _draw(rng: random.Random, operations: int) -> SyntaxTree | None:
     """A random tree whose every value is small; ``None`` when this attempt did not find one."""
     if operations == 0:
         return 1 + int(rng.random() * 12) if rng.random() < 0.5 else 10 + int(rng.random() * 90)
@@ -90,7 +90,7 @@ def _draw(rng: random.Random, operations: int) -> Tree | None:
         left, right = _draw(rng, left_operations), _draw(rng, operations - 1 - left_operations)
         if left is None or right is None:
             continue
-        tree: Tree = (symbol, left, right)
+        tree: SyntaxTree = (symbol, left, right)
         result = value(tree)
         # Negative values are in the domain but rare, as in a school book.
         if abs(result) <= MAX_VALUE and (result >= 0 or rng.random() < 0.12):

@@ -15,7 +15,7 @@ from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Key, Outcome
 from ttscale.strategies.mixed_model import next_scores, summary
 from ttscale.strategies.solution_tree import SolutionNode, best_of, expand
-from ttscale.strategies.thompson import Arm, thompson
+from ttscale.strategies.thompson import NormalArm, thompson
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,11 @@ class ABMCTS:
 def aggregated(node: SolutionNode, key: Key) -> SolutionNode | None:
     """The child to go down into, or None to add one (AB-MCTS-A)."""
     subtrees = [child.rewards() for child in node.children]
-    wider = Arm.of([own for own, *_ in subtrees])
-    deeper = Arm.of([reward for _, *below in subtrees for reward in below])
+    wider = NormalArm.of([own for own, *_ in subtrees])
+    deeper = NormalArm.of([reward for _, *below in subtrees for reward in below])
     if thompson([wider, deeper], key.child("wider or deeper")) == 0:
         return None
-    return node.children[thompson([Arm.of(subtree) for subtree in subtrees], key.child("which"))]
+    return node.children[thompson([NormalArm.of(subtree) for subtree in subtrees], key.child("which"))]
 
 
 def mixed(node: SolutionNode, key: Key) -> SolutionNode | None:

@@ -21,7 +21,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, rule_of, vote_weights, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
-from ttscale.strategies.waves import draw, draw_whole, judge, verifier_scores
+from ttscale.strategies.waves import draw, draw_whole, judge, scores_of_outcome
 
 FEW = 100
 """Votes up to which the chance to lead is a finite sum, exact but slow."""
@@ -122,7 +122,7 @@ class AdaptiveScheduler:
             start = Candidate(root.question, root.key.child("round", len(course)))
             outcome = yield from strategy.search(start, more)
             candidates += outcome.candidates
-            scores += yield from verifier_scores(strategy, outcome, self.aggregate)
+            scores += yield from scores_of_outcome(strategy, outcome, self.aggregate)
             spent += more
         note = "; ".join([*course, f"spent {spent} of {budget}"])
         return Outcome(tuple(candidates), tuple(scores), weighted_vote(candidates, scores), note)

@@ -16,7 +16,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, best, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.student import excess
-from ttscale.strategies.thompson import Arm
+from ttscale.strategies.thompson import NormalArm
 from ttscale.strategies.waves import draw, judge
 
 
@@ -58,7 +58,7 @@ class BestOfNStopping:
 
 def expected_gain(scores: list[float]) -> float:
     """The expected excess of one more score, of at most 1, over the highest of these."""
-    location, scale, degrees = Arm.of(scores).posterior(prior_mean=0.5)
+    location, scale, degrees = NormalArm.of(scores).posterior(prior_mean=0.5)
     scale *= math.sqrt(len(scores) + 2)  # of the next score, not of the mean: sqrt(1 + kappa) times as wide
     top = max(scores)
     return max(0.0, excess(location, scale, degrees, top) - excess(location, scale, degrees, 1.0))

@@ -15,7 +15,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
-from ttscale.strategies.waves import draw_whole, judge, verifier_scores
+from ttscale.strategies.waves import draw_whole, judge, scores_of_outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class ComputeOptimalScheduler:
         candidates, scores = tuple(probe), tuple(probe_scores)
         if budget > len(probe):
             rest = yield from strategy.search(Candidate(root.question, root.key.child("main")), budget - len(probe))
-            scores += yield from verifier_scores(strategy, rest, self.aggregate)
+            scores += yield from scores_of_outcome(strategy, rest, self.aggregate)
             candidates += rest.candidates
         note = f"difficulty {difficulty:.2f} -> {strategy!r}"
         return Outcome(candidates, scores, weighted_vote(candidates, scores), note)

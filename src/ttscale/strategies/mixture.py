@@ -14,7 +14,7 @@ from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
 from ttscale.core.types import Candidate, Outcome
-from ttscale.strategies.thompson import Arm, thompson
+from ttscale.strategies.thompson import NormalArm, thompson
 from ttscale.strategies.waves import draw, judge
 
 
@@ -67,7 +67,7 @@ class Mixture:
             return Outcome(tuple(candidates), shares, majority_vote(candidates))
         candidates, scores, seen = [], list[float | None](), [list[float]() for _ in names]
         while len(candidates) < budget:
-            arms = [Arm.of(rewards) for rewards in seen]
+            arms = [NormalArm.of(rewards) for rewards in seen]
             numbers = range(len(candidates), min(budget, len(candidates) + self.wave))
             chosen = [thompson(arms, root.key.child("choose", i)) for i in numbers]
             keys = [root.key.child("model", names[arm], i) for arm, i in zip(chosen, numbers, strict=True)]

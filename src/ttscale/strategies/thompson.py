@@ -17,7 +17,7 @@ MEAN, COUNT, DEGREES, SCALE = 0.0, 1, 1, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class NormalArm:
     """Normal scores of unknown mean and variance with a normal-inverse-chi-squared prior, after ``n`` of them.
 
     Murphy, Probabilistic Machine Learning: Advanced Topics, section 3.4.3.3. ``squares`` are about the mean.
@@ -28,10 +28,10 @@ class Arm:
     squares: float = 0.0
 
     @staticmethod
-    def of(scores: Sequence[float]) -> Arm:
+    def of(scores: Sequence[float]) -> NormalArm:
         """What is known after these scores."""
         mean = math.fsum(scores) / len(scores) if scores else 0.0
-        return Arm(len(scores), mean, math.fsum((score - mean) ** 2 for score in scores))
+        return NormalArm(len(scores), mean, math.fsum((score - mean) ** 2 for score in scores))
 
     def posterior(self, prior_mean: float = MEAN) -> tuple[float, float, int]:
         """Location, scale and degrees of freedom of the Student distribution of the mean score."""
@@ -42,7 +42,7 @@ class Arm:
         return location, math.sqrt(variance / count), degrees
 
 
-def thompson(arms: Sequence[Arm], key: Key) -> int:
+def thompson(arms: Sequence[NormalArm], key: Key) -> int:
     """The arm whose mean, drawn from what is known of it, is the highest; the first of equal ones."""
     drawn = []
     for i, arm in enumerate(arms):

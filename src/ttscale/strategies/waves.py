@@ -49,7 +49,7 @@ def judge(candidates: Sequence[Candidate], how: Aggregate) -> Search[list[float 
     return scores
 
 
-def verifier_scores(strategy: Strategy, outcome: Outcome, how: Aggregate) -> Search[tuple[float | None, ...]]:
+def scores_of_outcome(strategy: Strategy, outcome: Outcome, how: Aggregate) -> Search[tuple[float | None, ...]]:
     """The verifier's scores of what a strategy found, where its own are shares of a vote that asked no verifier."""
     if "verifier" in needs_of(strategy, ("verifier",)):
         return outcome.scores

@@ -15,11 +15,11 @@ from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Revise, Sample, Score, Verdict
 from ttscale.core.types import Step
 
-Line: TypeAlias = str | Completion | Exception
+ScriptLine: TypeAlias = str | Completion | Exception
 """What a fake generator or reviser says: a text of one step per line, a whole completion, or an error."""
 Mark: TypeAlias = float | Sequence[float] | Verdict | Exception
 """What a fake verifier says: one score, one per step, a whole verdict, or an error."""
-Choice: TypeAlias = int | tuple[float, ...] | Preference | Exception
+ScriptChoice: TypeAlias = int | tuple[float, ...] | Preference | Exception
 """What a fake comparator says: the index of the best, a weight for each, a whole preference, or an error."""
 
 R = TypeVar("R", Sample, Revise, Score, Compare)
@@ -50,7 +50,7 @@ class FakeGenerator:
 
     def __init__(
         self,
-        script: Sequence[Line] | Callable[[Sample], Line] | Line,
+        script: Sequence[ScriptLine] | Callable[[Sample], ScriptLine] | ScriptLine,
         *,
         name: str = "fake",
         confidence: float | None = None,
@@ -79,7 +79,9 @@ class FakeGenerator:
 class FakeReviser:
     """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions. Records as the others do."""
 
-    def __init__(self, script: Sequence[Line] | Callable[[Revise], Line] | Line, *, name: str = "fake") -> None:
+    def __init__(
+        self, script: Sequence[ScriptLine] | Callable[[Revise], ScriptLine] | ScriptLine, *, name: str = "fake"
+    ) -> None:
         self.name = name
         self.requests: list[Revise] = []
         self.batches: list[int] = []
@@ -111,7 +113,9 @@ class FakeVerifier:
 class FakeComparator:
     """Prefers what ``script`` says: an index, weights that add up to 1, ``Preference``s or exceptions."""
 
-    def __init__(self, script: Sequence[Choice] | Callable[[Compare], Choice] | Choice, *, name: str = "fake") -> None:
+    def __init__(
+        self, script: Sequence[ScriptChoice] | Callable[[Compare], ScriptChoice] | ScriptChoice, *, name: str = "fake"
+    ) -> None:
         self.name = name
         self.requests: list[Compare] = []
         self.batches: list[int] = []
@@ -146,7 +150,7 @@ class _Script(Generic[R]):
         return script[self._said - 1]
 
 
-def _completion(line: Line, max_steps: int | None = None, begun: str = "") -> Completion | Exception:
+def _completion(line: ScriptLine, max_steps: int | None = None, begun: str = "") -> Completion | Exception:
     return completion_of(line.removeprefix(begun), max_steps) if isinstance(line, str) else line
 
 
@@ -156,7 +160,7 @@ def _verdict(mark: Mark) -> Verdict | Exception:
     return Verdict(tuple(mark) if isinstance(mark, Sequence) else (mark,))
 
 
-def _preference(choice: Choice, candidates: int) -> Preference | Exception:
+def _preference(choice: ScriptChoice, candidates: int) -> Preference | Exception:
     if isinstance(choice, int):
         return Preference(tuple(float(i == choice) for i in range(candidates)))
     return Preference(choice) if isinstance(choice, tuple) else choice

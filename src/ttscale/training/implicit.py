@@ -32,7 +32,7 @@ from ttscale.training.fit.checkpoints import (
     load_frozen,
     load_tokenizer,
     pad_id,
-    weights_of,
+    weights_hash,
 )
 from ttscale.training.fit.features import TokenizedExample, need_some, solution_rows
 from ttscale.training.fit.objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
@@ -119,7 +119,7 @@ def train_implicit_prm(
         write_settings(folder, saved)
         return measured(validated, ratios, calibration)
 
-    compared_with = {"reference": os.fspath(reference), "reference_weights": weights_of(reference)}
+    compared_with = {"reference": os.fspath(reference), "reference_weights": weights_hash(reference)}
     settings = {"goal": goal, "beta": beta, "prompt": asdict(form)} | compared_with
     objective = implicit_bce(beta) if goal == "ratio" else TOKEN_CE
     return run(base, out, "text", objective, data, tokenizer, recipe, settings, finish, progress)

@@ -19,7 +19,7 @@ import torch
 
 from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
 from ttscale.evaluation.verifier_quality.report import Judged, quality_report
-from ttscale.hf.verifiers.input_format import FILE, Kind, VerifierFormat
+from ttscale.hf.verifiers.input_format import FILE, VerifierFormat, VerifierKind
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training.data.examples import StepExample, last_step_labels
 from ttscale.training.fit.arguments import check_call, sides_of
@@ -82,7 +82,7 @@ def train_orm(
 
 
 def _train(
-    kind: Kind,
+    kind: VerifierKind,
     base: str | os.PathLike[str],
     examples: Sequence[StepExample],
     out: str | os.PathLike[str],
@@ -155,7 +155,7 @@ def measured(
 
 
 def _format(
-    kind: Kind,
+    kind: VerifierKind,
     base: str | os.PathLike[str],
     examples: Sequence[StepExample],
     separator: str | None,

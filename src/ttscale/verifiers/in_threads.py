@@ -14,19 +14,19 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
-Ended: TypeAlias = tuple[int, Any, BaseException | None]
+ItemResult: TypeAlias = tuple[int, Any, BaseException | None]
 """Which item, what the function returned, what it raised."""
 
 
-def in_threads(fn: Callable[[T], Any], items: Sequence[T], workers: int, timeout: float | None) -> list[Ended]:
+def in_threads(fn: Callable[[T], Any], items: Sequence[T], workers: int, timeout: float | None) -> list[ItemResult]:
     """What ``fn`` makes of each item, in their order; ``TimeoutError`` for one that took more than ``timeout`` seconds.
 
     At most ``workers`` items are under way at once, those not counted that were given up.
     """
-    ended: dict[int, Ended] = {}
+    ended: dict[int, ItemResult] = {}
     waiting = deque(range(len(items)))
     deadlines: dict[int, float] = {}
-    results: SimpleQueue[Ended] = SimpleQueue()
+    results: SimpleQueue[ItemResult] = SimpleQueue()
 
     def run(index: int) -> None:
         try:

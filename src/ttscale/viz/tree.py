@@ -15,7 +15,7 @@ from ttscale.answers import AnswerRule, rule_called
 from ttscale.core.cost import Cost
 from ttscale.core.trace import Event, Trace
 
-Kind = Literal["root", "group", "sample", "revise"]
+NodeKind = Literal["root", "group", "sample", "revise"]
 Path = tuple[str | int, ...]
 
 
@@ -28,7 +28,7 @@ class Node:
     """
 
     key: Path
-    kind: Kind
+    kind: NodeKind
     parent: int | None
     """Index of the parent in ``Tree.nodes``; None for the root. Parents come before their children."""
     label: str

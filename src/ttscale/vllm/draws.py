@@ -17,8 +17,8 @@ from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
 from ttscale.prompts.steps import StepText, context_ids, opened
-from ttscale.vllm.engine import Engine
-from ttscale.vllm.settings import Settings
+from ttscale.vllm.engine import VLLMEngine
+from ttscale.vllm.settings import VLLMSettings
 
 
 @dataclass(slots=True)
@@ -66,10 +66,10 @@ class _Draw:
         return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
 
 
-class Session:
+class VLLMSession:
     """Requests enter and completions leave at any time; see ``ttscale.core.protocols.Session``."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: VLLMEngine, settings: VLLMSettings) -> None:
         self._engine, self._settings = engine, settings
         self._stop = settings.stop(engine.tokenizer)
         self._text = StepText(engine.tokenizer, settings.delimiter, self._stop, settings.prompt.thoughts)

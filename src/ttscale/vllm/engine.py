@@ -14,7 +14,7 @@ from typing import Any
 _NAMES = itertools.count()
 
 
-class Engine:
+class VLLMEngine:
     """Requests enter, step by step their results leave; several sessions may share one engine.
 
     ``model`` is a ``vllm.LLM``, or a model's name or folder, from which one is made with ``options``.

@@ -9,9 +9,9 @@ from typing import Any
 from ttscale.core.protocols import run_all
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.prompts.layouts import PromptFormat, family_of
-from ttscale.vllm.draws import Session
-from ttscale.vllm.engine import Engine
-from ttscale.vllm.settings import Settings
+from ttscale.vllm.draws import VLLMSession
+from ttscale.vllm.engine import VLLMEngine
+from ttscale.vllm.settings import VLLMSettings
 
 MAX_NEW_TOKENS = 2048
 
@@ -38,11 +38,11 @@ class _Role:
         max_new_tokens: int = MAX_NEW_TOKENS,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.engine: Engine = model.engine if isinstance(model, _Role) else Engine(model, options or {})
+        self.engine: VLLMEngine = model.engine if isinstance(model, _Role) else VLLMEngine(model, options or {})
         family = family_of(self.engine.name)
         mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
         form = family.prompt if prompt is None else prompt
-        self.settings = Settings(form, mark, temperature, top_p, top_k, min_p, max_new_tokens)
+        self.settings = VLLMSettings(form, mark, temperature, top_p, top_k, min_p, max_new_tokens)
         self.name = self.engine.name
         self.worker = ("vllm", id(self.engine.llm))
         usual: dict[str, tuple[object, object]] = {
@@ -64,9 +64,9 @@ class _Role:
         """Tokens sampled so far by draws that have not been answered."""
         return sum(len(output.outputs[0].token_ids) for output in list(self.engine.so_far.values()))
 
-    def session(self) -> Session:
+    def session(self) -> VLLMSession:
         """Continuous batching: requests enter and completions leave at any time; closing it aborts the rest."""
-        return Session(self.engine, self.settings)
+        return VLLMSession(self.engine, self.settings)
 
 
 class VLLMGenerator(_Role):

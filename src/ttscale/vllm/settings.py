@@ -12,7 +12,7 @@ from ttscale.prompts.tokenize import uses_chat
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class VLLMSettings:
     """See ``VLLMGenerator``. ``ValueError`` for what cannot be."""
 
     prompt: PromptFormat

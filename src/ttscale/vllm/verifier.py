@@ -16,7 +16,7 @@ from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.prompts.verifier_layouts import Encoded, QwenPRMLayout, SequenceLayout, TRLLayout
-from ttscale.vllm.engine import Engine
+from ttscale.vllm.engine import VLLMEngine
 
 Family = Literal["token-classification", "qwen-prm", "reward"]
 AGGREGATE: dict[Family, Aggregate] = {"token-classification": "last", "qwen-prm": "prod", "reward": "last"}
@@ -48,7 +48,7 @@ class VLLMVerifier:
         given = dict(options or {})
         if isinstance(model, str):
             given = {"runner": "pooling", **given}
-        self.engine = Engine(model, given)
+        self.engine = VLLMEngine(model, given)
         self._task = "classify" if family == "reward" else "token_classify"
         self._layout: TRLLayout | QwenPRMLayout | SequenceLayout
         if family == "reward":

@@ -23,7 +23,7 @@ from ttscale.hf.pick_runner import open_shared_kv
 from ttscale.hf.shared_kv import run_sequences
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
 from ttscale.hf.verifiers import scorer as scorer_module
-from ttscale.hf.verifiers.families.detect import family_of
+from ttscale.hf.verifiers.families.detect import verifier_family
 
 
 def candidate(question: str, *steps: str) -> Candidate:
@@ -282,19 +282,19 @@ def test_the_family_is_read_from_the_checkpoint(config: Any, name: str, family: 
     folder = tmp_path / name
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
-    assert family_of(str(folder)) == family
+    assert verifier_family(str(folder)) == family
     (folder / "ttscale_verifier.json").write_text("{}")
-    assert family_of(str(folder)) == "ttscale"
+    assert verifier_family(str(folder)) == "ttscale"
 
 
 def test_what_is_no_verifier_gets_advice(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     with pytest.raises(ValueError, match=r"LlamaForCausalLM.*family=.*rlhflow.*JudgeVerifier"):
-        family_of(str(tmp_path))
+        verifier_family(str(tmp_path))
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ValueError, match=r"no config\.json"):
-        family_of(str(empty))
+        verifier_family(str(empty))
 
 
 def test_bad_arguments_are_refused(folder: str, tmp_path: Path) -> None:

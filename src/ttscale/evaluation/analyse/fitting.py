@@ -20,7 +20,7 @@ from ttscale.core.version import __version__
 from ttscale.evaluation.analyse.certainty import certainty
 from ttscale.evaluation.analyse.difficulty import quantile_bins
 from ttscale.evaluation.analyse.outcomes import Outcomes, of_records
-from ttscale.evaluation.analyse.policies import BinOf, check_arms, choose, halves
+from ttscale.evaluation.analyse.policies import BinOf, check_arms, choose, two_folds
 from ttscale.evaluation.collect.records import Record, Records
 from ttscale.strategies import ComputeOptimalScheduler, Policy
 
@@ -67,7 +67,7 @@ def cross_validate_scheduler(
     of predicted difficulty that separate ``thresholds`` bins (or fixed thresholds), the best strategy of each, and
     whether the probe is worth its price.
     """
-    folds = halves(dict.fromkeys(records.questions, 0), seed)
+    folds = two_folds(dict.fromkeys(records.questions, 0), seed)
     fitted = []
     for fold in (0, 1):
         own = [question for question in records.questions if folds[question] == fold]
@@ -209,7 +209,7 @@ def _worth(records: Records, questions: Sequence[str], bin_of: BinOf, names: Seq
     better than one does. A bin that is empty in a half takes the best arm for all of that half.
     """
     arms = [PROBED + name for name in names]
-    folds = halves(dict.fromkeys(questions, 0))
+    folds = two_folds(dict.fromkeys(questions, 0))
     gains: dict[int, list[float]] = {}
     for fold in (0, 1):
         on = [question for question in questions if folds[question] == fold]

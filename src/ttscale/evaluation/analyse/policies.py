@@ -22,7 +22,7 @@ BinOf = Callable[[str, int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ArmChoice:
     """The best arm of a bin at a budget, chosen on ``questions`` questions (one fold, or all)."""
 
     bin: int
@@ -39,11 +39,11 @@ class CrossValidated:
     """What the choices of each fold score on the other."""
 
     outcomes: Outcomes
-    choices: tuple[Choice, ...]
+    choices: tuple[ArmChoice, ...]
     folds: Mapping[str, int]
 
 
-def halves(bins: Mapping[str, int], seed: int = 0) -> dict[str, int]:
+def two_folds(bins: Mapping[str, int], seed: int = 0) -> dict[str, int]:
     """Each question's fold, 0 or 1: every bin split into halves (equal to within one) by a seeded hash of the ids."""
     folds: dict[str, int] = {}
     for bin_ in sorted(set(bins.values())):
@@ -73,12 +73,12 @@ def cross_validate(
         if question not in bins.of:
             raise ValueError(f"question {question!r} has records but no difficulty bin; bin the questions of the sweep")
     own = {question: bins.of[question] for question in records.questions}
-    folds = halves(own, seed)
+    folds = two_folds(own, seed)
 
     def bin_of(question: str, _: int) -> int:
         return own[question]
 
-    picked: list[dict[tuple[int, int], Choice]] = []
+    picked: list[dict[tuple[int, int], ArmChoice]] = []
     for fold in (0, 1):
         chosen_on = [question for question in records.questions if folds[question] == fold]
         picked.append(choose(records, chosen_on, bin_of, arms, fold))
@@ -98,12 +98,12 @@ def cross_validate(
 
 def choose(
     records: Records, questions: Sequence[str], bin_of: BinOf, arms: Sequence[str], fold: int | None = None
-) -> dict[tuple[int, int], Choice]:
+) -> dict[tuple[int, int], ArmChoice]:
     """For each (bin, budget) the arm with the highest mean accuracy on ``questions``.
 
     Of arms that tie, the one that samples fewer tokens, then the one that comes first.
     """
-    chosen: dict[tuple[int, int], Choice] = {}
+    chosen: dict[tuple[int, int], ArmChoice] = {}
     for budget in budgets_of(records, arms):
         members: dict[int, list[tuple[str, int]]] = {}
         for question in questions:
@@ -118,7 +118,7 @@ def choose(
                     ranked.append((float(np.mean([record.correct for record in own])), -tokens, -place, arm))
             best = max(ranked)
             count = len({question for question, _ in pairs})
-            chosen[bin_, budget] = Choice(bin_, budget, fold, best[3], best[0], count)
+            chosen[bin_, budget] = ArmChoice(bin_, budget, fold, best[3], best[0], count)
     return chosen
 
 

@@ -20,7 +20,7 @@ from ttscale.evaluation.problems.grading import graded
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.evaluation.statistics import Graded
 
-Kind = Literal["samples", "chains"]
+PoolKind = Literal["samples", "chains"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class PoolBlock:
 class Pool:
     """The solutions drawn for each problem, in memory."""
 
-    def __init__(self, kind: Kind, seed: int, models: Mapping[str, str | None], blocks: Iterable[PoolBlock]) -> None:
+    def __init__(
+        self, kind: PoolKind, seed: int, models: Mapping[str, str | None], blocks: Iterable[PoolBlock]
+    ) -> None:
         self.kind, self.seed, self.models = kind, seed, dict(models)
         self._blocks: dict[str, dict[int, PoolBlock]] = {}
         for block in blocks:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from ttscale.api.arguments import check_seed
+from ttscale.api.arguments import as_seed
 from ttscale.api.load_roles import ModelSpec, ModelSpecs
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
@@ -21,9 +21,9 @@ from ttscale.core.protocols import METHOD_OF, Role
 from ttscale.core.requests import Score, Search, Verdict, check_temperature
 from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.core import Ended
-from ttscale.evaluation.collect.pool import Drawn, Kind, Pool, PoolBlock, check_digest
+from ttscale.evaluation.collect.pool import Drawn, Pool, PoolBlock, PoolKind, check_digest
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import Piece, Progress, local_work, run_pieces
+from ttscale.evaluation.collect.runner import Piece, ShowProgress, local_work, run_pieces
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.revision import _chain
 from ttscale.strategies.waves import draw
@@ -40,14 +40,14 @@ def draw_pool(
     path: str | Path | None,
     samples: int = 64,
     *,
-    kind: Kind = "samples",
+    kind: PoolKind = "samples",
     length: int = 8,
     generator: ModelSpec = None,
     verifier: ModelSpec = None,
     reviser: ModelSpec = None,
     seed: int = 0,
     temperature: float | None = None,
-    progress: Progress = True,
+    progress: ShowProgress = True,
 ) -> Pool:
     """Draw ``samples`` solutions of each problem, or that many chains of ``length`` revisions, and judge each.
 
@@ -67,7 +67,7 @@ def draw_pool(
     if kind == "chains" and temperature is not None:
         raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
     check_temperature(temperature)
-    check_seed(seed)
+    as_seed(seed)
     specs = ModelSpecs(generator, verifier, reviser).check()
     drawer: Role = "generator" if kind == "samples" else "reviser"
     if drawer not in specs.roles:
@@ -76,7 +76,7 @@ def draw_pool(
     header = {
         "ttscale": FORMAT,
         "kind": kind,
-        "seed": check_seed(seed),
+        "seed": as_seed(seed),
         "models": {role: models.labels.get(role) for role in METHOD_OF},
         "temperature": temperature,
     } | ({"length": length} if kind == "chains" else {})
@@ -102,7 +102,7 @@ def load_pool(path: str | Path) -> Pool:
 class BlockOfSolutions:
     """Draws one block and keeps all step scores, which an ``Outcome`` has no place for."""
 
-    def __init__(self, kind: Kind, first: int, count: int, judged: bool, temperature: float | None) -> None:
+    def __init__(self, kind: PoolKind, first: int, count: int, judged: bool, temperature: float | None) -> None:
         self._kind, self._first, self._count, self._judged = kind, first, count, judged
         self._temperature = temperature
         self.verdicts: dict[int, Verdict] = {}

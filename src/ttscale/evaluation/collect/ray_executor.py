@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.on_ray import RayWorkers
+from ttscale.core.closing import Closing
 from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import Role
 from ttscale.evaluation.collect.executor import LocalExecutor
@@ -49,7 +49,7 @@ class Worker:
             return [stored.data for stored in store.records.values()], errors
 
 
-class RayExecutor:
+class RayExecutor(Closing):
     """Workers on a Ray cluster. Use as a context manager: leaving it ends them."""
 
     def __init__(
@@ -60,12 +60,8 @@ class RayExecutor:
         self.aggregate: Any
         self.labels, self.aggregate = self._workers.ask("describe")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the workers."""
         self._workers.close()
 
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:

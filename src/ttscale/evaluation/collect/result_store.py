@@ -16,9 +16,9 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from ttscale.core.closing import Closing
 from ttscale.core.record_file import BINARY, RecordFile
 
 if sys.platform != "win32":
@@ -39,7 +39,7 @@ class HasKey(Protocol):
 T = TypeVar("T", bound=HasKey)
 
 
-class Store(Generic[T]):
+class Store(Closing, Generic[T]):
     """An open file of records. Use as a context manager.
 
     ``check_header`` is given the settings in the file and raises where they do not fit this run. ``parse`` makes a
@@ -76,14 +76,6 @@ class Store(Generic[T]):
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file and give up every claim."""

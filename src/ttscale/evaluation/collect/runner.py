@@ -73,11 +73,13 @@ Work = Callable[[Sequence[Piece], Failures, Any], None]
 """Runs those of the pieces that nobody else is at, and stores them; ticks the progress bar."""
 
 
-Progress = bool | Callable[[int, int], None]
+ShowProgress = bool | Callable[[int, int], None]
 """Whether to show a bar where standard error is a terminal; or what to call with how many are done, of how many."""
 
 
-def run_pieces(pieces: Sequence[Piece], store: Store[Any], work: Work, *, progress: Progress, unit: str) -> Failures:
+def run_pieces(
+    pieces: Sequence[Piece], store: Store[Any], work: Work, *, progress: ShowProgress, unit: str
+) -> Failures:
     """Have every piece done that the store lacks.
 
     Returns when every piece is in the store (some by other processes) or has failed. Ctrl-C is raised again; what was
@@ -278,7 +280,7 @@ class _CallbackProgress:
         self._tell(self._done, self._total)
 
 
-def _bar(total: int, progress: Progress, unit: str) -> Any:
+def _bar(total: int, progress: ShowProgress, unit: str) -> Any:
     from tqdm import tqdm
 
     if callable(progress):

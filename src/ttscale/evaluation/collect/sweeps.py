@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ttscale.api.arguments import check_budget, check_seed, choose_strategy, suited
+from ttscale.api.arguments import as_seed, check_budget, choose_strategy, suited
 from ttscale.api.batch import BatchAllocation
 from ttscale.api.load_roles import ModelSpec, ModelSpecs, check_labels
 from ttscale.api.role_labels import warn_other_models
@@ -29,7 +29,7 @@ from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.executor import LocalExecutor, RunningExecutor
 from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import Failures, Piece, Progress, run_pieces
+from ttscale.evaluation.collect.runner import Failures, Piece, ShowProgress, run_pieces
 from ttscale.evaluation.problems.grading import grade
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.policy import policy_of
@@ -64,7 +64,7 @@ def sweep(
     executor: Executor = "local",
     workers: int = 2,
     ray_options: Mapping[str, Any] | None = None,
-    progress: Progress = True,
+    progress: ShowProgress = True,
 ) -> Records:
     """Run every strategy at every budget and seed on every problem.
 
@@ -80,7 +80,7 @@ def sweep(
     warning, and tried again by the next run. Raises ``ValueError`` for bad arguments and for a file of another sweep.
     """
     asked = as_problems(problems)
-    seeds = [check_seed(seed) for seed in _listed("seeds", seeds)]
+    seeds = [as_seed(seed) for seed in _listed("seeds", seeds)]
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds must be distinct integers, at least one; got {list(seeds)}")
     specs = ModelSpecs(generator, verifier, reviser, comparator).check()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ttscale.api.arguments import check_budget, check_seed
+from ttscale.api.arguments import as_seed, check_budget
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Strategy
 from ttscale.core.selection import Aggregate
@@ -75,7 +75,7 @@ class StudySettings:
         if list(self.budgets) != sorted(set(self.budgets)) or len(self.budgets) < 2:
             raise ValueError(f"budgets must be at least two ascending powers of 2; got {self.budgets}")
         seeds = (*self.seeds, *(self.figure_seeds or ()))
-        if not self.seeds or check_seed(self.pool_seed) in [check_seed(seed) for seed in seeds]:
+        if not self.seeds or as_seed(self.pool_seed) in [as_seed(seed) for seed in seeds]:
             raise ValueError(f"pool_seed = {self.pool_seed} must not be one of the seeds {seeds}")
         for name in ("samples", "chains", "chain_length", "bins", "probe", "deep_samples"):
             check_count(name, getattr(self, name))

@@ -66,7 +66,7 @@ class StepAuc:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SelectionAccuracy:
     """Expected accuracy of each way to choose among ``n`` solutions of a question, over ``questions`` questions."""
 
     n: int
@@ -102,7 +102,7 @@ class QualityReport:
     step_ece: float | None
     step_reliability: tuple[ReliabilityBin, ...]
     by_step: tuple[StepAuc, ...]
-    selection: tuple[Selection, ...]
+    selection: tuple[SelectionAccuracy, ...]
     notes: tuple[str, ...]
     """What was left out and why."""
 
@@ -247,7 +247,7 @@ def _graded(question: str, members: Sequence[Judged], scores: Floats, correct: B
 
 def _selections(
     pool: Sequence[Graded], budgets: Sequence[int], draws: int, resamples: int, probabilities: bool, seed: int
-) -> tuple[tuple[Selection, ...], tuple[str, ...]]:
+) -> tuple[tuple[SelectionAccuracy, ...], tuple[str, ...]]:
     """One row for each N that some question has enough solutions for, and a note for each that left questions out."""
     methods = {name: method for name, method in METHODS.items() if probabilities or name != "weighted best-of-N"}
     selection, notes = [], []
@@ -266,5 +266,5 @@ def _selections(
             for name, values in column.items()
             if name != "majority"
         }
-        selection.append(Selection(n, len(enough), mean, gain))
+        selection.append(SelectionAccuracy(n, len(enough), mean, gain))
     return tuple(selection), tuple(notes)

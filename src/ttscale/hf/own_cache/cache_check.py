@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ttscale.hf.context_length import fresh_rotary, grows, rescaled
+from ttscale.hf.context_length import changes_every_token, fresh_rotary, rescaled
 from ttscale.hf.memory import is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.self_check import difference, probe_tokens, tolerance
@@ -51,7 +51,7 @@ def caching(model: HFModel) -> Caching:
             if is_out_of_memory(error):
                 raise
             found.append(False)
-    return Caching(found[0], found[0] and found[1], rescaled(model.config), grows(model.config))
+    return Caching(found[0], found[0] and found[1], rescaled(model.config), changes_every_token(model.config))
 
 
 def _steps(model: HFModel, both: Tensor, wanted: Tensor) -> bool:

@@ -15,7 +15,7 @@ from ttscale.hf.shared_kv.attention import Level
 from ttscale.hf.shared_kv.kv_slots import Slab
 from ttscale.hf.shared_kv.prefix_tree import PrefixNode, PrefixTree
 
-Span: TypeAlias = tuple[PrefixNode, PrefixNode]
+NodeSpan: TypeAlias = tuple[PrefixNode, PrefixNode]
 """A run of the tree: from (excluded) one node to (included) another further down."""
 
 WIDTHS = sorted({base << i for base in (32, 48) for i in range(16)})
@@ -27,16 +27,16 @@ class Block:
     def __init__(self, slab: Slab, width: int) -> None:
         self.slab = slab
         self.width = width
-        self.spans: list[Span] = []
+        self.spans: list[NodeSpan] = []
         self.readers: list[int] = []
 
-    def make_room(self, spans: Collection[Span]) -> None:
+    def make_room(self, spans: Collection[NodeSpan]) -> None:
         """Room for spans that are about to be taken, at once: a block that grows is copied."""
         new = [last.length - first.length for first, last in set(spans).difference(self.spans)]
         if new:
             self.slab.reserve(len(self.spans), len(self.spans) + len(new), max(new))
 
-    def take(self, tree: PrefixTree, span: Span) -> None:
+    def take(self, tree: PrefixTree, span: NodeSpan) -> None:
         """One more row reads this span, for which there is room; it is copied in for the first."""
         if span in self.spans:
             self.readers[self.spans.index(span)] += 1
@@ -52,7 +52,7 @@ class Block:
         self.spans.append(span)
         self.readers.append(1)
 
-    def drop(self, span: Span) -> None:
+    def drop(self, span: NodeSpan) -> None:
         """One row fewer; the slot is given up with the last, and the last slot moves into its place."""
         slot = self.spans.index(span)
         self.readers[slot] -= 1
@@ -68,24 +68,24 @@ class Block:
             self.slab.wipe(last, last + 1)
 
 
-class Shared:
+class SharedSpans:
     """All spans of one kind (trunks, or branches), in blocks by length."""
 
     def __init__(self, tree: PrefixTree, new_slab: Callable[[], Slab]) -> None:
         self._tree = tree
         self._new_slab = new_slab
         self._blocks: dict[int, Block] = {}
-        self._rows: list[tuple[Block, Span] | None] = []
+        self._rows: list[tuple[Block, NodeSpan] | None] = []
         self._levels: list[Level] | None = None
 
     @property
     def bytes(self) -> int:
         return sum(block.slab.bytes for block in self._blocks.values())
 
-    def add(self, spans: Sequence[Span]) -> None:
+    def add(self, spans: Sequence[NodeSpan]) -> None:
         """The next rows read these spans (an empty one: nothing)."""
         self._levels = None
-        chosen: dict[Span, Block] = {}
+        chosen: dict[NodeSpan, Block] = {}
         for span in dict.fromkeys(spans):
             length = span[1].length - span[0].length
             if length:
@@ -115,7 +115,7 @@ class Shared:
     def levels(self) -> list[Level]:
         """One level per block in use."""
         if self._levels is None:
-            readers: dict[int, dict[Span, list[int]]] = {}
+            readers: dict[int, dict[NodeSpan, list[int]]] = {}
             for row, entry in enumerate(self._rows):
                 if entry is not None:
                     readers.setdefault(entry[0].width, {}).setdefault(entry[1], []).append(row)
@@ -139,15 +139,15 @@ class Shared:
         return self._blocks[width]
 
 
-class Rows:
+class BatchRows:
     """Every row in the batch: prefix node, own KV, how many own tokens are in it."""
 
     def __init__(self, tree: PrefixTree, new_slab: Callable[[], Slab], device: torch.device) -> None:
         self._tree = tree
         self._device = device
         self.slab = new_slab()
-        self.trunks = Shared(tree, new_slab)
-        self.branches = Shared(tree, new_slab)
+        self.trunks = SharedSpans(tree, new_slab)
+        self.branches = SharedSpans(tree, new_slab)
         self.nodes: list[PrefixNode] = []
         self.counts: list[int] = []
 

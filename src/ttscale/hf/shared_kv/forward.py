@@ -44,7 +44,7 @@ class Shape:
         return Slab(self.layers, self.heads, self.size, self.dtype, self.device)
 
 
-class Extension:
+class PrefillAttention:
     """The attention of new tokens [rows, new] after the prefixes in ``levels``; keeps their keys and values."""
 
     def __init__(self, levels: list[Level], positions: Tensor, longest: int) -> None:
@@ -82,7 +82,7 @@ class Extension:
         return self._masks[window]
 
 
-class Step:
+class DecodeAttention:
     """The attention of one new token per row, over its own tokens so far (written into ``slab``) and its levels."""
 
     def __init__(self, slab: Slab, lengths: Tensor, positions: Tensor, levels: list[Level], longest: int) -> None:
@@ -137,7 +137,7 @@ class Network:
         """The written-out forward, where it serves this model."""
         self._swaps = swaps_of(self.base)
 
-    def run(self, ids: Tensor, positions: Tensor, context: Extension | Step) -> Tensor:
+    def run(self, ids: Tensor, positions: Tensor, context: PrefillAttention | DecodeAttention) -> Tensor:
         """Hidden states [rows, new, width] after the last norm."""
         if self.lean is not None:
             return self.lean.run(ids, positions, context)
@@ -183,7 +183,7 @@ def extend(own: SharedKV, items: Sequence[tuple[PrefixNode, Tokens]]) -> tuple[l
             write_path(slab, slot, tree.path(node))
         rows = [[i for i, (node, _) in enumerate(items) if node is parent] for parent in parents]
         levels = [Level(slab.kv, [node.length for node in parents], [0] * len(parents), rows, len(items))]
-    context = Extension(levels, positions, max(node.length + len(tokens) for node, tokens in items))
+    context = PrefillAttention(levels, positions, max(node.length + len(tokens) for node, tokens in items))
     hidden = own.network.run(ids, positions, context)
     kv = torch.stack(context.kv)  # [layers, 2, items, kv heads, longest, size]
     ends = []

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from ttscale.hf.context_length import fresh_rotary, grows, rescaled
+from ttscale.hf.context_length import changes_every_token, fresh_rotary, rescaled
 from ttscale.hf.memory import Budget, batches, halves, is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.shared_kv.forward import SharedKV, extend
@@ -42,9 +42,9 @@ class Run:
 
 
 R = TypeVar("R", bound=Run)
-Piece: TypeAlias = tuple[list[R], int]
+SharedStretch: TypeAlias = tuple[list[R], int]
 """Sequences that go on from one node, and how many next tokens they have in common; the first is charged for them."""
-Reader: TypeAlias = Callable[[list[Piece[R]], Tensor], None]
+Reader: TypeAlias = Callable[[list[SharedStretch[R]], Tensor], None]
 """Takes what it wants from the hidden states [pieces, longest, width] of one forward; ``begin`` is where each began."""
 
 
@@ -68,7 +68,7 @@ def run_as_tree(model: HFModel, own: SharedKV, work: Sequence[R], read: Reader[R
         own.tree.trim()
 
 
-def _extend(model: HFModel, own: SharedKV, pieces: list[Piece[R]], read: Reader[R], budget: Budget) -> None:
+def _extend(model: HFModel, own: SharedKV, pieces: list[SharedStretch[R]], read: Reader[R], budget: Budget) -> None:
     """One forward over the next tokens of each piece; out of memory, two smaller ones."""
     began = time.perf_counter()
     items = []
@@ -106,7 +106,7 @@ def _extend(model: HFModel, own: SharedKV, pieces: list[Piece[R]], read: Reader[
     own.tree.trim()
 
 
-def _shared_pieces(work: Sequence[R]) -> Iterator[Piece[R]]:
+def _shared_pieces(work: Sequence[R]) -> Iterator[SharedStretch[R]]:
     """Groups of sequences and how many next tokens each group has in common; alone, a sequence runs to its end."""
     groups: dict[tuple[int, int], list[R]] = defaultdict(list)
     for run in work:
@@ -131,7 +131,9 @@ def run_whole(
     positions, which padding on the left would move); ``read`` is given what it returns.
     """
     runs = sorted(work, key=lambda run: len(run.ids))
-    for place in batches([len(run.ids) for run in runs], budget.most, rescaled(model.config), grows(model.config)):
+    for place in batches(
+        [len(run.ids) for run in runs], budget.most, rescaled(model.config), changes_every_token(model.config)
+    ):
         _forward(model, runs[place], forward, read, budget)
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ttscale.hf.model import HFModel
-from ttscale.hf.shared_kv.batch_rows import Rows
-from ttscale.hf.shared_kv.forward import SharedKV, Step, extend
+from ttscale.hf.shared_kv.batch_rows import BatchRows
+from ttscale.hf.shared_kv.forward import DecodeAttention, SharedKV, extend
 from ttscale.hf.shared_kv.prefix_tree import PrefixNode, Tokens
 
 CHUNK_TOKENS = 1024
@@ -53,7 +53,7 @@ class SharedKVRunner:
         self._model = model
         self._own = own
         self._network, self._tree = own.network, own.tree
-        self._rows = Rows(own.tree, own.shape.slab, model.device)
+        self._rows = BatchRows(own.tree, own.shape.slab, model.device)
         self.chunk = CHUNK_TOKENS
 
     @property
@@ -128,7 +128,7 @@ class SharedKVRunner:
     def hidden(self, tokens: Tensor) -> Tensor:
         """Run one token per row, ``tokens`` [rows]: hidden states [rows, width]."""
         lengths, positions, levels, longest = self._rows.ready()
-        step = Step(self._rows.slab, lengths, positions, levels, longest)
+        step = DecodeAttention(self._rows.slab, lengths, positions, levels, longest)
         hidden = self._network.run(tokens[:, None], positions, step)[:, 0]
         self._rows.advance()
         self._model.forwarded_tokens += len(tokens)

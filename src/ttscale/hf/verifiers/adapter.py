@@ -35,7 +35,7 @@ class Adapter(Protocol):
         """Probabilities [n], in fp32, from the trunk's last hidden states [n, width] at the positions."""
 
 
-Source: TypeAlias = tuple[Tensor, Tensor | None] | nn.Module
+LayerSource: TypeAlias = tuple[Tensor, Tensor | None] | nn.Module
 IDENTITY_ROWS = 256
 """Unit vectors put through a wrapped head at once."""
 
@@ -63,7 +63,7 @@ def matrix_of(module: Any, width: int | None) -> tuple[Tensor, Tensor | None]:
 class LinearHead(nn.Module):
     """Logits from hidden states, in fp32 whatever the trunk runs in: one matrix, or two with a ReLU between them."""
 
-    def __init__(self, *layers: Source, rows: Sequence[int] | None = None, width: int | None = None) -> None:
+    def __init__(self, *layers: LayerSource, rows: Sequence[int] | None = None, width: int | None = None) -> None:
         """``layers``: each matrix as (weight [outputs, inputs], bias [outputs] or None), or as the module that applies
         it, with adapters and all (then ``width`` says its inputs); ``rows``: of the only one, those that count."""
         super().__init__()

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.prompts.tokenize import encode, piece_ids, read_settings
 
-Kind: TypeAlias = Literal["prm", "orm"]
+VerifierKind: TypeAlias = Literal["prm", "orm"]
 FILE = "ttscale_verifier.json"
 
 
@@ -29,7 +29,7 @@ FILE = "ttscale_verifier.json"
 class VerifierFormat:
     """What a verifier's checkpoint says about its input and its scores. Plain data, saved as JSON."""
 
-    kind: Kind = "prm"
+    kind: VerifierKind = "prm"
     separator: str = "\n"
     """Written after every step, whatever the step ended in; the score is read at its last token."""
     prompt: PromptFormat = PromptFormat(chat=False)
@@ -37,8 +37,8 @@ class VerifierFormat:
     """Whether the earlier attempts of a revision are shown, as the reviser saw them."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"verifier kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
+        if self.kind not in get_args(VerifierKind):
+            raise ValueError(f"verifier kind must be one of {', '.join(get_args(VerifierKind))}; got {self.kind!r}")
         if not isinstance(self.separator, str) or not self.separator:
             raise ValueError(f"the separator of a verifier must be a string that is not empty; got {self.separator!r}")
         if not isinstance(self.attempts, bool):

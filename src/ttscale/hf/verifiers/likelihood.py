@@ -19,7 +19,7 @@ from ttscale.hf.memory import Budget, is_out_of_memory
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import open_shared_kv
 from ttscale.hf.shared_kv.forward import SharedKV
-from ttscale.hf.shared_kv.run_sequences import Piece, Run, run_as_tree, run_whole
+from ttscale.hf.shared_kv.run_sequences import Run, SharedStretch, run_as_tree, run_whole
 from ttscale.hf.threads import suited_threads
 
 Tokens: TypeAlias = tuple[int, ...]
@@ -104,7 +104,7 @@ class Likelihood:
                 run.found[run.first] = value
                 run.flops += self._model.flops(0, 0, 1)
 
-    def _read(self, own: SharedKV, pieces: list[Piece[_Read]], hidden: Tensor) -> None:
+    def _read(self, own: SharedKV, pieces: list[SharedStretch[_Read]], hidden: Tensor) -> None:
         """What these pieces predict, from their hidden states [pieces, longest, width].
 
         Inside a piece all its sequences predict the same token; at its end each has its own.
@@ -149,7 +149,7 @@ class Likelihood:
         found: Tensor = logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.logsumexp(-1)
         return found
 
-    def _read_whole(self, pieces: list[Piece[_Read]], logprobs: Tensor) -> None:
+    def _read_whole(self, pieces: list[SharedStretch[_Read]], logprobs: Tensor) -> None:
         """All of each sequence, from log-probabilities [sequences, longest - 1]."""
         for ((run, *_), length), row in zip(pieces, logprobs.tolist(), strict=True):
             run.found = {position: row[position - 1] for position in range(1, length)}

@@ -27,7 +27,7 @@ from ttscale.hf.memory import Budget
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import Found, found
 from ttscale.hf.shared_kv.forward import SharedKV
-from ttscale.hf.shared_kv.run_sequences import Piece, Run, run_as_tree, run_whole
+from ttscale.hf.shared_kv.run_sequences import Run, SharedStretch, run_as_tree, run_whole
 from ttscale.hf.threads import suited_threads
 from ttscale.hf.verifiers.adapter import Adapter
 
@@ -45,7 +45,7 @@ class _Scored(Run):
     found: dict[int, float] = field(default_factory=dict)
 
 
-Plan: TypeAlias = tuple[tuple[int, ...], list[int | None]]
+EncodedSteps: TypeAlias = tuple[tuple[int, ...], list[int | None]]
 """The token ids of a candidate, and the position to read each score at; None for a step that was all thought."""
 
 
@@ -98,7 +98,7 @@ class Scorer:
             self._scores.popitem(last=False)
         return replies
 
-    def _verdict(self, request: Score, plan: Plan, work: dict[tuple[int, ...], _Scored]) -> Verdict | Exception:
+    def _verdict(self, request: Score, plan: EncodedSteps, work: dict[tuple[int, ...], _Scored]) -> Verdict | Exception:
         """The scores at a candidate's positions, with what running it cost."""
         ids, reads = plan
         done = work.pop(ids, None)
@@ -109,7 +109,7 @@ class Scorer:
         cost = Cost(verifier_tokens=done.tokens, flops=done.flops, seconds=done.seconds) if done else Cost()
         return Verdict(tuple(score for score in scores if score is not None), cost)
 
-    def _encode(self, request: Score) -> Plan | RoleError:
+    def _encode(self, request: Score) -> EncodedSteps | RoleError:
         """The token ids of a candidate, and the position to read each score at; or why it cannot be judged."""
         candidate, model = request.candidate, self._model
         if not candidate.steps:
@@ -153,7 +153,7 @@ class Scorer:
         hidden: Tensor = self._model.module.base_model(input_ids=ids, attention_mask=mask, use_cache=False)[0]
         return hidden
 
-    def _read(self, pieces: list[Piece[_Scored]], hidden: Tensor) -> None:
+    def _read(self, pieces: list[SharedStretch[_Scored]], hidden: Tensor) -> None:
         """Scores that fall into these pieces, from their hidden states [pieces, longest, width].
 
         To six digits: the rest is the rounding noise of a batch.

@@ -13,7 +13,7 @@ from ttscale.core.selection import Aggregate
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import Adapter
-from ttscale.hf.verifiers.families.detect import Family, adapter_for, family_of, family_of_loaded, load
+from ttscale.hf.verifiers.families.detect import Family, adapter_for, family_of_loaded, load, verifier_family
 from ttscale.hf.verifiers.scorer import Scorer
 
 
@@ -52,7 +52,7 @@ class HFVerifier:
             self.model = model
             self.adapter = adapter_for(model, self.family, separator)
         else:
-            self.family = family or family_of(str(model))
+            self.family = family or verifier_family(str(model))
             self.model, self.adapter = load(str(model), self.family, separator, device, dtype, allow_pickle)
         self.aggregate: Aggregate = self.adapter.aggregate
         self.name = self.model.name

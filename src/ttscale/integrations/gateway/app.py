@@ -38,7 +38,7 @@ from ttscale.integrations.gateway.local import LocalRoles
 from ttscale.integrations.gateway.metrics import Metrics
 from ttscale.integrations.gateway.reply import chunks, event, reply
 from ttscale.integrations.gateway.request import Asked, read_request, served_model
-from ttscale.integrations.gateway.settings import Settings
+from ttscale.integrations.gateway.settings import GatewaySettings
 from ttscale.integrations.gateway.tools import ToolVote
 from ttscale.integrations.gateway.upstream import UpstreamRoles
 from ttscale.integrations.gateway.usage import USED, Used
@@ -56,7 +56,7 @@ STILL_THERE = 10.0
 class Gateway:
     """What all requests share."""
 
-    settings: Settings
+    settings: GatewaySettings
     roles: UpstreamRoles | LocalRoles
     doors: Doors
     metrics: Metrics
@@ -80,7 +80,7 @@ class Visit:
     """Whether the head of the reply has gone out: an error then comes as an event."""
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: GatewaySettings) -> Starlette:
     """The ASGI application. Models of this process are loaded here."""
     doors = Doors(settings)
     roles = LocalRoles(settings) if settings.upstream is None else UpstreamRoles(settings)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ttscale.integrations.gateway.errors import ApiError
-from ttscale.integrations.gateway.settings import Client, Settings, key_from
+from ttscale.integrations.gateway.settings import Client, GatewaySettings, key_from
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Visitor:
 class Doors:
     """Lets requests in. ``clock`` is for tests."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: GatewaySettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = settings.caps.requests, clock
         self.inside = 0
         """Requests in progress."""
@@ -63,7 +63,7 @@ class Doors:
 
     def key_for_upstream(self, headers: Mapping[str, str]) -> str | None:
         """The key to pass through: the client's own, unless that opens this door; then what ``X-ITS-API-Key`` holds."""
-        return _plain(headers.get("x-its-api-key", "")) if self._visitors else key_of(headers)
+        return _plain(headers.get("x-its-api-key", "")) if self._visitors else client_key(headers)
 
     def check(self, headers: Mapping[str, str]) -> None:
         """``ApiError`` unless the key is known, where keys are asked for."""
@@ -71,7 +71,7 @@ class Doors:
             self._known(headers)
 
     def _known(self, headers: Mapping[str, str]) -> Visitor:
-        key = key_of(headers)
+        key = client_key(headers)
         visitor = self._visitors.get(_digest(key)) if key else None
         if visitor is None:
             said = "an API key is needed: Authorization: Bearer ..." if not key else "this API key is not known here"
@@ -93,7 +93,7 @@ class Doors:
         visitor.tokens -= 1
 
 
-def key_of(headers: Mapping[str, str]) -> str | None:
+def client_key(headers: Mapping[str, str]) -> str | None:
     """The key that a client sends; its_hub's header for the upstream's key counts too."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return _plain(key if scheme.lower() == "bearer" else headers.get("x-its-api-key", ""))

@@ -25,7 +25,7 @@ from ttscale.engine.ask_roles import Answers, SyncWorker
 from ttscale.engine.core import Ticket
 from ttscale.integrations.gateway.errors import refused
 from ttscale.integrations.gateway.request import Asked
-from ttscale.integrations.gateway.settings import Settings
+from ttscale.integrations.gateway.settings import GatewaySettings
 from ttscale.integrations.gateway.upstream import Roles, fixed_verifier
 
 SESSION_STEPS = 16
@@ -95,7 +95,7 @@ def _turn(turns: list[tuple[SyncWorker, list[Ticket]]]) -> Answers:
     return [answer for worker, tickets in turns for answer in worker.turn(tickets, SESSION_STEPS)]
 
 
-class Shared:
+class SharedRole:
     """One role of a model that all requests share, as an awaited role; with a temperature of the request's own."""
 
     def __init__(self, role: Role, obj: Any, worker: _Worker, temperature: float | None = None) -> None:
@@ -104,9 +104,9 @@ class Shared:
         self.continues = continues(obj)
         self.aggregate = aggregate_of(obj)
 
-    def at(self, temperature: float | None) -> Shared:
+    def at(self, temperature: float | None) -> SharedRole:
         """The same role for a request with this temperature."""
-        return self if temperature is None else Shared(self._role, self._obj, self._worker, temperature)
+        return self if temperature is None else SharedRole(self._role, self._obj, self._worker, temperature)
 
     async def sample(self, requests: Sequence[Any], /) -> list[Any]:
         """Draws; a strategy that sets a temperature keeps it."""
@@ -132,7 +132,7 @@ class Shared:
 class LocalRoles:
     """The models of this process. Loaded when the gateway starts, not when the first client waits."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         given = settings.verifier
         verifier = given.id if given.url is None else fixed_verifier(given, None)
         at_hand = roles_at_hand(settings.generator, verifier, None, settings.comparator)
@@ -175,7 +175,7 @@ class LocalRoles:
         worker = self._workers.setdefault(worker_of(obj), _Worker())
         worker.roles[role] = SyncWorker(role, obj)
         worker.waiting[role] = deque()
-        return Shared(role, obj, worker)
+        return SharedRole(role, obj, worker)
 
 
 def _refuse(asked: Asked) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from ttscale.core.types import Question
 from ttscale.integrations.gateway.errors import ApiError, refused
 from ttscale.integrations.gateway.messages import question_of, read_messages
-from ttscale.integrations.gateway.settings import Settings
+from ttscale.integrations.gateway.settings import GatewaySettings
 from ttscale.strategies import MajorityVote
 from ttscale.strategies.names import strategy_named
 
@@ -98,7 +98,9 @@ class Asked:
     """Tools and how to choose among them; empty where there are none."""
 
 
-def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Settings, cap: int | None) -> Asked:
+def read_request(
+    body: Any, headers: Mapping[str, str], chat: bool, settings: GatewaySettings, cap: int | None
+) -> Asked:
     """The request in a parsed body and its headers (lower case); ``ApiError`` names what is wrong.
 
     ``cap`` is the client's own cap on the budget, below the general one.
@@ -156,7 +158,7 @@ def read_request(body: Any, headers: Mapping[str, str], chat: bool, settings: Se
     )
 
 
-def served_model(settings: Settings) -> str | None:
+def served_model(settings: GatewaySettings) -> str | None:
     """The name of the one model that is served; None where the client names one of the upstream's."""
     if settings.upstream is not None:
         return settings.upstream.model
@@ -197,7 +199,7 @@ def _check_strategy(param: str, name: str) -> None:
         raise refused(param, str(error)) from error
 
 
-def _budget(headers: Mapping[str, str], body: Mapping[str, Any], suffix: int | None, settings: Settings) -> int:
+def _budget(headers: Mapping[str, str], body: Mapping[str, Any], suffix: int | None, settings: GatewaySettings) -> int:
     for header in BUDGET_HEADERS:
         if header in headers:
             return _size(header, headers[header])
@@ -253,7 +255,7 @@ def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(listed)
 
 
-def _seed(body: Mapping[str, Any], settings: Settings) -> int:
+def _seed(body: Mapping[str, Any], settings: GatewaySettings) -> int:
     seed = body.get("seed")
     if seed is None:
         return settings.defaults.seed

@@ -93,7 +93,7 @@ EFFORT = {"none": 1, "minimal": 1, "low": 4, "medium": 16, "high": 64, "xhigh": 
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class GatewaySettings:
     """Everything together. Without an upstream and a ``generator`` (a path or Hugging Face id), the bundled models."""
 
     upstream: Upstream | None = None
@@ -125,7 +125,7 @@ class Settings:
                 raise ValueError(f"{what} must be positive; got {value!r}")
 
 
-def _least_one(settings: Settings) -> list[tuple[str, float | None]]:
+def _least_one(settings: GatewaySettings) -> list[tuple[str, float | None]]:
     checked: list[tuple[str, float | None]] = [("defaults.budget", settings.defaults.budget)]
     checked += [(f"caps.{f.name}", getattr(settings.caps, f.name)) for f in fields(Caps)]
     checked += [(f"effort.{name}", value) for name, value in settings.effort.items()]
@@ -136,7 +136,7 @@ def _least_one(settings: Settings) -> list[tuple[str, float | None]]:
     return checked
 
 
-def read_settings(path: str | Path) -> Settings:
+def read_settings(path: str | Path) -> GatewaySettings:
     """The settings in a TOML file; ``ValueError`` names what is wrong in it."""
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -145,16 +145,16 @@ def read_settings(path: str | Path) -> Settings:
         raise ValueError(f"{path}: {error}") from error
 
 
-def settings_of(data: Mapping[str, Any]) -> Settings:
+def settings_of(data: Mapping[str, Any]) -> GatewaySettings:
     """Settings from parsed TOML: sections upstream, verifier, defaults, caps, effort, clients.NAME; ``generator``
     and ``comparator``."""
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(GatewaySettings)}
     if unknown := sorted(data.keys() - known):
         raise ValueError(f"unknown section {unknown[0]!r}; known: {', '.join(sorted(known))}")
     for name in ("generator", "comparator"):
         if not isinstance(data.get(name), str | None):
             raise ValueError(f"{name} must be a string; got {data[name]!r}")
-    return Settings(
+    return GatewaySettings(
         upstream=_filled(Upstream, data["upstream"], "upstream") if "upstream" in data else None,
         generator=data.get("generator"),
         comparator=data.get("comparator"),

@@ -16,7 +16,7 @@ from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
 from ttscale.core.selection import majority_vote
 from ttscale.core.types import Candidate, Outcome
-from ttscale.openai.failures import Malformed
+from ttscale.openai.failures import MalformedReply
 from ttscale.openai.reply import Written, read_written
 from ttscale.strategies.waves import draw_whole
 
@@ -35,7 +35,7 @@ def read_call(data: Any) -> tuple[Written, Mapping[str, Any] | None]:
     if not calls:
         return read_written(data, chat=True), None
     if not isinstance(calls, list) or not all(map(_is_call, calls)):
-        raise Malformed("a tool call of the reply has no function with a name and arguments")
+        raise MalformedReply("a tool call of the reply has no function with a name and arguments")
     ended = "stop" if choice.get("finish_reason") == "tool_calls" else choice.get("finish_reason")
     stands_for = {"message": {"content": as_text(calls)}, "finish_reason": ended}
     return read_written({**data, "choices": [stands_for]}, chat=True), message

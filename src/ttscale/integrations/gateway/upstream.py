@@ -17,7 +17,7 @@ from ttscale.core.protocols import Role, needs_of
 from ttscale.core.requests import Completion, Sample
 from ttscale.core.types import Question, Step
 from ttscale.integrations.gateway.request import Asked
-from ttscale.integrations.gateway.settings import Settings, Upstream, VerifierSettings, key_from
+from ttscale.integrations.gateway.settings import GatewaySettings, Upstream, VerifierSettings, key_from
 from ttscale.integrations.gateway.tools import read_call
 from ttscale.integrations.gateway.usage import CountedConnection
 from ttscale.openai.connection import Connection
@@ -73,7 +73,7 @@ class Roles:
 class UpstreamRoles:
     """Makes the roles of each request; keeps connections by key, so that sockets are used again."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         assert settings.upstream is not None
         self._upstream: Upstream = settings.upstream
         self._key = key_from(self._upstream.key_env)

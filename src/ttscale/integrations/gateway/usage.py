@@ -15,7 +15,7 @@ from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
 from ttscale.openai.connection import Connection
 from ttscale.openai.reply import told_usage
-from ttscale.openai.streams import Watch
+from ttscale.openai.streams import StopListening
 
 T = TypeVar("T")
 Who = Literal["draws", "verifier"]
@@ -89,7 +89,7 @@ class CountedConnection(Connection):
         where: str,
         seed: int = 0,
         home: int | None = None,
-        watch: Watch | None = None,
+        watch: StopListening | None = None,
     ) -> T:
         """See ``Connection.post``."""
 

@@ -22,7 +22,7 @@ from ttscale.core.requests import Completion, Request, Revise
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
-from ttscale.training.data.run_searches import FileRow, Filled, Written, fill
+from ttscale.training.data.run_searches import FileRow, Filled, QuestionRows, fill
 from ttscale.training.data.step_values import fold
 
 
@@ -99,7 +99,7 @@ def collect_chains(
 
 def _search(
     chosen: ChainSettings, problem: Problem, root: Candidate
-) -> PyGenerator[Sequence[Request], Sequence[Completion], Written]:
+) -> PyGenerator[Sequence[Request], Sequence[Completion], QuestionRows]:
     """All chains side by side, one wave per position."""
     chains: list[list[Candidate]] = [[] for _ in range(chosen.chains)]
     for position in range(chosen.length):

@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from ttscale.core.closing import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.evaluation.problems.jsonl import encoded
 
 FORMAT = "rollouts/1"
 
 
-class RolloutFile:
+class RolloutFile(Closing):
     """An open rollout file; ``done`` maps each finished question's id to its closing line."""
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
@@ -37,12 +37,8 @@ class RolloutFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def has(self, question: str, prompt: str, reference: str) -> bool:

@@ -24,7 +24,7 @@ from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
-from ttscale.training.data.run_searches import FileRow, Filled, Written, fill, workers_of
+from ttscale.training.data.run_searches import FileRow, Filled, QuestionRows, fill, workers_of
 from ttscale.training.data.step_values import (
     Estimate,
     RightOf,
@@ -144,7 +144,7 @@ def collect_rollouts(
 
 def _search(
     chosen: RolloutSettings, problem: Problem, root: Candidate
-) -> PyGenerator[Sequence[Request], Sequence[Completion], Written]:
+) -> PyGenerator[Sequence[Request], Sequence[Completion], QuestionRows]:
     """Two waves: the solutions, and the continuations of their distinct prefixes."""
     keys = [root.key.child("solution", i) for i in range(chosen.samples)]
     replies = yield [Sample(root, key, None, chosen.temperature) for key in keys]

@@ -33,9 +33,9 @@ from ttscale.evaluation.problems.problem import Problem
 from ttscale.training.data.rollout_file import RolloutFile
 
 FileRow: TypeAlias = dict[str, Any]
-Written: TypeAlias = tuple[list[FileRow], FileRow]
+QuestionRows: TypeAlias = tuple[list[FileRow], FileRow]
 """A question's rows and its closing line."""
-Fills: TypeAlias = Callable[[Problem, Candidate], PyGenerator[Sequence[Request], Sequence[Any], Written]]
+Fills: TypeAlias = Callable[[Problem, Candidate], PyGenerator[Sequence[Request], Sequence[Any], QuestionRows]]
 """A search that ends with what to write of its question."""
 
 GIVE_UP = 10
@@ -73,7 +73,7 @@ def fill(
 
     A question whose requests fail is left out and the others are written; then a ``RoleError`` says which. A full
     disk, an interrupt or ``GIVE_UP`` failures in a row end everything at once. What is in the file stays. With
-    ``workers`` (of ``Searcher``s) the searches run there, and ``obj`` is not asked.
+    ``workers`` (of ``SearchWorker``s) the searches run there, and ``obj`` is not asked.
     """
     check_count("together", together)
     started = time.monotonic()
@@ -102,12 +102,12 @@ def fill(
 class Done(NamedTuple):
     """What came of one question on another machine."""
 
-    written: Written | None
+    written: QuestionRows | None
     error: Exception | None
     cost: Cost
 
 
-class Searcher:
+class SearchWorker:
     """Lives on a Ray worker: the role, loaded once."""
 
     def __init__(self, role: Role, given: Any) -> None:
@@ -119,7 +119,7 @@ class Searcher:
 
     def run(self, problems: Sequence[Problem], search: Fills, seed: int) -> list[Done]:
         """What each problem's search ended with."""
-        written: dict[int, Written] = {}
+        written: dict[int, QuestionRows] = {}
         ended: dict[int, Ended] = {}
         keep = written.__setitem__
         jobs = (_job(problem, search, seed, partial(keep, index)) for index, problem in enumerate(problems))
@@ -137,13 +137,13 @@ def workers_of(
         obj = open_role(role, given)
         yield obj, name_of(obj), None
     elif executor == "ray":
-        with RayWorkers(partial(Searcher, role, given), workers, options) as crew:
+        with RayWorkers(partial(SearchWorker, role, given), workers, options) as crew:
             yield None, crew.ask("name"), crew
     else:
         raise ValueError(f'executor must be "local" or "ray"; got {executor!r}')
 
 
-def _job(problem: Problem, search: Fills, seed: int, keep: Callable[[Written], None]) -> Job:
+def _job(problem: Problem, search: Fills, seed: int, keep: Callable[[QuestionRows], None]) -> Job:
     root = Candidate(problem.question, Key((seed, problem.id)))
 
     def filling() -> Search[Outcome]:
@@ -165,7 +165,7 @@ class _Writer:
         self._missing = missing
         self._index = {problem.id: index for index, problem in enumerate(missing)}
         self._bar = bar
-        self._finished: dict[int, Written] = {}
+        self._finished: dict[int, QuestionRows] = {}
         self._early: set[int] = set()
         """Written before their turn."""
         self._next = 0

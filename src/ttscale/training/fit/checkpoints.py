@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClas
 from ttscale.prompts.tokenize import read_settings
 from ttscale.training.fit.recipe import Recipe
 
-Task: TypeAlias = Literal["steps", "text"]
+ModelKind: TypeAlias = Literal["steps", "text"]
 """A classifier of steps (token classification with two labels), or a writer of text (causal LM)."""
 
 DROPOUT_FIELDS = (
@@ -77,7 +77,7 @@ def pad_id(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
-def load_model(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
+def load_model(path: str | os.PathLike[str], task: ModelKind, recipe: Recipe) -> Any:
     """The model to train, in fp32 (the frozen base of LoRA keeps its dtype on a GPU), with the recipe's dropout."""
     model = _load_base(path, task, recipe)
     if recipe.gradient_checkpointing:
@@ -85,7 +85,7 @@ def load_model(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
     return model if recipe.lora_rank is None else _with_adapters(model, task, recipe)
 
 
-def _load_base(path: str | os.PathLike[str], task: Task, recipe: Recipe) -> Any:
+def _load_base(path: str | os.PathLike[str], task: ModelKind, recipe: Recipe) -> Any:
     name = os.fspath(path)
     config = _config(name)
     _check_architecture(config, task, name)
@@ -154,7 +154,7 @@ def load_frozen(path: str | os.PathLike[str]) -> Any:
     return _load_base(path, "text", Recipe(dropout=0.0)).eval().requires_grad_(False)
 
 
-def load_trained(path: str | os.PathLike[str], checkpoint: Path, task: Task, recipe: Recipe) -> Any:
+def load_trained(path: str | os.PathLike[str], checkpoint: Path, task: ModelKind, recipe: Recipe) -> Any:
     """The model with the weights of a training checkpoint, adapters merged, dropout as in the base model."""
     if recipe.lora_rank is None:
         loader: Any = AutoModelForTokenClassification if task == "steps" else AutoModelForCausalLM
@@ -181,10 +181,10 @@ def architecture_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     config = _config(os.fspath(path))
     sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     shape = {"type": config.model_type} | {name: getattr(config, name, None) for name in sizes}
-    return shape | {"weights": weights_of(path)}
+    return shape | {"weights": weights_hash(path)}
 
 
-def weights_of(path: str | os.PathLike[str]) -> str | None:
+def weights_hash(path: str | os.PathLike[str]) -> str | None:
     """A hash of parts from all over the weight files of a local folder, which tells two trainings of one shape apart.
 
     For a hub id it is the revision's, where that is known.
@@ -245,7 +245,7 @@ def _config(name: str) -> Any:
         ) from error
 
 
-def _check_architecture(config: Any, task: Task, name: str) -> None:
+def _check_architecture(config: Any, task: ModelKind, name: str) -> None:
     architectures = list(getattr(config, "architectures", None) or [])
     causal = ("ForCausalLM", "LMHeadModel", *(["ForTokenClassification"] if task == "steps" else []))
     what = ", ".join(architectures) or type(config).__name__
@@ -268,7 +268,7 @@ def _check_architecture(config: Any, task: Task, name: str) -> None:
         raise ValueError(f"transformers has no {kind} model for {what} ({name!r}); choose another base model.")
 
 
-def _with_adapters(model: Any, task: Task, recipe: Recipe) -> Any:
+def _with_adapters(model: Any, task: ModelKind, recipe: Recipe) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:

@@ -22,7 +22,7 @@ import transformers
 from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
 from ttscale.training.fit.arguments import questions_of
 from ttscale.training.fit.checkpoints import (
-    Task,
+    ModelKind,
     architecture_of,
     check_ids,
     device,
@@ -95,20 +95,20 @@ class Data:
         return hashed.hexdigest()
 
 
-Finish = Callable[[Any, Path], dict[str, Any]]
+FinishModel = Callable[[Any, Path], dict[str, Any]]
 """Called with the chosen model and its folder before it is saved: may adjust it, writes its settings, measures it."""
 
 
 def run(
     base: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    task: Task,
+    task: ModelKind,
     objective: Objective,
     data: Data,
     tokenizer: Any,
     recipe: Recipe,
     settings: Mapping[str, Any],
-    finish: Finish,
+    finish: FinishModel,
     progress: bool,
 ) -> TrainingResult:
     """Train, choose, finish, save. The same call again goes on after a kill, and does nothing when all is done."""
@@ -154,7 +154,13 @@ def run(
 
 
 def _save(
-    base: str | os.PathLike[str], folder: Path, task: Task, went: Fit, recipe: Recipe, tokenizer: Any, finish: Finish
+    base: str | os.PathLike[str],
+    folder: Path,
+    task: ModelKind,
+    went: Fit,
+    recipe: Recipe,
+    tokenizer: Any,
+    finish: FinishModel,
 ) -> dict[str, Any]:
     """Write the chosen model whole; returns what was measured on it."""
     trained = load_trained(base, went.checkpoint, task, recipe).to(device())

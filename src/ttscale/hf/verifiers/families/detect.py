@@ -65,7 +65,7 @@ AUTO_CLASS: dict[Family, str] = {
 }
 
 
-def family_of(checkpoint: str) -> Family:
+def verifier_family(checkpoint: str) -> Family:
     """The family of a local folder or hub id; ``ValueError`` where nothing says which."""
     own = _read_json(checkpoint, FILE)
     if own is not None:
@@ -105,7 +105,7 @@ def _family_of_adapter(checkpoint: str, adapter: dict[str, Any]) -> Family:
     for pattern, family in NAMES:
         if re.search(pattern, checkpoint.lower()):
             return family
-    return family_of(base)
+    return verifier_family(base)
 
 
 def family_of_loaded(model: HFModel) -> Family:
@@ -117,14 +117,14 @@ def family_of_loaded(model: HFModel) -> Family:
     if kind.endswith("ForSequenceClassification"):
         return "sequence"
     if isinstance(model.module, Headed) or not any(hasattr(model.module, head) for head in HEADS):
-        return family_of(model.name)
+        return verifier_family(model.name)
     if model.name == kind:  # it has no name but that of its class
         return "ttscale"
     try:
         config = _read_json(model.name, "config.json") or {}
     except ValueError:  # it came from a place that is not there any more
         return "ttscale"
-    return family_of(model.name) if kind in (config.get("architectures") or ()) else "ttscale"
+    return verifier_family(model.name) if kind in (config.get("architectures") or ()) else "ttscale"
 
 
 def load(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import Malformed, Read, Source, read, text_of, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, read, text_of, with_separators
 
 MARK = "ки"
 FIRST_STEP = "Step 1:"
@@ -33,31 +33,31 @@ def _convert(row: Mapping[str, Any], separator: str, last_is_outcome: bool) -> l
     text, labelled = text_of(row, "input"), text_of(row, "label")
     *pieces, rest = text.split(MARK)
     if not pieces:
-        raise Malformed("no step mark in 'input'")
+        raise MalformedRow("no step mark in 'input'")
     if rest.strip():
-        raise Malformed("text after the last step mark")
+        raise MalformedRow("text after the last step mark")
     labels, position = [], 0
     for piece in pieces:
         if not labelled.startswith(piece, position):
-            raise Malformed("'label' is not 'input' with its marks replaced")
+            raise MalformedRow("'label' is not 'input' with its marks replaced")
         position += len(piece)
         sign = labelled[position : position + 1]
         if sign not in ("+", "-"):
-            raise Malformed("a step mark is not replaced by + or -")
+            raise MalformedRow("a step mark is not replaced by + or -")
         labels.append(1.0 if sign == "+" else 0.0)
         position += 1
     if labelled[position:].strip():
-        raise Malformed("'label' is longer than 'input'")
+        raise MalformedRow("'label' is longer than 'input'")
     start = pieces[0].find(FIRST_STEP)
     if start < 0:
-        raise Malformed(f"no {FIRST_STEP!r} before the first mark, so the question's end is not known")
+        raise MalformedRow(f"no {FIRST_STEP!r} before the first mark, so the question's end is not known")
     prompt = pieces[0][:start].strip()
     steps = [pieces[0][start:].strip(), *(piece.strip() for piece in pieces[1:])]
     if FIRST_STEP in pieces[0][start + len(FIRST_STEP) :]:
-        raise Malformed(f"{FIRST_STEP!r} comes twice before the first mark, so the question's end is not known")
+        raise MalformedRow(f"{FIRST_STEP!r} comes twice before the first mark, so the question's end is not known")
     if not prompt:
-        raise Malformed("no question before the first step")
+        raise MalformedRow("no question before the first step")
     if not all(steps):
-        raise Malformed("an empty step")
+        raise MalformedRow("an empty step")
     correct = labels[-1] == 1.0 if last_is_outcome else None
     return [StepExample(Question.of(prompt).id, prompt, with_separators(steps, separator), tuple(labels), correct)]

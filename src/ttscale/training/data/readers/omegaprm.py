@@ -12,7 +12,7 @@ from typing import Any
 from ttscale.core.types import Question
 from ttscale.prompts.layouts import split_steps
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import LeftOut, Malformed, Read, Source, list_of, read, text_of
+from ttscale.training.data.readers.rows import LeftOut, MalformedRow, Read, Source, list_of, read, text_of
 
 
 def read_omegaprm(source: Source, *, separator: str = "\n\n") -> Read:
@@ -30,12 +30,12 @@ def _convert(row: Mapping[str, Any], separator: str) -> list[StepExample]:
     examples: dict[tuple[str, float], StepExample] = {}
     for entry in list_of(row, "reasoning_steps"):
         if not isinstance(entry, Mapping):
-            raise Malformed("a reasoning step is not an object")
+            raise MalformedRow("a reasoning step is not an object")
         prefix, value = text_of(entry, "solution_prefix"), entry.get("mc_value")
         if not prefix.startswith(prompt):
-            raise Malformed("a prefix does not begin with the question")
+            raise MalformedRow("a prefix does not begin with the question")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise Malformed("mc_value is not a number in [0, 1]")
+            raise MalformedRow("mc_value is not a number in [0, 1]")
         steps = split_steps(prefix[len(prompt) :].strip(), separator)
         if any(step.strip() for step in steps):
             labels = (None,) * (len(steps) - 1) + (float(value),)

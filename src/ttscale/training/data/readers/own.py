@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ttscale.training.data.examples import StepExample, example_from_row
-from ttscale.training.data.readers.rows import Malformed, Read, Source, read
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, read
 
 
 def read_rollouts(source: Source) -> Read:
@@ -24,4 +24,4 @@ def _convert(row: Mapping[str, Any]) -> list[StepExample] | None:
     try:
         return [example_from_row(row)]
     except ValueError as error:
-        raise Malformed(str(error)) from error
+        raise MalformedRow(str(error)) from error

@@ -12,7 +12,16 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import LeftOut, Malformed, Read, Source, list_of, read, text_of, with_separators
+from ttscale.training.data.readers.rows import (
+    LeftOut,
+    MalformedRow,
+    Read,
+    Source,
+    list_of,
+    read,
+    text_of,
+    with_separators,
+)
 
 Neutral: TypeAlias = Literal["positive", "negative", "unlabelled"]
 
@@ -37,7 +46,7 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
         raise LeftOut("initial screening")
     question, label = row.get("question"), row.get("label")
     if not isinstance(question, Mapping) or not isinstance(label, Mapping):
-        raise Malformed("no question or no label")
+        raise MalformedRow("no question or no label")
     if label.get("finish_reason") == "bad_problem":
         raise LeftOut("bad problem")
     prompt = text_of(question, "problem")
@@ -47,7 +56,7 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
     stopped = False
     for step in list_of(label, "steps"):
         if stopped:
-            raise Malformed("steps after one of which nothing was chosen")
+            raise MalformedRow("steps after one of which nothing was chosen")
         completions, chosen, human = _step(step)
         rated = [(text, meaning.get(rating) if rating is not None else None) for text, rating in completions]
         stopped = chosen is None and human is None
@@ -70,26 +79,26 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
 def _step(step: Any) -> tuple[Sequence[tuple[str, int | None]], int | None, str | None]:
     """(completions with their ratings, index of the chosen one, the labeler's own text)."""
     if not isinstance(step, Mapping):
-        raise Malformed("a step is not an object")
+        raise MalformedRow("a step is not an object")
     given = step.get("completions")
     if given is not None and not isinstance(given, list | tuple):
-        raise Malformed("completions is not a list")
+        raise MalformedRow("completions is not a list")
     completions = []
     for completion in given or ():
         if not isinstance(completion, Mapping):
-            raise Malformed("a completion is not an object")
+            raise MalformedRow("a completion is not an object")
         rating = completion.get("rating")
         if rating is not None and (isinstance(rating, bool) or rating not in (-1, 0, 1)):
-            raise Malformed("a rating is not -1, 0, 1 or null")
+            raise MalformedRow("a rating is not -1, 0, 1 or null")
         completions.append((text_of(completion, "text"), None if completion.get("flagged") else rating))
     chosen = step.get("chosen_completion")
     if chosen is not None and (type(chosen) is not int or not 0 <= chosen < len(completions)):
-        raise Malformed("chosen_completion is not the index of a completion")
+        raise MalformedRow("chosen_completion is not the index of a completion")
     human = step.get("human_completion")
     if isinstance(human, Mapping):
         human = text_of(human, "text")
     elif human is not None and (not isinstance(human, str) or not human.strip()):
-        raise Malformed("human_completion is not a text")
+        raise MalformedRow("human_completion is not a text")
     if chosen is None and human is None and not completions:
-        raise Malformed("a step without any completion")
+        raise MalformedRow("a step without any completion")
     return completions, chosen, human if chosen is None else None

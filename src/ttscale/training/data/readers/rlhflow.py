@@ -11,7 +11,7 @@ from typing import Any
 
 from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import Malformed, Read, Source, list_of, read, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, list_of, read, with_separators
 
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
@@ -32,26 +32,26 @@ def _convert(row: Mapping[str, Any], boundary: str, separator: str) -> list[Step
     if turns[0][0] == "system":
         turns = turns[1:]
     if len(turns) % 2 or [role for role, _ in turns] != ["user", "assistant"] * (len(turns) // 2) or not turns:
-        raise Malformed("turns are not user and assistant in alternation")
+        raise MalformedRow("turns are not user and assistant in alternation")
     if any(sign.strip() not in ("+", "-") for _, sign in turns[1::2]):
-        raise Malformed("an assistant turn is not + or -")
+        raise MalformedRow("an assistant turn is not + or -")
     labels = [1.0 if sign.strip() == "+" else 0.0 for _, sign in turns[1::2]]
     first, *others = (text for _, text in turns[::2])
     start = first.find(boundary)
     if start < 0:
-        raise Malformed(f"no {boundary!r} in the first turn, so the question's end is not known")
+        raise MalformedRow(f"no {boundary!r} in the first turn, so the question's end is not known")
     prompt, steps = first[:start].strip(), [first[start:].strip(), *(step.strip() for step in others)]
     if not prompt:
-        raise Malformed("no question before the first step")
+        raise MalformedRow("no question before the first step")
     if not all(steps):
-        raise Malformed("an empty step")
+        raise MalformedRow("an empty step")
     return [StepExample(Question.of(prompt).id, prompt, with_separators(steps, separator), tuple(labels))]
 
 
 def _turn(turn: Any) -> tuple[str, str]:
     if not isinstance(turn, Mapping):
-        raise Malformed("a turn is not an object")
+        raise MalformedRow("a turn is not an object")
     role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
     if not isinstance(role, str) or not isinstance(text, str):
-        raise Malformed("a turn without role or content")
+        raise MalformedRow("a turn without role or content")
     return ROLES.get(role, role), text

@@ -16,7 +16,7 @@ SHOWN = 5
 """How many row numbers a report names per reason."""
 
 
-class Malformed(ValueError):
+class MalformedRow(ValueError):
     """A row that does not follow its format; the text is the reason it is counted under."""
 
 
@@ -51,7 +51,7 @@ class Read:
 
 
 def read(source: Source, convert: Callable[[Mapping[str, Any]], list[StepExample] | None]) -> Read:
-    """Convert every row; a ``Malformed`` or ``LeftOut`` raised by ``convert`` is counted, anything else is a bug.
+    """Convert every row; a ``MalformedRow`` or ``LeftOut`` raised by ``convert`` is counted, anything else is a bug.
 
     None from ``convert`` says that the line is no data at all, such as a header.
     """
@@ -62,12 +62,12 @@ def read(source: Source, convert: Callable[[Mapping[str, Any]], list[StepExample
     for number, row in enumerate(_rows(source), start=1):
         try:
             if not isinstance(row, Mapping):
-                raise Malformed("not JSON" if row is None else "not an object")
+                raise MalformedRow("not JSON" if row is None else "not an object")
             converted = convert(row)
             if converted is None:
                 continue
             examples += converted
-        except Malformed as error:
+        except MalformedRow as error:
             malformed.setdefault(str(error), []).append(number)
         except LeftOut as error:
             left_out.setdefault(str(error), []).append(number)
@@ -79,7 +79,7 @@ def text_of(row: Mapping[str, Any], name: str) -> str:
     """A text field that is not blank."""
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise Malformed(f"no text in {name!r}")
+        raise MalformedRow(f"no text in {name!r}")
     return value
 
 
@@ -87,7 +87,7 @@ def list_of(row: Mapping[str, Any], name: str) -> list[Any]:
     """A list field that is not empty."""
     value = row.get(name)
     if not isinstance(value, list | tuple) or not value:
-        raise Malformed(f"no list in {name!r}")
+        raise MalformedRow(f"no list in {name!r}")
     return list(value)
 
 

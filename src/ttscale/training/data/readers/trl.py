@@ -14,7 +14,7 @@ from typing import Any
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.jsonl import write_rows
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import Malformed, Read, Source, list_of, read, text_of, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, list_of, read, text_of, with_separators
 
 
 def read_trl(source: Source, *, separator: str = "\n") -> Read:
@@ -53,10 +53,10 @@ def _convert(row: Mapping[str, Any], separator: str) -> list[StepExample]:
     prompt = text_of(row, "prompt")
     steps, labels = list_of(row, "completions"), list_of(row, "labels")
     if len(steps) != len(labels):
-        raise Malformed("completions and labels differ in number")
+        raise MalformedRow("completions and labels differ in number")
     if not all(isinstance(step, str) and step.strip() for step in steps):
-        raise Malformed("a completion is not a text")
+        raise MalformedRow("a completion is not a text")
     if not all(isinstance(label, bool | int | float) and 0 <= label <= 1 for label in labels):
-        raise Malformed("a label is not true, false or a number in [0, 1]")
+        raise MalformedRow("a label is not true, false or a number in [0, 1]")
     question = Question.of(prompt)
     return [StepExample(question.id, prompt, with_separators(steps, separator), tuple(map(float, labels)))]
