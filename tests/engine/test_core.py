@@ -271,7 +271,7 @@ def test_a_reply_that_breaks_the_protocol_ends_its_question_with_a_role_error(
     assert isinstance(error, RoleError)
     with pytest.raises(RoleError, match=problem):
         raise error
-    assert "question 'q', key 0/q/0" in str(error)
+    assert f"question 'q', {'candidate' if isinstance(request_, Score) else 'key'} 0/q/0" in str(error)
     # Nothing of it is in the trace, and the other question knows nothing of it.
     assert [what[0].id for what in recorded] == ["r"]
     assert (ended[1].error, ended[1].cost.generations) == (None, 1)

@@ -67,7 +67,7 @@ def test_the_generators_own_prompt_stays_unless_the_chat_brings_one(upstream: Fa
     role = generator(upstream, system="Own.", examples=(("q", "a"),))
     shots = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     Searcher(role, budget=1).ask(CHAT)
-    assert upstream.bodies[-1]["messages"] == [*shots, *CHAT]
+    assert upstream.bodies[-1]["messages"] == [CHAT[0], *shots, *CHAT[1:]]
     Searcher(role, budget=1).ask(CHAT[1:])
     assert upstream.bodies[-1]["messages"] == [{"role": "system", "content": "Own."}, *shots, *CHAT[1:]]
 
@@ -103,10 +103,9 @@ def test_a_verifier_reads_the_conversation(upstream: FakeServer) -> None:
 @pytest.mark.parametrize(
     ("messages", "said"),
     [
-        ([], "must end in a message of role user"),
-        (CHAT[:3], "must end in a message of role user"),
-        ([{"role": "user", "content": [{"type": "image_url"}]}], "chats of texts"),
-        ([{"role": "assistant", "content": "", "tool_calls": [{}]}, CHAT[-1]], "chats of texts"),
+        ([], "messages is empty"),
+        (CHAT[:3], "must be of role user or tool"),
+        ([{"role": "user", "content": 5}], "must be a text or a list of parts"),
     ],
 )
 def test_chats_that_are_no_question(upstream: FakeServer, messages: list[Any], said: str) -> None:
@@ -114,12 +113,10 @@ def test_chats_that_are_no_question(upstream: FakeServer, messages: list[Any], s
         Searcher(generator(upstream)).ask(messages)
 
 
-def test_generators_of_single_questions_say_so(upstream: FakeServer) -> None:
-    with pytest.raises(ValueError, match="takes single questions"):
-        Searcher(None, budget=1).ask(CHAT)
-    plain = OpenAIGenerator("toy", upstream.url, api="completions")
-    with pytest.raises(ValueError, match="needs api='chat'"):
-        Searcher(plain, budget=1).ask(CHAT)
+def test_generators_of_plain_text_read_the_conversation(upstream: FakeServer) -> None:
+    plain = OpenAIGenerator("toy", upstream.url, api="completions", prompt=PromptFormat(template="{question}"))
+    Searcher(plain, budget=1).ask(CHAT)
+    assert upstream.bodies[-1]["prompt"] == f"System: Be brief.\n\nUser: One\n\nAssistant: Two\n\nUser: {QUESTION}"
     with pytest.raises(ValueError, match="'top_k' is no setting of a search"):
         Searcher(plain).set({"top_k": 3})
 

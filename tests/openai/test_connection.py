@@ -382,7 +382,7 @@ def test_a_connection_is_neither_copied_nor_pickled() -> None:
         ({"base_url": []}, "empty list"),
         ({"base_url": "http://user:pass-word@h/v1"}, r"'http://h/v1' carries a password or a query"),
         ({"base_url": "http://h/v1?key=1"}, r"'http://h/v1' carries a password or a query"),
-        ({"base_url": "http://h/v1", "concurrency": 0}, "concurrency must be an integer of at least 1"),
+        ({"base_url": "http://h/v1", "concurrency": 0}, "concurrency must be a positive integer"),
         ({"base_url": "http://h/v1", "retries": -1}, "retries must be an integer of at least 0"),
         ({"base_url": "http://h/v1", "timeout": 0}, "timeout must be a positive number"),
         ({"base_url": "http://h/v1", "timeout": None}, "timeout must be a positive number of seconds; got None"),

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ttscale.core.checks import check_count
-from ttscale.core.closing import Closing
 from ttscale.core.errors import TtscaleError
+from ttscale.core.idioms import Closing
 
 TRIES = 3
 """Workers a shard may kill before it counts as failed (it may be what kills them)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -127,15 +128,10 @@ def _common(parser: argparse.ArgumentParser, resume: str, seeds: str | None = No
 
 
 def _run(command: str, options: argparse.Namespace) -> int:
-    from ttscale.evaluation import commands as _commands
+    from ttscale.evaluation import commands
 
-    run = {
-        "eval": _commands.eval_command,
-        "sweep": _commands.sweep_command,
-        "fit_policy": _commands.fit_policy_command,
-        "report": _commands.report_command,
-    }
+    run: Callable[[argparse.Namespace], int] = getattr(commands, f"{command}_command")
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"ttscale: {message}", file=sys.stderr)
-        return run[command](options)
+        return run(options)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+PROMPTS = ("system", "developer")
+"""Roles of messages that instruct the model."""
 Message = Mapping[str, Any]
 
 
@@ -30,7 +32,7 @@ class Chat(str):
             raise ValueError(
                 f"the last message, which is answered, must be of role user or tool; got {messages[-1]!r:.200}"
             )
-        alone = messages[-1]["role"] == "user" and all(m["role"] in ("system", "developer") for m in messages[:-1])
+        alone = messages[-1]["role"] == "user" and all(m["role"] in PROMPTS for m in messages[:-1])
         chat = super().__new__(cls, text_of(messages[-1]) if alone else transcript(messages))
         chat.messages = tuple(copy.deepcopy([dict(message) for message in messages]))
         return chat

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 
 def is_finite(value: object) -> TypeGuard[int | float]:
     """Whether this is an ordinary number: no bool, NaN or infinity, however many digits an integer has."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+def check_choice(name: str, given: object, choices: Sequence[str]) -> None:
+    """``ValueError`` unless it is one of the choices."""
+    if given not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {given!r}")
 
 
 def check_count(name: str, given: Any, least: int = 1, *, none: bool = False) -> None:

@@ -137,6 +137,11 @@ Request: TypeAlias = Sample | Revise | Score | Compare
 Reply: TypeAlias = Completion | Verdict | Preference
 
 
+def where(request: Request) -> str:
+    """The question and the key of a request, as messages name them; of a ``Score`` the candidate's key."""
+    return f"question {request.question.label}, {'candidate' if isinstance(request, Score) else 'key'} {request.key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Race(Sequence[Request]):
     """A wave of draws of which only the ``first`` to finish count.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes
+from ttscale.core.checks import check_choice
 from ttscale.core.types import Candidate
 
 Aggregate = Literal["last", "min", "prod", "mean"]
@@ -22,8 +23,7 @@ ROUNDING = 1e-9
 
 def check_aggregate(how: str) -> None:
     """Raise ``ValueError`` unless ``how`` names an aggregation."""
-    if how not in get_args(Aggregate):
-        raise ValueError(f"aggregate must be one of {', '.join(get_args(Aggregate))}; got {how!r}")
+    check_choice("aggregate", how, get_args(Aggregate))
 
 
 def aggregate(step_scores: Sequence[float], how: Aggregate) -> float:

@@ -18,7 +18,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, StrategyError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
-from ttscale.core.requests import Race, Reply, Request, Score, Search
+from ttscale.core.requests import Race, Reply, Request, Score, Search, where
 from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
 from ttscale.engine.batch_limit import BatchLimit
@@ -99,7 +99,7 @@ class Engine:
         """Answer a ticket. A reply that breaks the protocol ends its question with a ``RoleError``."""
         problem = _caught(reply_problem, ticket.request, reply)
         if problem:
-            self.fail(ticket, RoleError(f"{problem} ({_where(ticket.request)})"))
+            self.fail(ticket, RoleError(f"{problem} ({where(ticket.request)})"))
             return
         if self._shared:
             self._shared.replied(draws(ticket.request), reply.cost)
@@ -332,10 +332,6 @@ def _answers(active: Active) -> list[Reply]:
     for request, reply in zip(active.wave, replies, strict=True):
         keep_finished(active, request, reply)
     return replies
-
-
-def _where(request: Request) -> str:
-    return f"question {request.question.label}, key {request.key}"
 
 
 def _caught(check: Callable[..., str | None], *arguments: object) -> str | None:

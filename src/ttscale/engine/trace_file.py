@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ttscale.core.closing import Closing
+from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import (

@@ -37,7 +37,6 @@ PLAIN = "weighted best-of-N"
 
 
 def eval_command(options: argparse.Namespace) -> int:
-
     models = _models(options) | {"comparator": options.comparator}
     if options.strategy is None:
         specs = ModelSpecs(**models)
@@ -57,7 +56,6 @@ def eval_command(options: argparse.Namespace) -> int:
 
 
 def sweep_command(options: argparse.Namespace) -> int:
-
     models = _models(options) | {"comparator": options.comparator}
     if options.strategies is None:
         scored = "verifier" in ModelSpecs(**models).roles
@@ -87,7 +85,6 @@ def sweep_command(options: argparse.Namespace) -> int:
 
 
 def fit_policy_command(options: argparse.Namespace) -> int:
-
     problems = _problems(options)
     budgets = _integers(options.budgets, "--budgets")
     seeds = _seeds(options, 1)
@@ -150,7 +147,6 @@ def fit_policy_command(options: argparse.Namespace) -> int:
 
 
 def report_command(options: argparse.Namespace) -> int:
-
     if options.resume is not None and options.out is not None and options.resume != options.out:
         raise ValueError("--resume and --out name two folders; results are kept beside their report, so give one")
     folder: Path = options.resume or options.out or Path("ttscale-report")

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ttscale.core.checks import check_choice, check_count
 from ttscale.core.selection import ROUNDING
 
 Floats = NDArray[np.float64]
@@ -52,8 +53,7 @@ def accuracy(graded: Graded, method: Method, n: int, *, draws: int = 200, seed: 
     Exact for pass@1, best-of-N and the oracle. Votes are averaged over all subsets, or over ``draws`` random ones where
     there are more than ``EXACT``. ``ValueError`` for an unknown method, an N outside 1 to K, and missing scores.
     """
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {', '.join(get_args(Method))}; got {method!r}")
+    check_choice("method", method, get_args(Method))
     if method not in ("pass@1", "oracle", "majority") and np.isnan(graded.scores).all() and graded.correct.any():
         raise ValueError(
             f"question {graded.question!r} has no scores: {method} needs a pool that was drawn with a verifier"
@@ -140,8 +140,7 @@ def vote_over(masks: Bools, weights: Floats, classes: NDArray[np.int64], correct
 
 def subsets(total: int, n: int, draws: int, address: str) -> Bools:
     """Masks [S, total] of ``n``: all of them up to ``EXACT``, else the first ``n`` of ``draws`` random orders."""
-    if draws < 1:
-        raise ValueError(f"draws must be a positive integer; got {draws!r}")
+    check_count("draws", draws)
     if math.comb(total, n) > EXACT:
         return orders(total, draws, address) < n
     chosen = np.array(list(itertools.combinations(range(total), n)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ttscale.core.idioms import lazy
 
 if TYPE_CHECKING:
     from ttscale.hf.generator import HFGenerator
@@ -15,17 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["HFGenerator", "HFModel", "HFReviser", "HFVerifier", "ImplicitVerifier", "PromptFormat"]
 
-_HOME = {
-    "HFGenerator": "ttscale.hf.generator",
-    "HFModel": "ttscale.hf.model",
-    "HFReviser": "ttscale.hf.reviser",
-    "HFVerifier": "ttscale.hf.verifiers",
-    "ImplicitVerifier": "ttscale.hf.verifiers.implicit",
-    "PromptFormat": "ttscale.prompts.tokenize",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ttscale.hf' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = lazy(
+    __name__,
+    {
+        "ttscale.hf.generator": "HFGenerator",
+        "ttscale.hf.model": "HFModel",
+        "ttscale.hf.reviser": "HFReviser",
+        "ttscale.hf.verifiers": "HFVerifier",
+        "ttscale.hf.verifiers.implicit": "ImplicitVerifier",
+        "ttscale.prompts.tokenize": "PromptFormat",
+    },
+)

@@ -1,23 +1,19 @@
 """The generator: questions and steps in, sampled steps out, on a shared ``HFModel``.
 
-Knows: which settings there are. How requests become draws is in ``sampler.py``.
+How requests become draws is in ``sampler.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ttscale.core.protocols import run_all
 from ttscale.core.requests import Completion, Sample
-from ttscale.hf.model import HFModel
 from ttscale.hf.option_probabilities import Odds, first_token_odds
-from ttscale.hf.sampler import Sampler, SamplerSession
-from ttscale.hf.sampling_settings import UNSET, Given, settings_of
-from ttscale.prompts.tokenize import PromptFormat
+from ttscale.hf.sampler import HFWriter
 
 
-class HFGenerator:
+class HFGenerator(HFWriter):
     """Samples continuations from a causal LM.
 
     ``delimiter`` ends a step (None: the whole solution is one step); ``temperature`` 0 is greedy; ``max_new_tokens``
@@ -30,31 +26,6 @@ class HFGenerator:
     is part of what stored results call this generator.
     """
 
-    def __init__(
-        self,
-        model: HFModel | str,
-        *,
-        delimiter: str | None = UNSET,
-        temperature: float | None = None,
-        top_k: int | None = UNSET,
-        top_p: float | None = UNSET,
-        min_p: float | None = UNSET,
-        max_new_tokens: int | None = None,
-        prompt: PromptFormat | None = None,
-        generation_config: Any = UNSET,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.model = model if isinstance(model, HFModel) else HFModel(model)
-        given = Given(
-            *(delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt, generation_config),
-            chat_template_kwargs=chat_template_kwargs,
-        )
-        settings, self.sampling = settings_of(self.model, given)
-        self._sampler = Sampler(self.model, settings)
-        self.name = self.model.name
-        self.worker = self.model.worker
-        self.weights = (self.model.name,)
-
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """Continue each prefix; raises for the first request that cannot be served."""
         return run_all(self.session(), requests)
@@ -66,14 +37,3 @@ class HFGenerator:
         """
         contexts = [tuple(self._sampler.draw(request).context) for request in requests]
         return first_token_odds(self.model, contexts, options)
-
-    def session(self) -> SamplerSession:
-        """Continuous batching: requests enter and completions leave at any time."""
-        return SamplerSession(self._sampler)
-
-    def live(self) -> int:
-        """Tokens sampled so far by draws that have not been answered."""
-        return self._sampler.live()
-
-    def __repr__(self) -> str:
-        return f"HFGenerator({self.name!r})"

@@ -55,8 +55,7 @@ class HFModel:
         shared_kv: bool = True,
     ) -> None:
         check_count("max_batch", max_batch, none=True)
-        if kv_bytes is not None and (not isinstance(kv_bytes, int) or kv_bytes < 0):
-            raise ValueError(f"kv_bytes must be an integer >= 0 or None; got {kv_bytes!r}")
+        check_count("kv_bytes", kv_bytes, 0, none=True)
         self.max_batch = max_batch
         self.shared_kv = shared_kv
         self.forwarded_tokens = 0

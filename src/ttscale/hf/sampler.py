@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -20,8 +20,9 @@ from ttscale.core.types import Step
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.known_logprobs import note
 from ttscale.hf.model import HFModel
-from ttscale.hf.sampling_settings import SamplingSettings
+from ttscale.hf.sampling_settings import UNSET, Given, SamplingSettings, settings_of
 from ttscale.prompts.steps import StepText, context_ids, opened
+from ttscale.prompts.tokenize import PromptFormat
 
 logger = logging.getLogger("ttscale")
 
@@ -246,3 +247,43 @@ class SamplerSession:
     def __del__(self, exiting: Callable[[], bool] = sys.is_finalizing) -> None:
         if not exiting():
             self.close()
+
+
+class HFWriter:
+    """The base of ``HFGenerator``, which explains the settings, and of ``HFReviser``."""
+
+    def __init__(
+        self,
+        model: HFModel | str,
+        *,
+        delimiter: str | None = UNSET,
+        temperature: float | None = None,
+        top_k: int | None = UNSET,
+        top_p: float | None = UNSET,
+        min_p: float | None = UNSET,
+        max_new_tokens: int | None = None,
+        prompt: PromptFormat | None = None,
+        generation_config: Any = UNSET,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model = model if isinstance(model, HFModel) else HFModel(model)
+        given = Given(
+            *(delimiter, temperature, top_k, top_p, min_p, max_new_tokens, prompt, generation_config),
+            chat_template_kwargs=chat_template_kwargs,
+        )
+        settings, self.sampling = settings_of(self.model, given)
+        self._sampler = Sampler(self.model, settings)
+        self.name = self.model.name
+        self.worker = self.model.worker
+        self.weights = (self.model.name,)
+
+    def session(self) -> SamplerSession:
+        """Continuous batching: requests enter and completions leave at any time."""
+        return SamplerSession(self._sampler)
+
+    def live(self) -> int:
+        """Tokens sampled so far by draws that have not been answered."""
+        return self._sampler.live()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"

@@ -6,7 +6,6 @@ way round: a search of ours as inspect's model.)
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, Sample
 from ttscale.core.types import Question, Step
 from ttscale.integrations.searcher import about, best_text
+from ttscale.openai.tasks import together
 
 STOPPED = {"stop": "stop", "max_tokens": "length", "model_length": "length"}
 """Ways for inspect's models to stop, as we call them; others (tool calls, filters) are no solutions."""
@@ -56,12 +56,7 @@ class InspectGenerator:
 
     async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
         """One whole reply for each request, within inspect's own limit on connections."""
-        tasks = [asyncio.ensure_future(self._draw(request)) for request in requests]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await together([self._draw(request) for request in requests])
 
     async def _draw(self, request: Sample) -> Completion:
         output = await self._model.generate(self._messages, config=GenerateConfig(seed=request.key.seed >> 32))

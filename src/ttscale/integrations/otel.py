@@ -12,8 +12,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from ttscale.core.closing import Closing
 from ttscale.core.cost import Cost
+from ttscale.core.idioms import Closing
 from ttscale.core.requests import Reply
 from ttscale.core.types import Question
 from ttscale.core.version import __version__

@@ -8,9 +8,9 @@ from typing import Any
 
 from ttscale.api.result import Result
 from ttscale.api.solve import asolve, solve
+from ttscale.core.chat import Chat, text_of
 from ttscale.core.limit import Limit
 from ttscale.core.types import Question
-from ttscale.integrations.conversation import in_conversation, question_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +37,29 @@ class Searcher:
 
     def ask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
         """Answer a question, or the last message of a chat. Raises what ``solve`` raises."""
-        return solve(self._question(messages), self.budget, **self._rest(messages))
+        return solve(_question(messages), self.budget, **self._rest())
 
     async def aask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
         """``ask`` for an event loop."""
-        return await asolve(self._question(messages), self.budget, **self._rest(messages))
+        return await asolve(_question(messages), self.budget, **self._rest())
 
-    def _question(self, messages: str | Sequence[Mapping[str, Any]]) -> Question:
-        return Question.of(messages) if isinstance(messages, str) else question_of(messages)
-
-    def _rest(self, messages: str | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        chat = [] if isinstance(messages, str) else messages
+    def _rest(self) -> dict[str, Any]:
         return {
-            "generator": in_conversation(self.generator, chat) if len(chat) > 1 else self.generator,
+            "generator": self.generator,
             "verifier": self.verifier,
             "reviser": self.reviser,
             "strategy": self.strategy,
             "seed": self.seed,
             "limit": self.limit,
         }
+
+
+def _question(messages: str | Sequence[Mapping[str, Any]]) -> Question:
+    """The question; one that ends a chat draws what it draws alone with the rest as its prompt."""
+    if isinstance(messages, str):
+        return Question.of(messages)
+    chat = Chat(messages)
+    return Question(Question.of(text_of(messages[-1])).id, chat)
 
 
 def best_text(result: Result) -> tuple[str, bool]:

@@ -5,8 +5,9 @@ The official client loads on first use of a name here.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ttscale.core.idioms import lazy
 
 if TYPE_CHECKING:
     from ttscale.openai.connection import Connection
@@ -16,21 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Layout", "OpenAIGenerator", "OpenAIReviser", "OpenAIVerifier", "Server"]
 
-_HOME = {
-    "Connection": "ttscale.openai.connection",
-    "Layout": "ttscale.openai.verifier",
-    "OpenAIGenerator": "ttscale.openai.generator_and_reviser",
-    "OpenAIReviser": "ttscale.openai.generator_and_reviser",
-    "OpenAIVerifier": "ttscale.openai.verifier",
-    "Server": "ttscale.openai.server_kinds",
-}
+_look_up = lazy(
+    __name__,
+    {
+        "ttscale.openai.connection": "Connection",
+        "ttscale.openai.generator_and_reviser": "OpenAIGenerator OpenAIReviser",
+        "ttscale.openai.server_kinds": "Server",
+        "ttscale.openai.verifier": "Layout OpenAIVerifier",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'ttscale.openai' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        return _look_up(name)
     except ModuleNotFoundError as error:
         if error.name != "openai":
             raise

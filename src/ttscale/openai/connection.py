@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import openai
 
+from ttscale.core.checks import check_count
 from ttscale.core.errors import RoleError
 from ttscale.core.watch import WATCHES
 from ttscale.openai.failures import Failure, Hopeless, MalformedReply, Refused, Rejected, backoff, judge_status, why
@@ -83,9 +84,8 @@ class Connection:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for name, value, least in (("concurrency", concurrency, 1), ("retries", retries, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
+        check_count("concurrency", concurrency)
+        check_count("retries", retries, 0)
         for name, number in (("timeout", timeout), ("max_wait", max_wait)):
             if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
                 raise ValueError(f"{name} must be a positive number of seconds; got {number!r}")

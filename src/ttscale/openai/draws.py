@@ -15,7 +15,7 @@ from itertools import accumulate
 from ttscale.core.confidence import TOP
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.core.requests import Completion, FinishLine, Revise, Sample
+from ttscale.core.requests import Completion, FinishLine, Revise, Sample, where
 from ttscale.core.seeds import child_number, counted_seed
 from ttscale.core.types import Key, Step
 from ttscale.openai.reply import Written
@@ -113,7 +113,7 @@ def sample_task(request: Sample, form: PromptFormat) -> Task:
         request.question.prompt,
         attempts,
         request.key,
-        _where(request),
+        where(request),
         steps,
         request.max_steps,
         request.temperature,
@@ -127,7 +127,7 @@ def sample_task(request: Sample, form: PromptFormat) -> Task:
 def revise_task(request: Revise, form: PromptFormat) -> Task:
     """The draw that answers a ``Revise``."""
     attempts = shown_attempts(form, request.attempts)
-    return Task(request.question.prompt, attempts, request.key, _where(request), max_tokens=request.max_tokens)
+    return Task(request.question.prompt, attempts, request.key, where(request), max_tokens=request.max_tokens)
 
 
 def share_requests(tasks: Sequence[Task], most: int) -> list[list[Task]]:
@@ -162,7 +162,3 @@ def _follows(one: Key, other: Key) -> bool:
     """Whether ``other`` is the next sibling."""
     number, following = child_number(one), child_number(other)
     return number is not None and following == number + 1
-
-
-def _where(request: Sample | Revise) -> str:
-    return f"question {request.question.label}, key {request.key}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 
+from ttscale.core.checks import is_finite
 from ttscale.core.confidence import of_likeliest
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
@@ -26,7 +27,6 @@ ENDINGS: dict[str, Literal["stop", "length"]] = {
     "max_tokens": "length",
     "content_filter": "length",  # cut off by the provider: not a finished solution
 }
-CUT_OFF = frozenset(reason for reason, ending in ENDINGS.items() if ending == "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,3 @@ def _list(value: Any) -> list[Any]:
 
 def is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def is_finite(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ttscale.core.checks import is_finite
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.connection import Connection
@@ -24,7 +25,6 @@ from ttscale.openai.reply import (
     cost_of_draws,
     entries,
     is_count,
-    is_finite,
     read_choices,
     read_ids,
     token_confidences,

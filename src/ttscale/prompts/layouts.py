@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.chat import Chat
+from ttscale.core.checks import check_count
 from ttscale.core.types import Candidate
 
 Messages: TypeAlias = list[dict[str, Any]]
@@ -72,8 +73,7 @@ class PromptFormat:
                 raise ValueError(f"prompt setting {name} must be a string or None; got {getattr(self, name)!r}")
         if not isinstance(self.chat, bool | None):
             raise ValueError(f"prompt setting chat must be True, False or None; got {self.chat!r}")
-        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool) or self.max_attempts < 0:
-            raise ValueError(f"prompt setting max_attempts must be an integer of at least 0; got {self.max_attempts!r}")
+        check_count("prompt setting max_attempts", self.max_attempts, 0)
         for name, mark in (("user", "{question}"), ("template", "{question}"), ("attempt_template", "{attempt}")):
             if mark not in getattr(self, name):
                 raise ValueError(f"prompt setting {name} must contain {mark!r}; got {getattr(self, name)!r}")

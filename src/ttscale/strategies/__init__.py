@@ -5,9 +5,9 @@ Those of the paper are loaded with the package, the others when they are asked f
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ttscale.core.idioms import lazy
 from ttscale.strategies.allocation import Width, top_share
 from ttscale.strategies.beam import DVTS, Beam, Lookahead
 from ttscale.strategies.best_of_n import BestOfN, MajorityVote, WeightedBestOfN
@@ -32,23 +32,6 @@ if TYPE_CHECKING:
     from ttscale.strategies.thinking_budget import ThinkingBudget
     from ttscale.strategies.tournament import Tournament
 
-_LATER = {
-    "ABMCTS": "abmcts",
-    "AdaptiveConsistency": "adaptive",
-    "AdaptiveScheduler": "adaptive",
-    "BestOfNStopping": "best_of_n_stopping",
-    "ConfidenceVote": "confidence_vote",
-    "FirstFinished": "first_finished",
-    "GenSelect": "gen_select",
-    "MCTS": "mcts",
-    "Mixture": "mixture",
-    "ParticleFilter": "particle_filter",
-    "ParticleGibbs": "particle_gibbs",
-    "Rebase": "rebase",
-    "RecursiveAggregation": "recursive_aggregation",
-    "ThinkingBudget": "thinking_budget",
-    "Tournament": "tournament",
-}
 
 __all__ = [
     "ABMCTS",
@@ -81,9 +64,22 @@ __all__ = [
     "top_share",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A strategy that is loaded on first use."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = lazy(
+    __name__,
+    {
+        "ttscale.strategies.abmcts": "ABMCTS",
+        "ttscale.strategies.adaptive": "AdaptiveConsistency AdaptiveScheduler",
+        "ttscale.strategies.best_of_n_stopping": "BestOfNStopping",
+        "ttscale.strategies.confidence_vote": "ConfidenceVote",
+        "ttscale.strategies.first_finished": "FirstFinished",
+        "ttscale.strategies.gen_select": "GenSelect",
+        "ttscale.strategies.mcts": "MCTS",
+        "ttscale.strategies.mixture": "Mixture",
+        "ttscale.strategies.particle_filter": "ParticleFilter",
+        "ttscale.strategies.particle_gibbs": "ParticleGibbs",
+        "ttscale.strategies.rebase": "Rebase",
+        "ttscale.strategies.recursive_aggregation": "RecursiveAggregation",
+        "ttscale.strategies.thinking_budget": "ThinkingBudget",
+        "ttscale.strategies.tournament": "Tournament",
+    },
+)

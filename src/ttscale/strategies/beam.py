@@ -62,8 +62,7 @@ class Lookahead:
 
     def __post_init__(self) -> None:
         _check(self.width, self.max_rounds, self.aggregate, self.merge)
-        if not isinstance(self.k, int) or self.k < 0:
-            raise ValueError(f"k must be an integer of at least 0; got {self.k!r}")
+        check_count("k", self.k, 0)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         k = min(self.k, budget - 1)

@@ -13,7 +13,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.filter_pass import run_filter
-from ttscale.strategies.particles import Select, check_choice, choose
+from ttscale.strategies.particles import Select, check_ending, choose
 from ttscale.strategies.resampling import Resample, check_resample
 
 
@@ -38,7 +38,7 @@ class ParticleFilter:
     def __post_init__(self) -> None:
         check_resample(self.resample)
         check_aggregate(self.aggregate)
-        check_choice(self.select, self.max_rounds)
+        check_ending(self.select, self.max_rounds)
         if not isinstance(self.ess, (int, float)) or not 0 <= self.ess <= 1:
             raise ValueError(
                 f"ess must be a share of the particles, 0 (never resample) to 1 (always); got {self.ess!r}"

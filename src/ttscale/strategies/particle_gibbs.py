@@ -14,7 +14,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.filter_pass import run_filter
-from ttscale.strategies.particles import Particle, Select, check_choice, choose
+from ttscale.strategies.particles import Particle, Select, check_ending, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ParticleGibbs:
 
     def __post_init__(self) -> None:
         check_aggregate(self.aggregate)
-        check_choice(self.select, self.max_rounds)
+        check_ending(self.select, self.max_rounds)
         check_count("iterations", self.iterations)
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:

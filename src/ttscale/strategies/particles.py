@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ttscale.core.checks import check_count
+from ttscale.core.checks import check_choice, check_count
 from ttscale.core.selection import best, weighted_vote
 from ttscale.core.types import Candidate, Key
 from ttscale.strategies.chance import pick, softmax, uniform
@@ -54,10 +54,9 @@ def log_odds(score: float | None) -> float:
     return math.log(score / (1 - score))
 
 
-def check_choice(select: str, max_rounds: int) -> None:
+def check_ending(select: str, max_rounds: int) -> None:
     """``ValueError`` unless these are a way to choose and a number of rounds."""
-    if select not in get_args(Select):
-        raise ValueError(f"select must be one of {', '.join(get_args(Select))}; got {select!r}")
+    check_choice("select", select, get_args(Select))
     check_count("max_rounds", max_rounds)
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.core.types import Key
 from ttscale.strategies.chance import pick, uniform
 
@@ -17,8 +18,7 @@ Resample = Literal["systematic", "multinomial"]
 
 def check_resample(how: str) -> None:
     """``ValueError`` unless ``how`` names a resampling."""
-    if how not in get_args(Resample):
-        raise ValueError(f"resample must be one of {', '.join(get_args(Resample))}; got {how!r}")
+    check_choice("resample", how, get_args(Resample))
 
 
 def resampled(weights: Sequence[float], count: int, how: Resample, key: Key) -> list[int]:

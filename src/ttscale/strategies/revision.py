@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Revise, Search
 from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
@@ -39,8 +40,7 @@ class SequentialRevision:
         check_aggregate(self.aggregate)
         if not isinstance(self.ratio, (int, float)) or not self.ratio >= 0:
             raise ValueError(f"ratio must be a number of at least 0 (sequential : parallel); got {self.ratio!r}")
-        if not isinstance(self.context, int) or self.context < 0:
-            raise ValueError(f"context must be an integer of at least 0; got {self.context!r}")
+        check_count("context", self.context, 0)
         if self.select not in ("hierarchical", "majority"):
             raise ValueError(f'select must be "hierarchical" or "majority"; got {self.select!r}')
 

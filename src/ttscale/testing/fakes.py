@@ -23,6 +23,7 @@ ScriptChoice: TypeAlias = int | tuple[float, ...] | Preference | Exception
 """What a fake comparator says: the index of the best, a weight for each, a whole preference, or an error."""
 
 R = TypeVar("R", Sample, Revise, Score, Compare)
+L = TypeVar("L")
 
 
 def steps_of(text: str) -> tuple[Step, ...]:
@@ -40,7 +41,37 @@ def completion_of(text: str, max_steps: int | None = None) -> Completion:
     return Completion(kept, "stop" if whole else "open", Cost(sampled_tokens=tokens))
 
 
-class FakeGenerator:
+class _Scripted(Generic[R, L]):
+    """A role that says what its script says, and records what it was asked."""
+
+    def __init__(self, script: Sequence[L] | Callable[[R], L] | L, *, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[R] = []
+        self.batches: list[int] = []
+        self._script: Any = script
+        self._said = 0
+
+    def _lines(self, requests: Sequence[R]) -> list[Any]:
+        self.requests += requests
+        self.batches.append(len(requests))
+        return [self._line(request) for request in requests]
+
+    def _line(self, request: R) -> Any:
+        script = self._script
+        if callable(script):
+            return script(request)
+        if not isinstance(script, Sequence) or isinstance(script, str):
+            return script
+        if self._said == len(script):
+            raise AssertionError(
+                f"the script has {len(script)} lines and was asked for one more, at key {request.key}; "
+                "give it more lines, or a function of the request"
+            )
+        self._said += 1
+        return script[self._said - 1]
+
+
+class FakeGenerator(_Scripted[Sample, ScriptLine]):
     """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions.
 
     A text is a whole solution: a request that continues a beginning of it gets the rest, and one with ``max_steps`` no
@@ -55,19 +86,16 @@ class FakeGenerator:
         name: str = "fake",
         confidence: float | None = None,
     ) -> None:
-        self.name, self._confidence = name, confidence
-        self.requests: list[Sample] = []
-        self.batches: list[int] = []
-        self._script: _Script[Sample] = _Script(script)
+        super().__init__(script, name=name)
+        self._confidence = confidence
 
     def sample(self, requests: Sequence[Sample], /) -> list[Completion | Exception]:
         """The next line of the script for each request."""
-        self.requests += requests
-        self.batches.append(len(requests))
-        return [self._sure(request, self._said(request)) for request in requests]
-
-    def _said(self, request: Sample) -> Completion | Exception:
-        return _completion(self._script.line(request), request.max_steps, request.prefix.text)
+        lines = self._lines(requests)
+        return [
+            self._sure(request, _completion(line, request.max_steps, request.prefix.text))
+            for request, line in zip(requests, lines, strict=True)
+        ]
 
     def _sure(self, request: Sample, reply: Completion | Exception) -> Completion | Exception:
         if request.window is None or self._confidence is None or isinstance(reply, Exception):
@@ -76,78 +104,29 @@ class FakeGenerator:
         return replace(reply, steps=tuple(replace(step, tail=sure, lowest=sure) for step in reply.steps))
 
 
-class FakeReviser:
+class FakeReviser(_Scripted[Revise, ScriptLine]):
     """Says what ``script`` says: texts (one step per line), ``Completion``s or exceptions. Records as the others do."""
-
-    def __init__(
-        self, script: Sequence[ScriptLine] | Callable[[Revise], ScriptLine] | ScriptLine, *, name: str = "fake"
-    ) -> None:
-        self.name = name
-        self.requests: list[Revise] = []
-        self.batches: list[int] = []
-        self._script: _Script[Revise] = _Script(script)
 
     def revise(self, requests: Sequence[Revise], /) -> list[Completion | Exception]:
         """The next line of the script for each request."""
-        self.requests += requests
-        self.batches.append(len(requests))
-        return [_completion(self._script.line(request)) for request in requests]
+        return [_completion(line) for line in self._lines(requests)]
 
 
-class FakeVerifier:
+class FakeVerifier(_Scripted[Score, Mark]):
     """Scores as ``script`` says: numbers, a number per step, ``Verdict``s or exceptions. Records as the others do."""
-
-    def __init__(self, script: Sequence[Mark] | Callable[[Score], Mark] | Mark, *, name: str = "fake") -> None:
-        self.name = name
-        self.requests: list[Score] = []
-        self.batches: list[int] = []
-        self._script: _Script[Score] = _Script(script)
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict | Exception]:
         """The next line of the script for each request."""
-        self.requests += requests
-        self.batches.append(len(requests))
-        return [_verdict(self._script.line(request)) for request in requests]
+        return [_verdict(line) for line in self._lines(requests)]
 
 
-class FakeComparator:
+class FakeComparator(_Scripted[Compare, ScriptChoice]):
     """Prefers what ``script`` says: an index, weights that add up to 1, ``Preference``s or exceptions."""
-
-    def __init__(
-        self, script: Sequence[ScriptChoice] | Callable[[Compare], ScriptChoice] | ScriptChoice, *, name: str = "fake"
-    ) -> None:
-        self.name = name
-        self.requests: list[Compare] = []
-        self.batches: list[int] = []
-        self._script: _Script[Compare] = _Script(script)
 
     def compare(self, requests: Sequence[Compare], /) -> list[Preference | Exception]:
         """The next line of the script for each request."""
-        self.requests += requests
-        self.batches.append(len(requests))
-        return [_preference(self._script.line(request), len(request.candidates)) for request in requests]
-
-
-class _Script(Generic[R]):
-    """Where the next line comes from."""
-
-    def __init__(self, script: Any) -> None:
-        self._script = script
-        self._said = 0
-
-    def line(self, request: R) -> Any:
-        script = self._script
-        if callable(script):
-            return script(request)
-        if not isinstance(script, Sequence) or isinstance(script, str):
-            return script
-        if self._said == len(script):
-            raise AssertionError(
-                f"the script has {len(script)} lines and was asked for one more, at key {request.key}; "
-                "give it more lines, or a function of the request"
-            )
-        self._said += 1
-        return script[self._said - 1]
+        lines = self._lines(requests)
+        return [_preference(line, len(request.candidates)) for request, line in zip(requests, lines, strict=True)]
 
 
 def _completion(line: ScriptLine, max_steps: int | None = None, begun: str = "") -> Completion | Exception:

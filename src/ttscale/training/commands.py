@@ -53,7 +53,11 @@ def prm(settings: Settings) -> None:
     from ttscale.training.prm import train_prm
 
     prepare = partial(_labelled, settings=settings)
-    _train(partial(train_prm, separator=settings["separator"], calibrated=settings["calibrated"]), settings, prepare)
+    _train(
+        partial(train_prm, separator=settings["separator"], calibrated=settings["calibrated"]),
+        settings,
+        prepare=prepare,
+    )
 
 
 def orm(settings: Settings) -> None:
@@ -85,34 +89,13 @@ def reviser(settings: Settings) -> None:
     from ttscale.training.data.revision_data import read_revision_data
     from ttscale.training.reviser import train_reviser
 
-    validation = settings["validation"]
-    result = train_reviser(
-        _base(settings["base"]),
-        read_revision_data(settings["data"]),
-        settings["out"],
-        validation=None if validation is None else read_revision_data(validation),
-        test=_test_questions(settings),
-        recipe=_recipe(settings),
-        prompt=_prompt(settings),
-    )
-    print(result)
+    _train(train_reviser, settings, read=read_revision_data)
 
 
 def sft(settings: Settings) -> None:
     from ttscale.training.sft import read_solutions, train_sft
 
-    validation = settings["validation"]
-    result = train_sft(
-        _base(settings["base"]),
-        read_solutions(settings["data"]),
-        settings["out"],
-        validation=None if validation is None else read_solutions(validation),
-        test=_test_questions(settings),
-        recipe=_recipe(settings),
-        prompt=_prompt(settings),
-        delimiter=settings["delimiter"],
-    )
-    print(result)
+    _train(partial(train_sft, delimiter=settings["delimiter"]), settings, read=read_solutions)
 
 
 def quality(settings: Settings) -> None:
@@ -153,11 +136,15 @@ def convert(settings: Settings) -> None:
 def _train(
     train: Callable[..., object],
     settings: Settings,
-    prepare: Callable[[list[StepExample]], list[StepExample]] = lambda examples: examples,
+    *,
+    read: Callable[[str], list[Any]] | None = None,
+    prepare: Callable[[list[Any]], list[Any]] = list,
 ) -> None:
+    """Train on what ``read`` (None: the reader that ``--format`` names) and ``prepare`` make of the data."""
     recipe, prompt, test = _recipe(settings), _prompt(settings), _test_questions(settings)
-    examples = _read(settings["data"], settings)
-    validation = None if settings["validation"] is None else _read(settings["validation"], settings)
+    read = read or partial(_read, settings=settings)
+    examples = read(settings["data"])
+    validation = None if settings["validation"] is None else read(settings["validation"])
     check_disjoint([*examples, *(validation or ())], test)  # before a teacher is asked about all of them
     result = train(
         _base(settings["base"]),

@@ -19,7 +19,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch.nn.functional import cross_entropy
 
+from ttscale.core.checks import check_choice
 from ttscale.evaluation.problems.splits import WithQuestion
+from ttscale.hf.model import default_device
 from ttscale.hf.verifiers.input_format import FILE
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training.data.examples import StepExample, outcome_labels
@@ -28,7 +30,6 @@ from ttscale.training.fit.calibration import Calibration, calibrate, step_weight
 from ttscale.training.fit.checkpoints import (
     check_ids,
     context_length,
-    device,
     load_frozen,
     load_tokenizer,
     pad_id,
@@ -67,8 +68,7 @@ def train_implicit_prm(
     bias are then fitted on the held-out solutions, the last step of each weighing as much as those before it together;
     without enough of them, scale is ``beta`` (1 for "right") and bias 0.
     """
-    if goal not in get_args(Goal):
-        raise ValueError(f"goal must be one of {', '.join(get_args(Goal))}; got {goal!r}.")
+    check_choice("goal", goal, get_args(Goal))
     if not isinstance(beta, int | float) or not 0 < beta < inf:
         raise ValueError(f"beta must be positive and finite, got {beta!r}.")
     check_call(base, out, recipe, prompt)
@@ -128,7 +128,7 @@ def train_implicit_prm(
 @torch.no_grad()
 def _token_logprobs(model: Any, tokenizer: Any, rows: Sequence[TokenizedExample], batch: int) -> list[list[float]]:
     """For each row the log-probability of each token of the solution, in fp32."""
-    model = model.to(device())
+    model = model.to(default_device())
     collate = Collator(pad_id(tokenizer))
     found: list[list[float]] = []
     for first in range(0, len(rows), batch):

@@ -16,7 +16,7 @@ from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
-from ttscale.core.requests import Compare, Completion, Preference, Sample
+from ttscale.core.requests import Compare, Completion, Preference, Sample, where
 from ttscale.core.types import Candidate, Question
 from ttscale.prompts.layouts import fill
 from ttscale.verifiers.replies import as_verifier, received, text_of
@@ -74,7 +74,7 @@ class PromptedComparator:
     def _plan(self, requests: Sequence[Compare]) -> Plan[list[Preference | Exception]]:
         if most := next((r for r in requests if len(r.candidates) > len(LETTERS)), None):
             raise RoleError(
-                f"at most {len(LETTERS)} solutions can be compared at once; got {len(most.candidates)} ({_where(most)})"
+                f"at most {len(LETTERS)} solutions can be compared at once; got {len(most.candidates)} ({where(most)})"
             )
         replies: list[Preference | Exception] = []
         for request in requests:
@@ -147,7 +147,7 @@ def _preference(name: str, request: Compare, said: Any) -> Preference:
     total = sum(weights)
     if len(weights) != n or not all(weight >= 0 for weight in weights) or not 0 < total < float("inf"):
         raise RoleError(
-            f"{name} returned {said!r} for {n} candidates ({_where(request)}); return the index of the "
+            f"{name} returned {said!r} for {n} candidates ({where(request)}); return the index of the "
             "best, or a weight of at least 0 for each"
         )
     return Preference(tuple(weight / total for weight in weights))
@@ -159,7 +159,7 @@ def _from_odds(request: Compare, odds: Sequence[tuple[tuple[float, ...], Cost]])
     for order, (found, spent) in zip((1, -1), odds, strict=True):
         total = sum(found)
         if not total > 0:
-            return RoleError(f"the comparator would name no solution ({_where(request)}); pass votes=, or a prompt")
+            return RoleError(f"the comparator would name no solution ({where(request)}); pass votes=, or a prompt")
         weights = [weight + share / total / 2 for weight, share in zip(weights, found[::order], strict=True)]
         cost += spent
     return Preference(_adding_up(weights), as_verifier(cost))
@@ -178,7 +178,7 @@ def _from_votes(request: Compare, letters: str, said: Sequence[Any]) -> Preferen
     if not heard:
         return RoleError(
             f"the comparator named none of the solutions {', '.join(letters)} in {len(given)} replies "
-            f"({_where(request)}); the first was {text_of(given[0])[:200]!r}; give it room to finish, or another prompt"
+            f"({where(request)}); the first was {text_of(given[0])[:200]!r}; give it room to finish, or another prompt"
         )
     weights = [sum(shares[i] for shares in heard) / len(heard) for i in range(len(letters))]
     cost = sum((reply.cost for reply in given), Cost())
@@ -203,7 +203,3 @@ def chosen_letter(reply: Completion, letters: str) -> str | None:
 def _adding_up(weights: Sequence[float]) -> tuple[float, ...]:
     total = sum(weights)
     return tuple(min(1.0, weight / total) for weight in weights)
-
-
-def _where(request: Compare) -> str:
-    return f"question {request.question.label}, key {request.key}"

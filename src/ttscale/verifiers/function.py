@@ -12,7 +12,7 @@ from typing import Any
 from ttscale.core.checks import check_count
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import is_async
-from ttscale.core.requests import Score, Verdict
+from ttscale.core.requests import Score, Verdict, where
 from ttscale.core.types import Candidate
 from ttscale.core.unscored import OnError, check_on_error, in_place, settle
 from ttscale.verifiers.in_threads import in_threads
@@ -105,7 +105,7 @@ class FunctionVerifier:
         if self.whole_only and not candidate.done:
             raise RoleError(
                 f"{self.name} judges whole solutions only, and was asked about a begun one "
-                f"({_where(Score(candidate))}); use a strategy without step search, such as best_of_n"
+                f"({where(Score(candidate))}); use a strategy without step search, such as best_of_n"
             )
         return self._fn(candidate)
 
@@ -139,7 +139,7 @@ def _result(value: Any, error: BaseException | None) -> Any:
 
 
 def _blamed(name: str, what: str, request: Score, error: Exception, way_out: str) -> RoleError:
-    blamed = RoleError(f"{name} {what} ({_where(request)}){way_out}")
+    blamed = RoleError(f"{name} {what} ({where(request)}){way_out}")
     blamed.__cause__ = error
     return blamed
 
@@ -152,7 +152,7 @@ def _verdict(name: str, request: Score, result: Any) -> Verdict:
     values = list(result) if several else [result]
     steps = len(request.candidate.steps)
     if len(values) not in (1, steps):
-        raise RoleError(f"{name} returned {len(values)} scores for a candidate of {steps} steps ({_where(request)})")
+        raise RoleError(f"{name} returned {len(values)} scores for a candidate of {steps} steps ({where(request)})")
     for value in values:
         try:
             fine = 0 <= float(value) <= 1  # false for NaN
@@ -160,10 +160,6 @@ def _verdict(name: str, request: Score, result: Any) -> Verdict:
             fine = False
         if not fine or isinstance(value, str | bytes):
             raise RoleError(
-                f"{name} returned {value!r} as a score ({_where(request)}); return True, False or a number in [0, 1]"
+                f"{name} returned {value!r} as a score ({where(request)}); return True, False or a number in [0, 1]"
             )
     return Verdict(tuple(float(value) for value in values))
-
-
-def _where(request: Score) -> str:
-    return f"question {request.question.label}, candidate {request.key}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ttscale.answers.thoughts import without_thoughts
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.core.requests import Completion, Score, Verdict
+from ttscale.core.requests import Completion, Score, Verdict, where
 from ttscale.verifiers.replies import as_verifier, received, text_of
 
 _VERDICT = re.compile(r"\b(yes|no)\b(?=[^\w\n.,;:!})\]*—–]*(?:\Z|[\n.,;:!})\]*—–]))", re.IGNORECASE)
@@ -72,7 +72,7 @@ def from_votes(
     if not said:
         words = "neither Yes nor No" if not scale.graded else f"no grade from {scale.words[0]} to {scale.words[-1]}"
         return RoleError(
-            f"the judge said {words} in {len(replies)} replies ({_where(request)}); the first was "
+            f"the judge said {words} in {len(replies)} replies ({where(request)}); the first was "
             f"{text_of(given[0])[:200]!r}; give it room to finish (max_new_tokens) or another prompt"
         )
     cost = before or Cost()
@@ -87,7 +87,3 @@ def _yes_or_no(text: str, reply: Completion) -> str | None:
         return str(found[-1]).capitalize()
     opening = _OPENING.match(text) or _VERDICT.match(text, len(text) - len(text.lstrip(_AROUND)))
     return opening[1].capitalize() if opening else None
-
-
-def _where(request: Score) -> str:
-    return f"question {request.question.label}, candidate {request.key}"

@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
-from ttscale.core.requests import Score, Verdict
+from ttscale.core.requests import Score, Verdict, where
 from ttscale.core.selection import Aggregate
 from ttscale.core.unscored import OnError, check_on_error, settle
 from ttscale.prompts.verifier_layouts import Encoded, QwenPRMLayout, SequenceLayout, TRLLayout
@@ -43,8 +44,7 @@ class VLLMVerifier:
         on_error: OnError | None = None,
     ) -> None:
         self.on_error = check_on_error(on_error)
-        if family not in get_args(Family):
-            raise ValueError(f"family must be one of {', '.join(get_args(Family))}; got {family!r}")
+        check_choice("family", family, get_args(Family))
         given = dict(options or {})
         if isinstance(model, str):
             given = {"runner": "pooling", **given}
@@ -93,16 +93,16 @@ class VLLMVerifier:
         """The tokens of a candidate, and where its scores stand; or why it cannot be judged."""
         candidate = request.candidate
         if not candidate.steps:
-            return RoleError(f"cannot score a candidate without steps ({_where(request)})")
+            return RoleError(f"cannot score a candidate without steps ({where(request)})")
         try:
             ids, reads = self._layout.encode(candidate.question.prompt, [step.text for step in candidate.steps])
         except ValueError as error:
-            return RoleError(f"cannot lay out a solution for the verifier: {error} ({_where(request)})")
+            return RoleError(f"cannot lay out a solution for the verifier: {error} ({where(request)})")
         ids = ids[: reads[-1] + 1]  # where a classifier is read, and nothing behind it changes a score
         if len(ids) > self.engine.context_length:
             return TooLongError(
                 f"the solution is {len(ids)} tokens long with its question, the verifier reads at most "
-                f"{self.engine.context_length} ({_where(request)})"
+                f"{self.engine.context_length} ({where(request)})"
             )
         return Encoded(ids, reads)
 
@@ -115,13 +115,13 @@ class VLLMVerifier:
             rows = [rows[read] for read in reads]
         elif len(rows) != len(reads):  # a model that pools at its step marks gives one row for each
             return RoleError(
-                f"vLLM returned {len(rows)} rows for {len(reads)} steps in {count} tokens ({_where(request)}); is "
+                f"vLLM returned {len(rows)} rows for {len(reads)} steps in {count} tokens ({where(request)}); is "
                 "this a token classifier, and is the family right?"
             )
         rows = [row if isinstance(row, list) else [row] for row in rows]
         for row in rows:
             if not 1 <= len(row) <= 2 or not all(map(math.isfinite, row)):
-                return RoleError(f"vLLM returned {row!r} where one or two scores were expected ({_where(request)})")
+                return RoleError(f"vLLM returned {row!r} where one or two scores were expected ({where(request)})")
         cost = Cost(verifier_tokens=count - min(count, output.num_cached_tokens or 0))
         return Verdict(tuple(map(_probability, rows)), cost)
 
@@ -129,7 +129,3 @@ class VLLMVerifier:
 def _probability(row: Sequence[float]) -> float:
     """P(right): the sigmoid of one score, or label 1 of the softmax of two."""
     return 0.5 * (1 + math.tanh((row[0] if len(row) == 1 else row[1] - row[0]) / 2))
-
-
-def _where(request: Score) -> str:
-    return f"question {request.question.label}, candidate {request.key}"

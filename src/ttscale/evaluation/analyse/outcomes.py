@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttscale.evaluation.collect.records import Record, Records
-from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Floats, Interval, mean_interval, paired_difference
 
-Floats = NDArray[np.float64]
 COUNTED = ("generations", "sampled_tokens", "verifier_calls", "verifier_tokens", "flops", "seconds")
 
 

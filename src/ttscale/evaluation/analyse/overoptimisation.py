@@ -11,14 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttscale.evaluation.collect.pool import Pool
-from ttscale.evaluation.statistics import Graded, accuracy, orders, subsets, vote_over
+from ttscale.evaluation.statistics import Bools, Floats, Graded, accuracy, orders, subsets, vote_over
 from ttscale.strategies.adaptive import chance_to_lead
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 DRAWS = 100
 """Random subsets per question and N for what has no closed form."""
 FIRST = 4

@@ -11,8 +11,8 @@ from typing import Any
 
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.on_ray import RayWorkers
-from ttscale.core.closing import Closing
 from ttscale.core.errors import TtscaleError
+from ttscale.core.idioms import Closing
 from ttscale.core.protocols import Role
 from ttscale.evaluation.collect.executor import LocalExecutor
 from ttscale.evaluation.collect.result_store import Store

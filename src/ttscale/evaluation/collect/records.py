@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
 from ttscale.evaluation.report.matplotlib import to_svg
 from ttscale.evaluation.report.pareto import Plot, Point, answer, figure
-from ttscale.evaluation.statistics import Interval, mean_interval, paired_difference
-
-Floats = NDArray[np.float64]
+from ttscale.evaluation.statistics import Floats, Interval, mean_interval, paired_difference
 
 
 @dataclass(frozen=True, slots=True)

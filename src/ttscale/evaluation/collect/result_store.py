@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from ttscale.core.closing import Closing
+from ttscale.core.idioms import Closing
 from ttscale.core.record_file import BINARY, RecordFile
 
 if sys.platform != "win32":

@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from ttscale.answers import MATHEMATICS, AnswerRule, rule_named
-from ttscale.core.checks import check_count
+from ttscale.core.checks import check_choice, check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
 from ttscale.prompts.layouts import whole_characters
@@ -103,8 +103,7 @@ def read_problems(
     limit: int | None = None,
 ) -> list[Problem]:
     """``as_problems`` of (place, row) pairs. ``place`` and ``source`` say in errors where a row stands."""
-    if bad_references not in get_args(BadReferences):
-        raise ValueError(f"bad_references must be one of {', '.join(get_args(BadReferences))}; got {bad_references!r}")
+    check_choice("bad_references", bad_references, get_args(BadReferences))
     if limit is not None:
         check_count("limit", limit)
     problems: dict[str, Problem] = {}

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from ttscale.evaluation.statistics import Bools, Floats
 
 
 def auc(scores: Floats, positive: Bools) -> float | None:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from ttscale.hf.model import HFModel, free_bytes
 from ttscale.hf.shared_kv.attention import Context
+from ttscale.hf.shared_kv.cpu_linear import ONEDNN
 
 Linear: TypeAlias = Callable[[Tensor], Tensor]
 
-ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 COPIES = 2 if ONEDNN and AVX512 else 1
 """Of most matrices, one per layout."""

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict
@@ -74,8 +75,7 @@ class ImplicitVerifier:
         weight = own.get("reference_weight", 1.0) if reference_weight is None else reference_weight
         self.reference_weight = float(weight)
         self.curve: Curve = own.get("curve", "linear") if curve is None else curve
-        if self.curve not in get_args(Curve):
-            raise ValueError(f"curve must be one of {', '.join(get_args(Curve))}; got {self.curve!r}")
+        check_choice("curve", self.curve, get_args(Curve))
         self.attempts = bool(own.get("attempts", False) if attempts is None else attempts)
         self.thoughts = thoughts
         self.sampling: dict[str, object] = {"thoughts": True} if thoughts else {}

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.prompts.tokenize import encode, piece_ids, read_settings
 
@@ -37,8 +38,7 @@ class VerifierFormat:
     """Whether the earlier attempts of a revision are shown, as the reviser saw them."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(VerifierKind):
-            raise ValueError(f"verifier kind must be one of {', '.join(get_args(VerifierKind))}; got {self.kind!r}")
+        check_choice("verifier kind", self.kind, get_args(VerifierKind))
         if not isinstance(self.separator, str) or not self.separator:
             raise ValueError(f"the separator of a verifier must be a string that is not empty; got {self.separator!r}")
         if not isinstance(self.attempts, bool):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
-from ttscale.core.requests import Score, Verdict
+from ttscale.core.requests import Score, Verdict, where
 from ttscale.core.types import said_steps
 from ttscale.hf.memory import Budget
 from ttscale.hf.model import HFModel
@@ -105,7 +105,7 @@ class Scorer:
         scores = [1.0 if read is None else self._recall(ids, read) for read in reads]
         for score in scores:
             if score is None or not 0 <= score <= 1:
-                return RoleError(f"the verifier's score is {score} ({_where(request)}): broken weights?")
+                return RoleError(f"the verifier's score is {score} ({where(request)}): broken weights?")
         cost = Cost(verifier_tokens=done.tokens, flops=done.flops, seconds=done.seconds) if done else Cost()
         return Verdict(tuple(score for score in scores if score is not None), cost)
 
@@ -113,7 +113,7 @@ class Scorer:
         """The token ids of a candidate, and the position to read each score at; or why it cannot be judged."""
         candidate, model = request.candidate, self._model
         if not candidate.steps:
-            return RoleError(f"cannot score a candidate without steps ({_where(request)})")
+            return RoleError(f"cannot score a candidate without steps ({where(request)})")
         shown = said_steps(candidate, self._thoughts)
         earlier = [attempt for attempt in candidate.attempts if attempt.steps]
         attempts = [attempt.text if self._thoughts else attempt.spoken for attempt in earlier]
@@ -122,13 +122,13 @@ class Scorer:
                 candidate.question.prompt, [step for step in shown if step is not None], attempts
             )
         except ValueError as error:
-            failed = RoleError(f"cannot lay out a solution for the verifier: {error} ({_where(request)})")
+            failed = RoleError(f"cannot lay out a solution for the verifier: {error} ({where(request)})")
             failed.__cause__ = error
             return failed
         if len(ids) > model.context_length:
             return TooLongError(
                 f"the solution is {len(ids)} tokens long for the verifier, which reads at most {model.context_length} "
-                f"({_where(request)}); nothing is cut off, since scores would be lost: use shorter solutions"
+                f"({where(request)}); nothing is cut off, since scores would be lost: use shorter solutions"
             )
         places = iter(found)
         one_each = len(found) > 1  # a single score is that of the whole solution
@@ -180,7 +180,3 @@ class Scorer:
 def _digest(ids: tuple[int, ...], read: int) -> bytes:
     """A name for the score at a position: it depends on the ids up to there, and on nothing else."""
     return hashlib.blake2b(array("q", ids[: read + 1]).tobytes(), digest_size=16).digest()
-
-
-def _where(request: Score) -> str:
-    return f"question {request.question.label}, candidate {request.key}"

@@ -8,6 +8,7 @@ from typing import get_args
 from torch import device as Device
 from torch import dtype as DType
 
+from ttscale.core.checks import check_choice
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate
 from ttscale.core.unscored import OnError, check_on_error, settle
@@ -42,8 +43,8 @@ class HFVerifier:
         on_error: OnError | None = None,
     ) -> None:
         self.on_error = check_on_error(on_error)
-        if family is not None and family not in get_args(Family):
-            raise ValueError(f"family must be one of {', '.join(get_args(Family))}; got {family!r}")
+        if family is not None:
+            check_choice("family", family, get_args(Family))
         self.adapter: Adapter
         if isinstance(model, HFModel):
             if device is not None or dtype is not None or allow_pickle:

@@ -8,18 +8,14 @@ text: the last message where nothing but a system prompt precedes it, else the c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ttscale.core.chat import other_parts, text_of, transcript
+from ttscale.core.chat import PROMPTS, ROLES, Message, other_parts, text_of, transcript
 from ttscale.core.types import Question
 from ttscale.integrations.gateway.errors import refused
 from ttscale.integrations.gateway.settings import Upstream
 from ttscale.prompts.layouts import family_of
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
-PROMPTS = ("system", "developer")
-Message = Mapping[str, Any]
 
 
 def read_messages(given: Any, upstream: Upstream | None, model: str) -> tuple[Message, ...]:

@@ -212,14 +212,21 @@ def _generator(asked: Asked, connection: Connection, upstream: Upstream, in_ids:
             api="completions",
             server=upstream.kind,
             prompt=plain,
-            temperature=1.0 if asked.temperature is None else asked.temperature,
-            top_p=asked.top_p or None,
-            max_new_tokens=asked.max_tokens,
             extra=asked.extra,
             token_ids=in_ids,
+            **_sampling(asked),
         )
     kind = ToolGenerator if asked.tools else ChatGenerator
     return kind(asked, connection, upstream, in_ids)
+
+
+def _sampling(asked: Asked) -> dict[str, Any]:
+    """How the client wants the upstream to sample."""
+    return {
+        "temperature": 1.0 if asked.temperature is None else asked.temperature,
+        "top_p": asked.top_p or None,
+        "max_new_tokens": asked.max_tokens,
+    }
 
 
 def _reviser(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
@@ -235,12 +242,10 @@ class ChatGenerator(OpenAIGenerator):
             connection=connection,
             server=upstream.kind,
             prompt=PromptFormat(system=None, stop=asked.stop),
-            temperature=1.0 if asked.temperature is None else asked.temperature,
-            top_p=asked.top_p or None,
-            max_new_tokens=asked.max_tokens,
             extra=dict(asked.extra) | dict(asked.tools),
             token_ids=in_ids,
             lay_out=_chat_of(asked),
+            **_sampling(asked),
         )
 
 
@@ -253,12 +258,10 @@ class ChatReviser(OpenAIReviser):
             connection=connection,
             server=upstream.kind,
             prompt=PromptFormat(system=None, stop=asked.stop),
-            temperature=1.0 if asked.temperature is None else asked.temperature,
-            top_p=asked.top_p or None,
-            max_new_tokens=asked.max_tokens,
             extra=asked.extra,
             token_ids=False,
             lay_out=_chat_of(asked),
+            **_sampling(asked),
         )
 
 

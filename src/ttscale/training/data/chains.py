@@ -22,6 +22,7 @@ from ttscale.core.requests import Completion, Request, Revise
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
+from ttscale.training.data.rollouts import solution_row
 from ttscale.training.data.run_searches import FileRow, Filled, QuestionRows, fill
 from ttscale.training.data.step_values import fold
 
@@ -118,29 +119,20 @@ def _search(
 
 def _rows(problem: Problem, attempts: Sequence[Candidate], chosen: ChainSettings) -> list[FileRow]:
     right = right_answers((attempt.answer for attempt in attempts), problem.answer, problem.answers)
-    rows = []
-    for number, attempt in enumerate(attempts):
-        outcome = int(right[attempt.answer])
-        rows.append(
-            {
-                "id": problem.id,
-                "prompt": problem.prompt,
-                "chain": number // chosen.length,
-                "position": number % chosen.length,
-                "attempts": [seen.text for seen in attempt.attempts],
-                "steps": [step.text for step in attempt.steps],
-                "values": [float(outcome)] * len(attempt.steps),
-                "n_rollouts": [1] * len(attempt.steps),
-                "n_correct": [outcome] * len(attempt.steps),
-                "answer": attempt.answer,
-                "correct": right[attempt.answer],
-                "reference": problem.answer,
-                "finish": attempt.finish,
-                "policy": chosen.policy,
-                "seed": chosen.seed,
-            }
+    return [
+        solution_row(
+            problem,
+            attempt,
+            right[attempt.answer],
+            [(1, int(right[attempt.answer]))] * len(attempt.steps),
+            chosen.policy,
+            chosen.seed,
+            chain=number // chosen.length,
+            position=number % chosen.length,
+            attempts=[seen.text for seen in attempt.attempts],
         )
-    return rows
+        for number, attempt in enumerate(attempts)
+    ]
 
 
 def _moves(rows: Sequence[FileRow]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.evaluation.problems.jsonl import parsed, write_rows
 from ttscale.training.data.examples import StepExample, id_in
 
@@ -55,8 +56,7 @@ def build_revision_data(
         raise ValueError(f"keep must be a share between 0 and 1, got {keep}.")
     if keep and not max_attempts:
         raise ValueError("keep needs max_attempts of at least 1: the attempt to keep stands in the context.")
-    if last not in get_args(Last):
-        raise ValueError(f"last must be one of {', '.join(get_args(Last))}; got {last!r}.")
+    check_choice("last", last, get_args(Last))
     groups: dict[tuple[str, str], list[StepExample]] = defaultdict(list)
     for solution in solutions:
         if solution.correct is None:

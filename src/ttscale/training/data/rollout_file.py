@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ttscale.core.closing import Closing
+from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.evaluation.problems.jsonl import encoded
 

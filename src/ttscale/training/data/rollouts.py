@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ttscale.api.settings import Executor
-from ttscale.core.checks import check_count, check_seed
+from ttscale.core.checks import check_choice, check_count, check_seed
 from ttscale.core.cost import Cost
 from ttscale.core.protocols import AnyGenerator
 from ttscale.core.requests import Completion, Request, Sample, check_temperature
@@ -56,8 +56,7 @@ class RolloutSettings:
         check_temperature(self.temperature)
         choices = {"estimate": Estimate, "unparsable": Unparsable, "unparsable_rollouts": Unparsable}
         for name, allowed in choices.items():
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(self, name)!r}.")
+            check_choice(name, getattr(self, name), get_args(allowed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +161,21 @@ def _search(
     endings = {texts: answers[n * place : n * (place + 1)] for place, texts in enumerate(starts)}
     right = right_answers(chain((s.answer for s in kept), answers), problem.answer, problem.answers)
     counts = step_counts(kept, drawn, endings, right, chosen.estimate, chosen.unparsable_rollouts)
-    rows = [_row(problem, s, right[s.answer], c, chosen) for s, c in zip(kept, counts, strict=True)]
+    rows = [
+        solution_row(problem, s, right[s.answer], c, chosen.policy, chosen.seed, sample=s.key.path[-1])
+        for s, c in zip(kept, counts, strict=True)
+    ]
     return rows, _closing(rows, endings, chosen)
 
 
-def _row(
-    problem: Problem, solution: Candidate, right: bool, counts: Sequence[RightOf], chosen: RolloutSettings
+def solution_row(
+    problem: Problem, solution: Candidate, right: bool, counts: Sequence[RightOf], policy: str, seed: int, **own: Any
 ) -> FileRow:
+    """A row of the file; ``counts`` are (n_rollouts, n_correct) of each step, ``own`` this kind of file's fields."""
     return {
         "id": problem.id,
         "prompt": problem.prompt,
-        "sample": solution.key.path[-1],
+        **own,
         "steps": [step.text for step in solution.steps],
         "values": [correct / n if n else None for n, correct in counts],
         "n_rollouts": [n for n, _ in counts],
@@ -181,8 +184,8 @@ def _row(
         "correct": right,
         "reference": problem.answer,
         "finish": solution.finish,
-        "policy": chosen.policy,
-        "seed": chosen.seed,
+        "policy": policy,
+        "seed": seed,
     }
 
 

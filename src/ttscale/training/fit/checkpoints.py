@@ -209,11 +209,6 @@ def saved_dtype(path: str | os.PathLike[str]) -> torch.dtype:
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
-def device() -> torch.device:
-    """The accelerator if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def check_ids(path: str | os.PathLike[str], texts: Iterable[Sequence[int]]) -> None:
     """Refuse token ids that the checkpoint's model has no embedding for."""
     entries = getattr(_config(os.fspath(path)).get_text_config(), "vocab_size", None)

@@ -7,6 +7,8 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, get_args
 
+from ttscale.core.checks import check_choice
+
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
 
@@ -80,8 +82,7 @@ class Recipe:
             raise ValueError(f"held_out must be a share between 0 and 1, got {self.held_out}.")
         if not 0 <= self.after_best <= self.patience:
             raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}.")
-        if self.schedule not in get_args(Schedule):
-            raise ValueError(f"schedule must be one of {', '.join(get_args(Schedule))}; got {self.schedule!r}.")
+        check_choice("schedule", self.schedule, get_args(Schedule))
 
 
 PRM_RECIPE = Recipe()

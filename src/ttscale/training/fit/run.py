@@ -20,12 +20,12 @@ import torch
 import transformers
 
 from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
+from ttscale.hf.model import default_device
 from ttscale.training.fit.arguments import questions_of
 from ttscale.training.fit.checkpoints import (
     ModelKind,
     architecture_of,
     check_ids,
-    device,
     load_model,
     load_trained,
     pad_id,
@@ -163,7 +163,7 @@ def _save(
     finish: FinishModel,
 ) -> dict[str, Any]:
     """Write the chosen model whole; returns what was measured on it."""
-    trained = load_trained(base, went.checkpoint, task, recipe).to(device())
+    trained = load_trained(base, went.checkpoint, task, recipe).to(default_device())
     try:
         measured = finish(trained, folder)
         trained.to(saved_dtype(base)).save_pretrained(str(folder))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
+from ttscale.core.checks import check_choice
 from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
 from ttscale.training.data.readers.rows import (
@@ -33,8 +34,7 @@ def read_prm800k(source: Source, *, neutral: Neutral, separator: str = "\n") -> 
     negative; there is no default. A path that stops at an error (phase 2) ends with that step. An alternative carries
     the label of its own last step only: those before it are labelled on the path.
     """
-    if neutral not in get_args(Neutral):
-        raise ValueError(f"neutral must be one of {', '.join(get_args(Neutral))}; got {neutral!r}.")
+    check_choice("neutral", neutral, get_args(Neutral))
     meaning = {-1: 0.0, 0: {"positive": 1.0, "negative": 0.0, "unlabelled": None}[neutral], 1: 1.0}
     return read(source, partial(_convert, meaning=meaning, separator=separator))
 
