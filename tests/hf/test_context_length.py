@@ -108,5 +108,5 @@ def test_a_length_of_ones_own() -> None:
         with pytest.raises(ValueError, match="context_length must be a positive integer"):
             model_of("default", context_length=wrong)
     table = T.GPT2LMHeadModel(T.GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=1, n_head=2, n_positions=64))
-    with pytest.raises(ValueError, match="a table of 64 positions"):
+    with pytest.raises(ValueError, match="at most 64, the positions that this model has"):
         HFModel(table, tokenizer=TOKENIZER, device="cpu", context_length=65)
