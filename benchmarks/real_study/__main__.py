@@ -2,7 +2,8 @@
 
     python -m benchmarks.real_study [STAGE ...] --work DIR [--reduced]
 
-Stages: split sft pools verifiers gate reviser samples searches revisions more transfer analyse. Without one: all.
+Stages: split sft larger pools verifiers gate reviser samples searches revisions more matched transfer
+analyse. Without one: all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.real_study import analyse, draw, gate, questions, reviser, transfer, verifiers
+from benchmarks.real_study import analyse, draw, gate, matched, questions, reviser, transfer, verifiers
 from benchmarks.real_study.plan import (
     DELIMITER,
     FULL,
@@ -42,11 +43,21 @@ def split(folder: Path, plan: Plan) -> None:
 
 def sft(folder: Path, plan: Plan) -> None:
     """The generator, from worked solutions."""
+    fine_tune(folder, plan, model_folder(), folder / "generator")
+
+
+def larger(folder: Path, plan: Plan) -> None:
+    """The larger model, if there is one, fine-tuned on the same solutions in the same way."""
+    if plan.larger is not None:
+        fine_tune(folder, plan, model_folder(plan.larger), folder / "larger")
+
+
+def fine_tune(folder: Path, plan: Plan, base: Path, out: Path) -> None:
+    """A pre-trained model into one that solves the study's questions."""
     wanted = {row.id for row in plan.rows(folder, "sft")}
     given = [e for e in read_solutions(folder / "questions" / "sft.jsonl") if e.id in wanted]
-    out, recipe = folder / "generator", plan.sft_recipe
     with plain_attention():
-        train_sft(model_folder(), given, out, recipe=recipe, prompt=PROMPT, delimiter=DELIMITER, progress=False)
+        train_sft(base, given, out, recipe=plan.sft_recipe, prompt=PROMPT, delimiter=DELIMITER, progress=False)
 
 
 def pools(folder: Path, plan: Plan) -> None:
@@ -106,10 +117,18 @@ def revisions(folder: Path, plan: Plan) -> None:
         print(f"chains of {length}: {time.process_time() - began:.0f} CPU seconds", flush=True)
 
 
+def larger_answers(folder: Path, plan: Plan) -> None:
+    """The larger model's greedy answers to the test questions, and what a sample of the generator costs."""
+    if plan.larger is not None:
+        matched.answers(folder, plan)
+        matched.prices(folder, plan)
+
+
 def more_samples(folder: Path, plan: Plan) -> None:
-    """More samples of the test questions, with scores."""
+    """More samples of the test questions, with scores, and recursive aggregation."""
     draw.more_samples(folder, plan)
     draw.scores(folder, plan)
+    draw.aggregation(folder, plan)
 
 
 def other_questions(folder: Path, plan: Plan) -> None:
@@ -132,6 +151,7 @@ if BF16:  # for training: half the time; twenty times as long on a CPU without i
 STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "split": split,
     "sft": sft,
+    "larger": larger,
     "pools": pools,
     "verifiers": train_verifiers,
     "gate": rank,
@@ -140,6 +160,7 @@ STAGES: dict[str, Callable[[Path, Plan], None]] = {
     "searches": searches,
     "revisions": revisions,
     "more": more_samples,
+    "matched": larger_answers,
     "transfer": other_questions,
     "analyse": write_results,
 }

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.real_study import gate, questions, reviser, transfer
+from benchmarks.real_study import gate, matched, questions, reviser, transfer
 from benchmarks.real_study.contrasts import CONTRASTS, Floats, interval, judge, of_groups, of_pairs
+from benchmarks.real_study.draw import AGGREGATION
 from benchmarks.real_study.drawn import Drawn, load
 from benchmarks.real_study.plan import Plan
 
@@ -25,36 +26,35 @@ from ttscale.evaluation import accuracy, along_the_chain, oracle_difficulty, qua
 from ttscale.evaluation.collect.pool import Graded
 
 BINS = 5
-FIRST_RUN = Path(__file__).parent / "first_run.json"
-"""What was found with other weights, on the 120 test questions of ``SEEN``, and was not tried again."""
-SEEN = (72, 12)
-"""Test questions of the first run, natural and templated of each number of steps; 120 in all."""
+EARLIER = Path(__file__).parent / "earlier_runs.json"
+"""What earlier runs found with other weights, the latest first; what they tried was not all tried again."""
 
 
 def results(folder: Path, plan: Plan) -> dict[str, Any]:
     """The whole file: contrasts first."""
     drawn = load(folder, plan)
     own = drawn.graded[drawn.chosen]
-    budgets = [n for n in (1, 4, 16, 64) if any(len(one.correct) >= n for one in own)]
     ranked = json.loads((folder / "gate.json").read_text())["rows"]
     return {
         "about": about(folder),
         "contrasts": judge(contrasts(drawn, plan), seeds_of(drawn)),
         "contrasts on new questions": on_new(drawn, plan),
-        "first run": json.loads(FIRST_RUN.read_text(encoding="utf-8")),
+        "earlier runs": json.loads(EARLIER.read_text(encoding="utf-8")),
         "planned": [asdict(one) for one in CONTRASTS],
         "plan": {name: value for name, value in asdict(plan).items() if isinstance(value, int | tuple)},
         "generator": generator(drawn),
         "gate": {"target": gate.TARGET, "chosen": drawn.chosen, "rows": ranked},
-        "test": {name: {str(n): verifier_row(graded, n) for n in budgets} for name, graded in drawn.graded.items()},
+        "test": {name: verifier_rows(graded) for name, graded in drawn.graded.items()},
         "searches": {
-            str(n): {arm: interval(values) for arm, values in arms_at(drawn, n, own).items()} for n in budgets[1:]
+            str(n): {arm: interval(values) for arm, values in (arms_at(drawn, n, own) | aggregated(drawn, n)).items()}
+            for n in reached(own)[1:]
         },
-        "difficulty": difficulty(drawn, own),
-        "compute optimal": optimal_rows(drawn, own, plan),
+        "difficulty": difficulty(drawn, plan),
+        "compute optimal": optimal_rows(drawn, plan),
         "paid probe": paid_probe(drawn, own, plan),
         "revisers": reviser.rows(folder),
         "reviser": revised(drawn),
+        "matched": against_larger(folder, drawn, plan),
         "transfer": transfer.rows(folder, plan),
     }
 
@@ -86,11 +86,20 @@ def generator(drawn: Drawn) -> dict[str, Any]:
     }
 
 
-def verifier_row(graded: Sequence[Graded], n: int) -> dict[str, Any]:
-    """Expected accuracy of each way to choose among n samples, over the questions that have as many."""
-    graded = [one for one in graded if len(one.correct) >= n]
+def reached(graded: Sequence[Graded]) -> list[int]:
+    """The N, of those the page shows, for which some question has enough samples."""
+    return [n for n in (1, 4, 16, 64) if any(len(one.correct) >= n for one in graded)]
+
+
+def verifier_rows(graded: Sequence[Graded]) -> dict[str, Any]:
+    """Expected accuracy of each way to choose among N samples, over the questions that have as many."""
     methods = ("majority", "best_of_n", "weighted_best_of_n", "oracle")
-    return {method: interval(per_question(graded, method, n)) for method in methods} | {"questions": len(graded)}
+    found: dict[str, Any] = {}
+    for n in reached(graded):
+        there = [one for one in graded if len(one.correct) >= n]
+        values = {method: interval(per_question(there, method, n)) for method in methods}
+        found[str(n)] = {**values, "questions": len(there)}
+    return found
 
 
 def per_question(graded: Sequence[Graded], method: Any, n: int) -> Floats:
@@ -107,14 +116,20 @@ def arms_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
         "weighted best-of-N": per_question(own, "weighted_best_of_n", n),
     }
     for arm in drawn.arms:
-        if drawn.searches is not None and n in drawn.searches.budgets(arm):
+        if arm != AGGREGATION and n in budgets_of(drawn, arm):
             found[arm] = searched(drawn, arm, n)
     return found
 
 
+def aggregated(drawn: Drawn, n: int) -> dict[str, Floats]:
+    """Recursive aggregation by the reviser, where it was drawn at N."""
+    there = AGGREGATION in drawn.arms and n in budgets_of(drawn, AGGREGATION)
+    return {AGGREGATION: searched(drawn, AGGREGATION, n)} if there else {}
+
+
 def all_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
-    """The same with the reviser's attempts by ratio, chosen by majority."""
-    found = arms_at(drawn, n, own)
+    """The same with recursive aggregation, and the reviser's attempts by ratio, chosen by majority."""
+    found = arms_at(drawn, n, own) | aggregated(drawn, n)
     if not {1, 4} <= set(drawn.chains):
         return found
     if n == 4:
@@ -148,13 +163,34 @@ def bins_of(values: Floats, own: Sequence[Graded], count: int) -> Any:
     return np.array([bins[one.question] for one in own])
 
 
-def difficulty(drawn: Drawn, own: Sequence[Graded]) -> dict[str, Any]:
+def apart(drawn: Drawn, plan: Plan) -> tuple[Drawn, list[Graded], list[Graded]]:
+    """The questions that have more samples than the largest budget: the samples that strategies choose from, and those
+    that difficulty is read off. Were they the same, luck in them would make questions easy or hard and votes right or
+    wrong at once, and a search that draws its own would seem to help on the hard ones. All questions, and the same
+    samples, where none has more."""
+    most = plan.budgets[-1]
+    kept = deep(drawn, most + 1)
+    if not kept.any():
+        return drawn, [*drawn.graded[drawn.chosen]], [*drawn.graded[drawn.chosen]]
+    part = drawn.only(kept)
+    own = part.graded[part.chosen]
+    return part, [some(one, slice(most)) for one in own], [some(one, slice(most, None)) for one in own]
+
+
+def some(one: Graded, which: slice) -> Graded:
+    """Some of a question's samples."""
+    return Graded(one.question, one.correct[which], one.classes[which], one.scores[which], one.tokens[which])
+
+
+def difficulty(drawn: Drawn, plan: Plan) -> dict[str, Any]:
     """Accuracy of every strategy by bin, and how far the two kinds of bins agree."""
-    kinds = {kind: bins_of(values, own, BINS) for kind, values in difficulties(own).items()}
-    n = 16 if all(len(one.correct) >= 16 for one in own) else 4
-    arms = arms_at(drawn, n, own)
+    part, own, others = apart(drawn, plan)
+    kinds = {kind: bins_of(values, own, BINS) for kind, values in difficulties(others).items()}
+    n = plan.budgets[-1]
+    arms = arms_at(part, n, own)
     return {
         "N": n,
+        "questions": len(own),
         "same bin": float((kinds["oracle"] == kinds["predicted"]).mean()),
         "bins": {
             kind: [{arm: interval(values[bins == bin_]) for arm, values in arms.items()} for bin_ in range(BINS)]
@@ -181,24 +217,49 @@ def optimal(arms: Mapping[str, Floats], bins: Any, ids: Sequence[str]) -> tuple[
     return found, choices
 
 
-def optimal_rows(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any]:
-    """The cross-validated choice at each budget with both kinds of bins, beside the best fixed strategy."""
-    ids = [row.id for row in drawn.rows]
+def optimal_rows(drawn: Drawn, plan: Plan) -> dict[str, Any]:
+    """The cross-validated choice at each budget with both kinds of bins, beside the best fixed strategy; at the largest
+    N on the questions that have as many samples."""
     found: dict[str, Any] = {}
-    menus = {"search": lambda n: arms_at(drawn, n, own), "search and revisions": lambda n: all_at(drawn, n, own)}
-    for n, menu in itertools.product(plan.budgets, menus):
-        arms = menus[menu](n)
-        best = max(arms, key=lambda arm: float(arms[arm].mean()))
-        row: dict[str, Any] = {"best fixed": best, "accuracy": interval(arms[best])}
-        for kind, values in difficulties(own).items():
-            picked, choices = optimal(arms, bins_of(values, own, BINS), ids)
-            row[kind] = {
-                "accuracy": interval(picked),
-                "choices": choices,
-                "minus best fixed": interval(picked - arms[best]),
-            }
-        found[f"{n}, {menu}"] = row
+    for n in dict.fromkeys((*plan.budgets, plan.many_samples)):
+        part = drawn.only(deep(drawn, n))
+        own, ids = part.graded[part.chosen], [row.id for row in part.rows]
+        if not own:
+            continue
+        menus = {"search": arms_at(part, n, own), "search and revisions": all_at(part, n, own)}
+        if menus["search"].keys() == menus["search and revisions"].keys():
+            del menus["search and revisions"]
+        for menu, arms in menus.items():
+            best = max(arms, key=lambda arm: float(arms[arm].mean()))
+            row: dict[str, Any] = {"questions": len(own), "best fixed": best, "accuracy": interval(arms[best])}
+            for kind, values in difficulties(own).items():
+                picked, choices = optimal(arms, bins_of(values, own, BINS), ids)
+                row[kind] = {
+                    "accuracy": interval(picked),
+                    "choices": choices,
+                    "minus best fixed": interval(picked - arms[best]),
+                }
+            found[f"{n}, {menu}"] = row
     return found
+
+
+def deep(drawn: Drawn, n: int) -> Any:
+    """Which questions have n samples."""
+    return np.array([len(one.correct) >= n for one in drawn.graded[drawn.chosen]])
+
+
+def against_larger(folder: Path, drawn: Drawn, plan: Plan) -> dict[str, Any]:
+    """The larger model against N of the generator's samples, chosen among in the way that is best in a question's
+    predicted bin on other questions."""
+    part, own, others = apart(drawn, plan)
+    ids, values = [row.id for row in part.rows], difficulties(others)
+    methods = ("majority", "best_of_n", "weighted_best_of_n")
+    predicted, oracle = (bins_of(values[kind], own, BINS) for kind in ("predicted", "oracle"))
+    arms = {
+        n: optimal({method: per_question(own, method, n) for method in methods}, predicted, ids)[0]
+        for n in range(1, min(len(one.correct) for one in own) + 1)
+    }
+    return matched.rows(folder, plan, ids, arms, per_question(own, "pass@1", 1), oracle)
 
 
 def paid_probe(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any]:
@@ -224,14 +285,15 @@ def budgets_of(drawn: Drawn, arm: str) -> Sequence[int]:
     return () if drawn.searches is None else drawn.searches.budgets(arm)
 
 
-def seeds_of(drawn: Drawn) -> list[int]:
-    """Those of the searches that the contrasts read; samples and chains have one."""
-    return sorted({seed for arm in ("beam", "lookahead k = 1") for seed in drawn.arms.get(arm, (0,))})
+def seeds_of(drawn: Drawn) -> dict[str, Sequence[int]]:
+    """The seeds of the contrasts that read searches; samples and chains have one."""
+    read = {1: "beam", 2: "beam", 3: "lookahead k = 1"}
+    return {CONTRASTS[at].name: drawn.arms[arm] for at, arm in read.items() if arm in drawn.arms}
 
 
 def on_new(drawn: Drawn, plan: Plan) -> list[dict[str, Any]]:
-    """The contrasts on the questions that an earlier run of the study, with other weights, had not seen."""
-    seen = {row.id for row in questions.of_each_kind(drawn.rows, *SEEN)}
+    """The contrasts on the questions that no earlier run of the study, with other weights, had seen."""
+    seen = questions.seen_before(drawn.rows)
     kept = np.array([row.id not in seen for row in drawn.rows])
     return judge(contrasts(drawn.only(kept), plan), seeds_of(drawn)) if kept.any() else []
 
@@ -292,18 +354,19 @@ def contrasts(drawn: Drawn, plan: Plan) -> dict[str, tuple[float, Floats, int]]:
     if "beam" in drawn.arms:
         beam = {n: searched(drawn, "beam", n) for n in {small, large}}
         found[names[1]] = (*of_pairs(beam[small], weighted[small]), count)
-        ahead = beam[large] - weighted[large]
-        found[names[2]] = (*of_groups(ahead[hard], ahead[~hard]), count)
+        part, first, others = apart(drawn, plan)
+        ahead = searched(part, "beam", large) - per_question(first, "weighted_best_of_n", large)
+        harder = bins_of(difficulties(others)["oracle"], first, 2) == 1
+        found[names[2]] = (*of_groups(ahead[harder], ahead[~harder]), len(first))
         if "lookahead k = 1" in drawn.arms:
             found[names[3]] = (*of_pairs(searched(drawn, "lookahead k = 1", large), beam[large]), count)
-    deep = np.array([len(one.correct) >= 64 for one in own])
-    if deep.any():
-        many = list(itertools.compress(own, deep))
+    many = deep(drawn, 64)
+    if many.any():
         bins = bins_of(difficulties(own)["predicted"], own, BINS)
         picked, _ = optimal(arms_at(drawn, large, own), bins, [row.id for row in drawn.rows])
-        fixed = [per_question(many, method, 64) for method in ("majority", "best_of_n", "weighted_best_of_n")]
-        best = max(fixed, key=lambda values: float(values.mean()))
-        found[names[4]] = (*of_pairs(picked[deep], best), len(many))
+        fixed = arms_at(drawn.only(many), 64, list(itertools.compress(own, many)))
+        best = max(fixed.values(), key=lambda values: float(values.mean()))
+        found[names[4]] = (*of_pairs(picked[many], best), int(many.sum()))
     if {1, 4} <= set(drawn.chains):
         first, fourth = (np.array([np.mean([c.correct[at] for c in q]) for q in drawn.chains[4]]) for at in (0, 3))
         found[names[5]] = (*of_pairs(fourth, first), count)

@@ -1,4 +1,4 @@
-"""Blends: logistic regressions on two models' log-likelihoods of a solution, read step by step; how they are fitted.
+"""Blends: logistic regressions on models' log-likelihoods of a solution, read step by step; how they are fitted.
 
 Knows arrays and the verifier protocol. Must not know pools or files.
 """
@@ -23,20 +23,19 @@ FLAT = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What two models say of a solution; every array is [steps]."""
+    """What models say of a solution; every array is [steps]."""
 
     tokens: Floats
-    own: Floats
-    """Log-likelihood of each step under the generator."""
-    right: Floats
-    """The same under the model of right solutions."""
+    models: tuple[Floats, ...]
+    """Log-likelihood of each step under the generator, the model of right solutions and, where it was asked, the larger
+    model."""
 
 
-def features(kinds: Sequence[str], reading: Reading) -> Floats:
-    """[steps, 2 x kinds]: of every prefix the sum, the mean over tokens, the weakest or the last step, as asked."""
+def features(kinds: Sequence[str], reading: Reading, models: int = 2) -> Floats:
+    """[steps, models x kinds]: of every prefix sum, mean over tokens, weakest or last step, as asked."""
     counts = np.maximum(np.cumsum(reading.tokens), 1)
     columns = []
-    for steps in (reading.own, reading.right):
+    for steps in reading.models[:models]:
         sums = np.cumsum(steps)
         known = {"sum": sums, "mean": sums / counts, "weakest": np.minimum.accumulate(steps), "last": steps}
         columns += [known[kind] for kind in kinds]
@@ -66,7 +65,7 @@ class Blend:
             steps = request.candidate.steps
             tokens = np.array([float(len(step.tokens)) for step in steps])
             own = np.array([step.logprob or 0.0 for step in steps])
-            scores = self.scores(Reading(tokens, own, step_sums(verdict.step_scores)))
+            scores = self.scores(Reading(tokens, (own, step_sums(verdict.step_scores))))
             found.append(Verdict(tuple(scores.tolist()), verdict.cost))
         return found
 

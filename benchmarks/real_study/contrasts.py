@@ -91,8 +91,12 @@ def of_pairs(ours: Floats, theirs: Floats) -> tuple[float, Floats]:
     return float(difference.mean()), draws
 
 
-def judge(found: Mapping[str, tuple[float, Floats, int]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def judge(
+    found: Mapping[str, tuple[float, Floats, int]], seeds: Mapping[str, Sequence[int]] | None = None
+) -> list[dict[str, Any]]:
     """A row for each contrast in ``found``, name -> (difference, bootstrap distribution, questions).
+
+    ``seeds``: those of contrasts that have others than 0.
 
     The interval is the percentile interval at 95%. A verdict needs a p-value (two-sided, from the same distribution)
     below .05 after Holm's correction over all contrasts of the study. ``level`` is tested against a difference of
@@ -117,7 +121,7 @@ def judge(found: Mapping[str, tuple[float, Floats, int]], seeds: Sequence[int]) 
                 "p": round(p, 4),
                 "verdict": "not shown",
                 "questions": questions,
-                "seeds": list(seeds),
+                "seeds": list((seeds or {}).get(contrast.name, (0,))),
             }
         )
         rows[-1]["side"] = (difference > null) == (contrast.finding != "less")

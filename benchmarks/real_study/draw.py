@@ -6,31 +6,36 @@ stopped goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from benchmarks.real_study import gate, reviser, verifiers
-from benchmarks.real_study.plan import Plan
+from benchmarks.real_study.plan import HEAD, LARGER, ORM, Plan
 from benchmarks.real_study.solutions import SEED, examples, generator, pool, pool_file, problems_of, solution_of
 
 from ttscale.evaluation import Arm, Pool, Records, draw_pool, load_pool, load_records, sweep
-from ttscale.strategies import DVTS, Beam, Lookahead, ParticleFilter, Rebase
+from ttscale.strategies import DVTS, Beam, Lookahead, ParticleFilter, Rebase, RecursiveAggregation
 from ttscale.verifiers import ConfidenceVerifier
 
+DONE = "ttscale_training.json"
+"""A model whose training has not ended has none."""
+AGGREGATION = "recursive aggregation"
 
-def search_arms(plan: Plan) -> list[list[Arm]]:
-    """The searches over steps, in the order in which they are drawn: those that the contrasts need first."""
-    large, most = plan.budgets[-1:], plan.rounds
+
+def search_arms(plan: Plan) -> list[tuple[Arm, tuple[int, ...]]]:
+    """The searches over steps and the seeds of each, in the order in which they are drawn: those of contrasts first."""
+    large, most, once = plan.budgets[-1:], plan.rounds, plan.seeds[:1]
+    others = [
+        Arm("DVTS", DVTS(4, most), large),
+        Arm("beam, equal prefixes merged", Beam(4, most, merge=True), large),
+        Arm("REBASE", Rebase(max_rounds=most), large),
+        Arm("particle filter", ParticleFilter(max_rounds=most), large),
+        Arm("lookahead k = 3", Lookahead(3, 4, most), large),
+    ]
     return [
-        [Arm("beam", Beam(4, most), plan.budgets), Arm("lookahead k = 1", Lookahead(1, 4, most), large)],
-        [
-            Arm("DVTS", DVTS(4, most), large),
-            Arm("beam, equal prefixes merged", Beam(4, most, merge=True), large),
-            Arm("REBASE", Rebase(max_rounds=most), large),
-            Arm("particle filter", ParticleFilter(max_rounds=most), large),
-            Arm("lookahead k = 3", Lookahead(3, 4, most), large),
-        ][: plan.more_arms],
+        (Arm("beam", Beam(4, most), plan.budgets), plan.seeds),
+        (Arm("lookahead k = 1", Lookahead(1, 4, most), large), once),
+        *((arm, once) for arm in others[: plan.more_arms]),
     ]
 
 
@@ -40,19 +45,19 @@ def samples(folder: Path, plan: Plan) -> Pool:
 
 
 def more_samples(folder: Path, plan: Plan) -> None:
-    """More samples of the test questions, one question after the other; those that have them all count at large N."""
-    problems = problems_of(plan.rows(folder, "test"))
+    """More samples of some of the test questions."""
+    problems = problems_of(plan.rows(folder, "test"))[: plan.many_questions]
     own, judge, file = generator(folder, plan), ConfidenceVerifier(), pool_file(folder, "test")
     draw_pool(problems, file, plan.many_samples, generator=own, verifier=judge, seed=SEED, progress=False)
 
 
 def searches(folder: Path, plan: Plan) -> None:
-    """Records of every search on the test questions with the verifier that ranks best, seed by seed."""
+    """Records of every search on the test questions with the verifier that ranks best."""
     chosen = gate.chosen(folder)
     roles = {"generator": generator(folder, plan), "verifier": gate.serve(chosen, folder)}
-    for arms, seed in [(arms, seed) for seed in plan.seeds for arms in search_arms(plan) if arms]:
+    for arm, seed in [(arm, seed) for arm, seeds in search_arms(plan) for seed in seeds]:
         sweep(
-            arms,
+            [arm],
             plan.budgets,
             problems_of(plan.rows(folder, "test")),
             **roles,
@@ -60,23 +65,26 @@ def searches(folder: Path, plan: Plan) -> None:
             resume=searches_file(folder, chosen, seed),
             progress=False,
         )
-        print(f"{', '.join(arm.name for arm in arms)}: seed {seed} drawn", flush=True)
+        print(f"{arm.name}: seed {seed} drawn", flush=True)
 
 
 def scores(folder: Path, plan: Plan) -> dict[str, list[float]]:
-    """Final scores of every finished test sample, in the order of ``examples``: by the verifiers that rank above
-    chance on the validation questions, and of the blends by the one that is used."""
-    chosen, rows = gate.chosen(folder), json.loads((folder / "gate.json").read_text())["rows"]
-    drawn = samples(folder, plan)
-    given = examples(drawn, problems_of(plan.rows(folder, "test")))
-    found, read = verifiers.final_scores(scorers(folder, plan), folder, given, drawn)
-    found = {name: own for name, own in found.items() if (rows[name]["pair accuracy"] or {"low": 0.0})["low"] > 0.5}
-    return found if chosen in found else found | {chosen: gate.blended(chosen, folder, read)}
+    """Final scores of every finished test sample, in the order of ``examples``: by the verifiers of the generator's
+    size, and of their blends by the one that is used. Trained heads read the first few samples of each question."""
+    drawn, problems = samples(folder, plan), problems_of(plan.rows(folder, "test"))
+    given, chosen = examples(drawn, problems), gate.chosen(folder)
+    names = [name for name in scorers(folder, plan) if name not in (LARGER, HEAD, ORM)]
+    found, read = verifiers.final_scores(names, folder, given, drawn)
+    for name in {HEAD, ORM} & {*scorers(folder, plan)}:
+        first = examples(drawn, problems, plan.budgets[0])
+        found[name] = verifiers.last(verifiers.scored(name, folder, first))
+    return found | {chosen: gate.blended(chosen, folder, read)}
 
 
 def scorers(folder: Path, plan: Plan) -> list[str]:
-    """The trained verifiers that are there."""
-    return [name for name in plan.recipes if (folder / "verifiers" / verifiers.slug(name)).is_dir()]
+    """The trained verifiers that are there, the larger model too."""
+    there = [name for name in plan.recipes if (folder / "verifiers" / verifiers.slug(name) / DONE).is_file()]
+    return [*there, LARGER] if (folder / "larger" / DONE).is_file() else there
 
 
 def revisions(folder: Path, plan: Plan, length: int) -> Pool:
@@ -114,17 +122,33 @@ def attempt_scores(folder: Path, plan: Plan, chains: Pool) -> dict[tuple[str, st
     return dict(zip(given, gate.blended(gate.chosen(folder), folder, read), strict=True))
 
 
+def aggregation(folder: Path, plan: Plan) -> None:
+    """Recursive aggregation on the test questions; the reviser, which has seen right and wrong attempts, aggregates."""
+    sweep(
+        [aggregation_arm(plan)],
+        plan.budgets,
+        problems_of(plan.rows(folder, "test")),
+        reviser=reviser.serve(folder, plan, reviser.chosen(folder)),
+        seeds=plan.seeds[:1],
+        resume=folder / "aggregation.jsonl",
+        progress=False,
+    )
+
+
+def aggregation_arm(plan: Plan) -> Arm:
+    """At the largest budget."""
+    return Arm(AGGREGATION, RecursiveAggregation(), plan.budgets[-1:])
+
+
 def stored_searches(folder: Path, plan: Plan) -> tuple[Records | None, dict[str, list[int]]]:
     """The records of the searches, and for each arm the seeds with which it was drawn to its end at all its budgets."""
-    chosen, asked = gate.chosen(folder), {row.id for row in plan.rows(folder, "test")}
-    kept, seeds = [], defaultdict(list)
-    for seed in plan.seeds:
-        if not searches_file(folder, chosen, seed).is_file():
-            continue
-        records = [one for one in load_records(searches_file(folder, chosen, seed)) if one.question in asked]
-        kept += records
-        for arm in (arm for arms in search_arms(plan) for arm in arms):
-            counts = Counter(one.budget for one in records if one.arm == arm.name)
+    asked = {row.id for row in plan.rows(folder, "test")}
+    files = [searches_file(folder, gate.chosen(folder), seed) for seed in plan.seeds] + [folder / "aggregation.jsonl"]
+    kept = [one for file in files if file.is_file() for one in load_records(file) if one.question in asked]
+    seeds = defaultdict(list)
+    for arm in [*(arm for arm, _ in search_arms(plan)), aggregation_arm(plan)]:
+        for seed in plan.seeds:
+            counts = Counter(one.budget for one in kept if (one.arm, one.seed) == (arm.name, seed))
             if all(counts[n] == len(asked) for n in arm.budgets or ()):
                 seeds[arm.name].append(seed)
     return (Records(kept) if kept else None), dict(seeds)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.real_study import draw, gate, questions
-from benchmarks.real_study.plan import Plan
+from benchmarks.real_study.plan import HEAD, ORM, Plan
 from benchmarks.real_study.solutions import problems_of
 
 from ttscale.answers import answer_classes
@@ -60,16 +60,13 @@ def load(folder: Path, plan: Plan) -> Drawn:
     rows = plan.rows(folder, "test")
     pool = draw.samples(folder, plan)
     scores = draw.scores(folder, plan)
-    graded: dict[str, list[Graded]] = {name: [] for name in scores}
-    at = 0
-    for problem in problems_of(rows):
-        (one,) = pool.of([problem]).graded()
-        ended = [drawn.finish == "stop" and bool(drawn.text.strip()) for drawn in pool.drawn(problem.id)]
-        for name, own in scores.items():
-            values = np.full(len(ended), np.nan)
-            values[ended] = own[at : at + sum(ended)]
-            graded[name].append(replace(one, scores=values))
-        at += sum(ended)
+    graded: dict[str, list[Graded]] = {}
+    for name, own in scores.items():
+        left = iter(own)
+        graded[name] = [
+            scored(pool, problem, left, plan.budgets[0] if name in (HEAD, ORM) else None)
+            for problem in problems_of(rows)
+        ]
     chosen = gate.chosen(folder)
     records, arms = draw.stored_searches(folder, plan)
     written = draw.stored_revisions(folder, plan)
@@ -79,6 +76,14 @@ def load(folder: Path, plan: Plan) -> Drawn:
         judged = draw.attempt_scores(folder, plan, own_pool) if plan.judge_attempts else {}
         together[length] = [joined(own_pool, one, judged) for one in problems_of(rows)]
     return Drawn(rows, graded, chosen, records, arms, chains, together)
+
+
+def scored(pool: Pool, problem: Problem, scores: Iterator[float], most: int | None) -> Graded:
+    """The first ``most`` samples of a question; each that is finished takes the next score, others have none."""
+    (one,) = pool.of([problem]).graded()
+    drawn = pool.drawn(problem.id)[:most]
+    own = [next(scores) if each.finish == "stop" and each.text.strip() else math.nan for each in drawn]
+    return Graded(one.question, one.correct[:most], one.classes[:most], np.array(own), one.tokens[:most])
 
 
 def joined(pool: Pool, problem: Problem, scores: Mapping[tuple[str, str], float]) -> Graded:

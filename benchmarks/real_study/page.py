@@ -43,20 +43,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def contrasts(found: Mapping[str, Any]) -> str:
     """The primary contrasts, those not drawn too."""
     rows = []
-    drawn, new, first = (
+    drawn, *others = (
         {row["name"]: row for row in own}
-        for own in (found["contrasts"], found["contrasts on new questions"], found["first run"]["contrasts"])
+        for own in (
+            found["contrasts"],
+            found["contrasts on new questions"],
+            *(run["contrasts"] for run in found["earlier runs"]),
+        )
     )
     for number, planned in enumerate(found["planned"], 1):
         row = drawn.get(planned["name"])
         verdict = "not drawn" if row is None else row["verdict"]
         shown = [verdict if verdict in ("not shown", "not drawn") else f"**{verdict}**"]
-        shown += [difference(own.get(planned["name"])) for own in (new, first)]
+        shown += [difference(own.get(planned["name"])) for own in others]
         rows.append([str(number), planned["name"], planned["paper"], difference(row), *shown])
     count = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
     summary = ", ".join(f"{many} {verdict}" for verdict, many in count.items())
-    counts = [next(iter(own.values()), {"questions": 0})["questions"] for own in (drawn, new)]
-    header = ["", "difference of", "the paper", "here", "verdict", f"the {counts[1]} new questions", "first run"]
+    counts = [next(iter(own.values()), {"questions": 0})["questions"] for own in (drawn, others[0])]
+    earlier = [f"{run['name']} ({run['questions']})" for run in found["earlier runs"]]
+    header = ["", "difference of", "the paper", "here", "verdict", f"the {counts[1]} new questions", *earlier]
     return f"{summary} ({counts[0]} test questions):\n\n" + table(header, rows)
 
 
@@ -85,15 +90,16 @@ def gate(found: Mapping[str, Any]) -> str:
     own = found["gate"]
     rows = sorted(own["rows"].items(), key=lambda item: -item[1]["pair accuracy"]["value"])
     most = [name for name in rows[0][1] if name.startswith("N = ")][-1]
-    header = ["verifier", "pair accuracy", f"best of {most[4:]}", "weighted", "majority"]
+    header = ["verifier", "pair accuracy", "natural", "templated", f"best of {most[4:]}", "weighted", "majority"]
     lines = []
     for name, row in rows:
         mark = " (searches with)" if name == own["chosen"] else ""
+        pairs = [f"{row['kinds'][kind]['value']:.3f}"[1:] for kind in ("natural", "templated")]
         methods = ("best-of-N", "weighted best-of-N", "majority")
-        lines.append([name + mark, cell(row["pair accuracy"]), *(cell(row[most].get(method)) for method in methods)])
-    for name, pairs in found["first run"]["gate"].items():
-        if name not in own["rows"]:
-            lines.append([f"{name} (first run)", cell(pairs), *[""] * 3])
+        chosen = [cell(row[most].get(method)) for method in methods]
+        lines.append([name + mark, cell(row["pair accuracy"]), *pairs, *chosen])
+    for run in found["earlier runs"]:
+        lines += [[f"{recipe} ({run['name']})", cell(pairs), *[""] * 5] for recipe, pairs in run["gate"].items()]
     return table(header, lines)
 
 
@@ -106,7 +112,7 @@ def test(found: Mapping[str, Any]) -> str:
     rows.append(["majority", *(cell(first[n]["majority"]) for n in budgets)])
     for name, own in found["test"].items():
         for method, label in METHODS[1:]:
-            rows.append([f"{label}: {name}", *(cell(own[n][method]) for n in budgets)])
+            rows.append([f"{label}: {name}", *(cell(own.get(n, {}).get(method)) for n in budgets)])
     rows.append(["any right", *(cell(first[n]["oracle"]) for n in budgets)])
     rows.append(["questions", *(str(first[n]["questions"]) for n in budgets)])
     return table(["", *(f"N = {n}" for n in budgets)], rows)
@@ -183,16 +189,16 @@ def reviser(found: Mapping[str, Any]) -> str:
 
 
 def revisers(found: Mapping[str, Any]) -> str:
-    """The reviser on the test questions, those on the validation questions, and that of the first run."""
+    """The reviser on the test questions, those on the validation questions, and those of earlier runs."""
     if not found["reviser"]:
         return "Not drawn."
-    own, first = found["revisers"], found["first run"]
+    own = found["revisers"]
     label = f"{own['chosen']}, {examples(found)} examples"
     tried = {f"{label} ({found['generator']['questions']} test questions)": found["reviser"]["steps"]}
     tried |= {f"{name} (validation questions)": steps for name, steps in own["rows"].items() if steps}
-    tried[f"as in the paper, {first['reviser examples']} examples (first run, {first['questions']} test questions)"] = (
-        first["reviser"]
-    )
+    for run in found["earlier runs"]:
+        what = f"{run['reviser name']}, {run['reviser examples']} examples"
+        tried[f"{what} ({run['name']}, {run['questions']} test questions)"] = run["reviser"]
     rows = []
     for name, steps in tried.items():
         shares = [np.mean([step[key] for step in steps[1:]]) for key in ("repaired", "broken")]
@@ -217,6 +223,21 @@ def transfer(found: Mapping[str, Any]) -> str:
     return table(header, rows) if rows else "Not drawn."
 
 
+def matched(found: Mapping[str, Any]) -> str:
+    """The larger model against what the generator makes of its FLOPs."""
+    own = found["matched"]
+    if not own:
+        return "Not drawn."
+    bins = [f"bin {number}" for number in range(1, len(own["larger minus pass@1"]))]
+    cost = ", ".join(f"{what} {flops / 1e9:.1f}" for what, flops in own["flops"].items())
+    lines = [f"GFLOPs: {cost}. Parameters: {own['scale']:.2f} times as many. Greedy accuracy {cell(own['larger'])}."]
+    rows = [["larger, greedy, minus one sample of the generator", "1", *map(cell, own["larger minus pass@1"])]]
+    for ratio, row in own["R"].items():
+        what = f"generator minus larger, R = {ratio}"
+        rows.append([what, str(row["N"]), *map(cell, row["minus larger"])])
+    return lines[0] + "\n\n" + table(["", "N", "all", *bins], rows)
+
+
 def about(found: Mapping[str, Any]) -> str:
     """What was measured with what, and what it cost."""
     own, plan = found["about"], found["plan"]
@@ -232,7 +253,9 @@ def about(found: Mapping[str, Any]) -> str:
 
 def questions(plan: Mapping[str, Any]) -> str:
     """How many of each part."""
-    return ", ".join(f"{part} {plan[part][0]} + 4 x {plan[part][1]}" for part in ("sft", "train", "validation", "test"))
+    return ", ".join(
+        f"{part} {plan[part][0]} + 4 x {plan[part][1]}" for part in ("sft", "train", "worked", "validation", "test")
+    )
 
 
 PARTS = {
@@ -246,6 +269,7 @@ PARTS = {
     "optimal": optimal,
     "revisers": revisers,
     "reviser": reviser,
+    "matched": matched,
     "transfer": transfer,
 }
 

@@ -21,32 +21,29 @@ PAGE = ROOT / "docs" / "real-study.md"
 PROMPT = PromptFormat(chat=False, system=None, template="Question: {question}\n")
 DELIMITER = "\n"
 TEMPERATURE = 0.8
-PAPER, KEEPING = "reviser as in the paper", "reviser that keeps"
-KEEP = {PAPER: 0.0, KEEPING: 0.5}
+PAPER, KEEPING, WORKED = "reviser as in the paper", "reviser that keeps", "reviser that keeps, worked solutions too"
+KEEP = {PAPER: 0.0, KEEPING: 0.5, WORKED: 0.5}
 """The revisers, and the share of their examples whose last attempt in context is right already."""
 
 
-MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, RATIO, DISTILLED = (
+MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, LARGER = (
     "generator's log-probability, mean",
     "generator's log-probability, sum",
     "PRM head, soft labels",
     "ORM head",
     "implicit, right solutions",
     "implicit, right solutions, no reference",
-    "implicit, log-ratio on outcomes",
-    "PRM head, distilled",
+    "larger model's log-probability, sum",
 )
 """The verifiers, by name."""
 FREE = (MEAN, SUM)
 BLENDS = {
-    "blend of two sums": ("sum",),
-    "blend of sums and means": ("sum", "mean"),
-    "blend of sums and weakest steps": ("sum", "weakest"),
-    "blend of sums, means, weakest and last steps": ("sum", "mean", "weakest", "last"),
+    "blend of two sums": (2, ("sum",)),
+    "blend of sums, means, weakest and last steps": (2, ("sum", "mean", "weakest", "last")),
+    "blend of three sums, the larger model's too": (3, ("sum",)),
 }
-"""Logistic regressions on what two models' log-likelihoods of a solution say, and which of their features each reads.
-Each is fitted twice: on outcomes, and on pairs of a right and a wrong solution of one question."""
-FITS = ("outcomes", "pairs")
+"""Logistic regressions on what models' log-likelihoods of a solution say, fitted on pairs of a right and a wrong one of
+a question: how many models each reads (generator, model of right solutions, larger model), and which features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +51,43 @@ class Plan:
     """Numbers of one study. Counts of questions are (natural, templated of each number of steps)."""
 
     sft: tuple[int, int] = (1600, 100)
-    train: tuple[int, int] = (987, 75)
+    train: tuple[int, int] = (807, 75)
     validation: tuple[int, int] = (180, 30)
-    test: tuple[int, int] = (180, 30)
+    test: tuple[int, int] = (360, 60)
+    worked: tuple[int, int] = (0, 250)
     train_samples: int = 4
     validation_samples: int = 8
     test_samples: int = 16
     many_samples: int = 64
-    """Of as many test questions as there was time for, in the order of their hashes."""
-    transfer: tuple[int, int, int] = (100, 0, 16)
+    many_questions: int = 300
+    """As many samples of so many test questions, the first in the order of their hashes."""
+    transfer: tuple[int, int, int] = (150, 100, 16)
     """Questions of SVAMP, of GSM8K, and samples of each."""
+    larger: str | None = "gemma-3-270m"
+    """The model whose first answers are compared with what the generator makes of the same FLOPs; None: no such."""
     longest: int = 96
     """Tokens of a solution at most; worked ones have about 20."""
     attempts: int = 8
     """Of the reviser at each test question, in chains of every length."""
     lessons: int = 1600
     """Solutions that a verifier is trained on."""
-    revisions: int = 480
+    revisions: int = 1200
     """Examples that a reviser is trained on."""
-    revisers: tuple[str, ...] = (KEEPING,)
+    revisers: tuple[str, ...] = (WORKED,)
     validation_chains: int = 0
     """Of each reviser at each validation question, to choose between several; 0: there is one, and no choice."""
     lengths: tuple[int, ...] = (4, 1)
     """Of chains on the test questions, in the order in which they are drawn; ``attempts`` in all at each length."""
     judge_attempts: bool = False
     """Whether the verifier reads the reviser's attempts too."""
-    more_arms: int = 0
+    more_arms: int = 5
     """How many of the searches that no contrast needs are drawn."""
-    recipes: tuple[str, ...] = (RIGHT,)
-    """Verifiers to train; HEAD, ORM, RATIO and DISTILLED are there too, and were not for want of time."""
+    recipes: tuple[str, ...] = (RIGHT, HEAD, ORM)
+    """Verifiers to train."""
     budgets: tuple[int, ...] = (4, 16)
     rounds: int = 40
     """Steps of a search at most."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0, 1)
     sft_recipe: Recipe = Recipe(
         learning_rate=1e-4,
         batch=16,
@@ -99,7 +100,7 @@ class Plan:
         evaluate_every=61,
     )
     prm_recipe: Recipe = Recipe(
-        learning_rate=3e-4,
+        learning_rate=5e-5,
         batch=16,
         micro_batch=16,
         epochs=1,
@@ -108,20 +109,18 @@ class Plan:
         warmup_steps=10,
         held_out=0.03,
         evaluate_every=50,
-        lora_rank=16,
     )
     reviser_recipe: Recipe = Recipe(
-        learning_rate=3e-4,
+        learning_rate=5e-5,
         batch=16,
-        micro_batch=16,
+        micro_batch=4,
         epochs=1,
         dropout=0.0,
         schedule="linear",
         warmup_steps=10,
         held_out=0.03,
-        evaluate_every=50,
+        evaluate_every=25,
         after_best=1,
-        lora_rank=16,
     )
 
     @property
@@ -141,16 +140,16 @@ _SHORT = Recipe(
 )
 REDUCED = Plan(
     sft=(0, 20), train=(4, 4), validation=(4, 2), test=(8, 3), train_samples=8, validation_samples=4, test_samples=4,
-    many_samples=4, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32, budgets=(4,), rounds=3,
-    transfer=(1, 1, 4), judge_attempts=True,
+    worked=(0, 2), many_samples=4, larger=None, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32,
+    budgets=(4,), rounds=3, seeds=(0,), more_arms=0, recipes=(RIGHT,), transfer=(1, 1, 4), judge_attempts=True,
     sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip
 
 
-def model_folder() -> Path:
-    """SmolLM2-135M-Instruct: in ``TTSCALE_MODELS``, else ~/.cache/ttscale/models."""
+def model_folder(name: str = "smollm2-135m-instruct") -> Path:
+    """A pre-trained model: in ``TTSCALE_MODELS``, else ~/.cache/ttscale/models."""
     folder = Path(os.environ.get("TTSCALE_MODELS") or Path.home() / ".cache" / "ttscale" / "models")
-    return folder / "smollm2-135m-instruct"
+    return folder / name
 
 
 def natural_questions() -> Path:

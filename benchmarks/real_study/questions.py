@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PARTS = ("sft", "train", "validation", "test")
-NATURAL = {"test": 180, "validation": 180, "sft": 1600}
+PARTS = ("sft", "train", "validation", "test", "worked")
+NATURAL = {"test": 360, "validation": 180, "sft": 1600}
 """How many natural questions each part holds; the rest are ``train``."""
-TEMPLATED = {"test": 30, "validation": 30, "sft": 100, "train": 75}
+TEMPLATED = {"test": 60, "validation": 30, "sft": 100, "train": 75, "worked": 250}
 """How many templated questions of each number of steps (1 to 4) each part holds."""
 STEPS = (1, 2, 3, 4)
 
@@ -41,7 +41,7 @@ def split(natural_file: Path) -> dict[str, list[Row]]:
     for part, count in NATURAL.items():
         parts[part] = natural[start : start + count]
         start += count
-    parts["train"] = natural[start:]
+    parts |= {"train": natural[start:], "worked": []}
     for steps in STEPS:
         made = _templated(steps, sum(TEMPLATED.values()))
         for part, count in TEMPLATED.items():
@@ -143,6 +143,13 @@ def of_each_kind(rows: Iterable[Row], natural: int, templated: int) -> list[Row]
             left[row.kind] -= 1
             kept.append(row)
     return kept
+
+
+def seen_before(rows: Sequence[Row]) -> set[str]:
+    """The test questions, of these, that the second run of the study had among its own (the first run's are some of
+    them): the first 180 natural ones, and the first 30 that were made of each number of steps."""
+    natural = [row.id for row in rows if row.kind == "natural"][:180]
+    return {*natural, *(row.id for steps in STEPS for row in _templated(steps, 30))}
 
 
 def _hash(text: str) -> str:

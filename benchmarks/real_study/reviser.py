@@ -1,4 +1,4 @@
-"""The revisers: as in the paper, and taught to keep what is right; how they do on validation questions; their chains.
+"""The revisers: as in the paper, taught to keep what is right, and from worked solutions too; and their chains.
 
 Knows training calls and pools of chains. The baseline of all it claims is its own first attempt, which sees none.
 """
@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real_study.plan import KEEP, TEMPERATURE, Plan
+from benchmarks.real_study.plan import KEEP, TEMPERATURE, WORKED, Plan
 from benchmarks.real_study.solutions import DTYPE, examples, pool, problems_of
-from benchmarks.real_study.verifiers import slug
+from benchmarks.real_study.verifiers import gold, slug
 
 from ttscale.evaluation import Pool, along_the_chain, draw_pool
 from ttscale.hf import HFModel, HFReviser
@@ -27,6 +27,9 @@ def data(folder: Path, plan: Plan, name: str) -> list[RevisionExample]:
     examples once."""
     drawn = pool(folder, plan, "train", plan.train_samples)
     given = examples(drawn, problems_of(plan.rows(folder, "train")))
+    if name == WORKED:
+        asked = {e.id for e in given}
+        given += [e for e in gold(folder, plan) if e.id in asked]
     sides: dict[str, set[bool | None]] = defaultdict(set)
     for example in given:
         sides[example.id].add(example.correct)
@@ -71,11 +74,16 @@ def chosen(folder: Path) -> str:
 def chains(folder: Path, plan: Plan, name: str, part: str, count: int, length: int) -> Pool:
     """``count`` chains of ``length`` attempts at each question of a part, unjudged; the first attempts of a chain are
     the same whatever its length."""
-    model = HFModel(folder / "revisers" / slug(name), dtype=DTYPE)
-    own = HFReviser(model, temperature=TEMPERATURE, max_new_tokens=plan.longest)
+    own = serve(folder, plan, name)
     problems = problems_of(plan.rows(folder, part))
     file = chains_file(folder, name, part, length)
     return draw_pool(problems, file, count, kind="chains", length=length, reviser=own, progress=False)
+
+
+def serve(folder: Path, plan: Plan, name: str) -> HFReviser:
+    """The reviser of that name at the study's temperature."""
+    model = HFModel(folder / "revisers" / slug(name), dtype=DTYPE)
+    return HFReviser(model, temperature=TEMPERATURE, max_new_tokens=plan.longest)
 
 
 def chains_file(folder: Path, name: str, part: str, length: int) -> Path:

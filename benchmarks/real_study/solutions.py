@@ -63,15 +63,15 @@ def pool_file(folder: Path, part: str, seed: int = SEED) -> Path:
     return folder / "pools" / f"{part}-{seed}.jsonl"
 
 
-def examples(drawn: Pool, problems: Sequence[Problem]) -> list[StepExample]:
-    """Every finished solution with its step values: the share of right answers among the pool's solutions that go
-    through the step's prefix (soft Monte-Carlo labels that cost no further draw)."""
+def examples(drawn: Pool, problems: Sequence[Problem], most: int | None = None) -> list[StepExample]:
+    """Every finished solution among the first ``most`` samples of each question, with its step values: the share of
+    right answers among those that go through the step's prefix (soft Monte-Carlo labels that cost no further draw)."""
     found = []
     for problem in problems:
         question = Question(problem.id, problem.prompt)
         solutions = [
             Candidate(question, Key((SEED, problem.id, number)), _steps(one.text), one.finish)
-            for number, one in enumerate(drawn.drawn(problem.id))
+            for number, one in enumerate(drawn.drawn(problem.id)[:most])
             if one.finish == "stop" and one.text.strip()
         ]
         answers = [solution.answer for solution in solutions]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from benchmarks.real_study import gate, verifiers
 from benchmarks.real_study.contrasts import interval
-from benchmarks.real_study.plan import RIGHT, Plan, natural_questions
+from benchmarks.real_study.plan import Plan, natural_questions
 from benchmarks.real_study.solutions import SEED, examples, generator
 
 from ttscale.evaluation import Pool, accuracy, draw_pool, load_pool
@@ -52,8 +52,7 @@ def judged(folder: Path, plan: Plan, name: str) -> list[Graded]:
     asked, chosen = problems(name, plan), gate.chosen(folder)
     drawn = load_pool(file(folder, name)).of(asked)
     given = examples(drawn, asked)
-    found, read = verifiers.final_scores([RIGHT], folder, given, drawn)
-    scores = iter(found[chosen] if chosen in found else gate.blended(chosen, folder, read))
+    scores = iter(gate.blended(chosen, folder, verifiers.readings(folder, given, drawn)))
     graded = []
     for one, problem in zip(drawn.graded(), asked, strict=True):
         samples = drawn.drawn(problem.id)

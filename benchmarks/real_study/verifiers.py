@@ -8,19 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.real_study.blend import FLAT, Reading, sigmoid, step_sums
 from benchmarks.real_study.plan import (
-    DISTILLED,
     FREE,
     HEAD,
+    LARGER,
     MEAN,
     ORM,
-    RATIO,
     RIGHT,
     RIGHT_ALONE,
     SUM,
@@ -37,7 +36,6 @@ from ttscale.training import (
     Judged,
     StepExample,
     quality_report,
-    relabel,
     train_implicit_prm,
     train_orm,
     train_prm,
@@ -81,9 +79,9 @@ def material(folder: Path, plan: Plan) -> list[StepExample]:
 
 
 def gold(folder: Path, plan: Plan) -> list[StepExample]:
-    """The worked solutions of the training questions, as right ones."""
+    """The worked solutions of the training questions, and of questions that nothing else is made of."""
     found = []
-    for row in plan.rows(folder, "train"):
+    for row in [*plan.rows(folder, "train"), *plan.rows(folder, "worked")]:
         steps = tuple(row.solution.splitlines(keepends=True))
         found.append(StepExample(row.id, row.question, steps, (1.0,) * len(steps), True, row.answer))
     return found
@@ -94,24 +92,18 @@ def train(name: str, folder: Path, plan: Plan) -> None:
     base, out = folder / "generator", folder / "verifiers" / slug(name)
     test = problems_of([*plan.rows(folder, "test"), *plan.rows(folder, "validation")])
     own = material(folder, plan)
-    recipe = plan.prm_recipe
-    options: dict[str, Any] = {"test": test, "recipe": recipe, "progress": False}
-    implicit = replace(recipe, learning_rate=recipe.learning_rate / 3)
+    options: dict[str, Any] = {"test": test, "recipe": plan.prm_recipe, "progress": False}
     if name == HEAD:
         train_prm(base, own, out, **options)
     elif name == ORM:
-        train_orm(base, own[: len(own) // 2], out, **options)
+        train_orm(base, own, out, **options)
     elif name == RIGHT:
         given = [
             *gold(folder, plan),
             *(e for e in own if e.correct),
             *(e for e in own[: len(own) // 8] if not e.correct),
         ]
-        train_implicit_prm(base, given, out, goal="right", **options | {"recipe": implicit})
-    elif name == RATIO:
-        train_implicit_prm(base, own[: len(own) // 2], out, goal="ratio", **options | {"recipe": implicit})
-    elif name == DISTILLED:
-        train_prm(base, relabel(own, verifier_scores(serve(RIGHT, folder), own)), out, **options)
+        train_implicit_prm(base, given, out, goal="right", **options | {"recipe": plan.sft_recipe})
     else:
         raise ValueError(f"{name!r} is not trained")
 
@@ -121,31 +113,36 @@ def serve(name: str, folder: Path) -> Any:
     if name in FREE:
         return LogProbability(mean=name == MEAN)
     where = folder / "verifiers" / slug(name)
-    if name in (RIGHT_ALONE, READ):
-        model = HFModel(folder / "generator" if name == READ else folder / "verifiers" / slug(RIGHT), dtype=DTYPE)
-        return ImplicitVerifier(model, reference_weight=0.0, scale=FLAT, bias=0.0)
-    if name in (RIGHT, RATIO):
+    alone = {READ: folder / "generator", RIGHT_ALONE: folder / "verifiers" / slug(RIGHT), LARGER: folder / "larger"}
+    if name in alone:
+        return ImplicitVerifier(HFModel(alone[name], dtype=DTYPE), reference_weight=0.0, scale=FLAT, bias=0.0)
+    if name == RIGHT:
         return ImplicitVerifier(HFModel(where, dtype=DTYPE), HFModel(folder / "generator", dtype=DTYPE))
     return HFVerifier(str(where), dtype=DTYPE)
 
 
-def readings(folder: Path, given: Sequence[StepExample], drawn: Pool | None = None) -> list[Reading]:
-    """What generator and model of right solutions say of each solution. ``given`` are the finished solutions of
-    ``drawn``, in order, whose generator recorded its part; without a pool the generator is asked."""
-    right = [step_sums(scores) for scores in scored(RIGHT_ALONE, folder, given)]
+def readings(
+    folder: Path, given: Sequence[StepExample], drawn: Pool | None = None, *, larger: bool = False
+) -> list[Reading]:
+    """What generator, model of right solutions and, if asked, the larger model say of each solution. ``given`` are the
+    finished solutions of ``drawn``, in order, whose generator recorded its part; without a pool it is asked too."""
+    others = [
+        [step_sums(scores) for scores in scored(name, folder, given)]
+        for name in (RIGHT_ALONE, *([LARGER] if larger else []))
+    ]
     tokenizer = AutoTokenizer.from_pretrained(folder / "generator")
     split = (tokenizer(list(e.steps), add_special_tokens=False).input_ids for e in given)
     tokens = [np.array([len(ids) for ids in own]) for own in split]
     if drawn is None:
         own = [step_sums(scores) for scores in scored(READ, folder, given)]
-        return [Reading(*one) for one in zip(tokens, own, right, strict=True)]
+        return [Reading(counts, tuple(said)) for counts, *said in zip(tokens, own, *others, strict=True)]
     questions = list(dict.fromkeys(example.id for example in given))
     found = []
     samples = (one for question in questions for one in ended(drawn, question))
-    for one, counts, theirs in zip(samples, tokens, right, strict=True):
+    for one, counts, *said in zip(samples, tokens, *others, strict=True):
         counts[-1] = one.tokens - counts[:-1].sum()  # the end of the text too
         means = np.log(np.maximum(one.scores, 1e-300))
-        found.append(Reading(counts, np.diff(means * np.cumsum(counts), prepend=0.0), theirs))
+        found.append(Reading(counts, (np.diff(means * np.cumsum(counts), prepend=0.0), *said)))
     return found
 
 
@@ -158,19 +155,17 @@ def final_scores(
     samples = [one for question in questions for one in ended(drawn, question)]
     found = {MEAN: [one.scores[-1] for one in samples]}
     found[SUM] = [exp(math.log(max(one.scores[-1], 1e-300)) * one.tokens) for one in samples]
-    if RIGHT not in names:
-        return found | {name: last(scored(name, folder, given)) for name in names if name not in FREE}, []
-    read = readings(folder, given, drawn)
-    found |= {name: [implicit_score(name, one) for one in read] for name in (RIGHT_ALONE, RIGHT)}
-    others = [name for name in names if name not in (RIGHT, RIGHT_ALONE, *FREE)]
-    return found | {name: last(scored(name, folder, given)) for name in others}, read
+    read: list[Reading] = []
+    if RIGHT in names:
+        read = readings(folder, given, drawn, larger=LARGER in names)
+        found |= {name: [implicit_score(name, one) for one in read] for name in (RIGHT_ALONE, RIGHT)}
+    return found | {name: last(scored(name, folder, given)) for name in names if name != RIGHT}, read
 
 
 def implicit_score(name: str, read: Reading) -> float:
     """The final score of the implicit verifier: without reference, or against the generator."""
-    if name == RIGHT_ALONE:
-        return float(sigmoid(FLAT * read.right.sum()))
-    return float(sigmoid(read.right.sum() - read.own.sum()))
+    own, right = (steps.sum() for steps in read.models[:2])
+    return float(sigmoid(FLAT * right if name == RIGHT_ALONE else right - own))
 
 
 def last(scores: Sequence[Sequence[float]]) -> list[float]:

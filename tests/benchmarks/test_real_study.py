@@ -8,17 +8,20 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benchmarks.real_study import analyse, blend, contrasts, page, questions, solutions, verifiers
+from benchmarks.real_study import analyse, blend, contrasts, drawn, matched, page, questions, solutions, verifiers
 from benchmarks.real_study.plan import FULL, PAGE, RESULTS
 
 import real_data
 import real_models
 from ttscale.core.cost import Cost
+from ttscale.evaluation.analyse.flops import matched_multiplier
+from ttscale.evaluation.statistics import Graded
 from ttscale.training import StepExample
 
 
@@ -41,7 +44,7 @@ def test_a_question_keeps_its_part_when_others_go(tmp_path: Path) -> None:
     parts = questions.split(file)
     natural = {part: {r.question for r in rows if r.kind == "natural"} for part, rows in parts.items()}
     assert {part: len(found) for part, found in natural.items()} == {
-        "sft": 1600, "train": 2400 - 1 - 1600 - 360, "validation": 180, "test": 180,
+        "sft": 1600, "train": 2400 - 1 - 1600 - 540, "validation": 180, "test": 360, "worked": 0,
     }  # fmt: skip
     assert not any("Q1?" in found for found in natural.values())  # asked twice with two answers
     assert questions.split(file) == parts
@@ -62,12 +65,13 @@ def test_verdicts_follow_the_side_of_the_paper() -> None:
         return mean, rng.normal(mean, 0.01, 10_000), 100
 
     means = dict(zip(names, [0.1, -0.1, 0.0, -0.1, 0.0, 0.001, 0.1, 0.1], strict=True))
-    rows = contrasts.judge({name: found(mean) for name, mean in means.items()}, [0])
+    rows = contrasts.judge({name: found(mean) for name, mean in means.items()}, {names[1]: (0, 1)})
     assert [row["verdict"] for row in rows] == [
         "same", "opposite", "not shown", "same", "not shown", "not shown", "same", "same",
     ]  # fmt: skip
     assert all(row["low"] < row["difference"] < row["high"] and row["questions"] == 100 for row in rows)
-    level = contrasts.judge({names[4]: found(0.03)}, [0])
+    assert [row["seeds"] for row in rows] == [[0], [0, 1], *[[0]] * 6]
+    level = contrasts.judge({names[4]: found(0.03)})
     assert [row["verdict"] for row in level] == ["same"]
 
 
@@ -88,6 +92,31 @@ def test_the_compute_optimal_choice_is_scored_on_questions_it_was_not_made_on() 
     found, choices = analyse.optimal(arms, np.zeros(16, dtype=int), ids)
     assert choices == [["a", "b"]]
     assert found.sum() == 0  # each half chose what fails on the other
+
+
+def test_difficulty_is_read_off_samples_that_no_strategy_chooses_from() -> None:
+    """Questions that differ by luck alone: independent draws find no strategy better on the hard ones."""
+    rng = np.random.default_rng(0)
+
+    def one(id: str, count: int) -> Graded:
+        right = rng.random(count) < 0.5
+        return Graded(id, right, right.astype(int), np.full(count, 0.5), np.ones(count, dtype=int))
+
+    graded = [one(f"q{n:x}", 64 if n < 300 else 16) for n in range(600)]
+    rows = [SimpleNamespace(id=one.question) for one in graded]
+    everything = drawn.Drawn(rows, {"v": graded}, "v", None, {}, {}, {})  # type: ignore[arg-type]
+    part, first, others = analyse.apart(everything, FULL)
+    assert len(part.rows) == len(first) == len(others) == 300
+    assert {len(one.correct) for one in first} == {16}
+    assert {len(one.correct) for one in others} == {48}
+    assert all(
+        np.array_equal(np.r_[a.correct, b.correct], whole.correct)
+        for a, b, whole in zip(first, others, graded, strict=False)
+    )
+    shares = np.array([one.correct.mean() for one in first])
+    own, apart = (analyse.bins_of(analyse.difficulties(source)["oracle"], first, 2) == 1 for source in (first, others))
+    assert shares[~own].mean() - shares[own].mean() > 0.15  # luck, were it read off the same samples
+    assert abs(shares[~apart].mean() - shares[apart].mean()) < 0.05
 
 
 def test_lessons_are_distinct_and_as_often_right_as_wrong() -> None:
@@ -124,15 +153,18 @@ def test_a_blend_of_pairs_ignores_what_is_the_same_for_all_solutions_of_a_questi
 
 def test_features_are_those_of_every_prefix() -> None:
     rng = np.random.default_rng(0)
-    tokens, own, right = rng.integers(1, 9, 5).astype(float), -rng.random(5), -rng.random(5)
-    found = blend.features(("sum", "mean", "weakest", "last"), blend.Reading(tokens, own, right))
-    for end in range(1, 6):
-        wanted = [
-            value
-            for steps in (own[:end], right[:end])
-            for value in (steps.sum(), steps.sum() / tokens[:end].sum(), steps.min(), steps[-1])
-        ]
-        assert np.allclose(found[end - 1], wanted)
+    tokens, models = rng.integers(1, 9, 5).astype(float), tuple(-rng.random((3, 5)))
+    for count in (2, 3):
+        found = blend.features(("sum", "mean", "weakest", "last"), blend.Reading(tokens, models), count)
+        for end in range(1, 6):
+            wanted = [
+                value
+                for steps in models[:count]
+                for value in (
+                    steps[:end].sum(), steps[:end].sum() / tokens[:end].sum(), steps[:end].min(), steps[end - 1]
+                )
+            ]  # fmt: skip
+            assert np.allclose(found[end - 1], wanted)
 
 
 def test_a_blend_scores_requests_as_it_scores_readings() -> None:
@@ -147,7 +179,7 @@ def test_a_blend_scores_requests_as_it_scores_readings() -> None:
         0.5 * -4.0 + 0.25 * -3.0 + 1.0 * -2.5 + 0.125 * -2.0 + 0.75,
     ]
     assert np.allclose(verdict.step_scores, [1 / (1 + np.exp(-margin)) for margin in margins])
-    assert np.allclose(verdict.step_scores, served.scores(blend.Reading(tokens, own, right)))
+    assert np.allclose(verdict.step_scores, served.scores(blend.Reading(tokens, (own, right))))
 
 
 def test_log_probabilities_are_scored_as_they_stand() -> None:
@@ -156,6 +188,23 @@ def test_log_probabilities_are_scored_as_they_stand() -> None:
     for mean, wanted in ((False, [-1.0, -4.0]), (True, [-0.5, -0.8])):
         (verdict,) = verifiers.LogProbability(mean).score([request])  # type: ignore[list-item]
         assert np.allclose(np.log(verdict.step_scores), wanted)
+
+
+@pytest.mark.parametrize(("scale", "ratio"), [(2.0, 0.16), (2.0, 22.0), (14.0, 0.79)])
+def test_matched_flops_are_the_paper_s_multiplier_where_only_sampling_costs(scale: float, ratio: float) -> None:
+    """Both models then read and write as many tokens, and the larger one's cost ``scale`` times as much."""
+    alone = 3e9
+    found = matched.affordable(scale * alone, 0.0, alone, alone, scale, ratio)
+    assert found == pytest.approx(matched_multiplier(scale, ratio))
+    half = matched.affordable(scale * alone, alone, 2 * alone, alone, scale, ratio)
+    assert half == pytest.approx((found - 1) / 2)
+
+
+def test_the_questions_of_earlier_runs_are_known() -> None:
+    rows = questions.split(real_data.data_file("word_problems_train.jsonl"))["test"]
+    seen = questions.seen_before(rows) & {row.id for row in rows}
+    kinds = Counter(row.kind for row in rows if row.id in seen)
+    assert kinds == {"natural": 180, **{f"templated-{steps}": 30 for steps in questions.STEPS}}
 
 
 def test_the_page_shows_what_is_stored() -> None:
@@ -170,7 +219,8 @@ def test_the_figures_in_the_readme_are_stored_ones() -> None:
     own = found["test"][found["gate"]["chosen"]]
     wanted = [own["1"]["majority"], own["16"]["majority"], own["16"]["best_of_n"]]
     text = (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8")
-    (sentence,) = re.findall(r"SmolLM2-135M-Instruct, fine-tuned, on 300 test questions: .*?\. ", text, re.DOTALL)
+    sentences = rf"SmolLM2-135M-Instruct, fine-tuned, on {own['16']['questions']} test questions: .*?\. "
+    (sentence,) = re.findall(sentences, text, re.DOTALL)
     assert re.findall(r"\.\d{3}", sentence) == [f"{one['value']:.3f}"[1:] for one in wanted]
 
 
@@ -178,12 +228,13 @@ def test_the_stored_contrasts_are_the_planned_ones() -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     planned = [one.name for one in contrasts.CONTRASTS]
     assert [row["name"] for row in found["planned"]] == planned
-    drawn = [row["name"] for row in found["contrasts"]]
-    assert drawn == [name for name in planned if name in drawn]
+    names = [row["name"] for row in found["contrasts"]]
+    assert names == [name for name in planned if name in names]
     for row in found["contrasts"]:
         assert {"name", "paper", "difference", "low", "high", "verdict", "questions", "seeds"} <= set(row)
         assert row["low"] <= row["difference"] <= row["high"]
-        assert row["questions"] == FULL.test[0] + 4 * FULL.test[1]
+        deep = row["name"] in (planned[2], planned[4])  # difficulty, or a vote, needs more than 16 samples
+        assert row["questions"] == (FULL.many_questions if deep else FULL.test[0] + 4 * FULL.test[1])
 
 
 def test_a_reduced_study_runs_from_the_split_to_the_results(tmp_path: Path) -> None:
