@@ -49,7 +49,9 @@ def results(folder: Path, plan: Plan) -> dict[str, Any]:
             str(n): {arm: interval(values) for arm, values in (arms_at(drawn, n, own) | aggregated(drawn, n)).items()}
             for n in reached(own)[1:]
         },
+        "weighted minus majority": by_kind(drawn, plan),
         "difficulty": difficulty(drawn, plan),
+        "third contrast, same samples": by_luck(drawn, plan) if "beam" in drawn.arms else {},
         "compute optimal": optimal_rows(drawn, plan),
         "paid probe": paid_probe(drawn, own, plan),
         "revisers": reviser.rows(folder),
@@ -197,6 +199,30 @@ def difficulty(drawn: Drawn, plan: Plan) -> dict[str, Any]:
             for kind, bins in kinds.items()
         },
     }
+
+
+def harder_minus_easier(drawn: Drawn, plan: Plan, same: bool = False) -> tuple[float, Floats, int]:
+    """The third contrast as ``judge`` takes it; ``same``: with difficulty read off the vote's own samples."""
+    part, own, others = apart(drawn, plan)
+    most = plan.budgets[-1]
+    ahead = searched(part, "beam", most) - per_question(own, "weighted_best_of_n", most)
+    hard = bins_of(difficulties(own if same else others)["oracle"], own, 2) == 1
+    return (*of_groups(ahead[hard], ahead[~hard]), len(own))
+
+
+def by_luck(drawn: Drawn, plan: Plan) -> dict[str, float]:
+    """What the third contrast would be with difficulty read off the vote's own samples."""
+    difference, draws, _ = harder_minus_easier(drawn, plan, same=True)
+    low, high = np.percentile(draws, [2.5, 97.5]).tolist()
+    return {"value": round(difference, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def by_kind(drawn: Drawn, plan: Plan) -> dict[str, Any]:
+    """The first contrast on natural and on templated questions alone."""
+    own, most = drawn.graded[drawn.chosen], plan.budgets[-1]
+    gain = per_question(own, "weighted_best_of_n", most) - per_question(own, "majority", most)
+    natural = np.array([row.kind == "natural" for row in drawn.rows])
+    return {"natural": interval(gain[natural]), "templated": interval(gain[~natural])}
 
 
 def optimal(arms: Mapping[str, Floats], bins: Any, ids: Sequence[str]) -> tuple[Floats, list[list[str]]]:
@@ -354,10 +380,7 @@ def contrasts(drawn: Drawn, plan: Plan) -> dict[str, tuple[float, Floats, int]]:
     if "beam" in drawn.arms:
         beam = {n: searched(drawn, "beam", n) for n in {small, large}}
         found[names[1]] = (*of_pairs(beam[small], weighted[small]), count)
-        part, first, others = apart(drawn, plan)
-        ahead = searched(part, "beam", large) - per_question(first, "weighted_best_of_n", large)
-        harder = bins_of(difficulties(others)["oracle"], first, 2) == 1
-        found[names[2]] = (*of_groups(ahead[harder], ahead[~harder]), len(first))
+        found[names[2]] = harder_minus_easier(drawn, plan)
         if "lookahead k = 1" in drawn.arms:
             found[names[3]] = (*of_pairs(searched(drawn, "lookahead k = 1", large), beam[large]), count)
     many = deep(drawn, 64)

@@ -115,7 +115,8 @@ def test(found: Mapping[str, Any]) -> str:
             rows.append([f"{label}: {name}", *(cell(own.get(n, {}).get(method)) for n in budgets)])
     rows.append(["any right", *(cell(first[n]["oracle"]) for n in budgets)])
     rows.append(["questions", *(str(first[n]["questions"]) for n in budgets)])
-    return table(["", *(f"N = {n}" for n in budgets)], rows)
+    kinds = " and ".join(f"{cell(gain)} on {kind} questions" for kind, gain in found["weighted minus majority"].items())
+    return table(["", *(f"N = {n}" for n in budgets)], rows) + f"\n\nThe first contrast is {kinds}."
 
 
 def searches(found: Mapping[str, Any]) -> str:
@@ -132,7 +133,9 @@ def bins(found: Mapping[str, Any]) -> str:
     rows = [[arm, *(cell(bin_[arm]) for bin_ in own["bins"]["oracle"])] for arm in own["bins"]["oracle"][0]]
     header = [f"N = {own['N']}", *(f"bin {number}" for number in range(1, len(own["bins"]["oracle"]) + 1))]
     agree = f"Predicted bins put {own['same bin']:.0%} of the questions into their oracle bin (chance: 20%)."
-    return table(header, rows) + "\n\n" + agree
+    luck = cell(found["third contrast, same samples"])
+    third = f"With difficulty read off the vote's own samples the third contrast would be {luck}."
+    return table(header, rows) + f"\n\n{agree} {third}"
 
 
 def optimal(found: Mapping[str, Any]) -> str:
