@@ -42,7 +42,7 @@ def only_37_fails(results: list[Result], role: str, *words: str) -> Exception:
     assert all(len(r.candidates) == 3 for r in results if r.error is None)
     error = results[37].error
     assert isinstance(error, RoleError)
-    for word in (role, "'q37'", "key 0/q37/", *words):
+    for word in (role, "'q37'", "0/q37/", *words):
         assert word in str(error)
     return error
 
