@@ -36,13 +36,13 @@ def fails_at(where: str, error: BaseException) -> Callable[[Any], Any]:
     return line
 
 
-def only_37_fails(results: list[Result], role: str, *words: str) -> Exception:
+def only_37_fails(results: list[Result], role: str, *words: str, place: str = "key") -> Exception:
     assert [r.question.id for r in results if r.error is None] == [q.id for q in QUESTIONS if q.id != "q37"]
     assert {r.answer for r in results if r.error is None} == {"1"}
     assert all(len(r.candidates) == 3 for r in results if r.error is None)
     error = results[37].error
     assert isinstance(error, RoleError)
-    for word in (role, "'q37'", "0/q37/", *words):
+    for word in (role, "'q37'", f"{place} 0/q37/", *words):
         assert word in str(error)
     return error
 
@@ -114,7 +114,7 @@ def test_a_wrong_number_of_replies_is_an_error_of_the_question_concerned(bend: B
 def test_a_score_that_is_no_probability_is_an_error_of_the_question_concerned(way: Any, score: float) -> None:
     verifier = way(FakeVerifier(lambda request: score if request.question.id == "q37" else 0.5))
     results = solved(generator=FakeGenerator("Answer: 1"), verifier=verifier, strategy=BestOfN())
-    only_37_fails(results, "verifier", str(score))
+    only_37_fails(results, "verifier", str(score), place="candidate")
 
 
 def test_a_malformed_reply_is_an_error_of_the_question_concerned(tmp_path: Any) -> None:
