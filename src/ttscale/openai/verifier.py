@@ -182,7 +182,7 @@ class OpenAIVerifier:
 
     def _probability(self, row: Sequence[Any], where: str) -> float:
         if not row or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in row):
-            raise RoleError(f"the server returned {row!r} ({where}) where finite scores were expected")
+            raise RoleError(f"the server returned {row!r} as scores ({where}); finite numbers were expected")
         values = [float(x) for x in row]
         column = self._layout.column if len(values) > 1 else 0
         if column >= len(values) or len(values) > 2:
