@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STUDY ?= $(HOME)/.cache/ttscale/study
+JOBS ?= 2
 # Modules are compiled when they are first imported, and most of what is installed never is. That needs leave to write.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
@@ -96,7 +97,7 @@ $(ENGINES)/llamacpp/installed:
 
 ## The study on a real model from nothing (docs/real-study.md says how long it takes); stopped, it goes on where it was.
 study: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.real_study --work $(STUDY)
+	$(BIN)/python -m benchmarks.real_study --work $(STUDY) --jobs $(JOBS)
 	$(BIN)/python -m benchmarks.real_study.page
 
 serve-docs: $(VENV)/installed-dev

@@ -1,9 +1,8 @@
-"""Run the study, or one stage of it; each can be stopped and started again.
+"""Run the study, or some stages of it; each can be stopped and started again.
 
-    python -m benchmarks.real_study [STAGE ...] --work DIR [--reduced]
+    python -m benchmarks.real_study [STAGE ...] --work DIR [--jobs N] [--reduced]
 
-Stages: split sft larger pools verifiers gate reviser samples searches revisions more matched transfer
-analyse. Without one: all.
+Without a stage: all.
 """
 
 from __future__ import annotations
@@ -11,18 +10,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
-from benchmarks.real_study import analyse, draw, gate, matched, questions, reviser, transfer, verifiers
+from benchmarks.real_study import analyse, draw, gate, matched, questions, reviser, times, transfer, verifiers
 from benchmarks.real_study.plan import (
     DELIMITER,
     FULL,
     PROMPT,
     REDUCED,
     RESULTS,
+    RIGHT,
     Plan,
     model_folder,
     natural_questions,
@@ -41,23 +43,30 @@ def split(folder: Path, plan: Plan) -> None:
     questions.write(questions.split(natural_questions()), folder / "questions")
 
 
-def sft(folder: Path, plan: Plan) -> None:
-    """The generator, from worked solutions."""
-    fine_tune(folder, plan, model_folder(), folder / "generator")
+def smaller(folder: Path, plan: Plan) -> None:
+    """The smaller model, if there is one, from its cut to its judged samples."""
+    if plan.layers is None:
+        return
+    base, own, out = model_folder(), matched.plan_of(plan), matched.folder_of(folder)
+    matched.cut(base, out / "base", plan.layers)
+    for stage in (split, partial(sft, base=out / "base"), pools, train_verifiers, rank, samples, judge_samples):
+        stage(out, own)
 
 
-def larger(folder: Path, plan: Plan) -> None:
-    """The larger model, if there is one, fine-tuned on the same solutions in the same way."""
-    if plan.larger is not None:
-        fine_tune(folder, plan, model_folder(plan.larger), folder / "larger")
-
-
-def fine_tune(folder: Path, plan: Plan, base: Path, out: Path) -> None:
-    """A pre-trained model into one that solves the study's questions."""
+def sft(folder: Path, plan: Plan, base: Path | None = None) -> None:
+    """The generator, from worked solutions; ``base`` None is the pre-trained model."""
     wanted = {row.id for row in plan.rows(folder, "sft")}
     given = [e for e in read_solutions(folder / "questions" / "sft.jsonl") if e.id in wanted]
     with plain_attention():
-        train_sft(base, given, out, recipe=plan.sft_recipe, prompt=PROMPT, delimiter=DELIMITER, progress=False)
+        train_sft(
+            base or model_folder(),
+            given,
+            folder / "generator",
+            recipe=plan.sft_recipe,
+            prompt=PROMPT,
+            delimiter=DELIMITER,
+            progress=False,
+        )
 
 
 def pools(folder: Path, plan: Plan) -> None:
@@ -69,12 +78,21 @@ def pools(folder: Path, plan: Plan) -> None:
 
 
 def train_verifiers(folder: Path, plan: Plan) -> None:
-    """Every trained recipe."""
+    """The model of right solutions."""
+    train(folder, plan, RIGHT)
+
+
+def train_heads(folder: Path, plan: Plan) -> None:
+    """The other recipes, heads on the generator's trunk."""
     for name in plan.recipes:
-        began = time.process_time()
-        with plain_attention():
-            verifiers.train(name, folder, plan)
-        print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+        if name != RIGHT:
+            train(folder, plan, name)
+
+
+def train(folder: Path, plan: Plan, name: str) -> None:
+    """A verifier; what is trained already is left as it is."""
+    with plain_attention():
+        verifiers.train(name, folder, plan)
 
 
 def rank(folder: Path, plan: Plan) -> None:
@@ -87,48 +105,52 @@ def rank(folder: Path, plan: Plan) -> None:
 def train_reviser(folder: Path, plan: Plan) -> None:
     """Every reviser, and its chains on the validation questions."""
     for name in plan.revisers:
-        began = time.process_time()
         with plain_attention():
             reviser.train(folder, plan, name)
-        print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
     for name, steps in reviser.measure(folder, plan).items():
         for step in steps:
             print(f"{name:25} {json.dumps(step)}")
 
 
 def samples(folder: Path, plan: Plan) -> None:
-    """Samples of the test questions, with each trained verifier's scores."""
+    """Samples of the test questions."""
     draw.samples(folder, plan)
+    draw.more_samples(folder, plan)
+
+
+def judge_samples(folder: Path, plan: Plan) -> None:
+    """The verifiers' scores of the test samples."""
     draw.scores(folder, plan)
 
 
 def searches(folder: Path, plan: Plan) -> None:
     """Searches over steps with the verifier that ranked best."""
-    draw.searches(folder, plan)
+    draw.searches(folder, plan, draw.main_arms(plan), draw.asked(folder, plan))
+
+
+def more_searches(folder: Path, plan: Plan) -> None:
+    """Other searches, on fewer questions."""
+    draw.searches(folder, plan, draw.more_arms(plan), draw.asked(folder, plan)[: plan.many_questions])
 
 
 def revisions(folder: Path, plan: Plan) -> None:
     """Chains of revisions on the test questions."""
     for length in plan.lengths:
-        began = time.process_time()
         drawn = draw.revisions(folder, plan, length)
         if plan.judge_attempts:
             draw.attempt_scores(folder, plan, drawn)
-        print(f"chains of {length}: {time.process_time() - began:.0f} CPU seconds", flush=True)
 
 
-def larger_answers(folder: Path, plan: Plan) -> None:
-    """The larger model's greedy answers to the test questions, and what a sample of the generator costs."""
-    if plan.larger is not None:
+def aggregation(folder: Path, plan: Plan) -> None:
+    """Recursive aggregation by the reviser."""
+    draw.aggregation(folder, plan)
+
+
+def against_larger(folder: Path, plan: Plan) -> None:
+    """The generator's greedy answers, and what a sample of the smaller model costs."""
+    if plan.layers is not None:
         matched.answers(folder, plan)
         matched.prices(folder, plan)
-
-
-def more_samples(folder: Path, plan: Plan) -> None:
-    """More samples of the test questions, with scores, and recursive aggregation."""
-    draw.more_samples(folder, plan)
-    draw.scores(folder, plan)
-    draw.aggregation(folder, plan)
 
 
 def other_questions(folder: Path, plan: Plan) -> None:
@@ -148,22 +170,27 @@ def write_results(folder: Path, plan: Plan) -> None:
 if BF16:  # for training: half the time; twenty times as long on a CPU without it
     os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")
 
-STAGES: dict[str, Callable[[Path, Plan], None]] = {
-    "split": split,
-    "sft": sft,
-    "larger": larger,
-    "pools": pools,
-    "verifiers": train_verifiers,
-    "gate": rank,
-    "reviser": train_reviser,
-    "samples": samples,
-    "searches": searches,
-    "revisions": revisions,
-    "more": more_samples,
-    "matched": larger_answers,
-    "transfer": other_questions,
-    "analyse": write_results,
+Stage = Callable[[Path, Plan], None]
+STAGES: dict[str, tuple[Stage, tuple[str, ...]]] = {
+    "split": (split, ()),
+    "sft": (sft, ("split",)),
+    "pools": (pools, ("sft",)),
+    "verifiers": (train_verifiers, ("pools",)),
+    "heads": (train_heads, ("pools",)),
+    "gate": (rank, ("verifiers", "heads")),
+    "searches": (searches, ("gate",)),
+    "reviser": (train_reviser, ("pools",)),
+    "revisions": (revisions, ("reviser", "gate")),
+    "more": (more_searches, ("gate",)),
+    "aggregation": (aggregation, ("reviser",)),
+    "samples": (samples, ("sft",)),
+    "smaller": (smaller, ("split",)),
+    "scores": (judge_samples, ("samples", "gate")),
+    "matched": (against_larger, ("sft", "smaller")),
+    "transfer": (other_questions, ("gate",)),
 }
+"""What each stage does, and the stages it builds on; of those that could run, the first runs first."""
+STAGES["analyse"] = (write_results, tuple(STAGES))
 
 
 def main() -> None:
@@ -171,21 +198,39 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--work", type=Path, required=True, help="folder for models, pools and records")
     parser.add_argument("--reduced", action="store_true", help="twenty questions, N = 4: shows that every stage runs")
+    parser.add_argument("--jobs", type=int, default=1, help="stages that run at the same time, one thread each")
     options = parser.parse_args()
     if unknown := set(options.stages) - set(STAGES):
         parser.error(f"unknown stage {sorted(unknown)[0]!r}; known: {', '.join(STAGES)}")
-    for name in options.stages or STAGES:
-        began, cpu = time.monotonic(), time.process_time()
-        STAGES[name](options.work, REDUCED if options.reduced else FULL)
-        note(options.work / "times.json", name, time.process_time() - cpu)
-        print(f"{name}: {time.process_time() - cpu:.0f} CPU seconds, {time.monotonic() - began:.0f} s", flush=True)
+    asked = [name for name in STAGES if name in options.stages] or [*STAGES]
+    if options.jobs > 1:
+        side_by_side(asked, options)
+        return
+    options.work.mkdir(parents=True, exist_ok=True)
+    for name in asked:
+        work = partial(STAGES[name][0], options.work, REDUCED if options.reduced else FULL)
+        print(times.timed(options.work, name, work), flush=True)
 
 
-def note(file: Path, stage: str, seconds: float) -> None:
-    """Add to the CPU seconds of a stage; a stage that was stopped has only those of its finished starts."""
-    times = json.loads(file.read_text()) if file.is_file() else {}
-    times[stage] = round(times.get(stage, 0) + seconds)
-    file.write_text(json.dumps(times))
+def side_by_side(asked: Sequence[str], options: argparse.Namespace) -> None:
+    """Each stage in a process of its own, as soon as those that it builds on have ended; none more after a failure."""
+    command = [sys.executable, "-m", "benchmarks.real_study", "--work", str(options.work)]
+    command += ["--reduced"] if options.reduced else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    waiting, running = [*asked], dict[Future[int], str]()
+    with ThreadPoolExecutor(options.jobs) as processes:
+        while waiting or running:
+            open_ = {*waiting, *running.values()}
+            ready = [name for name in waiting if not open_ & {*STAGES[name][1]}]
+            for name in ready[: options.jobs - len(running)]:
+                waiting.remove(name)
+                work = partial(subprocess.call, [*command, name], env=environment)
+                running[processes.submit(work)] = name
+            ended, _ = wait(running, return_when=FIRST_COMPLETED)
+            for one in ended:
+                name = running.pop(one)
+                if one.result():
+                    sys.exit(f"stage {name} failed; what has ended is kept, and the same command goes on from there")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.real_study import gate, matched, questions, reviser, transfer
+from benchmarks.real_study import gate, matched, reviser, times, transfer
 from benchmarks.real_study.contrasts import CONTRASTS, Floats, interval, judge, of_groups, of_pairs
 from benchmarks.real_study.draw import AGGREGATION
 from benchmarks.real_study.drawn import Drawn, load
@@ -38,7 +38,6 @@ def results(folder: Path, plan: Plan) -> dict[str, Any]:
     return {
         "about": about(folder),
         "contrasts": judge(contrasts(drawn, plan), seeds_of(drawn)),
-        "contrasts on new questions": on_new(drawn, plan),
         "earlier runs": json.loads(EARLIER.read_text(encoding="utf-8")),
         "planned": [asdict(one) for one in CONTRASTS],
         "plan": {name: value for name, value in asdict(plan).items() if isinstance(value, int | tuple)},
@@ -49,6 +48,7 @@ def results(folder: Path, plan: Plan) -> dict[str, Any]:
             str(n): {arm: interval(values) for arm, values in (arms_at(drawn, n, own) | aggregated(drawn, n)).items()}
             for n in reached(own)[1:]
         },
+        "more searches": more_searches(drawn, plan),
         "weighted minus majority": by_kind(drawn, plan),
         "difficulty": difficulty(drawn, plan),
         "third contrast, same samples": by_luck(drawn, plan) if "beam" in drawn.arms else {},
@@ -62,12 +62,12 @@ def results(folder: Path, plan: Plan) -> dict[str, Any]:
 
 
 def about(folder: Path) -> dict[str, Any]:
-    """What made the figures, and the CPU seconds of each stage."""
-    times = folder / "times.json"
+    """What made the figures, and the time of each stage."""
     return {
         "model": "SmolLM2-135M-Instruct",
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
-        "cpu seconds": json.loads(times.read_text()) if times.is_file() else {},
+        "cpu seconds": times.cpu_seconds(folder),
+        "seconds": times.elapsed(folder),
     }
 
 
@@ -118,15 +118,20 @@ def arms_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
         "weighted best-of-N": per_question(own, "weighted_best_of_n", n),
     }
     for arm in drawn.arms:
-        if arm != AGGREGATION and n in budgets_of(drawn, arm):
+        if arm != AGGREGATION and reaches(drawn, arm, n):
             found[arm] = searched(drawn, arm, n)
     return found
 
 
 def aggregated(drawn: Drawn, n: int) -> dict[str, Floats]:
     """Recursive aggregation by the reviser, where it was drawn at N."""
-    there = AGGREGATION in drawn.arms and n in budgets_of(drawn, AGGREGATION)
+    there = AGGREGATION in drawn.arms and reaches(drawn, AGGREGATION, n)
     return {AGGREGATION: searched(drawn, AGGREGATION, n)} if there else {}
+
+
+def reaches(drawn: Drawn, arm: str, n: int) -> bool:
+    """Whether a search was drawn at N on all of these questions."""
+    return {(arm, n, row.id) for row in drawn.rows} <= drawn.reached
 
 
 def all_at(drawn: Drawn, n: int, own: Sequence[Graded]) -> dict[str, Floats]:
@@ -147,6 +152,14 @@ def searched(drawn: Drawn, arm: str, n: int) -> Floats:
     assert records is not None
     seeds = drawn.arms[arm]
     return np.array([np.mean([records.get(arm, n, seed, row.id).correct for seed in seeds]) for row in drawn.rows])
+
+
+def more_searches(drawn: Drawn, plan: Plan) -> dict[str, Any]:
+    """Every strategy at the largest budget on the questions that have more samples."""
+    part, own, _ = apart(drawn, plan)
+    n = plan.budgets[-1]
+    arms = arms_at(part, n, own) | aggregated(part, n)
+    return {"N": n, "questions": len(own), "arms": {arm: interval(values) for arm, values in arms.items()}}
 
 
 def difficulties(own: Sequence[Graded]) -> dict[str, Floats]:
@@ -275,12 +288,16 @@ def deep(drawn: Drawn, n: int) -> Any:
 
 
 def against_larger(folder: Path, drawn: Drawn, plan: Plan) -> dict[str, Any]:
-    """The larger model against N of the generator's samples, chosen among in the way that is best in a question's
-    predicted bin on other questions."""
-    part, own, others = apart(drawn, plan)
-    ids, values = [row.id for row in part.rows], difficulties(others)
+    """The generator's greedy answers against N of a smaller model's samples, chosen among in the way that is best in a
+    question's predicted bin on other questions. Difficulty is the generator's, over samples that nothing here reads."""
+    small = matched.folder_of(folder)
+    if plan.layers is None or not (small / "gate.json").is_file():
+        return {}
+    part = load(small, matched.plan_of(plan))
+    own, ids = part.graded[part.chosen], [row.id for row in part.rows]
     methods = ("majority", "best_of_n", "weighted_best_of_n")
-    predicted, oracle = (bins_of(values[kind], own, BINS) for kind in ("predicted", "oracle"))
+    predicted = bins_of(difficulties(own)["predicted"], own, BINS)
+    oracle = bins_of(difficulties(drawn.graded[drawn.chosen])["oracle"], own, BINS)
     arms = {
         n: optimal({method: per_question(own, method, n) for method in methods}, predicted, ids)[0]
         for n in range(1, min(len(one.correct) for one in own) + 1)
@@ -298,30 +315,16 @@ def paid_probe(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any
     bins = bins_of(difficulties(seen)["predicted"], own, BINS)
     arms = {name: values for name, values in arms_at(drawn, n, own).items() if name not in drawn.arms}
     fixed = max(arms, key=lambda arm: float(arms[arm].mean()))
-    arms |= {
-        f"{arm}, N = {probe}": searched(drawn, arm, probe) for arm in drawn.arms if probe in budgets_of(drawn, arm)
-    }
+    arms |= {f"{arm}, N = {probe}": searched(drawn, arm, probe) for arm in drawn.arms if reaches(drawn, arm, probe)}
     picked, choices = optimal(arms, bins, [row.id for row in drawn.rows])
     found = {"N": n, "probe": probe, "choices": choices, "accuracy": interval(picked), "best fixed": fixed}
     return found | {"minus best fixed": interval(picked - arms[fixed])}
-
-
-def budgets_of(drawn: Drawn, arm: str) -> Sequence[int]:
-    """The budgets of a search."""
-    return () if drawn.searches is None else drawn.searches.budgets(arm)
 
 
 def seeds_of(drawn: Drawn) -> dict[str, Sequence[int]]:
     """The seeds of the contrasts that read searches; samples and chains have one."""
     read = {1: "beam", 2: "beam", 3: "lookahead k = 1"}
     return {CONTRASTS[at].name: drawn.arms[arm] for at, arm in read.items() if arm in drawn.arms}
-
-
-def on_new(drawn: Drawn, plan: Plan) -> list[dict[str, Any]]:
-    """The contrasts on the questions that no earlier run of the study, with other weights, had seen."""
-    seen = questions.seen_before(drawn.rows)
-    kept = np.array([row.id not in seen for row in drawn.rows])
-    return judge(contrasts(drawn.only(kept), plan), seeds_of(drawn)) if kept.any() else []
 
 
 def revised(drawn: Drawn) -> dict[str, Any]:
@@ -336,6 +339,7 @@ def revised(drawn: Drawn) -> dict[str, Any]:
     return {
         "N": drawn.attempts,
         "steps": [asdict(step) for step in steps],
+        "long": {str(length): along(drawn, length) for length in drawn.chains if length > 4},
         "N = 4": {"sequential": interval(sequential), "parallel": interval(parallel)},
         "large N, by the verifier": {
             name: interval(values)
@@ -350,6 +354,11 @@ def revised(drawn: Drawn) -> dict[str, Any]:
         "generator's majority": interval(per_question(own, "majority", drawn.attempts)),
         "generator's pass@1": interval(per_question(own, "pass@1", 1)),
     }
+
+
+def along(drawn: Drawn, length: int) -> list[dict[str, float]]:
+    """pass@1 of each attempt of chains of this length."""
+    return [asdict(step)["pass_at_1"] for step in along_the_chain(drawn.chains[length])]
 
 
 def at_four(drawn: Drawn) -> tuple[Floats, Floats]:

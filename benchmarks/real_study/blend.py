@@ -26,16 +26,15 @@ class Reading:
     """What models say of a solution; every array is [steps]."""
 
     tokens: Floats
-    models: tuple[Floats, ...]
-    """Log-likelihood of each step under the generator, the model of right solutions and, where it was asked, the larger
-    model."""
+    models: tuple[Floats, Floats]
+    """Log-likelihood of each step under the generator and under the model of right solutions."""
 
 
-def features(kinds: Sequence[str], reading: Reading, models: int = 2) -> Floats:
-    """[steps, models x kinds]: of every prefix sum, mean over tokens, weakest or last step, as asked."""
+def features(kinds: Sequence[str], reading: Reading) -> Floats:
+    """[steps, 2 x kinds]: of every prefix sum, mean over tokens, weakest or last step, as asked."""
     counts = np.maximum(np.cumsum(reading.tokens), 1)
     columns = []
-    for steps in reading.models[:models]:
+    for steps in reading.models:
         sums = np.cumsum(steps)
         known = {"sum": sums, "mean": sums / counts, "weakest": np.minimum.accumulate(steps), "last": steps}
         columns += [known[kind] for kind in kinds]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ class Drawn:
     searches: Records | None
     arms: Mapping[str, Sequence[int]]
     """The searches and the seeds of each."""
+    reached: Set[tuple[str, int, str]]
+    """The (search, N, question) of which there are records."""
     chains: Mapping[int, Sequence[Sequence[Graded]]]
     """Length -> for each question its chains."""
     together: Mapping[int, Sequence[Graded]]
@@ -75,7 +77,8 @@ def load(folder: Path, plan: Plan) -> Drawn:
     for length, own_pool in written.items():
         judged = draw.attempt_scores(folder, plan, own_pool) if plan.judge_attempts else {}
         together[length] = [joined(own_pool, one, judged) for one in problems_of(rows)]
-    return Drawn(rows, graded, chosen, records, arms, chains, together)
+    reached = {(one.arm, one.budget, one.question) for one in records or ()}
+    return Drawn(rows, graded, chosen, records, arms, reached, chains, together)
 
 
 def scored(pool: Pool, problem: Problem, scores: Iterator[float], most: int | None) -> Graded:

@@ -28,11 +28,10 @@ def measure(folder: Path, plan: Plan, names: Sequence[str]) -> dict[str, Any]:
     given = examples(drawn, problems)
     scores, read = verifiers.final_scores(names, folder, given, drawn)
     blends = {}
-    for name, (models, kinds) in BLENDS.items():
-        if read and len(read[0].models) >= models:
-            final = np.array([features(kinds, one, models)[-1] for one in read])
-            fitted, scores[name] = cross_fitted(given, final)
-            blends[name] = {"models": models, "kinds": kinds, **fitted}
+    for name, kinds in BLENDS.items() if read else ():
+        final = np.array([features(kinds, one)[-1] for one in read])
+        fitted, scores[name] = cross_fitted(given, final)
+        blends[name] = {"kinds": kinds, **fitted}
     natural = {row.id for row in plan.rows(folder, "validation") if row.kind == "natural"}
     rows = {name: row_of(verifiers.judged(given, own), natural, plan.gate_budgets) for name, own in scores.items()}
     found = {"rows": rows, "blends": blends}
@@ -65,10 +64,10 @@ def cross_fitted(given: Sequence[StepExample], final: Floats) -> tuple[dict[str,
 
 
 def chosen(folder: Path) -> str:
-    """The verifier that searches: of those that read models of the generator's size and whose scores are probabilities
-    (weights of votes), the one that ranks best on the validation questions."""
+    """The verifier that searches: of the blends, whose scores are probabilities (weights of votes), the one that ranks
+    best on the validation questions."""
     found = json.loads((folder / "gate.json").read_text())
-    fitted: list[str] = [name for name, blend in found["blends"].items() if blend["models"] == 2]
+    fitted: list[str] = [*found["blends"]]
     return max(fitted, key=lambda name: (found["rows"][name]["pair accuracy"] or {"value": 0.0})["value"])
 
 

@@ -45,11 +45,7 @@ def contrasts(found: Mapping[str, Any]) -> str:
     rows = []
     drawn, *others = (
         {row["name"]: row for row in own}
-        for own in (
-            found["contrasts"],
-            found["contrasts on new questions"],
-            *(run["contrasts"] for run in found["earlier runs"]),
-        )
+        for own in (found["contrasts"], *(run["contrasts"] for run in found["earlier runs"]))
     )
     for number, planned in enumerate(found["planned"], 1):
         row = drawn.get(planned["name"])
@@ -57,12 +53,12 @@ def contrasts(found: Mapping[str, Any]) -> str:
         shown = [verdict if verdict in ("not shown", "not drawn") else f"**{verdict}**"]
         shown += [difference(own.get(planned["name"])) for own in others]
         rows.append([str(number), planned["name"], planned["paper"], difference(row), *shown])
-    count = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
-    summary = ", ".join(f"{many} {verdict}" for verdict, many in count.items())
-    counts = [next(iter(own.values()), {"questions": 0})["questions"] for own in (drawn, others[0])]
+    counts = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
+    summary = ", ".join(f"{many} {verdict}" for verdict, many in counts.items())
+    count = next(iter(drawn.values()))["questions"]
     earlier = [f"{run['name']} ({run['questions']})" for run in found["earlier runs"]]
-    header = ["", "difference of", "the paper", "here", "verdict", f"the {counts[1]} new questions", *earlier]
-    return f"{summary} ({counts[0]} test questions):\n\n" + table(header, rows)
+    header = ["", "difference of", "the paper", "here", "verdict", *earlier]
+    return f"{summary} ({count} test questions):\n\n" + table(header, rows)
 
 
 def difference(row: Mapping[str, Any] | None) -> str:
@@ -98,9 +94,14 @@ def gate(found: Mapping[str, Any]) -> str:
         methods = ("best-of-N", "weighted best-of-N", "majority")
         chosen = [cell(row[most].get(method)) for method in methods]
         lines.append([name + mark, cell(row["pair accuracy"]), *pairs, *chosen])
-    for run in found["earlier runs"]:
-        lines += [[f"{recipe} ({run['name']})", cell(pairs), *[""] * 5] for recipe, pairs in run["gate"].items()]
-    return table(header, lines)
+    runs = found["earlier runs"]
+    recipes = dict.fromkeys(recipe for run in runs for recipe in run["gate"])
+    earlier = [[recipe, *(cell(run["gate"].get(recipe)) for run in runs)] for recipe in recipes]
+    return (
+        table(header, lines)
+        + "\n\nPair accuracies of every recipe that an earlier run tried:\n\n"
+        + table(["verifier", *(run["name"] for run in runs)], earlier)
+    )
 
 
 def test(found: Mapping[str, Any]) -> str:
@@ -123,8 +124,12 @@ def searches(found: Mapping[str, Any]) -> str:
     """Every strategy with the chosen verifier."""
     budgets = list(found["searches"])
     arms = list(dict.fromkeys(arm for n in budgets for arm in found["searches"][n]))
-    rows = [[arm, *(cell(found["searches"][n].get(arm)) for n in budgets)] for arm in arms]
-    return table(["strategy", *(f"N = {n}" for n in budgets)], rows)
+    fewer = found["more searches"]
+    arms += [arm for arm in fewer["arms"] if arm not in arms]
+    columns = [*(found["searches"][n] for n in budgets), fewer["arms"]]
+    rows = [[arm, *(cell(column.get(arm)) for column in columns)] for arm in arms]
+    header = ["strategy", *(f"N = {n}" for n in budgets), f"N = {fewer['N']}, the first {fewer['questions']}"]
+    return table(header, rows)
 
 
 def bins(found: Mapping[str, Any]) -> str:
@@ -184,6 +189,10 @@ def reviser(found: Mapping[str, Any]) -> str:
     arms.append([n, "generator's majority", cell(own["generator's majority"])])
     arms.append(["1", "generator", cell(own["generator's pass@1"])])
     text += table(["N", "sequential : parallel, majority", "accuracy"], arms) + "\n\n"
+    for length, steps in own["long"].items():
+        shown = [(at, step) for at, step in enumerate(steps, 1) if at in (1, 2, 4, 8, 12, 16)]
+        header = [f"chain of {length}, attempt", *(str(at) for at, _ in shown)]
+        text += table(header, [["pass@1", *(cell(step) for _, step in shown)]]) + "\n\n"
     by_bin = own["N = 4 by bin"]
     header = ["sequential minus parallel, N = 4", *(f"bin {number}" for number in range(1, len(by_bin) + 1))]
     text += table(header, [["difference", *map(cell, by_bin)]]) + "\n\n"
@@ -227,16 +236,17 @@ def transfer(found: Mapping[str, Any]) -> str:
 
 
 def matched(found: Mapping[str, Any]) -> str:
-    """The larger model against what the generator makes of its FLOPs."""
+    """The larger model against what the smaller one makes of the FLOPs."""
     own = found["matched"]
     if not own:
         return "Not drawn."
-    bins = [f"bin {number}" for number in range(1, len(own["larger minus pass@1"]))]
+    bins = [f"bin {number}" for number in range(1, len(own["larger minus one sample"]))]
     cost = ", ".join(f"{what} {flops / 1e9:.1f}" for what, flops in own["flops"].items())
-    lines = [f"GFLOPs: {cost}. Parameters: {own['scale']:.2f} times as many. Greedy accuracy {cell(own['larger'])}."]
-    rows = [["larger, greedy, minus one sample of the generator", "1", *map(cell, own["larger minus pass@1"])]]
+    right = f"Larger, greedy: {cell(own['larger'])}. Smaller, one sample: {cell(own['smaller, one sample'])}."
+    lines = [f"GFLOPs: {cost}. Parameters: {own['scale']:.2f} times as many. {right}"]
+    rows = [["larger, greedy, minus one sample of the smaller", "1", *map(cell, own["larger minus one sample"])]]
     for ratio, row in own["R"].items():
-        what = f"generator minus larger, R = {ratio}"
+        what = f"smaller minus larger, R = {ratio}"
         rows.append([what, str(row["N"]), *map(cell, row["minus larger"])])
     return lines[0] + "\n\n" + table(["", "N", "all", *bins], rows)
 
@@ -249,7 +259,8 @@ def about(found: Mapping[str, Any]) -> str:
         ["questions (natural, templated of each of 1 to 4 steps)", questions(plan)],
         ["seeds", ", ".join(map(str, plan["seeds"]))],
         ["versions", ", ".join(f"{name} {number}" for name, number in own["versions"].items())],
-        ["CPU seconds, one thread", ", ".join(f"{name} {count}" for name, count in own["cpu seconds"].items())],
+        ["all of it", f"{own['seconds'] / 60:.0f} minutes, two stages at a time"],
+        ["CPU seconds", ", ".join(f"{name} {count}" for name, count in own["cpu seconds"].items())],
     ]
     return table(["", ""], rows)
 

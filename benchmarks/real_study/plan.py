@@ -26,24 +26,22 @@ KEEP = {PAPER: 0.0, KEEPING: 0.5, WORKED: 0.5}
 """The revisers, and the share of their examples whose last attempt in context is right already."""
 
 
-MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE, LARGER = (
+MEAN, SUM, HEAD, ORM, RIGHT, RIGHT_ALONE = (
     "generator's log-probability, mean",
     "generator's log-probability, sum",
     "PRM head, soft labels",
     "ORM head",
     "implicit, right solutions",
     "implicit, right solutions, no reference",
-    "larger model's log-probability, sum",
 )
 """The verifiers, by name."""
 FREE = (MEAN, SUM)
 BLENDS = {
-    "blend of two sums": (2, ("sum",)),
-    "blend of sums, means, weakest and last steps": (2, ("sum", "mean", "weakest", "last")),
-    "blend of three sums, the larger model's too": (3, ("sum",)),
+    "blend of two sums": ("sum",),
+    "blend of sums, means, weakest and last steps": ("sum", "mean", "weakest", "last"),
 }
-"""Logistic regressions on what models' log-likelihoods of a solution say, fitted on pairs of a right and a wrong one of
-a question: how many models each reads (generator, model of right solutions, larger model), and which features."""
+"""Logistic regressions on what two models' log-likelihoods of a solution say, the generator's and that of the model of
+right solutions, fitted on pairs of a right and a wrong one of a question: the features of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +58,16 @@ class Plan:
     test_samples: int = 16
     many_samples: int = 64
     many_questions: int = 300
-    """As many samples of so many test questions, the first in the order of their hashes."""
+    """As many samples of so many test questions, the first in the order of their hashes. Searches that no contrast
+    reads are drawn on these."""
     transfer: tuple[int, int, int] = (150, 100, 16)
     """Questions of SVAMP, of GSM8K, and samples of each."""
-    larger: str | None = "gemma-3-270m"
-    """The model whose first answers are compared with what the generator makes of the same FLOPs; None: no such."""
+    layers: int | None = 15
+    """Of the smaller model, cut from the pre-trained one, whose samples are compared with the generator's first answers
+    at the same FLOPs; None: no such."""
     longest: int = 96
     """Tokens of a solution at most; worked ones have about 20."""
-    attempts: int = 8
+    attempts: int = 16
     """Of the reviser at each test question, in chains of every length."""
     lessons: int = 1600
     """Solutions that a verifier is trained on."""
@@ -76,7 +76,7 @@ class Plan:
     revisers: tuple[str, ...] = (WORKED,)
     validation_chains: int = 0
     """Of each reviser at each validation question, to choose between several; 0: there is one, and no choice."""
-    lengths: tuple[int, ...] = (4, 1)
+    lengths: tuple[int, ...] = (4, 1, 16)
     """Of chains on the test questions, in the order in which they are drawn; ``attempts`` in all at each length."""
     judge_attempts: bool = False
     """Whether the verifier reads the reviser's attempts too."""
@@ -140,7 +140,7 @@ _SHORT = Recipe(
 )
 REDUCED = Plan(
     sft=(0, 20), train=(4, 4), validation=(4, 2), test=(8, 3), train_samples=8, validation_samples=4, test_samples=4,
-    worked=(0, 2), many_samples=4, larger=None, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32,
+    worked=(0, 2), many_samples=4, layers=None, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32,
     budgets=(4,), rounds=3, seeds=(0,), more_arms=0, recipes=(RIGHT,), transfer=(1, 1, 4), judge_attempts=True,
     sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip

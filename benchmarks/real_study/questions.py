@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,13 +143,6 @@ def of_each_kind(rows: Iterable[Row], natural: int, templated: int) -> list[Row]
             left[row.kind] -= 1
             kept.append(row)
     return kept
-
-
-def seen_before(rows: Sequence[Row]) -> set[str]:
-    """The test questions, of these, that the second run of the study had among its own (the first run's are some of
-    them): the first 180 natural ones, and the first 30 that were made of each number of steps."""
-    natural = [row.id for row in rows if row.kind == "natural"][:180]
-    return {*natural, *(row.id for steps in STEPS for row in _templated(steps, 30))}
 
 
 def _hash(text: str) -> str:

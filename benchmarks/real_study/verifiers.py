@@ -17,7 +17,6 @@ from benchmarks.real_study.blend import FLAT, Reading, sigmoid, step_sums
 from benchmarks.real_study.plan import (
     FREE,
     HEAD,
-    LARGER,
     MEAN,
     ORM,
     RIGHT,
@@ -113,7 +112,7 @@ def serve(name: str, folder: Path) -> Any:
     if name in FREE:
         return LogProbability(mean=name == MEAN)
     where = folder / "verifiers" / slug(name)
-    alone = {READ: folder / "generator", RIGHT_ALONE: folder / "verifiers" / slug(RIGHT), LARGER: folder / "larger"}
+    alone = {READ: folder / "generator", RIGHT_ALONE: folder / "verifiers" / slug(RIGHT)}
     if name in alone:
         return ImplicitVerifier(HFModel(alone[name], dtype=DTYPE), reference_weight=0.0, scale=FLAT, bias=0.0)
     if name == RIGHT:
@@ -121,28 +120,23 @@ def serve(name: str, folder: Path) -> Any:
     return HFVerifier(str(where), dtype=DTYPE)
 
 
-def readings(
-    folder: Path, given: Sequence[StepExample], drawn: Pool | None = None, *, larger: bool = False
-) -> list[Reading]:
-    """What generator, model of right solutions and, if asked, the larger model say of each solution. ``given`` are the
-    finished solutions of ``drawn``, in order, whose generator recorded its part; without a pool it is asked too."""
-    others = [
-        [step_sums(scores) for scores in scored(name, folder, given)]
-        for name in (RIGHT_ALONE, *([LARGER] if larger else []))
-    ]
+def readings(folder: Path, given: Sequence[StepExample], drawn: Pool | None = None) -> list[Reading]:
+    """What generator and model of right solutions say of each solution. ``given`` are the finished solutions of
+    ``drawn``, in order, whose generator recorded its part; without a pool it is asked too."""
+    right = [step_sums(scores) for scores in scored(RIGHT_ALONE, folder, given)]
     tokenizer = AutoTokenizer.from_pretrained(folder / "generator")
     split = (tokenizer(list(e.steps), add_special_tokens=False).input_ids for e in given)
     tokens = [np.array([len(ids) for ids in own]) for own in split]
     if drawn is None:
         own = [step_sums(scores) for scores in scored(READ, folder, given)]
-        return [Reading(counts, tuple(said)) for counts, *said in zip(tokens, own, *others, strict=True)]
+        return [Reading(counts, said) for counts, said in zip(tokens, zip(own, right, strict=True), strict=True)]
     questions = list(dict.fromkeys(example.id for example in given))
     found = []
     samples = (one for question in questions for one in ended(drawn, question))
-    for one, counts, *said in zip(samples, tokens, *others, strict=True):
+    for one, counts, said in zip(samples, tokens, right, strict=True):
         counts[-1] = one.tokens - counts[:-1].sum()  # the end of the text too
         means = np.log(np.maximum(one.scores, 1e-300))
-        found.append(Reading(counts, (np.diff(means * np.cumsum(counts), prepend=0.0), *said)))
+        found.append(Reading(counts, (np.diff(means * np.cumsum(counts), prepend=0.0), said)))
     return found
 
 
@@ -157,14 +151,14 @@ def final_scores(
     found[SUM] = [exp(math.log(max(one.scores[-1], 1e-300)) * one.tokens) for one in samples]
     read: list[Reading] = []
     if RIGHT in names:
-        read = readings(folder, given, drawn, larger=LARGER in names)
+        read = readings(folder, given, drawn)
         found |= {name: [implicit_score(name, one) for one in read] for name in (RIGHT_ALONE, RIGHT)}
     return found | {name: last(scored(name, folder, given)) for name in names if name != RIGHT}, read
 
 
 def implicit_score(name: str, read: Reading) -> float:
     """The final score of the implicit verifier: without reference, or against the generator."""
-    own, right = (steps.sum() for steps in read.models[:2])
+    own, right = (steps.sum() for steps in read.models)
     return float(sigmoid(FLAT * right if name == RIGHT_ALONE else right - own))
 
 

@@ -8,14 +8,32 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benchmarks.real_study import analyse, blend, contrasts, drawn, matched, page, questions, solutions, verifiers
+import torch
+from benchmarks.real_study import (
+    __main__ as study,
+)
+from benchmarks.real_study import (
+    analyse,
+    blend,
+    contrasts,
+    drawn,
+    matched,
+    page,
+    questions,
+    solutions,
+    times,
+    verifiers,
+)
 from benchmarks.real_study.plan import FULL, PAGE, RESULTS
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import real_data
 import real_models
@@ -104,7 +122,7 @@ def test_difficulty_is_read_off_samples_that_no_strategy_chooses_from() -> None:
 
     graded = [one(f"q{n:x}", 64 if n < 300 else 16) for n in range(600)]
     rows = [SimpleNamespace(id=one.question) for one in graded]
-    everything = drawn.Drawn(rows, {"v": graded}, "v", None, {}, {}, {})  # type: ignore[arg-type]
+    everything = drawn.Drawn(rows, {"v": graded}, "v", None, {}, frozenset(), {}, {})  # type: ignore[arg-type]
     part, first, others = analyse.apart(everything, FULL)
     assert len(part.rows) == len(first) == len(others) == 300
     assert {len(one.correct) for one in first} == {16}
@@ -153,18 +171,15 @@ def test_a_blend_of_pairs_ignores_what_is_the_same_for_all_solutions_of_a_questi
 
 def test_features_are_those_of_every_prefix() -> None:
     rng = np.random.default_rng(0)
-    tokens, models = rng.integers(1, 9, 5).astype(float), tuple(-rng.random((3, 5)))
-    for count in (2, 3):
-        found = blend.features(("sum", "mean", "weakest", "last"), blend.Reading(tokens, models), count)
-        for end in range(1, 6):
-            wanted = [
-                value
-                for steps in models[:count]
-                for value in (
-                    steps[:end].sum(), steps[:end].sum() / tokens[:end].sum(), steps[:end].min(), steps[end - 1]
-                )
-            ]  # fmt: skip
-            assert np.allclose(found[end - 1], wanted)
+    tokens, models = rng.integers(1, 9, 5).astype(float), tuple(-rng.random((2, 5)))
+    found = blend.features(("sum", "mean", "weakest", "last"), blend.Reading(tokens, models))
+    for end in range(1, 6):
+        wanted = [
+            value
+            for steps in models
+            for value in (steps[:end].sum(), steps[:end].sum() / tokens[:end].sum(), steps[:end].min(), steps[end - 1])
+        ]
+        assert np.allclose(found[end - 1], wanted)
 
 
 def test_a_blend_scores_requests_as_it_scores_readings() -> None:
@@ -200,11 +215,65 @@ def test_matched_flops_are_the_paper_s_multiplier_where_only_sampling_costs(scal
     assert half == pytest.approx((found - 1) / 2)
 
 
-def test_the_questions_of_earlier_runs_are_known() -> None:
-    rows = questions.split(real_data.data_file("word_problems_train.jsonl"))["test"]
-    seen = questions.seen_before(rows) & {row.id for row in rows}
-    kinds = Counter(row.kind for row in rows if row.id in seen)
-    assert kinds == {"natural": 180, **{f"templated-{steps}": 30 for steps in questions.STEPS}}
+def test_a_cut_model_keeps_its_first_layers_and_its_last(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=8, **shape)).save_pretrained(tmp_path / "whole")
+    words = {f"w{number}": number for number in range(8)}
+    plain = Tokenizer(WordLevel(words, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=plain).save_pretrained(tmp_path / "whole")
+    matched.cut(tmp_path / "whole", tmp_path / "cut", 3)
+    whole, cut = (LlamaForCausalLM.from_pretrained(tmp_path / name) for name in ("whole", "cut"))
+    ids, places = torch.arange(1, 7)[None], torch.arange(6)[None]
+    hidden = whole.model.embed_tokens(ids)
+    turns, mask = whole.model.rotary_emb(hidden, places), torch.full((6, 6), -torch.inf).triu(1)[None, None]
+    for layer in (0, 1, 3):
+        hidden = whole.model.layers[layer](hidden, attention_mask=mask, position_embeddings=turns)
+    wanted = whole.lm_head(whole.model.norm(hidden))
+    assert torch.allclose(cut(ids).logits, wanted, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(tmp_path / "cut").get_vocab() == words
+
+
+def test_time_in_which_two_stages_ran_counts_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    began = rng.integers(0, 200, 12)
+    ended = began + rng.integers(0, 30, 12)
+    lines = [
+        {"stage": f"s{n % 5}", "began": int(a), "ended": int(b), "cpu": 1.0}
+        for n, (a, b) in enumerate(zip(began, ended, strict=True))
+    ]
+    (tmp_path / "times.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert times.elapsed(tmp_path) == len({s for a, b in zip(began, ended, strict=True) for s in range(a, b)})
+    assert times.cpu_seconds(tmp_path) == {"s0": 3, "s1": 3, "s2": 2, "s3": 2, "s4": 2}
+    assert times.timed(tmp_path, "s9", lambda: None).startswith("s9: 0 CPU seconds")
+    assert times.cpu_seconds(tmp_path)["s9"] == 0
+
+
+def test_stages_side_by_side_begin_after_those_they_build_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lock, begun, done = threading.Lock(), list[str](), set[str]()
+
+    def call(command: list[str], env: dict[str, str]) -> int:
+        name = command[-1]
+        with lock:
+            assert done >= {*study.STAGES[name][1]}
+            assert len(begun) - len(done) < 2
+            assert env["OMP_NUM_THREADS"] == "1"
+            begun.append(name)
+        with lock:
+            done.add(name)
+        return int(name == failing)
+
+    monkeypatch.setattr(study.subprocess, "call", call)
+    monkeypatch.setattr(sys, "argv", ["study", "--work", str(tmp_path), "--jobs", "2"])
+    failing = ""
+    study.main()
+    assert sorted(begun) == sorted(study.STAGES)
+    failing = "gate"
+    begun.clear()
+    done.clear()
+    with pytest.raises(SystemExit, match="stage gate failed"):
+        study.main()
+    assert "searches" not in begun
 
 
 def test_the_page_shows_what_is_stored() -> None:

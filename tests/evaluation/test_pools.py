@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +168,21 @@ def test_a_pool_without_a_verifier_has_no_scores() -> None:
     assert all(one.scores == () for one in pool.drawn("q0"))
     assert all(math.isnan(score) for score in pool.graded()[0].scores)
     assert pool.models == {"generator": "student", "verifier": None, "reviser": None, "comparator": None}
+
+
+def test_many_chains_are_out_at_once() -> None:
+    """One attempt of each at a time fills a batch only where there are as many chains as samples otherwise."""
+
+    class Counting(Pupil):
+        most = 0
+
+        def revise(self, requests: Any, /) -> Any:
+            self.most = max(self.most, len(requests))
+            return super().revise(requests)
+
+    pupil = Counting()
+    draw_pool(problems(300), None, 4, kind="chains", length=3, reviser=pupil, progress=False)
+    assert pupil.most == 300 // 4 * 4
 
 
 def test_chains_are_those_of_sequential_revision(tmp_path: Path) -> None:

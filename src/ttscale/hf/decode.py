@@ -301,8 +301,7 @@ class Decoder:
             np.array([row.sampled for row in rows], dtype=np.uint64),
         )
         temperature = [row.draw.temperature for row in rows]
-        logits = self._logits
-        allowed = logits
+        logits, allowed = self._logits, None
         if self._processing:
             ids = [(row.draw.prompt_tokens, [*row.draw.context, *row.tokens]) for row in rows]
             allowed = self._processing.apply(logits, ids)

@@ -22,6 +22,8 @@ from ttscale.core.confidence import TOP
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 COLDEST = 1e-30
 """Lower temperatures, at which only the largest logit counts, would overflow."""
+CACHED = 16
+"""Rows drawn at once on a CPU: what is made of them on the way stays in its cache, 3 MB of 50,000 tokens each."""
 HEAD = 256
 """Most likely tokens looked at first for top-p; a full sort only where they do not hold the mass."""
 
@@ -72,8 +74,21 @@ def draw(
     Log-probability (natural) and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are the
     model's own: at temperature 1, before any filter or penalty.
     """
+    count = CACHED if logits.device.type == "cpu" else max(1, len(logits))
+    parts = []
+    for at in range(0, max(1, len(logits)), count):
+        rows = slice(at, at + count)
+        allowed = None if processed is None else processed[rows]
+        parts.append(_draw(logits[rows], uniform[rows], temperature[rows], filters, allowed))
+    tokens, logprobs, certainties = (torch.cat(one) for one in zip(*parts, strict=True))
+    return tokens, logprobs, certainties
+
+
+def _draw(
+    logits: Tensor, uniform: Tensor, temperature: Sequence[float], filters: Filters, processed: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     allowed = logits if processed is None else processed
-    if all(t == 1 for t in temperature) and allowed is logits:
+    if processed is None and all(t == 1 for t in temperature):
         weights = logits.softmax(-1)
         tokens = inverse_cdf(_filtered(weights, filters), uniform)
         logprobs = weights.gather(-1, tokens[:, None])[:, 0].log()
@@ -81,11 +96,13 @@ def draw(
     else:
         heat = torch.tensor(list(temperature), dtype=torch.float32, device=logits.device)
         greedy = heat == 0
-        tokens = allowed.argmax(-1)
         if any(temperature):
             divisor = torch.where(greedy, 1.0, heat).clamp(min=COLDEST)
             weights = torch.softmax(allowed / divisor[:, None], dim=-1)
-            tokens = torch.where(greedy, tokens, inverse_cdf(_filtered(weights, filters), uniform))
+            tokens = inverse_cdf(_filtered(weights, filters), uniform)
+        if not all(temperature):
+            best = allowed.argmax(-1)
+            tokens = torch.where(greedy, best, tokens) if any(temperature) else best
         norm = logits.logsumexp(-1)
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - norm
     return tokens, logprobs, norm - _mean_logit(logits)

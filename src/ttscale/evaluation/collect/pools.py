@@ -23,7 +23,7 @@ from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.pool import Drawn, Pool, PoolBlock, PoolKind, check_digest
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import Piece, ShowProgress, local_work, run_pieces
+from ttscale.evaluation.collect.runner import MOST_TOGETHER, Piece, ShowProgress, local_work, run_pieces
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.revision import _chain
 from ttscale.strategies.waves import draw
@@ -86,7 +86,9 @@ def draw_pool(
             if block.question in known:
                 check_digest(block.question, block.digest, known[block.question], str(path))
         while pieces := _missing(asked, store, samples, header, "verifier" in models.roles):
-            work = local_work(models, store, _block_data, share=False)
+            # A chain has one attempt out at a time, a block of samples has all of them.
+            most = MOST_TOGETHER * (BLOCK if kind == "chains" else 1)
+            work = local_work(models, store, _block_data, share=False, most=most)
             run_pieces(pieces, store, work, progress=progress, unit="block").check("blocks")
         return Pool(kind, seed, cast(dict[str, str | None], header["models"]), store.records.values()).of(asked)
 

@@ -101,9 +101,9 @@ def run_pieces(
     return failures
 
 
-def local_work(models: Models, store: Store[Any], turn: Turn, *, share: bool) -> Work:
-    """Work in this process; ``turn`` makes the record of what came out."""
-    return lambda pieces, failures, bar: run_claimed(pieces, models, store, turn, failures, bar, share)
+def local_work(models: Models, store: Store[Any], turn: Turn, *, share: bool, most: int = MOST_TOGETHER) -> Work:
+    """Work in this process, on at most ``most`` questions at once; ``turn`` makes the record of what came out."""
+    return lambda pieces, failures, bar: run_claimed(pieces, models, store, turn, failures, bar, share, most)
 
 
 def run_claimed(
@@ -114,13 +114,15 @@ def run_claimed(
     failures: Failures,
     bar: Any,
     share: bool,
+    most: int = MOST_TOGETHER,
 ) -> None:
     """Run the pieces of those questions that nobody else is at.
 
     With ``share``, one piece of a question at a time and the largest budget first, so that the next finds its draws.
     """
     shared = _Shared(pieces) if share else None
-    queue = _ClaimQueue(pieces, store, together(pieces), one_at_a_time=share)
+    size = together(pieces, most)
+    queue = _ClaimQueue(pieces, store, size, one_at_a_time=share)
     running: list[Piece] = []
 
     def done(piece: Piece) -> None:
@@ -160,14 +162,14 @@ def run_claimed(
         on_end,
         shared.record if shared else None,
         shared.recall if shared else None,
-        window=together(pieces) if share else MOST_TOGETHER,
+        window=size if share else most,
     )
 
 
-def together(pieces: Sequence[Piece]) -> int:
+def together(pieces: Sequence[Piece], most: int = MOST_TOGETHER) -> int:
     """How many questions are worked on at once."""
     questions = len({piece.owner for piece in pieces})
-    return max(1, min(questions, max(LEAST_TOGETHER, min(MOST_TOGETHER, questions // PARTS))))
+    return max(1, min(questions, max(LEAST_TOGETHER, min(most, questions // PARTS))))
 
 
 class _ClaimQueue:
