@@ -114,6 +114,22 @@ def test_each_row_has_its_own_temperature() -> None:
     assert int(together[0][0]) == int(logits[0].argmax())
 
 
+@pytest.mark.parametrize("vocabulary", [64, 50_000])
+def test_a_row_is_drawn_as_it_is_alone(vocabulary: int) -> None:
+    torch.manual_seed(0)
+    logits, uniform = torch.randn(40, vocabulary) * 3, torch.rand(40)
+    heat = [(0.8, 0.0, 1.0)[row % 3] for row in range(40)]
+    processed = logits.masked_fill(torch.rand(40, vocabulary) < 0.5, -torch.inf)
+    for allowed in (None, processed):
+        together = draw(logits, uniform, heat, Filters(top_p=0.9), allowed)
+        for row in range(40):
+            part = slice(row, row + 1)
+            own = None if allowed is None else allowed[part]
+            alone = draw(logits[part], uniform[part], heat[part], Filters(top_p=0.9), own)
+            assert together[0][row] == alone[0][0]
+            assert all(torch.allclose(a[row], b[0], atol=1e-5) for a, b in zip(together, alone, strict=True))
+
+
 def test_certainty_is_the_divergence_from_uniform() -> None:
     torch.manual_seed(3)
     logits = torch.randn(3, 40)
