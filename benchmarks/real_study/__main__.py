@@ -44,13 +44,13 @@ def split(folder: Path, plan: Plan) -> None:
 
 
 def smaller(folder: Path, plan: Plan) -> None:
-    """The smaller model, if there is one, from its cut to its judged samples."""
+    """The smaller model, if there is one."""
     if plan.layers is None:
         return
-    base, own, out = model_folder(), matched.plan_of(plan), matched.folder_of(folder)
-    matched.cut(base, out / "base", plan.layers)
-    for stage in (split, partial(sft, base=out / "base"), pools, train_verifiers, rank, samples, judge_samples):
-        stage(out, own)
+    out = matched.folder_of(folder)
+    matched.cut(model_folder(), out / "base", plan.layers)
+    split(out, plan)
+    sft(out, plan, out / "base")
 
 
 def sft(folder: Path, plan: Plan, base: Path | None = None) -> None:
@@ -147,10 +147,11 @@ def aggregation(folder: Path, plan: Plan) -> None:
 
 
 def against_larger(folder: Path, plan: Plan) -> None:
-    """The generator's greedy answers, and what a sample of the smaller model costs."""
+    """The generator's greedy answers, and the smaller model's samples."""
     if plan.layers is not None:
         matched.answers(folder, plan)
-        matched.prices(folder, plan)
+        matched.samples(folder, plan)
+        (folder / "parameters.json").write_text(json.dumps(matched.sizes(folder)))
 
 
 def other_questions(folder: Path, plan: Plan) -> None:

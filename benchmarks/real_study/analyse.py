@@ -290,19 +290,21 @@ def deep(drawn: Drawn, n: int) -> Any:
 def against_larger(folder: Path, drawn: Drawn, plan: Plan) -> dict[str, Any]:
     """The generator's greedy answers against N of a smaller model's samples, chosen among in the way that is best in a
     question's predicted bin on other questions. Difficulty is the generator's, over samples that nothing here reads."""
-    small = matched.folder_of(folder)
-    if plan.layers is None or not (small / "gate.json").is_file():
+    if plan.layers is None or not (folder / "parameters.json").is_file():
         return {}
-    part = load(small, matched.plan_of(plan))
-    own, ids = part.graded[part.chosen], [row.id for row in part.rows]
-    methods = ("majority", "best_of_n", "weighted_best_of_n")
+    small = matched.samples(folder, plan)
+    own = small.graded()
+    there = {one.question for one in own}
+    oracle = bins_of(
+        difficulties([one for one in drawn.graded[drawn.chosen] if one.question in there])["oracle"], own, BINS
+    )
     predicted = bins_of(difficulties(own)["predicted"], own, BINS)
-    oracle = bins_of(difficulties(drawn.graded[drawn.chosen])["oracle"], own, BINS)
+    methods = ("majority", "best_of_n", "weighted_best_of_n")
     arms = {
-        n: optimal({method: per_question(own, method, n) for method in methods}, predicted, ids)[0]
-        for n in range(1, min(len(one.correct) for one in own) + 1)
+        n: optimal({way: per_question(own, way, n) for way in methods}, predicted, [one.question for one in own])[0]
+        for n in range(1, small.size + 1)
     }
-    return matched.rows(folder, plan, ids, arms, per_question(own, "pass@1", 1), oracle)
+    return matched.rows(folder, plan, small, arms, per_question(own, "pass@1", 1), oracle)
 
 
 def paid_probe(drawn: Drawn, own: Sequence[Graded], plan: Plan) -> dict[str, Any]:

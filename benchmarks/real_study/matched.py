@@ -1,43 +1,32 @@
 """The generator's greedy answers against what a smaller model makes of the same FLOPs (section 7 of the paper).
 
-The smaller model is cut from the same pre-trained one and goes through the same stages: fine-tuning, verifier, gate,
-samples. Its part of the study lies in a folder of its own. Knows both models, what they cost, and arithmetic. Must not
-know how strategies are chosen.
+The smaller model is cut from the same pre-trained one and fine-tuned in the same way. Its own likelihood, which costs
+nothing, judges its samples. Knows both models, what they cost, and arithmetic. Must not know how strategies are chosen.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.real_study import gate
 from benchmarks.real_study.contrasts import Floats, interval
-from benchmarks.real_study.plan import RIGHT, Plan
-from benchmarks.real_study.solutions import DTYPE, generator, problems_of
+from benchmarks.real_study.plan import Plan
+from benchmarks.real_study.solutions import DTYPE, SEED, generator, problems_of
 from torch.nn import ModuleList
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ttscale.evaluation import Arm, Pool, Records, draw_pool, load_pool, load_records, sweep
+from ttscale.evaluation import Pool, draw_pool, load_pool
 from ttscale.evaluation.analyse.flops import PAPER_RATIOS
 from ttscale.hf import HFGenerator, HFModel
-from ttscale.strategies import BestOfN, MajorityVote
-
-PRICED = 60
-"""Test questions on which the cost of a judged sample is measured."""
+from ttscale.verifiers import ConfidenceVerifier
 
 
 def folder_of(folder: Path) -> Path:
-    """Where the smaller model's part lies."""
+    """Where the smaller model lies."""
     return folder / "smaller"
-
-
-def plan_of(plan: Plan) -> Plan:
-    """The smaller model's part: the same questions and recipes, one verifier, no revisions."""
-    return replace(plan, layers=None, recipes=(RIGHT,), many_samples=plan.test_samples, lengths=())
 
 
 def cut(source: Path, out: Path, layers: int) -> None:
@@ -55,22 +44,23 @@ def answers(folder: Path, plan: Plan) -> Pool:
     return draw_pool(problems_of(plan.rows(folder, "test")), file(folder), 1, generator=own, progress=False)
 
 
-def prices(folder: Path, plan: Plan) -> Records:
-    """One sample of the smaller model, and best-of-N at the study's budgets, on some of the test questions, for what
-    they cost; and how many parameters both models have."""
-    small = folder_of(folder)
-    sizes = {name: parameters(at / "generator") for name, at in (("larger", folder), ("smaller", small))}
-    (folder / "parameters.json").write_text(json.dumps(sizes))
-    return sweep(
-        [Arm("one sample", MajorityVote(), (1,)), Arm("best-of-N", BestOfN(), plan.budgets)],
-        plan.budgets,
-        problems_of(plan.rows(folder, "test"))[:PRICED],
+def samples(folder: Path, plan: Plan) -> Pool:
+    """The smaller model's samples, on the test questions that have more samples, with its own confidence."""
+    problems, small = problems_of(plan.rows(folder, "test"))[: plan.many_questions], folder_of(folder)
+    return draw_pool(
+        problems,
+        folder / "pools" / "smaller.jsonl",
+        plan.test_samples,
         generator=generator(small, plan),
-        verifier=gate.serve(gate.chosen(small), small),
-        seeds=[0],
-        resume=folder / "prices.jsonl",
+        verifier=ConfidenceVerifier(),
+        seed=SEED,
         progress=False,
     )
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The parameters of both models."""
+    return {"larger": parameters(folder / "generator"), "smaller": parameters(folder_of(folder) / "generator")}
 
 
 def file(folder: Path) -> Path:
@@ -79,37 +69,32 @@ def file(folder: Path) -> Path:
 
 
 def rows(
-    folder: Path, plan: Plan, ids: Sequence[str], arms: Mapping[int, Floats], pass_at_1: Floats, bins: Any
+    folder: Path, plan: Plan, small: Pool, arms: Mapping[int, Floats], pass_at_1: Floats, bins: Any
 ) -> dict[str, Any]:
     """For each R of the paper the smaller model's accuracy at what the FLOPs allow, minus the larger one's, by bin.
 
-    ``arms``: N -> accuracy of the smaller model's best way to choose among N samples; all arrays are over ``ids``.
-    Empty where nothing of it was drawn.
+    ``arms``: N -> accuracy of the smaller model's best way to choose among N samples of ``small``; all arrays are over
+    its questions.
     """
-    if not file(folder).is_file() or not (folder / "prices.jsonl").is_file():
-        return {}
-    problems = [one for one in problems_of(plan.rows(folder, "test")) if one.id in {*ids}]
-    pool = load_pool(file(folder)).of(problems)
-    large = np.array([float(one.correct[0]) for one in pool.graded()])
-    flops = float(np.mean([pool.cost(problem.id).flops for problem in problems]))
-    records = load_records(folder / "prices.jsonl")
-    paid = {n: float(np.mean([one.cost.flops for one in records if one.budget == n])) for n in (1, *plan.budgets)}
-    least, most = min(plan.budgets), max(plan.budgets)
-    judged = (paid[most] - paid[least]) / (most - least) if most > least else paid[most] / most
-    prompt = paid[least] - least * judged
-    sizes = json.loads((folder / "parameters.json").read_text())
-    scale = sizes["larger"] / sizes["smaller"]
+    problems = [one for one in problems_of(plan.rows(folder, "test")) if one.id in {*small.questions}]
+    greedy = load_pool(file(folder)).of(problems)
+    large = np.array([float(one.correct[0]) for one in greedy.graded()])
+    costs = {"larger, an answer": greedy, "smaller, a sample": small}
+    flops = {name: float(np.mean([own.cost(one.id).flops for one in problems])) for name, own in costs.items()}
+    flops["smaller, a sample"] /= small.size
+    parameters = json.loads((folder / "parameters.json").read_text())
+    scale = parameters["larger"] / parameters["smaller"]
     found: dict[str, Any] = {
-        "questions": len(ids),
+        "questions": len(problems),
         "larger": interval(large),
         "smaller, one sample": interval(pass_at_1),
         "larger minus one sample": with_bins(large - pass_at_1, bins),
         "scale": scale,
-        "flops": {"larger, an answer": flops, "one sample": paid[1], "each judged sample": judged, "prompt": prompt},
+        "flops": flops,
         "R": {},
     }
     for ratio in PAPER_RATIOS[1]:
-        multiplier = affordable(flops, prompt, judged, paid[1], scale, ratio)
+        multiplier = affordable(flops["larger, an answer"], flops["smaller, a sample"], scale, ratio)
         n = max((n for n in arms if n <= multiplier), default=1)
         gain = arms[n] - large
         found["R"][str(ratio)] = {
@@ -121,14 +106,14 @@ def rows(
     return found
 
 
-def affordable(large: float, prompt: float, judged: float, alone: float, scale: float, ratio: float) -> float:
-    """How many judged samples the larger model's FLOPs pay for, once the ``prompt`` is read.
+def affordable(large: float, sample: float, scale: float, ratio: float) -> float:
+    """How many of the smaller model's samples the larger one's FLOPs pay for.
 
     Both models were pre-trained on as many tokens; the larger one's pre-training took ``scale`` times as much. R is
-    tokens of inference to tokens of pre-training: one sample ``alone`` (2 P D) stands beside 3 x ``alone`` / R of
+    tokens of inference to tokens of pre-training: one ``sample`` (2 P D) stands beside 3 x ``sample`` / R of
     pre-training (6 P D). All costs are FLOPs a question.
     """
-    return (large + 3 * (scale - 1) * alone / ratio - prompt) / judged
+    return (large + 3 * (scale - 1) * sample / ratio) / sample
 
 
 def with_bins(values: Floats, bins: Any) -> list[dict[str, float]]:

@@ -62,9 +62,9 @@ class Plan:
     reads are drawn on these."""
     transfer: tuple[int, int, int] = (150, 100, 16)
     """Questions of SVAMP, of GSM8K, and samples of each."""
-    layers: int | None = 15
+    layers: int | None = 24
     """Of the smaller model, cut from the pre-trained one, whose samples are compared with the generator's first answers
-    at the same FLOPs; None: no such."""
+    at the same FLOPs; None: no such. It is judged by its own likelihood, on as many questions as have more samples."""
     longest: int = 96
     """Tokens of a solution at most; worked ones have about 20."""
     attempts: int = 16
