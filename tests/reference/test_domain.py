@@ -133,7 +133,7 @@ def test_more_questions_begin_with_the_same_ones() -> None:
 
 @pytest.mark.parametrize("arguments", [{"n": -1}, {"n": 1, "split": "dev"}, {"n": 1, "level": 6}])
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must not be negative|Unknown split|Unknown level"):
+    with pytest.raises(ValueError, match=r"must not be negative|unknown split|unknown level"):
         reference.questions(**arguments)  # type: ignore[arg-type]
 
 

@@ -198,7 +198,7 @@ def test_refusals(base, toy, tmp_path):
         train_prm(base, toy, out, prompt="x {question}", progress=False)
     with pytest.raises(ValueError, match="the examples are empty"):
         train_prm(base, [], out, progress=False)
-    with pytest.raises(ValueError, match="The validation set is empty"):
+    with pytest.raises(ValueError, match="the validation set is empty"):
         train_prm(base, toy, out, validation=[], progress=False)
     with pytest.raises(ValueError, match="training data and in the validation data"):
         train_prm(base, toy, out, validation=toy[:1], progress=False)
@@ -239,7 +239,7 @@ def test_other_architectures_are_refused(toy, tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(ValueError, match="do not fit a LlamaForTokenClassification: missing"):
         train_prm(folder, toy, tmp_path / "out", progress=False)
-    with pytest.raises(ValueError, match="Could not load the tokenizer of"):
+    with pytest.raises(ValueError, match="could not load the tokenizer of"):
         train_prm(tmp_path / "nowhere", toy, tmp_path / "out", progress=False)
 
 
@@ -254,7 +254,7 @@ def test_damaged_bases_are_named(toy, tmp_path):
     folder = Path(save_model(tmp_path / "torn", make_tokenizer()))
     with (folder / "model.safetensors").open("r+b") as weights:
         weights.truncate(5000)
-    with pytest.raises(ValueError, match=r"Could not read the weights in '.*torn'.*save it again"):
+    with pytest.raises(ValueError, match=r"could not read the weights in '.*torn'.*save it again"):
         train_prm(folder, toy, tmp_path / "out", progress=False)
 
     folder = Path(save_model(tmp_path / "grown", make_tokenizer()))
@@ -265,7 +265,7 @@ def test_damaged_bases_are_named(toy, tmp_path):
         train_prm(folder, toy, tmp_path / "out", progress=False)
 
     folder = Path(save_model(tmp_path / "settings", make_tokenizer()))
-    for text, message in (("{", "Could not read .*ttscale.json"), ('{"prompt": 5}', "ttscale.json must be")):
+    for text, message in (("{", "could not read .*ttscale.json"), ('{"prompt": 5}', "ttscale.json must be")):
         (folder / "ttscale.json").write_text(text)
         with pytest.raises(ValueError, match=message):
             train_prm(folder, toy, tmp_path / "out", progress=False)

@@ -63,7 +63,7 @@ def test_refusals(base, tmp_path):
         train_reviser(base, DATA, tmp_path / "m", test=DATA[:1], progress=False)
     with pytest.raises(ValueError, match="validation data and in the test data"):
         train_reviser(base, DATA[2:], tmp_path / "m", validation=DATA[:2], test=DATA[:1], progress=False)
-    with pytest.raises(ValueError, match="The validation set is empty"):
+    with pytest.raises(ValueError, match="the validation set is empty"):
         train_reviser(base, DATA, tmp_path / "m", validation=[], progress=False)
     with pytest.raises(ValueError, match="in the validation data"):
         train_reviser(base, DATA, tmp_path / "m", validation=DATA[:1], progress=False)

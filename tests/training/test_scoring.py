@@ -43,7 +43,7 @@ def test_a_verifier_sees_the_question_the_steps_and_the_attempts():
 
 def test_two_questions_of_one_id_are_not_compared():
     easy, hard = StepExample("0", "easy", ("a",), (1.0,), True), StepExample("0", "hard", ("b",), (0.0,), False)
-    with pytest.raises(ValueError, match=r"Two different questions have the id '0'.*'easy' and 'hard'"):
+    with pytest.raises(ValueError, match=r"two different questions have the id '0'.*'easy' and 'hard'"):
         judge(Lengths(), [easy, hard])
 
 

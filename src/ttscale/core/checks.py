@@ -29,4 +29,4 @@ def check_count(name: str, given: Any, least: int = 1, *, none: bool = False) ->
 def check_seed(given: Any) -> None:
     """``ValueError`` unless it is a Python integer, which the keys in a file can hold."""
     if isinstance(given, bool) or not isinstance(given, int):
-        raise ValueError(f"seed must be a Python integer, got {given!r}.")
+        raise ValueError(f"seed must be a Python integer, got {given!r}")

@@ -78,11 +78,11 @@ MODELS = ("generator", "verifier", "reviser", "prm")
 def path(name: str) -> Path:
     """The folder of a bundled model."""
     if name not in MODELS:
-        raise ValueError(f"There is no bundled model {name!r}; choose one of {', '.join(MODELS)}.")
+        raise ValueError(f"there is no bundled model {name!r}; choose one of {', '.join(MODELS)}")
     folder = Path(__file__).parent / "models" / name
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(
-            f"The bundled {name} is missing from this installation ({folder}). Reinstall ttscale, or rebuild "
+            f"the bundled {name} is missing from this installation ({folder}); reinstall ttscale, or rebuild "
             "the models: python -m tools.reference_models --out DIR"
         )
     return folder

@@ -42,29 +42,29 @@ class OutOfDomainError(ValueError):
 def read(prompt: str) -> Expression:
     """The expression asked for by a prompt; ``OutOfDomainError`` if the models were not made for it."""
     if not isinstance(prompt, str):
-        raise OutOfDomainError(f"The question must be a string, not {type(prompt).__name__}.")
+        raise OutOfDomainError(f"the question must be a string, not {type(prompt).__name__}")
     text = prompt.strip()
     if not text.startswith(PREFIX.strip()) or len(text) > 400:
-        raise OutOfDomainError(f"This question is outside the reference domain: {text[:60]!r}.")
+        raise OutOfDomainError(f"this question is outside the reference domain: {text[:60]!r}")
     body = text[len(PREFIX.strip()) :]
     if body and (body[0].isalnum() or body[0] == "_"):
-        raise OutOfDomainError(f"This question is outside the reference domain: {text[:60]!r}.")
+        raise OutOfDomainError(f"this question is outside the reference domain: {text[:60]!r}")
     items: Expression = []
     position = 0
     body = body.rstrip()
     while position < len(body):
         match = _TOKEN.match(body, position)
         if match is None:
-            raise OutOfDomainError(f"Cannot read {body[position:].strip()[:20]!r} in the expression.")
+            raise OutOfDomainError(f"cannot read {body[position:].strip()[:20]!r} in the expression")
         word = match.group(1)
         items.append(int(word) if word.isdigit() else word)
         position = match.end()
     tree, end = _sum(items, 0)
     if end != len(items):
-        raise OutOfDomainError(f"Unexpected {items[end]!r} in the expression.")
+        raise OutOfDomainError(f"unexpected {items[end]!r} in the expression")
     operations = _check(tree)
     if not MIN_OPERATIONS <= operations <= MAX_OPERATIONS:
-        raise OutOfDomainError(f"The expression has {operations} operation{'s' if operations != 1 else ''}.")
+        raise OutOfDomainError(f"the expression has {operations} operation{'s' if operations != 1 else ''}")
     return flatten(tree)
 
 
@@ -90,15 +90,15 @@ def _product(items: Expression, at: int) -> tuple[SyntaxTree, int]:
 
 def _atom(items: Expression, at: int) -> tuple[SyntaxTree, int]:
     if at >= len(items):
-        raise OutOfDomainError("The expression ends too early.")
+        raise OutOfDomainError("the expression ends too early")
     item = items[at]
     if isinstance(item, int):
         return item, at + 1
     if item != "(":
-        raise OutOfDomainError(f"Unexpected {item!r} in the expression.")
+        raise OutOfDomainError(f"unexpected {item!r} in the expression")
     tree, at = _sum(items, at + 1)
     if at >= len(items) or items[at] != ")":
-        raise OutOfDomainError("A parenthesis is not closed.")
+        raise OutOfDomainError("a parenthesis is not closed")
     return tree, at + 1
 
 
@@ -116,11 +116,11 @@ def _check(tree: SyntaxTree) -> int:
     """The number of operations; refuses numbers and intermediate values outside the domain."""
     if isinstance(tree, int):
         if tree > MAX_OPERAND:
-            raise OutOfDomainError(f"The number {tree} is larger than {MAX_OPERAND}.")
+            raise OutOfDomainError(f"the number {tree} is larger than {MAX_OPERAND}")
         return 0
     operations = 1 + _check(tree[1]) + _check(tree[2])
     if abs(value(tree)) > MAX_VALUE:
-        raise OutOfDomainError(f"An intermediate value is {value(tree)}.")
+        raise OutOfDomainError(f"an intermediate value is {value(tree)}")
     return operations
 
 

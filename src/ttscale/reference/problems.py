@@ -43,9 +43,9 @@ def split_of(prompt: str) -> str:
 def stream(split: str, level: int, seed: int) -> Iterator[Problem]:
     """An endless stream of distinct problems of one split and level."""
     if split not in SPLITS:
-        raise ValueError(f"Unknown split {split!r}; choose one of {', '.join(SPLITS)}.")
+        raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
     if level not in LEVELS:
-        raise ValueError(f"Unknown level {level!r}; choose one of {', '.join(map(str, LEVELS))}.")
+        raise ValueError(f"unknown level {level!r}; choose one of {', '.join(map(str, LEVELS))}")
     rng = random.Random(f"ttscale-reference-1/{split}/{level}/{seed}")
     seen: set[str] = set()
     while True:
@@ -64,7 +64,7 @@ def stream(split: str, level: int, seed: int) -> Iterator[Problem]:
 def questions(n: int, split: str = "test", level: int | None = None, seed: int = 0) -> list[Problem]:
     """``n`` distinct problems; levels 1 to 5 in turn unless ``level`` is given. Same arguments, same problems."""
     if n < 0:
-        raise ValueError(f"n must not be negative, got {n}.")
+        raise ValueError(f"n must not be negative, got {n}")
     levels = sorted(LEVELS) if level is None else [level]
     streams = [stream(split, each, seed) for each in levels]
     return [next(streams[i % len(streams)]) for i in range(n)]

@@ -203,11 +203,11 @@ def _say(found: readers.Read, path: str, allow_malformed: bool) -> list[StepExam
     print(f"{path}: {found}")
     if found.malformed and not allow_malformed:
         raise ValueError(
-            f"{path} has malformed rows (see above). Repair them, or leave them out with --allow-malformed where the "
-            "command has it."
+            f"{path} has malformed rows (see above); repair them, or leave them out with --allow-malformed where the "
+            "command has it"
         )
     if not found.examples:
-        raise ValueError(f"{path} holds no examples.")
+        raise ValueError(f"{path} holds no examples")
     return found.examples
 
 
@@ -240,7 +240,7 @@ def _check_split(examples: Sequence[StepExample]) -> None:
     if taught:
         raise ValueError(
             f"{len(taught)} of the questions, {taught[0]!r} first, are of the split that the bundled verifier learned "
-            "from. Numbers measured on them would mean nothing: use the splits validation and test."
+            "from; numbers measured on them would mean nothing: use the splits validation and test"
         )
 
 

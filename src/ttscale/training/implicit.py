@@ -70,7 +70,7 @@ def train_implicit_prm(
     """
     check_choice("goal", goal, get_args(Goal))
     if not isinstance(beta, int | float) or not 0 < beta < inf:
-        raise ValueError(f"beta must be positive and finite, got {beta!r}.")
+        raise ValueError(f"beta must be positive and finite, got {beta!r}")
     check_call(base, out, recipe, prompt)
     given, held = sides_of(examples, validation, StepExample)
     rows = outcome_labels(given)
@@ -163,5 +163,5 @@ def _check_same_tokens(tokenizer: Any, base: str | os.PathLike[str], reference: 
     if other.get_vocab() != tokenizer.get_vocab():
         raise ValueError(
             f"{os.fspath(base)!r} and the reference {os.fspath(reference)!r} have different tokenizers, so their "
-            "likelihoods of the same tokens cannot be compared. Choose a reference of the same family."
+            "likelihoods of the same tokens cannot be compared; choose a reference of the same family"
         )

@@ -66,7 +66,7 @@ def train_writer(
     check_call(base, out, recipe, prompt)
     given, held = sides_of(examples, validation, RevisionExample)
     if not attempts and (found := next((e for e in (*given, *(held or ())) if e.attempts), None)) is not None:
-        raise ValueError(f"The example of question {found.id!r} has earlier attempts: train_reviser is for those.")
+        raise ValueError(f"the example of question {found.id!r} has earlier attempts: train_reviser is for those")
     training, held_out = split(base, given, held, test, recipe)
     tokenizer = load_tokenizer(base)
     form, saved = prompt_of(base, prompt)

@@ -68,14 +68,14 @@ def judge(verifier: AnyVerifier | str | Path, examples: Iterable[StepExample], *
     if unknown:
         raise ValueError(
             f"{len(unknown)} solution(s) do not say whether their answer is right (the first of question "
-            f"{unknown[0]!r}), so a verifier cannot be measured on them."
+            f"{unknown[0]!r}), so a verifier cannot be measured on them"
         )
     prompts: dict[str, str] = {}
     for e in examples:
         if prompts.setdefault(e.id, e.prompt) != e.prompt:
             raise ValueError(
-                f"Two different questions have the id {e.id!r}, so their solutions would be ranked against each other: "
-                f"{prompts[e.id][:60]!r} and {e.prompt[:60]!r}. Give every question an id of its own."
+                f"two different questions have the id {e.id!r}, so their solutions would be ranked against each other: "
+                f"{prompts[e.id][:60]!r} and {e.prompt[:60]!r}; give every question an id of its own"
             )
     return [
         Judged(e.id, bool(e.correct), e.answer, scores, e.labels if len(scores) == len(e.steps) else ())

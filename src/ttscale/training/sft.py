@@ -42,7 +42,7 @@ def train_sft(
     ends a step (None: the base model's, else a newline). Both are saved in ``out`` for every role to read.
     """
     if delimiter == "":
-        raise ValueError("delimiter must not be empty: it is what ends a step.")
+        raise ValueError("delimiter must not be empty: it is what ends a step")
     own = {} if delimiter is None else {"delimiter": delimiter}
     return train_writer(base, examples, out, validation, test, recipe, prompt, own, progress, attempts=False)
 
@@ -58,7 +58,7 @@ def read_solutions(path: str | os.PathLike[str]) -> list[RevisionExample]:
         except ValueError as error:
             raise ValueError(f"{place}: not a worked solution: {error}") from error
     if not examples:
-        raise ValueError(f"{os.fspath(path)} holds no worked solutions.")
+        raise ValueError(f"{os.fspath(path)} holds no worked solutions")
     return examples
 
 

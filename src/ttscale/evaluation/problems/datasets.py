@@ -58,7 +58,7 @@ def from_hub(
         rows = datasets.load_dataset(hub_id, configuration, split=split)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"could not load the data set {hub_id!r} (split {split!r}): {error}. Check its id and the network, or give "
+            f"could not load the data set {hub_id!r} (split {split!r}): {error}; check its id and the network, or give "
             "a local JSONL file"
         ) from error
     placed = ((f"{hub_id}, row {number}", row) for number, row in enumerate(rows, start=1))

@@ -172,7 +172,7 @@ def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
         prompt = row.prompt
     else:
         raise ValueError(
-            f"{place} is no question with its answer: {short(repr(row))}. Give a (prompt, answer) pair, a mapping, or "
+            f"{place} is no question with its answer: {short(repr(row))}; give a (prompt, answer) pair, a mapping, or "
             "an object with id, prompt and answer"
         )
     if not isinstance(prompt, str) or not prompt.strip():
@@ -199,7 +199,7 @@ def _reference(answer: Any) -> str:
     stated = final or ""
     if final is None and answer.strip():
         raise ValueError(
-            f"the reference {short(repr(answer))} is a text of several lines that states no final answer. Give the "
+            f"the reference {short(repr(answer))} is a text of several lines that states no final answer; give the "
             "answer alone, or mark it as \\boxed{...}, 'Answer: ...' or '#### ...'"
         )
     if _LEFT_OUT.fullmatch(stated.strip()):

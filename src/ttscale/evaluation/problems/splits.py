@@ -31,7 +31,7 @@ def split_questions(examples: Sequence[E], held_out: float = 0.1, seed: int = 0)
     choice does not depend on the order of the file, and the same text under two ids stays on one side.
     """
     if not 0.0 < held_out < 1.0:
-        raise ValueError(f"held_out must be a share between 0 and 1, got {held_out}.")
+        raise ValueError(f"held_out must be a share between 0 and 1, got {held_out}")
     first: dict[str, str] = {}  # the questions of an id are one, whatever their text
     same: dict[str, str] = {}
     for example in examples:
@@ -42,8 +42,8 @@ def split_questions(examples: Sequence[E], held_out: float = 0.1, seed: int = 0)
     texts = sorted(set(group.values()), key=lambda text: _digest(f"{seed}/{text}"))
     if len(texts) < 2:
         raise ValueError(
-            f"Cannot hold out questions: the examples have {len(texts)} distinct question(s), and at least 2 are "
-            "needed (1 to train on, 1 to validate on). Pass a validation set of your own, or more questions."
+            f"cannot hold out questions: the examples have {len(texts)} distinct question(s), and at least 2 are "
+            "needed (1 to train on, 1 to validate on); pass a validation set of your own, or more questions"
         )
     chosen = set(texts[: min(max(1, round(held_out * len(texts))), len(texts) - 1)])
     training = [e for e in examples if group[plain(e.prompt)] not in chosen]
@@ -61,14 +61,14 @@ def sides(
 ) -> tuple[list[E], list[E]]:
     """(training, held-out) examples with no question on both sides, nor in ``test``."""
     if not examples:
-        raise ValueError("There is nothing to train on: the examples are empty.")
+        raise ValueError("there is nothing to train on: the examples are empty")
     measured = list(test)
     check_disjoint(examples, measured)
     if validation is None:
         return split_questions(examples, held_out, seed)
     training, validated = list(examples), list(validation)
     if not validated:
-        raise ValueError("The validation set is empty. Leave it out to hold out a share of the questions.")
+        raise ValueError("the validation set is empty; leave it out to hold out a share of the questions")
     check_disjoint(training, validated, "validation")
     check_disjoint(validated, measured, side="validation")
     return training, validated
@@ -86,8 +86,8 @@ def check_disjoint(
     if shared:
         raise ValueError(
             f"{len(shared)} question(s) are in the {side} data and in the {name} data: "
-            f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}. "
-            "Numbers measured on them would mean nothing: take them out of one side."
+            f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}; "
+            "numbers measured on them would mean nothing: take them out of one side"
         )
 
 

@@ -182,28 +182,28 @@ def quality_report(
 
 def _check(rows: list[Judged], probabilities: bool) -> None:
     if not rows:
-        raise ValueError("No solutions to report on: the list of judged solutions is empty.")
+        raise ValueError("no solutions to report on: the list of judged solutions is empty")
     for index, row in enumerate(rows):
         where = f"solution {index} of question {row.question!r}"
         if row.correct not in (True, False):  # 1 and 0 of any kind are
-            raise ValueError(f"The {where} is correct={row.correct!r}; it must be True or False.")
+            raise ValueError(f"the {where} is correct={row.correct!r}; it must be True or False")
         if not row.step_scores:
-            raise ValueError(f"The {where} has no score. A verifier that fails must raise; it is not a score of 0.")
+            raise ValueError(f"the {where} has no score; a verifier that fails must raise; it is not a score of 0")
         if row.step_labels and len(row.step_labels) != len(row.step_scores):
             raise ValueError(
-                f"The {where} has {len(row.step_scores)} step scores and {len(row.step_labels)} step labels; "
-                "give one label per score, or none."
+                f"the {where} has {len(row.step_scores)} step scores and {len(row.step_labels)} step labels; "
+                "give one label per score, or none"
             )
         for label in row.step_labels:
             if label is not None and not 0.0 <= label <= 1.0:
-                raise ValueError(f"The {where} has the step label {label}; labels are in [0, 1], or None.")
+                raise ValueError(f"the {where} has the step label {label}; labels are in [0, 1], or None")
         for score in row.step_scores:
             if not math.isfinite(score):
-                raise ValueError(f"The {where} has the score {score}; scores must be finite.")
+                raise ValueError(f"the {where} has the score {score}; scores must be finite")
             if probabilities and not 0.0 <= score <= 1.0:
                 raise ValueError(
-                    f"The {where} has the score {score}, outside [0, 1]. Calibrate the scores first, or pass "
-                    "probabilities=False to rank by them only."
+                    f"the {where} has the score {score}, outside [0, 1]; calibrate the scores first, or pass "
+                    "probabilities=False to rank by them only"
                 )
 
 

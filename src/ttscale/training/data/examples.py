@@ -41,18 +41,18 @@ class StepExample:
     def __post_init__(self) -> None:
         steps: Any = self.steps
         if isinstance(steps, str) or not all(isinstance(step, str) for step in steps):
-            raise ValueError(f"An example of question {self.id!r} has the steps {steps!r}; give a tuple of texts.")
+            raise ValueError(f"an example of question {self.id!r} has the steps {steps!r}; give a tuple of texts")
         if not self.steps:
-            raise ValueError(f"An example of question {self.id!r} has no step; leave it out.")
+            raise ValueError(f"an example of question {self.id!r} has no step; leave it out")
         if len(self.labels) != len(self.steps):
             raise ValueError(
-                f"An example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels; "
-                "give one label per step, None where there is none."
+                f"an example of question {self.id!r} has {len(self.steps)} steps and {len(self.labels)} labels; "
+                "give one label per step, None where there is none"
             )
         labels: tuple[Any, ...] = self.labels
         for label in labels:
             if label is not None and (not isinstance(label, Real) or not 0.0 <= float(label) <= 1.0):
-                raise ValueError(f"An example of question {self.id!r} has the label {label!r}; labels are in [0, 1].")
+                raise ValueError(f"an example of question {self.id!r} has the label {label!r}; labels are in [0, 1]")
 
     @property
     def text(self) -> str:
@@ -110,8 +110,8 @@ def relabel(examples: Sequence[StepExample], scores: Sequence[Sequence[float]]) 
     for example, given in zip(examples, scores, strict=True):
         if len(given) != len(example.steps):
             raise ValueError(
-                f"The verifier gave {len(given)} scores for the {len(example.steps)} steps of an example of question "
-                f"{example.id!r}. Distilling into a PRM needs a teacher with one score per step."
+                f"the verifier gave {len(given)} scores for the {len(example.steps)} steps of an example of question "
+                f"{example.id!r}; distilling into a PRM needs a teacher with one score per step"
             )
         relabelled.append(replace(example, labels=tuple(map(float, given))))
     return relabelled
@@ -133,8 +133,8 @@ def consensus_filter(
     for example, opinion in zip(examples, opinions, strict=True):
         if len(opinion) != len(example.steps):
             raise ValueError(
-                f"An opinion on question {example.id!r} has {len(opinion)} scores for {len(example.steps)} steps; "
-                "give one per step."
+                f"an opinion on question {example.id!r} has {len(opinion)} scores for {len(example.steps)} steps; "
+                "give one per step"
             )
         ours = first_error([label is None or label > threshold for label in example.labels])
         theirs = first_error([score >= opinion_threshold for score in opinion])
@@ -204,7 +204,7 @@ def id_in(row: Mapping[str, Any], prompt: str) -> str:
 def _outcome(example: StepExample) -> float:
     if example.correct is None:
         raise ValueError(
-            f"An example of question {example.id!r} does not say whether its answer is right; outcome labels need that."
+            f"an example of question {example.id!r} does not say whether its answer is right; outcome labels need that"
         )
     return float(example.correct)
 

@@ -51,16 +51,16 @@ def build_revision_data(
     reviser never sees a right attempt and turns 38% of them wrong.
     """
     if max_attempts < 0:
-        raise ValueError(f"max_attempts must not be negative, got {max_attempts}.")
+        raise ValueError(f"max_attempts must not be negative, got {max_attempts}")
     if not 0 <= keep <= 1:
-        raise ValueError(f"keep must be a share between 0 and 1, got {keep}.")
+        raise ValueError(f"keep must be a share between 0 and 1, got {keep}")
     if keep and not max_attempts:
-        raise ValueError("keep needs max_attempts of at least 1: the attempt to keep stands in the context.")
+        raise ValueError("keep needs max_attempts of at least 1: the attempt to keep stands in the context")
     check_choice("last", last, get_args(Last))
     groups: dict[tuple[str, str], list[StepExample]] = defaultdict(list)
     for solution in solutions:
         if solution.correct is None:
-            raise ValueError(f"A solution of question {solution.id!r} does not say whether it is right; set correct.")
+            raise ValueError(f"a solution of question {solution.id!r} does not say whether it is right; set correct")
         if solution.answer is not None:
             groups[solution.id, solution.prompt].append(solution)
     data = []
@@ -73,7 +73,7 @@ def build_revision_data(
                 attempts = (*attempts[max(0, len(attempts) + 1 - max_attempts) :], right)
             data.append(RevisionExample(id, prompt, attempts, right))
     if not data:
-        raise ValueError("None of the solutions is right (or there are none), so there is nothing to learn to write.")
+        raise ValueError("none of the solutions is right (or there are none), so there is nothing to learn to write")
     return data
 
 
@@ -91,7 +91,7 @@ def nearest(right: str, wrong: Sequence[str]) -> int:
     try:
         from rapidfuzz.distance import Levenshtein
     except ImportError as error:
-        raise ImportError("Revision data needs rapidfuzz: pip install 'ttscale[train]'.") from error
+        raise ImportError("revision data needs rapidfuzz: pip install 'ttscale[train]'") from error
     best, best_distance = 0, None
     for index, text in enumerate(wrong):
         distance = Levenshtein.distance(right, text, score_cutoff=best_distance)
@@ -120,7 +120,7 @@ def read_revision_data(path: str | Path) -> list[RevisionExample]:
                     f"{path}, line {number}: not a revision example (id, prompt, attempts, target): {error}"
                 ) from error
     if not examples:
-        raise ValueError(f"{path} holds no revision examples.")
+        raise ValueError(f"{path} holds no revision examples")
     return examples
 
 

@@ -46,8 +46,8 @@ class RolloutFile(Closing):
         closing = self.done.get(question)
         if closing is not None and (closing["prompt"], closing["reference"]) != (prompt, reference):
             raise ValueError(
-                f"Question {question!r} in {self.path} has another text or reference answer than the one given now. "
-                "Use the same questions to go on, or another file."
+                f"question {question!r} in {self.path} has another text or reference answer than the one given now; "
+                "use the same questions to go on, or another file"
             )
         return closing is not None
 
@@ -82,7 +82,7 @@ class RolloutFile(Closing):
             header = json.dumps({"ttscale": FORMAT}).encode()[:-1]
             if not header.startswith(start[: len(header)]):
                 raise ValueError(
-                    f"{self.path} is not a rollout file (it starts with {start[:40]!r}); it is left as it is."
+                    f"{self.path} is not a rollout file (it starts with {start[:40]!r}); it is left as it is"
                 )
         return end
 
@@ -92,18 +92,18 @@ def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path}, line {number}, is damaged ({error}) but is not the last line, so it was not torn by a kill. "
-            "Nothing was changed: repair or remove that line by hand."
+            f"{path}, line {number}, is damaged ({error}) but is not the last line, so it was not torn by a kill; "
+            "nothing was changed: repair or remove that line by hand"
         ) from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path}, line {number}: expected an object, got {line[:40]!r}. The file is left as it is.")
+        raise ValueError(f"{path}, line {number}: expected an object, got {line[:40]!r}; the file is left as it is")
     return record
 
 
 def _check_header(record: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> None:
     if record.get("ttscale") != FORMAT:
         raise ValueError(
-            f"{path} is not a rollout file (its first line has no 'ttscale': {FORMAT!r}); it is left as it is."
+            f"{path} is not a rollout file (its first line has no 'ttscale': {FORMAT!r}); it is left as it is"
         )
     before = record.get("settings", {})
     changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]

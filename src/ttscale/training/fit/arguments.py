@@ -22,13 +22,13 @@ def examples_of(given: Iterable[T], kind: type[T], name: str = "examples") -> li
     """The examples as a list; ``TypeError`` unless they are of this kind."""
     made = _MADE_BY[kind.__name__]
     if isinstance(given, str | bytes | os.PathLike):
-        raise TypeError(f"{name} must be a list of {kind.__name__}, not the path {given!r}: read it first, {made}.")
+        raise TypeError(f"{name} must be a list of {kind.__name__}, not the path {given!r}: read it first, {made}")
     if hasattr(given, "examples"):
-        raise TypeError(f"{name} must be a list of {kind.__name__}, not a {type(given).__name__}: pass its .examples.")
+        raise TypeError(f"{name} must be a list of {kind.__name__}, not a {type(given).__name__}: pass its .examples")
     found = list(_each(given, name))
     for index, example in enumerate(found):
         if not isinstance(example, kind):
-            raise TypeError(f"{name}[{index}] is a {type(example).__name__}, not a {kind.__name__}; {made} gives them.")
+            raise TypeError(f"{name}[{index}] is a {type(example).__name__}, not a {kind.__name__}; {made} gives them")
     return found
 
 
@@ -41,13 +41,13 @@ def sides_of(examples: Iterable[T], validation: Iterable[T] | None, kind: type[T
 def questions_of(given: Iterable[T], name: str = "test") -> list[T]:
     """The questions as a list; ``TypeError`` unless each has ``id`` and ``prompt``."""
     if isinstance(given, str | bytes | os.PathLike):
-        raise TypeError(f"{name} must be a list of questions, not the path {given!r}: read it, load_problems(path).")
+        raise TypeError(f"{name} must be a list of questions, not the path {given!r}: read it, load_problems(path)")
     found = list(_each(given, name))
     for index, question in enumerate(found):
         if not (hasattr(question, "id") and hasattr(question, "prompt")):
             raise TypeError(
                 f"{name}[{index}] is a {type(question).__name__} without id and prompt; as_problems(rows) makes "
-                "questions of pairs and dicts."
+                "questions of pairs and dicts"
             )
     return found
 
@@ -56,18 +56,18 @@ def check_call(base: Any, out: Any, recipe: Any, prompt: Any) -> None:
     """``TypeError`` unless base and out are names and the recipe is one; ``ValueError`` where ``out`` cannot be a
     folder, or the prompt is no format."""
     if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a Recipe, not a {type(recipe).__name__}: Recipe(batch=..., epochs=...).")
+        raise TypeError(f"recipe must be a Recipe, not a {type(recipe).__name__}: Recipe(batch=..., epochs=...)")
     if prompt is not None:
         check_prompt(prompt)
     for name, given in (("base", base), ("out", out)):
         if not isinstance(given, str | os.PathLike):
             what = "a folder or Hugging Face id" if name == "base" else "a folder"
-            raise TypeError(f"{name} must be {what}, not a {type(given).__name__}.")
+            raise TypeError(f"{name} must be {what}, not a {type(given).__name__}")
     if Path(out).exists() and not Path(out).is_dir():
-        raise ValueError(f"out is the file {os.fspath(out)!r}; name a folder for the trained model.")
+        raise ValueError(f"out is the file {os.fspath(out)!r}; name a folder for the trained model")
 
 
 def _each(given: Iterable[T], name: str) -> Iterable[T]:
     if not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a list, not a {type(given).__name__}.")
+        raise TypeError(f"{name} must be a list, not a {type(given).__name__}")
     return given

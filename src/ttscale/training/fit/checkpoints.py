@@ -51,11 +51,11 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(os.fspath(path))
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise ValueError(f"Could not load the tokenizer of {os.fspath(path)!r}: {error}") from error
+        raise ValueError(f"could not load the tokenizer of {os.fspath(path)!r}: {error}") from error
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"The tokenizer of {os.fspath(path)!r} has no end-of-sequence token, so a model trained with it would "
-            "never learn to stop. Set tokenizer.eos_token and save it again."
+            f"the tokenizer of {os.fspath(path)!r} has no end-of-sequence token, so a model trained with it would "
+            "never learn to stop; set tokenizer.eos_token and save it again"
         )
     return tokenizer
 
@@ -66,9 +66,9 @@ def base_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         settings = read_settings(Path(path))
     except ValueError as error:
-        raise ValueError(f"Could not read {file}: {error}. Repair it, or take it away to use the defaults.") from error
+        raise ValueError(f"could not read {file}: {error}; repair it, or take it away to use the defaults") from error
     if not isinstance(settings.get("prompt", {}), dict):
-        raise ValueError(f"prompt in {file} must be a JSON object, got {settings['prompt']!r}.")
+        raise ValueError(f"prompt in {file} must be a JSON object, got {settings['prompt']!r}")
     return settings
 
 
@@ -97,7 +97,7 @@ def _load_base(path: str | os.PathLike[str], task: ModelKind, recipe: Recipe) ->
         if kinds[0].endswith("Classification") and config.num_labels != 2:
             raise ValueError(
                 f"{name!r} has a head of {config.num_labels} labels; train a step verifier from a causal LM, or from a "
-                "classifier of 2."
+                "classifier of 2"
             )
         config.num_labels = 2
         config.classifier_dropout = recipe.dropout
@@ -111,16 +111,16 @@ def _load_base(path: str | os.PathLike[str], task: ModelKind, recipe: Recipe) ->
             )
     except SafetensorError as error:
         raise ValueError(
-            f"Could not read the weights in {name!r}: {error}. If a file was cut short, download or save it again."
+            f"could not read the weights in {name!r}: {error}; if a file was cut short, download or save it again"
         ) from error
     except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-        raise ValueError(f"Could not load {name!r} for training: {error}") from error
+        raise ValueError(f"could not load {name!r} for training: {error}") from error
     missing = [key for key in report["missing_keys"] if not key.startswith(HEADS)]
     if missing or report.get("mismatched_keys"):
         raise ValueError(
-            f"The weights in {name!r} do not fit a {type(model).__name__}: "
-            f"missing {sorted(missing)[:3]}, mismatched {list(report['mismatched_keys'])[:3]}. "
-            "Is it a checkpoint of another architecture, or an adapter without its base model?"
+            f"the weights in {name!r} do not fit a {type(model).__name__}: "
+            f"missing {sorted(missing)[:3]}, mismatched {list(report['mismatched_keys'])[:3]}; "
+            "is it a checkpoint of another architecture, or an adapter without its base model?"
         )
     _check_reads_forward(model, name)
     if task == "steps":
@@ -144,8 +144,8 @@ def _check_reads_forward(model: Any, name: str) -> None:
     rounding = 1e-5 if model.dtype == torch.float32 else 1e-2
     if not torch.allclose(here, other, atol=rounding, rtol=rounding):
         raise ValueError(
-            f"{name!r} ({type(model).__name__}) sees tokens that come later. What is trained here reads from left to "
-            "right: choose a causal (decoder-only) LM."
+            f"{name!r} ({type(model).__name__}) sees tokens that come later; what is trained here reads from left to "
+            "right: choose a causal (decoder-only) LM"
         )
 
 
@@ -215,9 +215,9 @@ def check_ids(path: str | os.PathLike[str], texts: Iterable[Sequence[int]]) -> N
     highest = max(map(max, texts))
     if isinstance(entries, int) and highest >= entries:
         raise ValueError(
-            f"The data have the token id {highest}, and the model in {os.fspath(path)!r} has embeddings for {entries} "
-            f"tokens only. Give it its own tokenizer, or call model.resize_token_embeddings({highest + 1}) and save it "
-            "again."
+            f"the data have the token id {highest}, and the model in {os.fspath(path)!r} has embeddings for {entries} "
+            f"tokens only; give it its own tokenizer, or call model.resize_token_embeddings({highest + 1}) and save it "
+            "again"
         )
 
 
@@ -236,7 +236,7 @@ def _config(name: str) -> Any:
         return AutoConfig.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"Could not read a model configuration from {name!r}: {error}. Give a local folder or a hub id."
+            f"could not read a model configuration from {name!r}: {error}; give a local folder or a hub id"
         ) from error
 
 
@@ -260,14 +260,14 @@ def _check_architecture(config: Any, task: ModelKind, name: str) -> None:
     )
     if type(config) not in known:
         kind = "token-classification" if task == "steps" else "causal language"
-        raise ValueError(f"transformers has no {kind} model for {what} ({name!r}); choose another base model.")
+        raise ValueError(f"transformers has no {kind} model for {what} ({name!r}); choose another base model")
 
 
 def _with_adapters(model: Any, task: ModelKind, recipe: Recipe) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise ImportError("LoRA needs peft: pip install 'ttscale[train]'.") from error
+        raise ImportError("LoRA needs peft: pip install 'ttscale[train]'") from error
     rank = recipe.lora_rank or 1
     config = LoraConfig(
         task_type="TOKEN_CLS" if task == "steps" else "CAUSAL_LM",

@@ -99,8 +99,8 @@ def solution_rows(
         lengths = [len(_ids(tokenizer, step)) for step in example.steps]
         if not all(lengths):
             raise ValueError(
-                f"A step of an example of question {example.id!r} has no tokens ({example.steps[lengths.index(0)]!r}), "
-                "so it has no likelihood. Join it to its neighbour, or leave the example out."
+                f"a step of an example of question {example.id!r} has no tokens ({example.steps[lengths.index(0)]!r}), "
+                "so it has no likelihood; join it to its neighbour, or leave the example out"
             )
         ends = [len(context) + total - 1 for total in accumulate(lengths)]
         ends[-1] += ended  # the last step ends with EOS
@@ -116,4 +116,4 @@ def need_some(rows: Sequence[object], skipped: Counter[str], name: str) -> None:
     """Refuse an empty side of the data, saying why it is empty."""
     if not rows:
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-        raise ValueError(f"There is nothing left in the {name} data{': left out ' + reasons if reasons else ''}.")
+        raise ValueError(f"there is nothing left in the {name} data{': left out ' + reasons if reasons else ''}")

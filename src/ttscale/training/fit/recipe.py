@@ -61,27 +61,27 @@ class Recipe:
                 continue
             kind, what, plain = kinds[declared[0]]
             if isinstance(value, bool) or not isinstance(value, kind):
-                raise ValueError(f"{field.name} must be {what}, got {value!r}.")
+                raise ValueError(f"{field.name} must be {what}, got {value!r}")
             object.__setattr__(self, field.name, plain(value))  # numpy's numbers cannot be written down
         if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}.")
+            raise ValueError(f"seed must be in [0, 2**32), got {self.seed}")
         for name in ("batch", "micro_batch", "patience", "evaluate_every", "max_tokens", "lora_rank", "lora_alpha"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < inf:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+                raise ValueError(f"{name} must be at least 1, got {value}")
         for name in ("learning_rate", "epochs"):
             if not 0 < getattr(self, name) < inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}.")
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
         for name in ("weight_decay", "warmup_steps"):
             if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         for name in ("dropout", "beta1", "beta2"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}.")
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not 0.0 < self.held_out < 1.0:
-            raise ValueError(f"held_out must be a share between 0 and 1, got {self.held_out}.")
+            raise ValueError(f"held_out must be a share between 0 and 1, got {self.held_out}")
         if not 0 <= self.after_best <= self.patience:
-            raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}.")
+            raise ValueError(f"after_best must lie between 0 and patience ({self.patience}), got {self.after_best}")
         check_choice("schedule", self.schedule, get_args(Schedule))
 
 

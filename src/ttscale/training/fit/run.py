@@ -115,7 +115,7 @@ def run(
     try:
         from accelerate import PartialState
     except ImportError as error:
-        raise ImportError("Training needs accelerate: pip install 'ttscale[train]'.") from error
+        raise ImportError("training needs accelerate: pip install 'ttscale[train]'") from error
     processes = PartialState()
     folder = Path(out)
     started = time.monotonic()
@@ -223,8 +223,8 @@ def check_untrained(folder: str | os.PathLike[str], questions: Iterable[WithQues
     if shared:
         raise ValueError(
             f"{len(shared)} of the questions were in the training data of {os.fspath(folder)!r}: "
-            f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}. "
-            "Numbers measured on them would mean nothing: use other questions."
+            f"{', '.join(map(repr, shared[:5]))}{' ...' if len(shared) > 5 else ''}; "
+            "numbers measured on them would mean nothing: use other questions"
         )
 
 
@@ -237,7 +237,7 @@ def seen_by(folder: Path) -> set[str]:
 def _finished(folder: Path, identity: Mapping[str, Any]) -> TrainingResult | None:
     if not (folder / RECORD).is_file():
         if any(folder.glob("*.safetensors")) and not (folder / "checkpoints").is_dir():
-            raise ValueError(f"{folder} already holds a model that was not trained here. Choose another folder.")
+            raise ValueError(f"{folder} already holds a model that was not trained here; choose another folder")
         return None
     stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))["identity"]
     _compare(stored, identity, folder, "holds a model that was trained")
@@ -265,7 +265,7 @@ def _compare(stored: Mapping[str, Any], identity: Mapping[str, Any], folder: Pat
             else:
                 details.append("other examples" if name == "data" else f"{name}: {before!r} there, {now!r} now")
         raise ValueError(
-            f"{folder} {what} differently ({'; '.join(details)}). Use the same settings, or another folder."
+            f"{folder} {what} differently ({'; '.join(details)}); use the same settings, or another folder"
         )
 
 

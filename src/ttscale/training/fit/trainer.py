@@ -90,7 +90,7 @@ def fit(
         raise
     newest = _last_checkpoint(folder)
     if newest is None:
-        raise RuntimeError(f"Training wrote no checkpoint to {folder}.")
+        raise RuntimeError(f"training wrote no checkpoint to {folder}")
     curve = _curve_in(newest)
     chosen = choose(curve, recipe.after_best)
     losses = [point.loss for point in curve]
@@ -297,9 +297,9 @@ class _Trainer(Trainer):  # type: ignore[misc,unused-ignore]
         loss = float(sums[0] / sums[1])
         if not math.isfinite(loss):
             raise TtscaleError(
-                f"Training diverged at step {self.state.global_step}: the validation loss is {loss}. Train again with "
+                f"training diverged at step {self.state.global_step}: the validation loss is {loss}. Train again with "
                 f"a lower learning_rate than {self.args.learning_rate:g}, in another folder. The checkpoints of "
-                f"earlier steps, if there are any, stay in {self.args.output_dir}."
+                f"earlier steps, if there are any, stay in {self.args.output_dir}"
             )
         metrics = {"eval_loss": loss}
         self.log(metrics)

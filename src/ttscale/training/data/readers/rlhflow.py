@@ -23,7 +23,7 @@ def read_rlhflow(source: Source, *, boundary: str = "Step 1:", separator: str = 
     ShareGPT spelling (``from``/``value``, ``human``/``gpt``) and the name ``messages`` are read too.
     """
     if not boundary:
-        raise ValueError("boundary must not be empty: it tells the question from the first step.")
+        raise ValueError("boundary must not be empty: it tells the question from the first step")
     return read(source, partial(_convert, boundary=boundary, separator=separator))
 
 

@@ -106,9 +106,9 @@ def _rows(source: Source) -> Iterator[Any]:
         try:
             content = parsed(path.read_bytes())
         except ValueError as error:
-            raise ValueError(f"{path} is not JSON: {error}. For one row per line name it .jsonl.") from error
+            raise ValueError(f"{path} is not JSON: {error}; for one row per line name it .jsonl") from error
         if not isinstance(content, list):
-            raise ValueError(f"{path} must hold a list of rows; for one row per line name it .jsonl.")
+            raise ValueError(f"{path} must hold a list of rows; for one row per line name it .jsonl")
         yield from content
         return
     with path.open("rb") as file:

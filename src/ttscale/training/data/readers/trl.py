@@ -37,11 +37,11 @@ def write_trl(examples: Iterable[StepExample], path: str | Path, *, threshold: f
 def _row(example: StepExample, threshold: float) -> dict[str, Any]:
     if example.attempts:
         raise ValueError(
-            f"An example of question {example.id!r} has earlier attempts in its context, which TRL's format has no "
-            "place for; write_examples keeps them."
+            f"an example of question {example.id!r} has earlier attempts in its context, which TRL's format has no "
+            "place for; write_examples keeps them"
         )
     if any(label is None for label in example.labels):
-        raise ValueError(f"An example of question {example.id!r} has a step without a label; TRL needs all.")
+        raise ValueError(f"an example of question {example.id!r} has a step without a label; TRL needs all")
     return {
         "prompt": example.prompt,
         "completions": [step.rstrip("\n") for step in example.steps],
