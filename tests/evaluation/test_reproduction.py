@@ -20,7 +20,7 @@ from ttscale.evaluation.report.tables import Findings
 from ttscale.evaluation.statistics import Interval
 
 ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks"))
 
 from _contrasts import PRIMARY, corrected, judged, primary, score  # noqa: E402
 from _contrasts import stored as stored_contrasts  # noqa: E402
