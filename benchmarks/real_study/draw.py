@@ -27,11 +27,12 @@ AGGREGATION = "recursive aggregation"
 def main_arms(plan: Plan) -> list[tuple[Arm, tuple[int, ...]]]:
     """The searches over steps that contrasts read or choose from, and the seeds of each."""
     large, most, once = plan.budgets[-1:], plan.rounds, plan.seeds[:1]
-    return [
+    found = [
         (Arm("beam", Beam(4, most), plan.budgets), plan.seeds),
         (Arm("lookahead k = 1", Lookahead(1, 4, most), large), once),
         (Arm("DVTS", DVTS(4, most), large), once),
     ]
+    return found[: plan.main_arms]
 
 
 def more_arms(plan: Plan) -> list[tuple[Arm, tuple[int, ...]]]:
