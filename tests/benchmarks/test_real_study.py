@@ -137,6 +137,41 @@ def test_difficulty_is_read_off_samples_that_no_strategy_chooses_from() -> None:
     assert abs(shares[~apart].mean() - shares[apart].mean()) < 0.05
 
 
+def test_revisions_are_compared_at_every_ratio_that_was_drawn() -> None:
+    rng = np.random.default_rng(0)
+
+    def graded(id: str, count: int) -> Graded:
+        right = rng.random(count) < 0.5
+        return Graded(
+            id, right, np.where(right, 0, rng.integers(1, 4, count)), np.full(count, 0.5), np.ones(count, int)
+        )
+
+    ids = [f"q{n:x}" for n in range(40)]
+    chains = {length: [[graded(id, length) for _ in range(16 // length)] for id in ids] for length in (4, 1, 16)}
+    together = {
+        length: [
+            Graded(
+                id,
+                *(
+                    np.concatenate([getattr(one, part) for one in chain])
+                    for part in ("correct", "classes", "scores", "tokens")
+                ),
+            )
+            for id, chain in zip(ids, own, strict=True)
+        ]
+        for length, own in chains.items()
+    }
+    rows = [SimpleNamespace(id=id) for id in ids]
+    everything = drawn.Drawn(rows, {"v": [graded(id, 16) for id in ids]}, "v", None, {}, frozenset(), chains, together)  # type: ignore[arg-type]
+    found = analyse.revised(everything)
+    assert found["N"] == 16
+    assert {*found["large N"]} == {"1:16", "4:4", "16:1"}
+    firsts = np.mean([chain.correct[0] for own in chains[4] for chain in own])
+    assert found["steps"][0]["pass_at_1"]["value"] == pytest.approx(firsts)
+    tenth = np.mean([own[0].correct[9] for own in chains[16]])
+    assert found["long"]["16"][9]["value"] == pytest.approx(tenth)
+
+
 def test_lessons_are_distinct_and_as_often_right_as_wrong() -> None:
     given = [
         StepExample(id, id, (text,), (float(good),), good, text)
