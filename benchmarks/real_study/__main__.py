@@ -134,18 +134,8 @@ def more_searches(folder: Path, plan: Plan) -> None:
 
 
 def revisions(folder: Path, plan: Plan) -> None:
-    """Chains of revisions on the test questions, those that contrasts read."""
-    chains(folder, plan, [length for length in plan.lengths if length <= reviser.CONTEXT])
-
-
-def long_revisions(folder: Path, plan: Plan) -> None:
-    """Longer chains."""
-    chains(folder, plan, [length for length in plan.lengths if length > reviser.CONTEXT])
-
-
-def chains(folder: Path, plan: Plan, lengths: Sequence[int]) -> None:
-    """Chains of these lengths."""
-    for length in lengths:
+    """Chains of revisions on the test questions."""
+    for length in plan.lengths:
         drawn = draw.revisions(folder, plan, length)
         if plan.judge_attempts:
             draw.attempt_scores(folder, plan, drawn)
@@ -199,7 +189,6 @@ STAGES: dict[str, tuple[Stage, tuple[str, ...]]] = {
     "scores": (judge_samples, ("samples", "gate")),
     "matched": (against_larger, ("sft", "smaller")),
     "transfer": (other_questions, ("gate",)),
-    "long": (long_revisions, ("reviser", "gate")),
 }
 """What each stage does, and the stages it builds on; of those that could run, the first runs first."""
 STAGES["analyse"] = (write_results, tuple(STAGES))

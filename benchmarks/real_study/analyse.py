@@ -341,7 +341,6 @@ def revised(drawn: Drawn) -> dict[str, Any]:
     return {
         "N": drawn.attempts,
         "steps": [asdict(step) for step in steps],
-        "long": {str(length): along(drawn, length) for length in drawn.chains if length > 4},
         "N = 4": {"sequential": interval(sequential), "parallel": interval(parallel)},
         "large N, by the verifier": {
             name: interval(values)
@@ -356,11 +355,6 @@ def revised(drawn: Drawn) -> dict[str, Any]:
         "generator's majority": interval(per_question(own, "majority", drawn.attempts)),
         "generator's pass@1": interval(per_question(own, "pass@1", 1)),
     }
-
-
-def along(drawn: Drawn, length: int) -> list[dict[str, float]]:
-    """pass@1 of each attempt of chains of this length."""
-    return [asdict(step)["pass_at_1"] for step in along_the_chain(drawn.chains[length])]
 
 
 def at_four(drawn: Drawn) -> tuple[Floats, Floats]:

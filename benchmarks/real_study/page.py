@@ -189,10 +189,6 @@ def reviser(found: Mapping[str, Any]) -> str:
     arms.append([n, "generator's majority", cell(own["generator's majority"])])
     arms.append(["1", "generator", cell(own["generator's pass@1"])])
     text += table(["N", "sequential : parallel, majority", "accuracy"], arms) + "\n\n"
-    for length, steps in own["long"].items():
-        shown = [(at, step) for at, step in enumerate(steps, 1) if at in (1, 2, 4, 8, 12, 16)]
-        header = [f"chain of {length}, attempt", *(str(at) for at, _ in shown)]
-        text += table(header, [["pass@1", *(cell(step) for _, step in shown)]]) + "\n\n"
     by_bin = own["N = 4 by bin"]
     header = ["sequential minus parallel, N = 4", *(f"bin {number}" for number in range(1, len(by_bin) + 1))]
     text += table(header, [["difference", *map(cell, by_bin)]]) + "\n\n"

@@ -76,7 +76,7 @@ class Plan:
     revisers: tuple[str, ...] = (WORKED,)
     validation_chains: int = 0
     """Of each reviser at each validation question, to choose between several; 0: there is one, and no choice."""
-    lengths: tuple[int, ...] = (4, 1, 16)
+    lengths: tuple[int, ...] = (4, 1)
     """Of chains on the test questions, in the order in which they are drawn; ``attempts`` in all at each length."""
     judge_attempts: bool = False
     """Whether the verifier reads the reviser's attempts too."""
