@@ -142,8 +142,9 @@ def revisions(folder: Path, plan: Plan) -> None:
 
 
 def aggregation(folder: Path, plan: Plan) -> None:
-    """Recursive aggregation by the reviser."""
-    draw.aggregation(folder, plan)
+    """Recursive aggregation by the reviser, where other searches are drawn too."""
+    if plan.more_arms:
+        draw.aggregation(folder, plan)
 
 
 def against_larger(folder: Path, plan: Plan) -> None:
@@ -167,9 +168,6 @@ def write_results(folder: Path, plan: Plan) -> None:
     file = RESULTS if plan is FULL else folder / RESULTS.name
     file.write_text(json.dumps(analyse.results(folder, plan), indent=1) + "\n", encoding="utf-8")
 
-
-if BF16:  # for training: half the time; twenty times as long on a CPU without it
-    os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")
 
 Stage = Callable[[Path, Plan], None]
 STAGES: dict[str, tuple[Stage, tuple[str, ...]]] = {
@@ -204,6 +202,8 @@ def main() -> None:
     if unknown := set(options.stages) - set(STAGES):
         parser.error(f"unknown stage {sorted(unknown)[0]!r}; known: {', '.join(STAGES)}")
     asked = [name for name in STAGES if name in options.stages] or [*STAGES]
+    if BF16:  # for training: half the time; twenty times as long on a CPU without it
+        os.environ.setdefault("ACCELERATE_MIXED_PRECISION", "bf16")
     if options.jobs > 1:
         side_by_side(asked, options)
         return

@@ -141,9 +141,9 @@ _SHORT = Recipe(
     learning_rate=1e-3, batch=2, micro_batch=2, epochs=1, dropout=0.0, lora_rank=8, held_out=0.1, evaluate_every=100
 )
 REDUCED = Plan(
-    sft=(0, 20), train=(4, 4), validation=(4, 2), test=(8, 3), train_samples=8, validation_samples=4, test_samples=4,
-    worked=(0, 2), many_samples=4, layers=None, lessons=16, revisions=16, attempts=2, lengths=(2, 1), longest=32,
-    budgets=(4,), rounds=3, seeds=(0,), main_arms=2, more_arms=0, recipes=(RIGHT,), transfer=(1, 1, 4),
+    sft=(0, 14), train=(4, 4), validation=(4, 2), test=(8, 3), train_samples=8, validation_samples=4, test_samples=4,
+    worked=(0, 2), many_samples=4, layers=None, lessons=16, revisions=16, attempts=2, lengths=(2,), longest=32,
+    budgets=(4,), rounds=2, seeds=(0,), main_arms=2, more_arms=0, recipes=(RIGHT,), transfer=(1, 0, 4),
     judge_attempts=True, sft_recipe=_SHORT, prm_recipe=_SHORT, reviser_recipe=replace(_SHORT, after_best=1),
 )  # fmt: skip
 

@@ -295,6 +295,7 @@ def test_stages_side_by_side_begin_after_those_they_build_on(monkeypatch: pytest
         return int(name == failing)
 
     monkeypatch.setattr(study.subprocess, "call", call)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # which the study sets, and other tests would see
     monkeypatch.setattr(sys, "argv", ["study", "--work", str(tmp_path), "--jobs", "2"])
     failing = ""
     study.main()

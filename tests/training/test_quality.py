@@ -166,7 +166,7 @@ def test_raw_scores_rank_but_are_not_calibrated(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "No solutions"),
+        ([], "no solutions"),
         ([Judged("q", True, "1", ())], "solution 0 of question 'q' has no score"),
         ([Judged("q", True, "1", (float("nan"),))], "has the score nan"),
         ([Judged("q", True, "1", (0.5, 0.5), (1.0,))], "2 step scores and 1 step labels"),
