@@ -44,6 +44,19 @@ BLENDS = {
 right solutions, fitted on pairs of a right and a wrong one of a question: the features of each."""
 
 
+_ONCE = Recipe(
+    learning_rate=5e-5,
+    batch=16,
+    micro_batch=16,
+    epochs=1,
+    dropout=0.0,
+    schedule="linear",
+    warmup_steps=10,
+    held_out=0.03,
+    evaluate_every=50,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Numbers of one study. Counts of questions are (natural, templated of each number of steps)."""
@@ -90,40 +103,9 @@ class Plan:
     rounds: int = 40
     """Steps of a search at most."""
     seeds: tuple[int, ...] = (0, 1)
-    sft_recipe: Recipe = Recipe(
-        learning_rate=1e-4,
-        batch=16,
-        micro_batch=16,
-        epochs=1,
-        dropout=0.0,
-        schedule="linear",
-        warmup_steps=10,
-        held_out=0.03,
-        evaluate_every=61,
-    )
-    prm_recipe: Recipe = Recipe(
-        learning_rate=5e-5,
-        batch=16,
-        micro_batch=16,
-        epochs=1,
-        dropout=0.0,
-        schedule="linear",
-        warmup_steps=10,
-        held_out=0.03,
-        evaluate_every=50,
-    )
-    reviser_recipe: Recipe = Recipe(
-        learning_rate=5e-5,
-        batch=16,
-        micro_batch=4,
-        epochs=1,
-        dropout=0.0,
-        schedule="linear",
-        warmup_steps=10,
-        held_out=0.03,
-        evaluate_every=25,
-        after_best=1,
-    )
+    sft_recipe: Recipe = replace(_ONCE, learning_rate=1e-4, evaluate_every=61)
+    prm_recipe: Recipe = _ONCE
+    reviser_recipe: Recipe = replace(_ONCE, micro_batch=4, evaluate_every=25, after_best=1)
 
     @property
     def gate_budgets(self) -> tuple[int, ...]:
