@@ -152,7 +152,7 @@ def against_larger(folder: Path, plan: Plan) -> None:
     if plan.layers is not None:
         matched.answers(folder, plan)
         matched.samples(folder, plan)
-        (folder / "parameters.json").write_text(json.dumps(matched.sizes(folder)))
+        matched.sizes(folder)
 
 
 def other_questions(folder: Path, plan: Plan) -> None:

@@ -290,7 +290,7 @@ def deep(drawn: Drawn, n: int) -> Any:
 def against_larger(folder: Path, drawn: Drawn, plan: Plan) -> dict[str, Any]:
     """The generator's greedy answers against N of a smaller model's samples, chosen among in the way that is best in a
     question's predicted bin on other questions. Difficulty is the generator's, over samples that nothing here reads."""
-    if plan.layers is None or not (folder / "parameters.json").is_file():
+    if plan.layers is None or not matched.sizes_file(folder).is_file():
         return {}
     small = matched.samples(folder, plan)
     own = small.graded()

@@ -58,9 +58,15 @@ def samples(folder: Path, plan: Plan) -> Pool:
     )
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """The parameters of both models."""
-    return {"larger": parameters(folder / "generator"), "smaller": parameters(folder_of(folder) / "generator")}
+def sizes(folder: Path) -> None:
+    """Keep the parameters of both models."""
+    found = {"larger": parameters(folder / "generator"), "smaller": parameters(folder_of(folder) / "generator")}
+    sizes_file(folder).write_text(json.dumps(found))
+
+
+def sizes_file(folder: Path) -> Path:
+    """Where they are kept; it is the last that is made here."""
+    return folder / "parameters.json"
 
 
 def file(folder: Path) -> Path:
@@ -82,7 +88,7 @@ def rows(
     costs = {"larger, an answer": greedy, "smaller, a sample": small}
     flops = {name: float(np.mean([own.cost(one.id).flops for one in problems])) for name, own in costs.items()}
     flops["smaller, a sample"] /= small.size
-    parameters = json.loads((folder / "parameters.json").read_text())
+    parameters = json.loads(sizes_file(folder).read_text())
     scale = parameters["larger"] / parameters["smaller"]
     found: dict[str, Any] = {
         "questions": len(problems),

@@ -15,9 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from benchmarks.real_study import (
-    __main__ as study,
-)
+from benchmarks.real_study import __main__ as study
 from benchmarks.real_study import (
     analyse,
     blend,

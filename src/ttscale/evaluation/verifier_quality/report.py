@@ -188,7 +188,7 @@ def _check(rows: list[Judged], probabilities: bool) -> None:
         if row.correct not in (True, False):  # 1 and 0 of any kind are
             raise ValueError(f"the {where} is correct={row.correct!r}; it must be True or False")
         if not row.step_scores:
-            raise ValueError(f"the {where} has no score; a verifier that fails must raise; it is not a score of 0")
+            raise ValueError(f"the {where} has no score, which is not a score of 0; a verifier that fails must raise")
         if row.step_labels and len(row.step_labels) != len(row.step_scores):
             raise ValueError(
                 f"the {where} has {len(row.step_scores)} step scores and {len(row.step_labels)} step labels; "
