@@ -28,6 +28,8 @@ class Box(NamedTuple):
 
 def boxes(text: str) -> list[Box]:
     """The closed boxes in their order; of nested ones the outermost."""
+    if "box" not in text:
+        return []
     opened: list[tuple[int, int]] = []  # where each open brace's content and its box start; negative: no box
     found: list[Box] = []
     inside = 0

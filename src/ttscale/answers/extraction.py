@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
-from ttscale.answers.markers import APART, CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
+from ttscale.answers.markers import APART, ASCII_STEMS, CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
 from ttscale.answers.statements import (
     FORMULA,
     SPAN,
@@ -43,6 +43,8 @@ _HOPE = re.compile(r"I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
 _EOS = re.compile(
     r"(?:<\|im_start\|>(?:user|assistant)?|<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$"
 )
+_MARK_LENGTH = 50
+"""Characters that the longest mark of an end has, or more."""
 _FRAME = re.compile(r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE)
 _GAP = r"[ \t]{0,9}"
 _POINTS = r"(?:[:：](?!=)|→|=>|(?<=[ \t])[-–—](?=[ \t]+(?:[-$\\0-9]|\(?[A-J]\b))|(?<=ns\.)(?=[ \t]+[-$\\0-9(]))"
@@ -117,8 +119,11 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
-    text = _FRAME.sub("", text)
-    spoken = _HOPE.sub("", _EOS.sub("", without_thoughts(text)[-MAX_TEXT:].rstrip())).rstrip()
+    text = _FRAME.sub("", text) if "<|" in text else text
+    spoken = without_thoughts(text)[-MAX_TEXT:].rstrip()
+    if "<" in spoken[-_MARK_LENGTH:]:
+        spoken = _EOS.sub("", spoken)
+    spoken = _HOPE.sub("", spoken).rstrip() if "I hope" in spoken else spoken.rstrip()
     found = boxes(spoken)
     while found and not tidy(found[-1].content):
         found.pop()
@@ -142,7 +147,8 @@ def _stated(text: str) -> Iterator[tuple[int, str]]:
     marks: list[_Found] = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
     said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
     said += [(pick.start(), pick, _picked) for pick in _PICKED.finditer(text)]
-    if any(stem in text.lower() for stem in STEMS):
+    small = text.lower()
+    if any(stem in small for stem in (ASCII_STEMS if small.isascii() else STEMS)):
         marks += [(mark.start(), mark, _marked) for mark in _FOREIGN_MARK.finditer(text)]
         said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):

@@ -22,6 +22,7 @@ répons repons respuest resultado antwort ergebnis lösung ответ respost ri
 antwoord jawaban الجواب الإجابة उत्तर 答 正解 정답 답"""
 STEMS = tuple(_STEMS.split())
 """A text without any of these has no marker in these languages, which is quicker to find out than to search."""
+ASCII_STEMS = tuple(stem for stem in STEMS if stem.isascii())
 
 _SAYINGS = r"""
 (?:la |ma )?réponse(?: finale| correcte)?(?: à [^\n.:=]{1,60})? est|la respuesta(?: final| correcta)? es|

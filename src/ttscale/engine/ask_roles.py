@@ -80,6 +80,7 @@ class SyncWorker:
         self.role = role
         self._obj = obj
         self._session = _opened(obj)
+        self._stops_losers = isinstance(self._session, BoundedSession)
         self.most: int | None = None if self._session else max_batch_of(obj)
         """The most requests it takes at once."""
         self._out: dict[int, Ticket] = {}
@@ -92,7 +93,7 @@ class SyncWorker:
 
     def holding(self, tickets: Sequence[Ticket]) -> list[Ticket]:
         """What the session holds and what it is about to get, where it can stop draws that have lost a race."""
-        return [*self._out.values(), *tickets] if isinstance(self._session, BoundedSession) else []
+        return [*self._out.values(), *tickets] if self._stops_losers else []
 
     def turn(self, tickets: Sequence[Ticket], steps: int, bounds: Mapping[tuple[int, int], int] = NONE) -> Answers:
         """Take in tickets, work for at most ``steps`` session steps or one batch, return what was answered.

@@ -279,7 +279,7 @@ class Engine:
 
     def _wave_problem(self, active: Active, wave: Sequence[Request]) -> str | None:
         """What is wrong with a wave, or None. Remembers its keys."""
-        if not isinstance(wave, Sequence) or not wave:
+        if not isinstance(wave, (list, tuple, Sequence)) or not wave:
             return "the strategy yielded an empty wave or something that is no sequence of requests"
         if (problem := race_problem(wave)) is not None:
             return problem

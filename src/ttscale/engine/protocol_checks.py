@@ -32,6 +32,12 @@ from ttscale.core.types import Candidate, Key, Outcome, Step
 _NUMBERS = {int, float}
 _KEY_PARTS = {int, str}
 _INTEGERS = {int}
+_REPLIES: dict[Role, type] = {
+    "generator": Completion,
+    "reviser": Completion,
+    "verifier": Verdict,
+    "comparator": Preference,
+}
 _MOST = 1e300
 """No amount is larger, so that many can be added up."""
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
@@ -48,18 +54,15 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
             "or choose another strategy"
         )
-    if isinstance(request, Sample | Revise) and request.max_tokens is not None:
-        return f"max_tokens is for the engine to set, under a Limit; got {request.max_tokens!r} at key {request.key}"
-    if isinstance(request, Revise) and not request.attempts:
-        return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
-    if isinstance(request, Revise) and not all(isinstance(attempt, Candidate) for attempt in request.attempts):
-        return f"the attempts {request.attempts!r} at key {request.key} are not all candidates"
-    if isinstance(request, Compare) and not (isinstance(request.candidates, tuple) and len(request.candidates) > 1):
-        return f"Compare at key {request.key} needs a tuple of 2 candidates or more; got {request.candidates!r:.80}"
-    if isinstance(request, Compare) and not all(isinstance(one, Candidate) and one.steps for one in request.candidates):
-        return f"Compare at key {request.key} holds something that is no candidate with text"
-    if isinstance(request, Compare) and len({one.question.id for one in request.candidates}) > 1:
-        return f"Compare at key {request.key} holds candidates of different questions"
+    if isinstance(request, (Sample, Revise)):
+        if request.max_tokens is not None:
+            return (
+                f"max_tokens is for the engine to set, under a Limit; got {request.max_tokens!r} at key {request.key}"
+            )
+        if isinstance(request, Revise) and (problem := _attempts_problem(request)):
+            return problem
+    elif isinstance(request, Compare) and (problem := _compare_problem(request)):
+        return problem
     question = request.question
     if question is not root.question and question.id != root.question.id:
         return f"the strategy asked about another question, {question.label}; keep the root's id"
@@ -85,9 +88,29 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
     return None
 
 
+def _attempts_problem(request: Revise) -> str | None:
+    if not request.attempts:
+        return f"Revise without attempts at key {request.key}; pass the root candidate for a first attempt"
+    if not all(isinstance(attempt, Candidate) for attempt in request.attempts):
+        return f"the attempts {request.attempts!r} at key {request.key} are not all candidates"
+    return None
+
+
+def _compare_problem(request: Compare) -> str | None:
+    if not (isinstance(request.candidates, tuple) and len(request.candidates) > 1):
+        return f"Compare at key {request.key} needs a tuple of 2 candidates or more; got {request.candidates!r:.80}"
+    if not all(isinstance(one, Candidate) and one.steps for one in request.candidates):
+        return f"Compare at key {request.key} holds something that is no candidate with text"
+    if len({one.question.id for one in request.candidates}) > 1:
+        return f"Compare at key {request.key} holds candidates of different questions"
+    return None
+
+
 def _window_problem(request: Sample) -> str | None:
     window: Any = request.window
     below: Any = request.stop_below
+    if window is below is None:
+        return None
     if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
         return f"window must be a positive number of tokens or None; got {window!r} at key {request.key}"
     if below is not None and (
@@ -100,7 +123,7 @@ def _window_problem(request: Sample) -> str | None:
 def reply_problem(request: Request, reply: Any) -> str | None:
     """What is wrong with a reply to this request."""
     role = ROLE_OF[type(request)]
-    wanted: type = {"verifier": Verdict, "comparator": Preference}.get(role, Completion)
+    wanted = _REPLIES[role]
     fits: bool = isinstance(reply, wanted)
     if not fits:
         instead = {Verdict: "Verdict((0.5,))", Completion: 'Completion((Step("text"),), "stop")'}[wanted]

@@ -124,12 +124,12 @@ def enter_ledger(active: Active, place: int) -> None:
     if not isinstance(reply, Completion):
         active.verifier_calls += 1
         path = request.key.path
-        if isinstance(reply, Verdict) and reply.unscored is None and path in active.finished:
+        if path in active.finished and isinstance(reply, Verdict) and reply.unscored is None:
             active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
         return
     active.generations += begins(request)
     active.steps += len(reply.steps)
-    if not isinstance(active.wave, Race):
+    if reply.finish == "stop" and not isinstance(active.wave, Race):
         keep_finished(active, request, reply)
 
 
@@ -143,7 +143,7 @@ def keep_finished(active: Active, request: Request, reply: Reply) -> None:
 
 def draws(request: Request) -> bool:
     """Whether the request samples, rather than judging what is there."""
-    return not isinstance(request, Score | Compare)
+    return not isinstance(request, (Score, Compare))
 
 
 def begins(request: Request) -> bool:

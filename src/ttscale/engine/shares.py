@@ -20,7 +20,7 @@ def share_out(active: Active, request: Request) -> Request:
     if active.limit is None or active.limit.tokens is None:
         return request
     share = 0
-    if isinstance(request, Sample | Revise) and not active.stopped_by:
+    if isinstance(request, (Sample, Revise)) and not active.stopped_by:
         room = room_of(active)
         if active.shared_at == active.settled:
             share = min(active.shares[-1], room)
@@ -38,15 +38,17 @@ def share_out(active: Active, request: Request) -> Request:
 
 def without_share(request: Request, reply: Reply) -> Request:
     """The request as it is remembered: a draw that its share did not cut off would have been the same without one."""
-    if isinstance(request, Sample | Revise) and request.max_tokens is not None and _fits(request.max_tokens, reply):
+    if isinstance(request, (Sample, Revise)) and request.max_tokens is not None and _fits(request.max_tokens, reply):
         return replace(request, max_tokens=None)
     return request
 
 
 def recalled(active: Active, request: Request) -> Reply | None:
     """The reply that a trace holds; one without a share serves a request with one, if it is no longer."""
-    reply = active.recall(request) if active.recall else None
-    if reply is None and active.recall and isinstance(request, Sample | Revise) and request.max_tokens is not None:
+    if active.recall is None:
+        return None
+    reply = active.recall(request)
+    if reply is None and isinstance(request, (Sample, Revise)) and request.max_tokens is not None:
         reply = active.recall(replace(request, max_tokens=None))
         reply = reply if reply is not None and _fits(request.max_tokens, reply) else None
     return reply

@@ -318,7 +318,7 @@ class Decoder:
 
     def _append(self, row: Row, token: int, logprob: float, certainty: float) -> None:
         """Add a token to its row and see whether a step or the row ends with it."""
-        if row.over:  # lost its race since the last step
+        if row.finish is not None:  # lost its race since the last step
             return
         row.sampled += 1
         if logprob != logprob:

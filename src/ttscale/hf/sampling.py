@@ -74,8 +74,10 @@ def draw(
     Log-probability (natural) and certainty (KL of the uniform distribution to the model's, arXiv 2502.18581) are the
     model's own: at temperature 1, before any filter or penalty.
     """
-    whole = max(1, len(logits))
+    whole = len(logits)
     count = max(1, CACHED // logits.shape[-1]) if logits.device.type == "cpu" else whole
+    if whole <= count:
+        return _draw(logits, uniform, temperature, filters, processed)
     parts = []
     for at in range(0, whole, count):
         rows = slice(at, at + count)

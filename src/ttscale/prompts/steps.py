@@ -14,8 +14,9 @@ ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ttscale.core.requests import Revise, Sample
@@ -70,6 +71,19 @@ def context_ids(tokenizer: Any, form: PromptFormat, request: Sample | Revise) ->
     return prompt, tuple(ids)
 
 
+def _decoder(tokenizer: Any) -> Callable[..., str]:
+    """What turns ids into text: the Rust tokenizer itself where ``decode`` would do nothing but ask it.
+
+    Texts are decoded at every token that may end a step, and ``decode`` takes several times as long on its way there.
+    """
+    from transformers import PreTrainedTokenizerFast as Fast
+
+    own = type(tokenizer)
+    if issubclass(own, Fast) and own.decode is Fast.decode and own._decode is Fast._decode:
+        return tokenizer.backend_tokenizer.decode  # type: ignore[no-any-return]
+    return partial(tokenizer.decode, clean_up_tokenization_spaces=False)
+
+
 class StepText:
     """Finds the ends of steps and solutions in token sequences, and turns tokens into text."""
 
@@ -91,6 +105,7 @@ class StepText:
             )
         self.delimiter = delimiter
         self._tokenizer = tokenizer
+        self._text_of = _decoder(tokenizer)
         harmony = HARMONY if HARMONY[0] in special else ()
         tags = {tag for pair in thoughts for tag in pair}
         self._opening = tuple(opening for opening, _ in thoughts)
@@ -117,7 +132,7 @@ class StepText:
         if not shown.isdisjoint(ids):
             silent = (self._hidden | self._shown) - shown
             ids, skip = [token for token in ids if token not in silent], False
-        return str(self._tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
+        return str(self._text_of(ids, skip_special_tokens=skip))
 
     def opens_thought(self, prompt: Sequence[int]) -> str:
         """The thinking tag that a prompt ends in, as templates write it for models that think; else nothing."""

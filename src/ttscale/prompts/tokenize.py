@@ -41,6 +41,8 @@ SPACE = "\u2581"
 """How SentencePiece spells a space."""
 _LEADS: WeakKeyDictionary[Any, tuple[int, ...]] = WeakKeyDictionary()
 """``_lead`` of tokenizers met before: steps are many."""
+_LEADING: WeakKeyDictionary[Any, list[int]] = WeakKeyDictionary()
+"""``leading_ids`` of tokenizers met before: prompts are many too."""
 
 
 def read_settings(folder: str | Path, name: str = "ttscale.json") -> dict[str, Any]:
@@ -128,6 +130,12 @@ def _lead(tokenizer: Any) -> tuple[int, ...]:
 
 def leading_ids(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before every text by itself: its BOS token, or nothing."""
+    if tokenizer not in _LEADING:
+        _LEADING[tokenizer] = _leading(tokenizer)
+    return list(_LEADING[tokenizer])
+
+
+def _leading(tokenizer: Any) -> list[int]:
     bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     full = list(tokenizer("a")["input_ids"])
     for cut in range(len(full)):
