@@ -9,7 +9,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,50 +19,17 @@ import ray
 from ray.cluster_utils import Cluster
 
 import ttscale
+from api.ray_roles import Loaded, failing, real_model, say, unloadable
 from ray_environment import inherited_by_workers
 from real_models import model_folder
 from ttscale.cli.main import main
 from ttscale.core.errors import TtscaleError
-from ttscale.core.requests import Sample
-from ttscale.hf import HFGenerator
 from ttscale.openai import OpenAIGenerator
-from ttscale.prompts.layouts import PromptFormat
 from ttscale.testing import FakeGenerator
 from ttscale.training import collect_rollouts
 
 HALF = {"num_cpus": 0.5}
-FORM = PromptFormat(chat=False, template="Q: {question}\nA:")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
-
-
-def say(request: Sample) -> str:
-    return f"step {request.key.seed % 3}\nAnswer: {request.key.seed % 4}"
-
-
-class Loaded(FakeGenerator):
-    """Notes which process loads it. With pipes it says where it is asked, and waits until it is told to go on."""
-
-    def __init__(self, folder: Path, pipes: bool = False) -> None:
-        super().__init__(say)
-        self._folder, self._pipes = folder, pipes
-        (folder / f"loaded-{os.getpid()}-{id(self)}").touch()
-
-    def sample(self, requests: Sequence[Sample], /) -> Any:
-        if self._pipes:
-            with (self._folder / "arrived").open("a") as pipe:
-                pipe.write(ray.get_runtime_context().get_node_id() + "\n")
-            (self._folder / "go").open("rb").close()
-        return super().sample(requests)
-
-
-def unloadable() -> FakeGenerator:
-    raise OSError("no such weights")
-
-
-def failing(request: Sample) -> str:
-    if request.question.id == "q3":
-        raise RuntimeError("not today")
-    return say(request)
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +131,6 @@ def test_the_command_writes_the_rows_that_it_writes_here(cluster: Cluster, tmp_p
         found.append({row["id"]: (row["answer"], row["score"]) for row in rows})
     assert found[0] == found[1]
     assert len(found[0]) == 6
-
-
-def real_model(folder: Path) -> HFGenerator:
-    (folder / f"loaded-{os.getpid()}").touch(exist_ok=False)
-    return HFGenerator(str(model_folder()), prompt=FORM, delimiter=None, temperature=0, max_new_tokens=4)
 
 
 def test_a_real_model_is_loaded_once_per_worker(cluster: Cluster, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ Starting Ray takes some seconds, so one cluster serves all tests of this file.
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import Any
 import pytest
 import ray
 
+from evaluation.ray_roles import Mortal, Silent, unloadable
 from evaluation.worlds import Examiner, Student, problems
 from ray_environment import inherited_by_workers
 from ttscale.core.errors import TtscaleError
-from ttscale.core.requests import Completion, Sample
 from ttscale.evaluation import BatchAllocation, Records, sweep
 from ttscale.strategies import Beam, ComputeOptimalScheduler, WeightedBestOfN
 
@@ -29,38 +27,6 @@ ARMS = {
     "batch": BatchAllocation(probe=2),
 }
 QUESTIONS = 40
-
-
-class Mortal(Student):
-    """Notes which process loads it; the process that first draws for ``victim`` is killed, the next ones are not."""
-
-    def __init__(self, folder: Path, victim: str = "", lives: int = 1) -> None:
-        super().__init__(cut=0.1)
-        self._folder, self._victim, self._lives = folder, victim, lives
-        (folder / f"loaded-{os.getpid()}-{id(self)}").touch()
-
-    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
-        if any(request.question.id == self._victim for request in requests):
-            for life in range(self._lives):
-                try:
-                    (self._folder / f"died-{life}").touch(exist_ok=False)
-                except FileExistsError:
-                    continue
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().sample(requests)
-
-
-class Silent(Student):
-    """Fails on one question."""
-
-    def sample(self, requests: Sequence[Sample]) -> list[Completion]:
-        if any(request.question.id == "q3" for request in requests):
-            raise RuntimeError("not today")
-        return super().sample(requests)
-
-
-def unloadable() -> Student:
-    raise OSError("no such weights")
 
 
 @pytest.fixture(scope="module", autouse=True)
