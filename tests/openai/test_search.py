@@ -202,3 +202,14 @@ def test_the_same_question_gives_the_same_result_alone_among_others_and_inside_a
             return await ttscale.asolve("question 3", 4, generator=generator(server.url), strategy=MajorityVote())
 
         assert among[3] == alone == asyncio.run(inside())
+
+
+def test_whether_a_server_takes_token_ids_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as server:
+        ttscale.solve_all(
+            [f"question {i}" for i in range(12)], 2, generator=generator(server.url), verifier=Toy(),
+            strategy=Beam(width=2), progress=False,
+        )  # fmt: skip
+    said = [record for record in caplog.records if "takes no token ids" in record.getMessage()]
+    assert len(said) <= 1
+    assert sum(path.endswith("tokenize") for path, *_ in server.requests) <= 1

@@ -2,7 +2,7 @@
 
 A row is written in one piece, a shard gets its name (and its format) once it is full or the run is over, and ids that
 are there are not asked again. Beside the rows lies what they were made with, and another run with other settings is
-refused. Errors are rows too.
+refused. Errors are rows too; a run that goes on takes them out and asks again.
 """
 
 from __future__ import annotations
@@ -139,20 +139,37 @@ class AnswerFiles:
         """A hash of every id that has a row, sorted, in buckets by its first byte: eight bytes for each."""
         found: list[array[int]] = [array("Q") for _ in range(256)]
         for path in self._files():
-            if path.suffix == ".parquet":
-                for id_ in parquet_rows.ids(path):
-                    number = _hash(id_)
+            parquet = path.suffix == ".parquet"
+            failed = False
+            hashes = ((_hash(id_), error) for id_, error in parquet_rows.ids(path)) if parquet else _ids_of_lines(path)
+            for number, error in hashes:
+                failed = failed or error is not None
+                if error is None:
                     found[number >> _REST].append(number)
-                continue
-            _whole_lines(path)
-            with path.open("rb") as file:
-                for at, line in enumerate(file, 1):
-                    try:
-                        number = _hash(json.loads(line)["id"])
-                    except (ValueError, KeyError, TypeError) as error:
-                        raise ValueError(f"{path}, line {at}: not a row of ours; repair or remove it") from error
-                    found[number >> _REST].append(number)
+            if failed:
+                (parquet_rows.drop_errors if parquet else _drop_errors)(path)
         return [array("Q", sorted(bucket)) for bucket in found]
+
+
+def _ids_of_lines(path: Path) -> Iterator[tuple[int, str | None]]:
+    """The hash of the id, and the error, of every row."""
+    _whole_lines(path)
+    with path.open("rb") as file:
+        for at, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+                number, failure = _hash(row["id"]), row.get("error")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}, line {at}: not a row of ours; repair or remove it") from error
+            yield number, failure
+
+
+def _drop_errors(path: Path) -> None:
+    """Leave the rows that are no errors, in a file that takes the old one's place whole."""
+    rest = path.with_name("_" + path.name)
+    with path.open("rb") as rows, rest.open("wb") as file:
+        file.writelines(row for row in rows if json.loads(row).get("error") is None)
+    rest.replace(path)
 
 
 def _hash(id_: str) -> int:

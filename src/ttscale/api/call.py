@@ -196,8 +196,10 @@ class Call:
         """The result of a question, and the event that ends its trace."""
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
-        if ended.error is None and not isinstance(self._strategy, BestOfN):
-            self._unanswered.add(outcome.candidates)
+        if ended.error is None and isinstance(self._strategy, BestOfN):
+            self._unanswered.add_best(outcome)
+        elif ended.error is None and "comparator" not in needs_of(self._strategy, ()):
+            self._unanswered.add_vote(outcome)
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)

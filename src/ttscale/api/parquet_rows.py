@@ -33,16 +33,27 @@ def write(rows: Path, place: Path) -> None:
     part.replace(place)
 
 
-def ids(path: Path) -> Iterator[str]:
-    """The id of every row; ``ValueError`` for a file that is none of ours."""
+def ids(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The id and the error of every row; ``ValueError`` for a file that is none of ours."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        for batch in pq.ParquetFile(path).iter_batches(columns=["id"]):
-            yield from batch.column("id").to_pylist()
+        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "error"]):
+            yield from zip(batch.column("id").to_pylist(), batch.column("error").to_pylist(), strict=True)
     except (pa.ArrowInvalid, KeyError) as error:
         raise ValueError(f"{path}: not a shard of ours; repair or remove it") from error
+
+
+def drop_errors(path: Path) -> None:
+    """Leave the rows that are no errors, in a file that takes the old one's place whole."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    part = path.with_suffix(".parquet.tmp")
+    pq.write_table(table.filter(pc.is_null(table["error"])), part, compression="zstd")
+    part.replace(path)
 
 
 def _schema() -> Any:

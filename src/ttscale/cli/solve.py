@@ -74,7 +74,11 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """0 with an answer to every question; 1 where one failed or has none."""
     if (options.question is None) == (options.input is None):
-        raise ValueError("give a question, or --input FILE; see ttscale solve --help")
+        both = "; not both" if options.input else "; see ttscale solve --help"
+        raise ValueError(f"give a question, or --input FILE{both}")
+    for flag in () if options.input else ("output", "resume", "candidates"):
+        if getattr(options, flag):
+            raise ValueError(f"--{flag} goes with --input FILE; for one question --json prints every candidate")
     if options.ray and not options.input:
         raise ValueError(f"--ray {options.ray} spreads the questions of --input over workers; give --input FILE")
     if options.ray_options and not options.ray:
@@ -131,6 +135,8 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             if result.stopped_by and result.stopped_by.startswith("total_"):  # left for a run with more to spend
                 open_ += 1
                 continue
+            if result.stopped_by == "interrupt":  # by Ctrl-C or a bad row of the input; --resume asks it again
+                continue
             answers.write(result)
             written += 1
             failed += result.error is not None
@@ -174,7 +180,8 @@ def as_text(result: Result) -> str:
     else:
         lines = [result.text.rstrip(), "", f"answer      {result.answer}"]
     if len(result.candidates) > 1 and votes:
-        top = "votes" if all(score is None for score in result.scores) else "weighted votes"
+        weighted = votes[0].share != votes[0].count / sum(vote.count for vote in votes)
+        top = "weighted votes" if weighted else "votes"
         lines.append(
             f"confidence  {votes[0].share:.0%} of the {top}, {votes[0].count} of {len(result.candidates)} solutions"
         )
@@ -184,5 +191,6 @@ def as_text(result: Result) -> str:
     lines.append(f"strategy    {_POLICY.sub('policy=...', result.strategy)}")
     lines.append(f"cost        {result.cost}")
     if result.stopped_by:
-        lines.append(f"stopped by  the limit on {result.stopped_by}")
+        by = "an interrupt" if result.stopped_by == "interrupt" else f"the limit on {result.stopped_by}"
+        lines.append(f"stopped by  {by}")
     return "\n".join(lines)

@@ -6,12 +6,14 @@ of search.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import EllipsisType
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Price
@@ -146,6 +148,8 @@ class Writer:
             raise ValueError(f"server {known.name!r} returns no log-probabilities; leave logprobs=False")
         self._way: IdsWriter | TextWriter | None = None
         self._warned: set[str] = set()
+        self._looking: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[IdsWriter | TextWriter]]
+        self._looking = WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model!r}, {', '.join(map(repr, self.connection.endpoints))})"
@@ -169,7 +173,7 @@ class Writer:
                 f"a server of kind {(await self._server()).name!r} returns no log-probabilities, which a vote by "
                 f"confidence needs ({tasks[0].where}); use another server, or a vote without confidence"
             )
-        way = self._way or await self._find_way(tasks[0])
+        way = self._way or await self._way_found(tasks[0])
         if isinstance(way, IdsWriter):
             for task in {(task.question, tuple(task.attempts)): task for task in tasks}.values():
                 await way.prepare(task)
@@ -191,8 +195,22 @@ class Writer:
         """With the known thinking tags for the model's own."""
         return replace(one, steps=tuple(replace(s, text=known_tags(self.settings.prompt, s.text)) for s in one.steps))
 
+    async def _way_found(self, task: Task) -> IdsWriter | TextWriter:
+        """The way that the first question finds. The others wait for it, and look for themselves if it fails."""
+        loop = asyncio.get_running_loop()
+        if loop in self._looking:
+            try:
+                return await asyncio.shield(self._looking[loop])
+            except Exception:
+                return await self._find_way(task)
+        self._looking[loop] = loop.create_task(self._find_way(task))
+        try:
+            return await asyncio.shield(self._looking[loop])
+        finally:
+            del self._looking[loop]
+
     async def _find_way(self, task: Task) -> IdsWriter | TextWriter:
-        """Token ids where the server takes them, else text; found out once."""
+        """Token ids where the server takes them, else text."""
         server = await self._server()
         if server.ids is not None and self._token_ids:
             self._way = await self._find_ids(task, server) or TextWriter(self.settings, server)
