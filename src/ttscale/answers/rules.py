@@ -225,6 +225,8 @@ def regex(pattern: str) -> AnswerRule:
     return Regex(pattern)
 
 
+_PLACE = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+"""Where an object lies in memory."""
 _NAMED: dict[str, AnswerRule] = {
     "mathematics": MATHEMATICS,
     "choice": Choice(),
@@ -250,8 +252,8 @@ def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
 
 
 def name_of_rule(rule: AnswerRule) -> str:
-    """How traces and resumed files name a rule."""
-    return str(getattr(rule, "name", None) or repr(rule))
+    """How traces and resumed files name a rule; one without a name by its ``repr``, the same in every process."""
+    return str(getattr(rule, "name", None) or _PLACE.sub("", repr(rule)))
 
 
 def rule_called(name: str) -> AnswerRule:

@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
-from ttscale.answers import MATHEMATICS, AnswerRule, rule_named
+from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_named
 from ttscale.core.checks import check_choice, check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
@@ -53,8 +53,9 @@ class Problem:
 
     @property
     def digest(self) -> str:
-        """A hash of prompt and answer: tells a question from another one that has its id."""
-        return hashlib.blake2b(f"{self.prompt}\x00{self.answer}".encode(), digest_size=6).hexdigest()
+        """A hash of prompt, answer and rule: tells a question from another one that has its id."""
+        rule = "" if self.answers == MATHEMATICS else f"\x00{name_of_rule(self.answers)}"
+        return hashlib.blake2b(f"{self.prompt}\x00{self.answer}{rule}".encode(), digest_size=6).hexdigest()
 
 
 @runtime_checkable
@@ -79,10 +80,10 @@ def as_problems(
 
     In a row, the question is in ``problem``, ``question`` or ``prompt``; the reference in ``answer``, ``final_answer``,
     ``ground_truth``, ``ground_truth_answer`` or ``solution``, as a final answer or as a solution that ends in one
-    (GSM8K's ``#### 18``, MATH's ``\\boxed{18}``); ``id`` (or ``unique_id``), ``level`` and ``subject`` are optional. A
-    field that holds null counts as absent. Without an id, the id is a hash of the question. Half a character (a lone
-    surrogate) becomes "\\ufffd". A question that comes twice with one answer counts once. ``limit`` stops after so
-    many problems.
+    (GSM8K's ``#### 18``, MATH's ``\\boxed{18}``); ``id`` (or ``unique_id``), ``level``, ``subject`` and ``answers``
+    (an answer rule or its name) are optional. A field that holds null counts as absent. Without an id, the id is a
+    hash of the question. Half a character (a lone surrogate) becomes "\\ufffd". A question that comes twice with one
+    answer counts once. ``limit`` stops after so many problems.
 
     ``ValueError`` names the row that lacks a field, an id that two questions share, a question with two answers, and a
     reference that cannot be graded against. ``bad_references="skip"`` leaves the question of such a reference out.
@@ -113,14 +114,14 @@ def read_problems(
     for place, row in placed:
         fields = _fields(place, row)
         try:
-            answer = _reference(fields["answer"])
+            answer = _reference(fields["answer"], fields["answers"])
         except ValueError as error:
             named = "" if fields["id"] is None else f" (id {fields['id']!r})"
             bad.append(f"{place}{named}: {error}")
             continue
         id_, prompt = _id(place, fields["id"], fields["prompt"]), fields["prompt"]
         subject = None if fields["subject"] is None else str(fields["subject"])
-        problem = Problem(id_, prompt, answer, _level(fields["level"]), subject)
+        problem = Problem(id_, prompt, answer, _level(fields["level"]), subject, fields["answers"])
         text = plain(prompt)
         for other_id in (id_, ids.get(text)):
             if other_id in problems:
@@ -154,7 +155,7 @@ def short(text: str) -> str:
 
 
 def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
-    """id, prompt, answer, level and subject of a row, unchecked but for the prompt."""
+    """id, prompt, answer, level, subject and answer rule of a row, unchecked but for prompt and rule."""
     if isinstance(row, Mapping):
         prompt = _first(place, row, QUESTION_FIELDS, "a question")
         found = {
@@ -162,13 +163,14 @@ def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
             "id": next((row[name] for name in ID_FIELDS if row.get(name) is not None), None),
             "level": row.get("level"),
             "subject": row.get("subject"),
+            "answers": row.get("answers"),
         }
     elif isinstance(row, tuple):
         if len(row) != 2:
             raise ValueError(f"{place}: expected a (prompt, answer) pair; got {len(row)} values")
-        prompt, found = row[0], {"answer": row[1], "id": None, "level": None, "subject": None}
+        prompt, found = row[0], {"answer": row[1], "id": None, "level": None, "subject": None, "answers": None}
     elif isinstance(row, ProblemLike):
-        found = {name: getattr(row, name, None) for name in ("answer", "id", "level", "subject")}
+        found = {name: getattr(row, name, None) for name in ("answer", "id", "level", "subject", "answers")}
         prompt = row.prompt
     else:
         raise ValueError(
@@ -177,7 +179,15 @@ def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
         )
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"{place} has no question: expected a text, got {short(repr(prompt))}")
-    return found | {"prompt": whole_characters(prompt)}
+    return found | {"prompt": whole_characters(prompt), "answers": _rule(found["answers"])}
+
+
+def _rule(given: Any) -> AnswerRule:
+    """The answer rule of a row; the mathematical one where a field of that name holds something else."""
+    try:
+        return rule_named(given)
+    except ValueError:
+        return MATHEMATICS
 
 
 def _first(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str) -> Any:
@@ -189,12 +199,14 @@ def _first(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str
     raise ValueError(f"{place}: {what} is missing; expected a field named {' or '.join(names)}, found {found}")
 
 
-def _reference(answer: Any) -> str:
+def _reference(answer: Any, rule: AnswerRule) -> str:
     """The final answer in a reference; ``ValueError`` for one that cannot be graded against."""
     if _is_number(answer):
         answer = str(answer)
     if not isinstance(answer, str):
         raise ValueError(f"the reference answer {short(repr(answer))} is neither a text nor a number")
+    if rule != MATHEMATICS and answer.strip():
+        return whole_characters(answer)
     final = final_answer(whole_characters(answer))
     stated = final or ""
     if final is None and answer.strip():
