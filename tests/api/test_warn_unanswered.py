@@ -46,3 +46,35 @@ def test_answers_warn_of_nothing(text: str) -> None:
 def test_a_rule_of_ones_own_is_asked() -> None:
     assert len(warned(Says("B. Paris, I think"), strategy="majority_vote", answers="code")) == 1
     assert warned(Says("B. Paris, I think"), strategy="majority_vote", answers="choice") == []
+
+
+class Turns:
+    """Says its texts in turn, and judges a text by its place among them."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+    def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+        texts = [self.texts[request.key.path[-1] % len(self.texts)] for request in requests]  # type: ignore[operator]
+        return [ttscale.Completion((ttscale.Step(text),), "stop") for text in texts]
+
+    def score(self, requests: Sequence[ttscale.Score]) -> list[ttscale.Verdict]:
+        places = [self.texts.index(request.candidate.text) for request in requests]
+        return [ttscale.Verdict(((place + 1) / len(self.texts),)) for place in places]
+
+    def compare(self, requests: Sequence[ttscale.Compare]) -> list[ttscale.Preference]:
+        return [ttscale.Preference((1.0,) + (0.0,) * (len(request.candidates) - 1)) for request in requests]
+
+
+def test_a_best_solution_that_was_passed_over_warns_once() -> None:
+    turns = Turns("So the result is 5", "```python\nadd = sum\n```")  # the code has the higher score
+    common = {"verifier": turns, "strategy": "best_of_n"}
+    (message,) = warned(turns, **common)
+    assert "2 of 2 questions the solution with the highest score states no answer" in message
+    assert warned(turns, answers=ttscale.answers.regex("(?s).+"), **common) == []
+    assert warned(Turns("Answer: 5", "Answer: 6"), verifier=Turns("Answer: 5", "Answer: 6"), strategy="best_of_n") == []
+
+
+def test_a_tournament_has_no_votes_to_warn_of() -> None:
+    essays = Turns("It is disorder, in a way", "It is what is not known")
+    assert warned(essays, comparator=essays, strategy="tournament") == []

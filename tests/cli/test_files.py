@@ -252,3 +252,45 @@ def test_rows_hold_every_candidate_when_asked(tmp_path: Path) -> None:
         with AnswerFiles(path, {}, resume=False, brief=brief) as answers:
             answers.write(result)
         assert ("candidates" in rows(path)[0]) == (not brief)
+
+
+@pytest.mark.parametrize(("place", "parquet"), [("a.jsonl", False), ("out", False), ("out", True)])
+def test_a_run_that_goes_on_asks_failed_questions_again(tmp_path: Path, place: str, parquet: bool) -> None:
+    def says(request: ttscale.Sample) -> str:
+        if request.question.id == "q1" and broken:
+            raise RuntimeError("not today")
+        return "7"
+
+    asked = [ttscale.Question(f"q{i}", "Number?") for i in range(3)]
+    found = []
+    for broken in (True, False):
+        with AnswerFiles(tmp_path / place, {}, resume=not broken, parquet=parquet) as answers:
+            open_ = [question for question in asked if question not in answers]
+            found.append([question.id for question in open_])
+            for result in ttscale.solve_all(open_, 1, generator=FakeGenerator(says), progress=False):
+                answers.write(result)
+    assert found == [["q0", "q1", "q2"], ["q1"]]
+    with AnswerFiles(tmp_path / place, {}, resume=True, parquet=parquet) as answers:
+        assert len(answers) == 3
+    if not parquet:
+        assert {row["id"]: row["error"] for row in rows(tmp_path / place)} == dict.fromkeys(("q0", "q1", "q2"))
+        assert len(rows(tmp_path / place)) == 3
+
+
+def test_a_bad_row_of_the_input_costs_no_question_its_answer(tmp_path: Path) -> None:
+    questions, out = write_questions(tmp_path / "q.jsonl", 40), tmp_path / "a.jsonl"
+    good = questions.read_text()
+    command = ["solve", "--input", str(questions), "--output", str(out), "--budget", "2", "--quiet", "--resume"]
+    questions.write_text(good + '{"foo": 1}\n')
+    assert main(command) == 2
+    assert all(row["answer"] is not None for row in rows(out))
+    questions.write_text(good)
+    assert main(command) == 0
+    assert Counter(row["id"] for row in rows(out)) == {f"q{i}": 1 for i in range(40)}
+    assert all(row["answer"] is not None for row in rows(out))
+
+
+@pytest.mark.parametrize("flag", [["--output", "a.jsonl"], ["--resume"], ["--candidates"]])
+def test_flags_of_files_are_refused_for_one_question(flag: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Compute 1 + 2", *flag]) == 2
+    assert f"{flag[0]} goes with --input FILE" in capsys.readouterr().err

@@ -17,7 +17,8 @@ import pytest
 import ttscale
 from ttscale.core.trace import address, read_events
 from ttscale.engine.trace_file import TraceFile
-from ttscale.testing import ToyWorld, as_async, as_session, toy_roles
+from ttscale.testing import FakeGenerator, ToyWorld, as_async, as_session, toy_roles
+from ttscale.verifiers import FunctionVerifier
 
 QUESTIONS = ToyWorld.questions(3)
 STRATEGIES = [
@@ -200,3 +201,23 @@ def test_ctrl_c_leaves_what_is_done_on_disk(tmp_path: Path) -> None:
     assert ttscale.solve_all(QUESTIONS, 8, **roles, **options, resume=path) == wanted
     assert asked
     assert held.isdisjoint(str(address(request)) for request in asked)
+
+
+def test_scores_of_one_answer_rule_are_not_recalled_for_another(tmp_path: Path) -> None:
+    """A verifier may read the answer that a solution states; draws know of no rule and are recalled."""
+    judge = FunctionVerifier(lambda candidate: 1.0 if candidate.answer == "B" else 0.1)
+    asked: list[Any] = []
+
+    def says(request: ttscale.Sample) -> str:
+        asked.append(request)
+        return "Answer: B. Paris"
+
+    path = tmp_path / "trace.jsonl"
+    found = [
+        ttscale.solve_all(
+            ["Which?"], 1, generator=FakeGenerator(says), verifier=judge, answers=rule, resume=path, progress=False
+        )[0]
+        for rule in ("text", "choice", "text")
+    ]
+    assert [(result.answer, result.score) for result in found] == [("B. Paris", 0.1), ("B", 1.0), ("B. Paris", 0.1)]
+    assert len(asked) == 1

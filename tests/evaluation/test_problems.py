@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale import evaluation, training
+from ttscale import answers, evaluation, training
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.problem import (
     ANSWER_FIELDS,
@@ -22,6 +22,7 @@ from ttscale.evaluation.problems.problem import (
     problems_digest,
 )
 from ttscale.reference import questions
+from ttscale.testing import FakeGenerator
 
 
 def test_evaluation_and_training_have_one_problem_and_one_loader() -> None:
@@ -143,3 +144,33 @@ def test_a_file_reads_as_its_rows_do(tmp_path: Path) -> None:
 def test_a_digest_knows_the_set_and_not_its_order() -> None:
     found = as_problems([("a?", "1"), ("b?", "2")])
     assert problems_digest(found) == problems_digest(found[::-1]) != problems_digest(found[:1])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Problem("p", "Which?", "B", answers="choice"),  # type: ignore[arg-type]
+        {"id": "p", "question": "Which?", "answer": "B", "answers": "choice"},
+        {"id": "p", "question": "Which?", "answer": "B", "answers": answers.choice()},
+    ],
+    ids=["object", "name", "rule"],
+)
+def test_a_problems_own_rule_grades_its_answers(row: Any) -> None:
+    (problem,) = as_problems([row])
+    assert problem.answers == answers.choice()
+    generator = FakeGenerator(["Answer: B. Paris", "Answer: B) Lyon"] * 2)
+    records = evaluation.sweep(["majority_vote"], [2], [row], generator=generator, progress=False)
+    assert [record.correct for record in records] == [True]
+    drawn = evaluation.draw_pool([row], None, samples=2, generator=generator, progress=False)
+    assert drawn.of([row]).graded()[0].correct.all()
+
+
+def test_a_rule_is_part_of_a_problems_digest() -> None:
+    one, other = Problem("p", "Which?", "B"), Problem("p", "Which?", "B", answers="choice")  # type: ignore[arg-type]
+    assert one.digest != other.digest
+    assert as_problems([{"question": "Who?", "answer": "4", "answers": ["4", "four"]}])[0].answers == one.answers
+
+
+def test_a_reference_is_read_by_the_problems_rule() -> None:
+    code = "def double(x):\n    return 2 * x"
+    assert as_problems([{"question": "Double?", "answer": code, "answers": "code"}])[0].answer == code
