@@ -107,6 +107,15 @@ def test_a_repeated_question_counts_once_unless_it_contradicts_itself() -> None:
         as_problems(two)
 
 
+def test_questions_with_two_answers_are_named_together_or_left_out() -> None:
+    rows = [("a?", "4"), ("b?", "1"), ("a?", "5"), ("c?", "2"), ("b?", "3"), ("a?", "4"), ("d?", "")]
+    with pytest.raises(
+        ValueError, match=r"3 reference answers cannot be read; .*problem 3: .*problem 5: .*problem 7: "
+    ):
+        as_problems(rows)
+    assert [problem.prompt for problem in as_problems(rows, bad_references="skip")] == ["c?"]
+
+
 def test_one_text_under_two_ids_has_one_answer() -> None:
     rows = [{"id": "a", "question": "2 + 2", "answer": "4"}, {"id": "b", "question": "2  + 2", "answer": "4.0"}]
     assert len(as_problems(rows)) == 2

@@ -413,3 +413,20 @@ def test_json_lists_are_read_and_other_json_is_refused(tmp_path):
     (tmp_path / "o.json").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=r"o\.json is not JSON"):
         read_trl(tmp_path / "o.json")
+
+
+def test_columns_that_a_table_adds_are_no_data():
+    """The datasets library gives every row every column, null where the row had none."""
+    row = {
+        "prompt": "p",
+        "steps": ["a"],
+        "values": [0.5],
+        "n_rollouts": [2],
+        "n_correct": [1],
+        "ttscale": None,
+        "done": None,
+    }
+    header, last = {**dict.fromkeys(row), "ttscale": "rollouts"}, {**dict.fromkeys(row), "done": "q"}
+    read = read_rollouts([header, row, last])
+    assert found(read) == [("p", ("a",), (0.5,))]
+    assert not read.malformed

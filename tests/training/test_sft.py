@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
+import transformers
 
 from training.test_resume import Killed
 from ttscale.cli.main import main
@@ -14,6 +16,7 @@ from ttscale.core.types import Candidate, Key, Question
 from ttscale.hf import HFGenerator
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training import Recipe, RevisionExample, read_solutions, train_sft
+from ttscale.training.fit import run
 from ttscale.training.fit import trainer as _fit
 from ttscale.training.fit.features import revision_features
 from ttscale.training.fit.objectives import TOKEN_CE
@@ -156,3 +159,33 @@ def test_from_the_shell(base, tmp_path, capsys):
     assert main(["train", "sft", *flags, "--batch", "16", "--lora-rank", "4"]) == 0
     assert "43 examples, 5 held out" in capsys.readouterr().out
     assert json.loads((tmp_path / "m" / "ttscale.json").read_text())["prompt"]["template"] == "{question}\n"
+
+
+def test_what_is_measured_is_what_is_saved(bf16_base, tmp_path, monkeypatch):
+    """A base in bf16 is saved in bf16, so its rounding comes before anything is measured or calibrated."""
+    measured, real = {}, run._save
+
+    def noted(base, folder, task, went, recipe, tokenizer, finish):
+        def noting(model, out):
+            measured.update({name: value.clone() for name, value in model.state_dict().items()})
+            return finish(model, out)
+
+        return real(base, folder, task, went, recipe, tokenizer, noting)
+
+    monkeypatch.setattr(run, "_save", noted)
+    rows = [{"question": f"{n} + 1?", "solution": f"Answer: {n + 1}"} for n in range(12)]
+    given, recipe = read_solutions(write(tmp_path / "rows.jsonl", rows)), Recipe(batch=8, epochs=1, dropout=0.0)
+    train_sft(bf16_base, given, tmp_path / "out", recipe=recipe, prompt=PLAIN, progress=False)
+    saved = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    assert all(torch.equal(measured[name], value) for name, value in saved.items())
+    kept = transformers.AutoConfig.from_pretrained(tmp_path / "out")
+    assert kept.dtype == torch.bfloat16
+
+
+@pytest.fixture
+def bf16_base(base, tmp_path):
+    """The same base with its weights in bf16."""
+    folder = tmp_path / "bf16"
+    transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy
 import pytest
 
 import ttscale
@@ -122,6 +123,8 @@ def test_a_function_compares() -> None:
     longest = FunctionComparator(lambda candidates: max(range(len(candidates)), key=lambda i: len(candidates[i].text)))
     (reply,) = longest.compare([comparing("one", "three", "two")])
     assert reply.weights == (0.0, 1.0, 0.0)
+    argmax = FunctionComparator(lambda candidates: numpy.argmax([len(candidate.text) for candidate in candidates]))
+    assert argmax.compare([comparing("one", "three")])[0].weights == (0.0, 1.0)  # type: ignore[index, union-attr]
     shares = FunctionComparator(lambda candidates: [len(candidate.text) for candidate in candidates])
     (reply,) = shares.compare([comparing("one", "three")])
     assert reply.weights == (3 / 8, 5 / 8)

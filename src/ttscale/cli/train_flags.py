@@ -65,7 +65,9 @@ TEST = _path("test_questions", "JSONL of questions you will measure on; one of t
 VALIDATION = _path("validation", "data to validate on, in the same format (default: a share of the questions)", False)
 SEED = Flag("seed", int, 0, "seed of every draw")
 TOGETHER = Flag("together", int, 16, "questions in flight; changes speed and what a kill loses, never the numbers")
-SKIP_BAD = Flag("skip_bad_references", bool, False, "leave out questions whose reference answer cannot be read")
+SKIP_BAD = Flag(
+    "skip_bad_references", bool, False, "leave out questions whose reference answer cannot be read, or that have two"
+)
 DATA = (
     _path("data", "step-labelled solutions"),
     Flag("format", str, "own", "format of the data", FORMATS),

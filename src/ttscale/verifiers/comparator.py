@@ -138,6 +138,7 @@ class FunctionComparator:
 
 def _preference(name: str, request: Compare, said: Any) -> Preference:
     n = len(request.candidates)
+    said = said.tolist() if hasattr(said, "tolist") else said  # numpy, torch
     if isinstance(said, int) and not isinstance(said, bool) and 0 <= said < n:
         return Preference(tuple(float(i == said) for i in range(n)))
     try:

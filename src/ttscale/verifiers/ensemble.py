@@ -88,12 +88,13 @@ class EnsembleVerifier:
         rows = [verdict.step_scores for verdict in verdicts]
         steps = len(request.candidate.steps)
         for number, row in enumerate(rows, 1):  # here, since a mean, a minimum or an aggregation would hide it
-            wrong = [f"the score {score}" for score in row if not _fine(score)] or ["no score"] * (not row)
+            wrong = [f"the score {score!r}" for score in row if not _fine(score)] or ["no score"] * (not row)
             wrong += [f"{len(row)} scores for {steps} steps"] * (len(row) not in (1, steps))
             if wrong:
                 raise RoleError(
                     f"member {number} of an ensemble ({self.members[number - 1]!r}) gave {wrong[0]} "
-                    f"(question {request.question.label}, candidate {request.candidate.key}); scores are in [0, 1]"
+                    f"(question {request.question.label}, candidate {request.candidate.key}); scores are "
+                    "Python numbers in [0, 1]"
                 )
         if len({len(row) for row in rows}) > 1:
             rows = [(aggregate(row, how),) for row, how in zip(rows, self._hows, strict=True)]

@@ -146,6 +146,8 @@ class Store(Closing, Generic[T]):
             self._lines += 1
             self._read_to += len(line)
             where = f"{self.path}, line {self._lines}"
+            if not line.strip():
+                continue
             data = _read_line(line, where)
             if self._lines == 1 or _is_header(data):
                 self._check_header(data)
@@ -163,6 +165,8 @@ def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]],
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
+            if not line.strip():
+                continue
             data = _read_line(line, f"{path}, line {number}")
             if number == 1 or _is_header(data):
                 header = data

@@ -36,7 +36,8 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             try:
                 row = parsed(line)
             except ValueError as error:  # JSON, UTF-8, numbers too long
-                raise ValueError(f"{place}, is not JSON in UTF-8: {error}") from error
+                other = "; a file needs one JSON object per line (JSONL)" if number == 1 else ""
+                raise ValueError(f"{place}, is not JSON in UTF-8: {error}{other}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"{place}: expected an object, got {repr(row)[:80]}")
             yield place, row

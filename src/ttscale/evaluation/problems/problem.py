@@ -82,11 +82,12 @@ def as_problems(
     ``ground_truth``, ``ground_truth_answer`` or ``solution``, as a final answer or as a solution that ends in one
     (GSM8K's ``#### 18``, MATH's ``\\boxed{18}``); ``id`` (or ``unique_id``), ``level``, ``subject`` and ``answers``
     (an answer rule or its name) are optional. A field that holds null counts as absent. Without an id, the id is a
-    hash of the question. Half a character (a lone surrogate) becomes "\\ufffd". A question that comes twice with one
-    answer counts once. ``limit`` stops after so many problems.
+    hash of the question. Half a character (a lone surrogate) becomes "\\ufffd". A question that comes twice under one
+    id, with one answer, counts once. ``limit`` stops after so many problems.
 
     ``ValueError`` names the row that lacks a field, an id that two questions share, a question with two answers, and a
-    reference that cannot be graded against. ``bad_references="skip"`` leaves the question of such a reference out.
+    reference that cannot be graded against. ``bad_references="skip"`` leaves out the question of such a reference,
+    and one with two answers.
     """
     if isinstance(rows, str | PathLike):
         raise ValueError(f"problems must be a list, not the path {rows!r}: read it, evaluation.load(path)")
@@ -111,6 +112,7 @@ def read_problems(
     places: dict[str, str] = {}
     ids: dict[str, str] = {}  # the first id of each text
     bad: list[str] = []
+    torn: set[str] = set()  # texts of questions with several answers
     for place, row in placed:
         fields = _fields(place, row)
         try:
@@ -123,10 +125,13 @@ def read_problems(
         subject = None if fields["subject"] is None else str(fields["subject"])
         problem = Problem(id_, prompt, answer, _level(fields["level"]), subject, fields["answers"])
         text = plain(prompt)
-        for other_id in (id_, ids.get(text)):
-            if other_id in problems:
-                _check_same(place, problem, places[other_id], problems[other_id])
-        if id_ not in problems:
+        known = [other for other in (id_, ids.get(text)) if other in problems]
+        said = [_contradiction(place, problem, places[other], problems[other]) for other in known if other is not None]
+        if any(said):
+            bad += [one for one in said if one][:1]
+            torn.add(text)
+            problems = {other: one for other, one in problems.items() if plain(one.prompt) != text}
+        if id_ not in problems and text not in torn:
             problems[id_], places[id_] = problem, place
             ids.setdefault(text, id_)
         if len(problems) == limit:
@@ -241,17 +246,16 @@ def _level(value: object) -> int | None:
     return int(digits[0]) if digits and not isinstance(value, bool) else None
 
 
-def _check_same(place: str, problem: Problem, other_place: str, other: Problem) -> None:
-    """Refuse two questions under one id, and two answers to one question."""
-    one_text = plain(problem.prompt) == plain(other.prompt)
-    if one_text and (problem.answer == other.answer or grade(problem.answer, other.answer)):
-        return
-    if not one_text:
+def _contradiction(place: str, problem: Problem, other_place: str, other: Problem) -> str | None:
+    """Says that one question has two answers. ``ValueError`` for two questions under one id."""
+    if plain(problem.prompt) != plain(other.prompt):
         raise ValueError(
             f"{place}: the id {problem.id!r} stands in {other_place} already, with another question; give every "
             "question an id of its own"
         )
-    raise ValueError(
+    if problem.answer == other.answer or grade(problem.answer, other.answer, problem.answers):
+        return None
+    return (
         f"{place}: the question {short(problem.prompt)!r} stands in {other_place} already, with another answer "
         f"({other.answer!r} there, {problem.answer!r} here); give it one"
     )

@@ -70,6 +70,8 @@ class RolloutFile(Closing):
         offset = 0
         for number, line in enumerate(self._file.lines(), start=1):
             offset += len(line)
+            if not line.strip():
+                continue
             record = _parse(line, self.path, number)
             if number == 1:
                 _check_header(record, settings, self.path)

@@ -164,6 +164,7 @@ def _save(
 ) -> dict[str, Any]:
     """Write the chosen model whole; returns what was measured on it."""
     trained = load_trained(base, went.checkpoint, task, recipe).to(default_device())
+    trained = trained.to(saved_dtype(base)).to(torch.float32)  # measured and calibrated as it will be read again
     try:
         measured = finish(trained, folder)
         trained.to(saved_dtype(base)).save_pretrained(str(folder))
