@@ -19,20 +19,12 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
-from ttscale.answers.markers import APART, ASCII_STEMS, CONCLUDING, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
-from ttscale.answers.statements import (
-    FORMULA,
-    SPAN,
-    SUM_OF_MONEY,
-    from_sentence,
-    items,
-    last_value,
-    statement,
-    tidy,
-    value_in,
-)
+from ttscale.answers.conclusions import concluded, only
+from ttscale.answers.markers import APART, ASCII_STEMS, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
+from ttscale.answers.payloads import behind, below, line, value_or_end
+from ttscale.answers.statements import FORMULA, statement, tidy
 from ttscale.answers.thoughts import without_thoughts
-from ttscale.answers.wrappers import MAX_ANSWER, unwrap
+from ttscale.answers.wrappers import MAX_ANSWER
 
 MAX_TEXT = 200_000
 """Characters read from the end of a text. A final answer stands at the end; 200,000 are some 50,000 tokens."""
@@ -62,8 +54,8 @@ _MARK = re.compile(
     r"(?P<json>\"(?:[^\"\\\n]|\\.){1,1000}\"|-?[0-9.]+|true|false|\[[^\[\]\n]{0,400}\])",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
-_CLOSING = re.compile(r"^(?:\*{1,3}|__?)(?=\s|$)")
-"""The end of *Answer:* after its colon."""
+_NEXT_OPTION = re.compile(rf"^{_GAP}{_BOLD}B:", re.MULTILINE)
+"""Under a line "A: ..." it says that both are options, or names for something."""
 _KINDS = ("tag", "answer", "heading", "hashes", "line", "cell", "json")
 _SENTENCE = re.compile(
     r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer)s?)|"
@@ -94,20 +86,6 @@ _FOREIGN_SENTENCE = re.compile(rf"{APART}{SAYING}{_GAP}[:：]?(?P<method>)(?P<ch
 _WORDY = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
 _LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
-_ONLY_LETTER = re.compile(r"\W{0,4}([A-Ja-j])\W{0,4}")
-_LETTER_FIRST = re.compile(
-    r"\*{0,2}\(?([A-J])\)?\*{0,2}(?:[.,。，][ \t]*(?=[a-z]|[^\x00-\x7f])|(?=[^\x00-\x7f。，])| is (?:correct|right)\b)"
-)
-_ONLY_VALUE = re.compile(r"[-+±]?\s*[$€£]?\s*\.?[0-9][0-9.,/ ]*\s*(?:%|[$€£]|[a-z]{1,12})?\.?", re.IGNORECASE)
-_ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|[A-J]\) [^\n.]{1,80}|yes|no|true|false", re.IGNORECASE)
-_SIGNS = r"(?:[^\w\\]|[\d_]|\\[^A-Za-z])*+"
-_ONLY_FORMULA = re.compile(
-    rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])|(?:or|and)(?![a-z]))"
-    rf"|[A-Za-z](?![a-z])){_SIGNS})*+"
-)
-_LABELLED_MONEY = re.compile(rf"[^\W\d][^\d\n:.?!]{{0,40}}[:：]\s?({SUM_OF_MONEY.pattern})(?=[\s.]|$)")
-"""Total : 2,74 €"""
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\W\d_a-z])|(?<=[。！？।])\s*|\n")
 
 
 _Found: TypeAlias = tuple[int, re.Match[str], Callable[[str, re.Match[str]], str | None]]
@@ -134,7 +112,7 @@ def extract_answer(text: str) -> str | None:
             break
         if tidied:
             return tidied
-    return boxed or _unmarked(spoken)
+    return boxed or concluded(spoken)
 
 
 def _firm(answer: str) -> bool:
@@ -162,33 +140,30 @@ def _marked(text: str, mark: re.Match[str]) -> str | None:
     kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
     if kind in ("tag", "cell", "json"):
         return str(mark[kind]).strip(' "' if kind == "json" else " ")
-    payload = _CLOSING.sub("", _line(text, mark.end()))
-    if kind == "answer" and mark.re is _MARK and mark["solution"] and not _only(payload.strip("*_ ")):
+    payload, rest = behind(text, mark.end()), text[mark.end() :]
+    if kind == "answer" and mark.re is _MARK and mark["solution"] and not only(payload.strip("*_ ")):
         return None  # "Solution: first we add"
     if kind in ("answer", "heading") and not payload.strip("*_}) \t"):
-        rest = _CLOSING.sub("", text[mark.end() : mark.end() + 2 * MAX_ANSWER]).lstrip("}) \t\n")
-        listed = items(rest)
-        rest = rest.lstrip("*_}) \t\n")
+        payload, listed = below(text, mark.end())
         if listed:
-            return listed
-        payload = _line(rest, 0)
+            return payload
     if kind == "hashes" and (re.match(r"[0-9]+[.)]\s+\S*[A-Za-z]{2}", payload) or not FORMULA.match(payload)):
         return payload if text[mark.end() :].strip() == payload and not re.match(r"[0-9]+[.)]\s", payload) else None
-    if kind == "line" and not FORMULA.match(payload) and text[mark.end() :].strip() != payload:
+    if kind == "line" and (_NEXT_OPTION.search(rest) or not (FORMULA.match(payload) or "\n" not in rest.strip())):
         return None  # an option of a list
     payload = payload.removeprefix("}").lstrip()  # \textbf{Answer:} 12
     sentence = _SENTENCE.search(payload, 0, MAX_ANSWER)  # "Final Answer: The final answer is 5."
     if sentence and sentence.start() < 20:
         payload = payload[sentence.end() :]
-    return from_sentence(statement(payload))
+    return value_or_end(payload, rest[: 4 * MAX_ANSWER])
 
 
 def _said(text: str, sentence: re.Match[str]) -> str | None:
     """What a sentence that gives an answer gives, on the next line if nothing follows it."""
-    payload = _line(text, sentence.end())
+    payload, listed = line(text, sentence.end()), False
     if not payload.strip("*_: \t"):
-        payload = _line(text[sentence.end() : sentence.end() + 2 * MAX_ANSWER].lstrip("*_: \t\n"), 0)
-    answer = statement(payload)
+        payload, listed = below(text, sentence.end())
+    answer = payload if listed else statement(payload)
     several, named = _LETTERS.match(answer), _THE_LETTER.fullmatch(answer)
     if several or named:
         return several[0] if several else named[1] if named else None
@@ -204,65 +179,3 @@ def _said(text: str, sentence: re.Match[str]) -> str | None:
 def _picked(text: str, pick: re.Match[str]) -> str | None:
     """The letter that is chosen."""
     return next(letter.upper() for letter in pick.groups() if letter)
-
-
-def _line(text: str, start: int) -> str:
-    """The rest of the line from ``start``; beyond it, if a displayed formula is all that it holds or that follows."""
-    stop = text.find("\n", start)
-    stop = len(text) if stop < 0 else stop
-    line = text[start:stop].strip()
-    if line in ("$$", r"\[", "", "**"):
-        more = text[stop : stop + MAX_ANSWER].lstrip()
-        if line in ("$$", r"\[") or more.startswith(("$$", r"\[")):
-            return line.strip("*") + more
-    return line
-
-
-def _unmarked(text: str) -> str | None:
-    """The answer of a text that has no marker: all of it, its last line, or what its last sentence concludes with."""
-    text = text[-4 * MAX_ANSWER :].strip()
-    if "####" in text or "\\boxed" in text:
-        return None  # it uses a marker, and has nothing in it
-    letter = _ONLY_LETTER.fullmatch(text) or _LETTER_FIRST.match(text) or _LABELLED_MONEY.match(text)
-    if letter:
-        return letter[1]
-    last = text.rpartition("\n")[2].strip()
-    display = re.search(r"(\$\$(?:(?!\$\$).)+\$\$|\\\[(?:(?!\\\[).)+\\\])\s*$", text[-MAX_ANSWER:], re.DOTALL)
-    first = statement(text) if last == text else ""
-    for whole in (text, display[1] if display else "", last, first if text.startswith(first) else ""):
-        if _only(whole):
-            return tidy(whole)
-    sentences = [part for part in _SENTENCE_END.split(text) if part and part.strip()]
-    if not sentences or sentences[-1].rstrip().endswith("?"):
-        return None
-    closing = sentences[-1].strip()
-    if re.search(r"(?<![A-Za-z])(?:not|cannot|can't|unknown|step)(?![A-Za-z])", SPAN.sub("", closing), re.IGNORECASE):
-        value = _at_the_end(closing)  # "it is not 5, it is 6"
-        return tidy(value) if value else None
-    concludes = CONCLUDING.search(closing) or (len(sentences) == 1 and SPAN.search(closing))
-    value = (value_in(closing) or last_value(closing)) if concludes else _at_the_end(closing)
-    return tidy(value) if value else None
-
-
-def _only(text: str) -> bool:
-    """Whether ``text`` is nothing but a number, a formula or a choice."""
-    bare = unwrap(text)
-    if not bare or len(text) > MAX_ANSWER or "\n\n" in text:
-        return False
-    if SPAN.fullmatch(text) or _ONLY_VALUE.fullmatch(bare) or _ONLY_CHOICE.fullmatch(bare):
-        return True
-    return bool(re.search(r"[0-9\\=]", bare)) and bool(_ONLY_FORMULA.fullmatch(bare))
-
-
-def _at_the_end(sentence: str) -> str | None:
-    """What the last words of a sentence give: "my reply is 0.75", "... = 70"."""
-    value = value_in(sentence)
-    if value and sentence.rstrip(" .。").endswith(value.rstrip(" .。")) and not _bare_number(sentence, value):
-        return value
-    return None
-
-
-def _bare_number(sentence: str, value: str) -> bool:
-    """Whether ``value`` merely comes last, without an "is" or "=" before it."""
-    before = sentence.rstrip(" .。")[: -len(value.rstrip(" .。"))].rstrip()
-    return not re.search(r"(?:\b(?:is|are|es|est|ist)|'s|=|[是为為]|de)\s*[$(]?$", before)

@@ -1,0 +1,73 @@
+"""What stands behind a marker: the rest of its line, what is below it, or what a reasoning that follows it ends in.
+
+Text in, text out; knows lines, fences, quotes and lists. Where markers stand is ``extraction.py``'s business.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ttscale.answers.conclusions import closing_value, concluded
+from ttscale.answers.statements import FORMULA, from_sentence, items, statement
+from ttscale.answers.wrappers import MAX_ANSWER
+
+_CLOSING = re.compile(r"^(?:\*{1,3}|__?)(?=\s|$)")
+"""The end of *Answer:* after its colon."""
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*(?:\n|$)", re.MULTILINE)
+_QUOTE = re.compile(r"^[ \t]*(?:>[ \t]+)+", re.MULTILINE)
+_EXPLAINS = re.compile(
+    r"\W*(?:(?:this|that|it|which) (?:is|was|follows|comes)|because|since|as|for|explanation|reason\w*|note|here|proof|"
+    r"to (?:see|check|verify)|justification|solution|steps?)\b",
+    re.IGNORECASE,
+)
+"""What follows an answer that was given first."""
+_SETS_OUT = re.compile(
+    r"\W*(?:let(?:'s|’s)?|see|as follows|below|first|we|to|here|step|suppose|assume|given|consider|start|begin|note|if)"
+    r"(?!\w)",
+    re.IGNORECASE,
+)
+"""How a reasoning begins: a sentence that is no answer."""
+
+
+def line(text: str, start: int) -> str:
+    """The rest of the line from ``start``; beyond it, if a displayed formula is all that it holds or that follows."""
+    stop = text.find("\n", start)
+    stop = len(text) if stop < 0 else stop
+    found = text[start:stop].strip()
+    if found in ("$$", r"\[", "", "**"):
+        more = text[stop : stop + MAX_ANSWER].lstrip()
+        if found in ("$$", r"\[") or more.startswith(("$$", r"\[")):
+            return found.strip("*") + more
+    return found
+
+
+def behind(text: str, start: int) -> str:
+    """The rest of the marker's line, without the closing half of its bold sign."""
+    return _CLOSING.sub("", line(text, start))
+
+
+def below(text: str, start: int) -> tuple[str, bool]:
+    """What stands under a marker that ends its line, without fences and quotes, and whether it is a whole list."""
+    rest = _CLOSING.sub("", text[start : start + 2 * MAX_ANSWER].lstrip(": \t"))
+    rest = _QUOTE.sub("", _FENCE.sub("", rest.lstrip("}) \t\n"))).lstrip("}) \t\n")
+    listed = items(rest)
+    return (listed, True) if listed else (line(rest.lstrip("*_}): \t\n"), 0), False)
+
+
+def value_or_end(payload: str, rest: str) -> str | None:
+    """The value of the first sentence of ``payload``, or what the reasoning that begins there, ``rest``, ends in."""
+    first = statement(payload)
+    value = from_sentence(first)
+    if len(re.findall(r"[^\W\d_]{2,}", first)) < 2 or FORMULA.match(first):
+        return value
+    sets_out = value == first and _SETS_OUT.match(first)
+    more = _after(payload, first) or (_after(rest, first) if sets_out else "")
+    if not more or _EXPLAINS.match(more):
+        return None if sets_out else value
+    end = concluded(rest) or closing_value(rest)
+    return end or (None if sets_out or re.search("[0-9]", more) else value)
+
+
+def _after(text: str, first: str) -> str:
+    """What follows the sentence ``first`` in ``text``."""
+    return text[text.find(first) + len(first) :].strip(" \t\n.?!*_")

@@ -1,0 +1,57 @@
+"""What stands behind a marker: reasoning before the answer, lists, fences and quotes below it, options beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ttscale.answers import equal, extract
+
+REASONED = [
+    ("Answer: Janet's ducks lay 16 eggs per day. She eats 3. 16-3 = 13 eggs. So she makes 13 * 2 = $26.", "26"),
+    ("Answer: Let's think step by step. There are 3 cars and 2 more arrive. So 3 + 2 = 5.", "5"),
+    ("Answer: We have 16 eggs. She eats 3. 16 - 3 = 13. So she has 13.", "13"),
+    ("Answer: First find the sum: 3+4 = 7. Then double it: 14.", "14"),
+    ("Answer: There are 3 cars in the lot. 2 more arrive. Now there are 3 + 2 = 5 cars.", "5"),
+    ("Answer: Let x be the number. Then 2x = 10.\nSo x = 5.", "5"),
+    ("Answer: To solve this, we add 3 and 4.\n\n3 + 4 = 7", "7"),
+    ("A: Tom has 5 apples. He gives 2 away. He has 3 left.", "3"),
+    ("Answer: see below.\n\n18", "18"),
+    ("Answer: as follows.\nThe total is 18.", "18"),
+    ("Answer: Let's think step by step. It is hard.", None),
+    ("Answer: There are 18 apples in total, since 9+9=18.", "18"),
+    ("Answer: The total cost is $45. This is because 9 boxes cost $5 each.", "45"),
+    ("Answer: She has 18 eggs left.\n\nExplanation: she had 20 and ate 2.", "18"),
+    ("Answer: There are 18 apples. They are red.", "18"),
+    ("Answer: Tom has 5 apples. He buys 3 bags of 2.", None),  # nothing says which it is
+    ("Answer: Dr. J. Smith", "Dr. J. Smith"),
+]
+BELOW = [
+    ("The answers are:\n1. 18\n2. 19", "18, 19"),
+    ("The answers are:\n- 18\n- 19", "18, 19"),
+    ("The answer is:\n1. 18", "18"),
+    ("The answer is:\n\n- 18", "18"),
+    ("The answer is:\n-5", "-5"),
+    ("**The answer is:**\n\n* 18", "18"),
+    ("The final answer is:\n```\n18\n```", "18"),
+    ("Answer:\n```text\n18\n```", "18"),
+    ("### Final answer\n```\n18\n```", "18"),
+    ("Answer:\n> 18", "18"),
+    ("The final answer is:\n\n> **18**", "18"),
+]
+OPTIONS = [
+    ("A: 12\nB: 15\nC: 18\n\nTherefore the total is 15.", "15"),
+    ("A: 1\nB: 2\nC: 3\nD: 4\n\nSo it's C.", "C"),
+    ("Let's define\nA: 3\nB: 4\n\nSo A + B = 7.", "7"),
+    ("Q: 2+2?\nA: 4\nQ: 3+3?\nA: 6", "6"),
+]
+
+
+@pytest.mark.parametrize(("reply", "stated"), REASONED + BELOW + OPTIONS)
+def test_a_reply_states(reply: str, stated: str | None) -> None:
+    found = extract(reply)
+    assert found is None if stated is None else equal(found, stated), found
+
+
+def test_lists_below_a_sentence_are_told_apart() -> None:
+    first, second = (extract(f"The answers are:\n1. {a}\n2. {b}") for a, b in ((18, 19), (5, 7)))
+    assert not equal(first, second)
