@@ -20,7 +20,7 @@ from ttscale.answers.literals import literal, number, unmarked
 from ttscale.answers.matrices import matrix_key
 from ttscale.answers.normalize import clean
 from ttscale.answers.parse import MAX_DEPTH, read
-from ttscale.answers.phrases import labelled
+from ttscale.answers.phrases import labelled, parts_of
 from ttscale.answers.tree import Unreadable
 from ttscale.answers.wrappers import MAX_ANSWER
 
@@ -100,12 +100,19 @@ def _whole(text: str) -> AnswerKey:
     text = text.strip()
     if not text:
         raise Unreadable("nothing there")
+    named_parts = parts_of(text)
+    if named_parts:
+        return ("labelled", *sorted((name, _part(value)) for name, value in named_parts))
     key = literal(text)
     if key:
         return key
     if text.count("(") < text.count(")"):
         text = _LOOSE_CHOICE.sub(r"(\1)", text)
     parts, signs = _scan.split(text, _UNION)
+    if {",", ";"} == {*signs} and not re.search(r"[=<>]|\\(?:[lg]e|in)(?![A-Za-z])", text):
+        groups = [group for group in _scan.split(text, frozenset(";"))[0] if group]
+        if len(groups) > 1:
+            return _several([_group(group) for group in groups], {";"})
     if len([part for part in parts if part]) > 1:
         return _list([part for part in parts if part], set(signs))
     if parts != [text] and signs:
@@ -134,6 +141,8 @@ def _whole(text: str) -> AnswerKey:
 
 def _list(parts: list[str], signs: set[str]) -> AnswerKey:
     """Answers beside each other: named values, inequalities that hold together, a union of sets, or a list."""
+    if len(_members_of(parts)) > 1 or (signs & (_JOINED | {"or"}) and _unlike(parts)):
+        raise Unreadable("alternatives for several names")
     if signs & _JOINED:
         if signs - _JOINED:
             raise Unreadable("a union in a list")
@@ -156,6 +165,21 @@ def _list(parts: list[str], signs: set[str]) -> AnswerKey:
     elif any(found[1:]):
         raise Unreadable("some values have a name and others none")
     return _several([key for part in parts for key in _flat(_part(part), part)], signs)
+
+
+def _members_of(parts: list[str]) -> set[str]:
+    """The names that the parts say to lie in a set."""
+    return {part[: found.start(1)] for part in parts if (found := _MEMBER.fullmatch(part))}
+
+
+def _unlike(parts: list[str]) -> bool:
+    """Whether the parts give values to different names, or some to none: x = 1 or y = 2."""
+    named = [_NAMED.fullmatch(part) for part in parts]
+    names = [match[1] for match in named if match]
+    if len(names) == len(parts):
+        period = len(dict.fromkeys(names))
+        return period > 1 and len(names) == period
+    return len({name for part in parts if _INEQUALITY.search(part) for name in _LETTER.findall(part)}) > 1
 
 
 def _named(pairs: list[tuple[str, str]]) -> AnswerKey:
@@ -199,6 +223,12 @@ def _part(text: str) -> AnswerKey:
     key = _whole(text)
     around = _scan.enclosed(text)
     return ("set", key) if around and around[0] == r"\{" and key[0] != "set" else key
+
+
+def _group(text: str) -> AnswerKey:
+    """The key of a list within a list: 1, 2 of 1, 2; 3, 4."""
+    key = _part(text)
+    return key if key[0] == "set" else ("set", key)
 
 
 def _flat(key: AnswerKey, text: str) -> tuple[AnswerKey, ...]:

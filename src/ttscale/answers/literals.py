@@ -28,11 +28,11 @@ _REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)(?:\\(?:overline|bar|dot)\s*\
 _GOES_ON = re.compile(r"([+-]?)([0-9]*)\.([0-9]*?)(([0-9])\5\5|([0-9]{2,9}?)\6)(?:\4|\5|\6)*\s*\\l?dots")
 _CHOICE = re.compile(r"\(\s*([A-Ja-h])\s*\)|([A-J])|([a-d])|([A-J])\)|([a-d])\)")
 _CHOICE_AND_TEXT = re.compile(
-    r"(?:\(([A-J])\)|([A-J])\)|([A-J])\.(?=\s+[-0-9$\\]))\s+(?!and\b|or\b)(?!.*\b[A-J]\))[^\s+\-*/=^<>),].*", re.DOTALL
+    r"(?:\(([A-J])\)|([A-J])\)|([A-J])\.(?=\s+[-0-9$\\]))\s+(?!and\b|or\b)(?!.*\b[A-J](?:\)|\.\s))[^\s+\-*/=^<>),].*",
+    re.DOTALL,
 )
 _NUMERAL = re.compile(
-    r"\(?([0-9A-F]+)\)?(?:\s*_\s*\{?\s*|\s+\(?(?:in )?)"
-    r"(?:base\s*)?([0-9]{1,3}|[a-z]+)\s*[})]?",
+    r"\(?([0-9A-F]+)\)?(?:\s*_\s*\{?\s*(?:base\s*)?|\s+\(?(?:in )?base\s*)([0-9]{1,3}|[a-z]+)\s*[})]?",
     re.IGNORECASE,
 )
 _BASES = {
@@ -45,6 +45,7 @@ _PREFIXED = re.compile(r"0([xbo])([0-9a-f]+)", re.IGNORECASE)
 _PREFIXES = {"x": 16, "b": 2, "o": 8}
 _SCALED = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+|\s*/\s*[0-9]+)?)\s+([a-z]+)", re.IGNORECASE)
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_ROMAN = re.compile(r"\(?(?=[ivx]{2})(x{0,3}(?:ix|iv|v?i{0,3}))\)?")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z .'\"&?!-]+")
 _COMMON = """
 yes no odd one two six ten all any red dne ace act add age ago aid aim air arc arm art ash ask ate awe bad bag ban bar
@@ -71,6 +72,9 @@ def literal(text: str) -> AnswerKey | None:
     calendar = date_or_time(unmarked(text))
     if calendar:
         return calendar
+    roman = _ROMAN.fullmatch(unmarked(text))
+    if roman:
+        return ("words", roman[1])
     span = _RANGE.fullmatch(text)
     if _MARKED_OFF.fullmatch(text) or (span and Fraction(span[1]) < Fraction(span[2])):
         return ("words", text.replace(" ", ""))

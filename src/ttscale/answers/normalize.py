@@ -20,7 +20,7 @@ _GREEK = (
 )
 _SIGNS = (
     "× times ✕ times ⨯ times · cdot ⋅ cdot ∙ cdot • cdot ÷ div √ sqrt ∞ infty ≤ le ⩽ le ≥ ge ⩾ ge ≠ ne ± pm ∓ mp ∪ cup "
-    "∩ cap ∈ in ∅ emptyset ≈ approx ∠ angle ⟨ langle ⟩ rangle ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil … ldots"
+    "∩ cap ∈ in ∅ emptyset ≈ approx ∠ angle ⟨ langle ⟩ rangle ⌊ lfloor ⌋ rfloor ⌈ lceil ⌉ rceil … ldots ≡ equiv"
 )
 _PLAIN = "− - – - — - ‐ - ‑ - ‒ - ﹣ - ∕ / ⁄ / ’ ' ‘ ' “ \" ” \" ∣ | ° ^\\circ º ^\\circ ℝ \\mathbb{R}"
 _HALVES = "½ 12 ⅓ 13 ⅔ 23 ¼ 14 ¾ 34 ⅕ 15 ⅖ 25 ⅗ 35 ⅘ 45 ⅙ 16 ⅚ 56 ⅛ 18 ⅜ 38 ⅝ 58 ⅞ 78"
@@ -57,6 +57,11 @@ _GLUED = re.compile(r"(?<=[0-9)}])(or|and)(?=[A-Za-z](?:_\w|\([a-z]\))?\s*=)")
 _SPACE = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\(?:quad|qquad|enspace|thinspace|medspace|thickspace)(?![A-Za-z])")
 _WIDE = re.compile(r"(=[^,;=]*[^,;=\s])\s*\\q?quad(?![A-Za-z])\s*(?!and\b|or\b|,|;|\\)(?=[^,;=]*=)")
 """The gap between two equations, which separates them as a comma does."""
+_BREAK = re.compile(
+    r"(=[^,;=]*[^,;=\s])\s*[,;]?\s*(?:\\newline(?![A-Za-z])|\\\\(?![A-Za-z])|\\\\(?=\s*(?:[A-Za-z]|[A-Z]{2})(?:_\w)?\s*=))"
+    r"(?=[^,;=]*=)"
+)
+"""The line break between two equations, which separates them too."""
 _APPROXIMATELY = re.compile(
     r"^(?:\\approx|approximately|approx\.?|about|around|roughly|exactly|equal to|is|=|(?:an?|the)(?= [0-9]))"
     r"(?![A-Za-z])\s*",
@@ -92,6 +97,8 @@ _TEXT = "textup|textrm|textbf|textit|textsf|texttt|textnormal|mathrm|mathbf|math
 _SIZES = "left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|mleft|mright"
 _STYLES = "displaystyle|textstyle|scriptstyle|limits|nolimits|boldsymbol|rm|bf|it"
 _NAMES = "|".join(sorted(FUNCTIONS | SEVERAL))
+_GAP = r"(?:\s|\\[ ,;:!])*"
+_ARGUMENT = rf"{_GAP}\{{?{_GAP}([0-9]+|[a-z]){_GAP}\}}?"
 _REPLACE = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -104,8 +111,11 @@ _REPLACE = tuple(
         (rf"\\[dt]binom{_END_OF_NAME}", r"\\binom"),
         (rf"\\(?:leq|leqslant|leqq){_END_OF_NAME}", r"\\le "),
         (rf"\\(?:geq|geqslant|geqq){_END_OF_NAME}", r"\\ge "),
-        (rf"\\neq{_END_OF_NAME}|!=", r"\\ne "),
-        (r"\(\s*\\?mod\s*([0-9]+|[a-z])\s*\)|\\pmod\s*([0-9a-z])(?![0-9a-z])", r"\\pmod{\1\2}"),
+        (rf"\\neq{_END_OF_NAME}|!=|\\not\s*=", r"\\ne "),
+        (rf"\\not\s*(?:<|\\lt{_END_OF_NAME})", r"\\nless "),
+        (rf"\\not\s*(?:>|\\gt{_END_OF_NAME})", r"\\ngtr "),
+        (r"\\not\s*\\(?=[A-Za-z])", r"\\not"),
+        (r"\\(?:dots[cbmio]?|cdots)(?![A-Za-z])", r"\\ldots "),
         (r"(?<![A-Za-z\\])(floor|ceil|abs)(?:ing)?\s*(?=\()", r"\\\1 "),
         (r"<=", r"\\le "),
         (r">=", r"\\ge "),
@@ -123,6 +133,10 @@ _REPLACE = tuple(
         (rf"\\cdotp{_END_OF_NAME}", r"\\cdot "),
         (rf"\\(?:{_TEXT})\s*\{{|\\operatorname\*?\s*\{{|\\text\s+\{{", r"\\text{"),
         (rf"\\text\{{\s*({_NAMES})\s*\}}", r"\\\1 "),
+        (r"\\text\{\s*\(?\s*mod(?:ulo)?\s+([0-9]+|[a-z])\s*\)?\s*\}", r"\\pmod{\1}"),
+        (r"\\text\{\s*mod(?:ulo)?\s*\}|(?<![A-Za-z\\])mod(?:ulo)?(?![A-Za-z])", r"\\mod "),
+        (rf"\({_GAP}\\[bp]?mod{_ARGUMENT}{_GAP}\)|\\p?mod{_ARGUMENT}(?![0-9a-z]|\s*=)", r"\\pmod{\1\2}"),
+        (rf"(\\equiv(?![A-Za-z])[^=]*)\\bmod{_ARGUMENT}(?![0-9a-z])", r"\1\\pmod{\2}"),
         (r"(?<![0-9)}\]| ])\\text\{\s*([A-Za-z])\s*\}|\\text\{\s*([eixyz])\s*\}", r"\1\2"),
         (r"\\text\{(\s*(?:and|or)\s*)\}", r" \1 "),
         (r"\\text\{\s*\}", ""),
@@ -139,6 +153,7 @@ def clean(answer: str) -> str:
     """The answer in one spelling; may be empty. ``answer`` has at most ``MAX_ANSWER`` characters."""
     answer = _SQUARE_UNIT.sub("", _HAN_UNIT.sub("", answer))
     if r"\begin" not in answer:
+        answer = _BREAK.sub(r"\1, ", answer)
         answer = re.sub(r"(?<=\S) \\?& (?=\S)", " and ", answer)
         answer = re.sub(r"\\\\(?=[A-Za-z])", r"\\", answer)  # escaped twice, as in JSON
     answer = _OPEN_BOX.sub("", answer)

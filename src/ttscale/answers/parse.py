@@ -54,6 +54,7 @@ class _Reader:
         self.depth = 0
         self.bars = 0  # |...| that are open: inside, "|" closes
         self.indices: list[str] = []  # of the sums around: an i there is no imaginary unit
+        self.known: set[int] = set()  # where a product was found, so that it is not tried again as a function
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -197,13 +198,14 @@ class _Reader:
         """A number; an integer before a fraction of two integers is a mixed number, 1\\frac{4}{5} = 9/5."""
         whole = number(token)
         start = self.at
-        if self.peek() != "\\frac" or "." in token:
+        if self.peek() != "\\frac" or "." in token or start in self.known:
             return whole
         self.take()
         upper, lower = self.argument(), self.argument()
         if upper.op == lower.op == "number" and self.peek() != "^":
             return Formula("add", (whole, fraction(upper, lower)))
         self.at = start
+        self.known.add(start)
         return whole
 
     def argument(self) -> Formula:
@@ -229,12 +231,14 @@ class _Reader:
 
     def letter(self, token: str) -> Formula:
         if self.peek() != "_" and token in ("e", "i") and token not in self.indices:
-            return Formula("constant", value=token)
+            applied = self.peek() == "(" and [each[:1] for each in self.tokens[self.at + 1 : self.at + 3]]
+            if not (applied and len(applied) == 2 and applied[0] in _DIGITS and applied[1] == ")"):  # i(0), a current
+                return Formula("constant", value=token)
         return self.applied(self.subscript(token))
 
     def applied(self, name: Formula) -> Formula:
         """f(x), N(2), \\phi(12): a function of which nothing is known. x(x + 1) is a product."""
-        if self.peek() != "(":
+        if self.peek() != "(" or self.at in self.known:
             return name
         start = self.at
         self.take()
@@ -246,6 +250,7 @@ class _Reader:
         if name.value in ("f", "g") or len(args) > 1 or args[0].op in ("number", "symbol", "constant"):
             return Formula("unknown", tuple(args), name.value)
         self.at = start
+        self.known.add(start)
         return name
 
     def several(self, name: str) -> Formula:

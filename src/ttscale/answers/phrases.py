@@ -80,6 +80,35 @@ def _molecule(text: str) -> AnswerKey | None:
     return ("molecule", int(found[1] or 1), bare, found[3] or "")
 
 
+_PARTS = re.compile(r"(?:^|(?<=[\s,;]))(?:\(([A-Za-z]|[ivx]{2,4}|[0-9])\)|([A-Za-z]|[ivx]{2,4}|[0-9])[).](?=\s))\s*")
+_ORDERS = (
+    ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"],
+    list("123456789"),
+    list("abcdefghijklmnopqrstuvwxyz"),
+    list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+)
+
+
+def parts_of(text: str) -> list[tuple[str, str]] | None:
+    """The names and values of "(a) 7 (b) 8", "A. 5, B. 6" or "1) 2 2) 6": labels that follow each other in their order.
+
+    Options with words, "(A) Paris, (B) Rome", are choices and no parts.
+    """
+    text = re.sub(r"\\text\{\s*(\(\w+\))\s*\}", r" \1 ", text).strip() if r"\text{" in text else text
+    marks = list(_PARTS.finditer(text))
+    if len(marks) < 2 or marks[0].start():
+        return None
+    names = [mark[1] or mark[2] for mark in marks]
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    values = [text[mark.end() : end].strip(" ,;") for mark, end in zip(marks, ends, strict=True)]
+    values = [re.sub(r"[\s,;]*(?<![A-Za-z])(?:and|or|&)$", "", value) for value in values]
+    follows = any(names == order[at : at + len(names)] for order in _ORDERS for at in range(len(order)))
+    stated = [re.search(r"[0-9\\]|^(?:yes|no|true|false)$", value, re.I) for value in values]
+    if not follows or not all(values) or (names[0].isupper() and not all(stated)):
+        return None
+    return list(zip(names, values, strict=True))
+
+
 def labelled(parts: list[str]) -> list[tuple[str, str]] | None:
     """The names and values of "A: 5, B: 6", if all parts have a name and no name comes twice."""
     found = [_LABELLED.fullmatch(part) for part in parts]

@@ -29,10 +29,12 @@ LABEL = re.compile(
     r"|\|[A-Z]+\||[: ])+"
 )
 """A name or a quantity: x_1, f(x), AB, \\angle ABC, \\text{Total}, V_1 : V_2."""
-_ANNOUNCES = re.compile(r"\\(?:lim|sum|prod|int|det|begin\{vmatrix\})(?![A-Za-z])")
-"""Left sides that are not read here but have one value, which stands on the right."""
-_TWO = re.compile(r".*[0-9)}]\s+[A-Za-z]\w*")
+_ANNOUNCES = re.compile(r"\\(?:lim|sum|prod|int|det|begin\{vmatrix\}|ldots)(?![A-Za-z])")
+"""What is not read here but has one value, which stands on the right."""
+_TWO = re.compile(r".*(?:[0-9)}][.:]?\s+(?:[A-Za-z]{2,}\s+)*[A-Za-z]\w*|\\pi\s+[xyz])")
 """The middle of "x = 1 y = 2"."""
+_LINKS = re.compile(r"\\text\{[^{}]*(?<![a-z])(?:and|at|but|for|if|or|so|then|when|where|while|with)(?![a-z])[^{}]*\}")
+_TEXT = re.compile(r"\\text\{[^{}]*\}")
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)")
 _CONDITIONS = frozenset(("mod", "gcd", "lcm", "max", "min", "floor", "ceil"))
 _TRIGONOMETRY = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
@@ -85,8 +87,7 @@ def _equation(sides: list[str], congruent: bool) -> AnswerKey | str:
     if len(sides) == 1 or _NAMES.fullmatch(left):
         return right
     if len(sides) > 2:
-        if any(_TWO.fullmatch(side) for side in sides[1:-1]):
-            raise Unreadable("two relations without a comma")
+        _hold_together(sides[1:-1])
         return right
     left_tree, right_tree = _try(left), _try(right)
     within = symbols(right_tree) if right_tree else set()
@@ -113,6 +114,15 @@ def _equation(sides: list[str], congruent: bool) -> AnswerKey | str:
         except Unreadable:
             pass  # not linear
     return ("equation", function_key(names, lambda at: _ratio(apart, names, at, signed=False)))
+
+
+def _hold_together(middle: list[str]) -> None:
+    """Refuses a = b = c where what stands between is no name and no formula: "x = 1 with y = 2"."""
+    for side in middle:
+        if _TWO.fullmatch(side) or _LINKS.search(side):
+            raise Unreadable("two relations without a comma")
+        if not LABEL.fullmatch(side) and not _ANNOUNCES.search(side):
+            read(_TEXT.sub(" q ", side))
 
 
 def _quantity(tree: Formula, names: set[str]) -> bool:

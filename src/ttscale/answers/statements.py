@@ -26,7 +26,7 @@ _STOP = re.compile(
     r"|[,;][ \t]*(?:which|because|since|so|as|not|but)\b|[ \t]\((?=(?:because|since|as|so)\b)"
     r"|;[ \t]*(?:[Tt]his|[Tt]hat|[Ii]t|[Tt]he|[Ff]or|[Tt]hus|[Hh]ence|[Tt]herefore)\b"
 )
-_GOES_ON = re.compile(r"[0-9]\.[0-9]+\.{3}$")
+_GOES_ON = re.compile(r"(?:[0-9]\.[0-9]+|,\s?)\.{3}$")
 _INITIAL = re.compile(r"(?:[A-Z]\.[ ]?)*[A-Z]$")
 _SENTENCES_BEGIN = """
 Because The This That So Since It We As Then There Therefore Thus If In By For And But Not Using Each To A An I

@@ -10,8 +10,8 @@ MAX_ANSWER = 1_000
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), *((sign, sign) for sign in ("$$", "$", "**", "__", "*", "`", '"')))
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _END = re.compile(r"(?:\\[,;:!]|[.,;:\s])+$")
-GOES_ON = re.compile(r"(?<=[0-9])(?:\.{3,}|…)")
-"""0.333..., whose dots are no full stops."""
+GOES_ON = re.compile(r"(?<=[0-9])(?:\.{3,}|…)|(?<=,)\s{0,3}(?:\.{3,}|…)")
+"""0.333... and 1, 2, ..., whose dots are no full stops."""
 
 
 def unwrap(text: str) -> str:
