@@ -15,6 +15,7 @@ from ttscale.core.cost import Cost
 from ttscale.evaluation import Record, Records, cross_validate_scheduler, fit_policy, probed, scheduled, sweep
 from ttscale.evaluation.analyse.certainty import described, probability_best
 from ttscale.evaluation.analyse.fitting import PROBED
+from ttscale.evaluation.analyse.policies import two_folds
 from ttscale.strategies import Beam, BestOfN, ComputeOptimalScheduler, MajorityVote, SequentialRevision, WeightedBestOfN
 
 MENU = {"weighted": WeightedBestOfN(), "beam": Beam(2), "revise": SequentialRevision(1.0)}
@@ -151,6 +152,73 @@ def test_where_a_look_does_not_pay_nobody_looks() -> None:
     assert (easy["probability"], easy["lead"]["value"]) == (0.5, 0.0)
     assert (hard["probability"], hard["lead"]["value"], hard["lead"]["low"]) == (1.0, 1.0, 1.0)
     assert scheduled(records, policy, CLEAR, 4, 0, "q3") == records.get("b", 4, 0, "q3")
+
+
+def one_for_all(accuracy: dict[str, float], count: int = 40) -> tuple[dict[str, ttscale.Strategy], Records]:
+    """A menu, and records of a question's ``count``-th part right, the same part of the easy ones and the hard ones."""
+    menu: dict[str, ttscale.Strategy] = {"best": BestOfN(), "beam": Beam(4)}
+    arms = probed(menu, 4)
+    hard = [i % 2 for i in range(count)]
+    records = Records(
+        Record(
+            arm,
+            repr(arms[arm]),
+            16,
+            0,
+            f"q{i}",
+            "d",
+            "m",
+            "1",
+            0.5,
+            i // 2 < accuracy[arm] * count / 2,
+            Cost(),
+            difficulty=0.2 + 0.5 * hard[i] + 0.001 * i if arm.startswith(PROBED) else None,
+        )
+        for arm in arms
+        for i in range(count)
+    )
+    return menu, records
+
+
+def test_one_strategy_that_is_the_best_after_a_probe_in_every_bin_is_not_run_without_it() -> None:
+    """The policy of one strategy never probes, so what counts is how its strategy does alone: .3, and the other's .6."""
+    menu, records = one_for_all({"best": 0.6, "beam": 0.3, PROBED + "best": 0.5, PROBED + "beam": 0.8})
+    policy = fit_policy(records, menu, thresholds=2, probe=4)
+    assert policy.fixed_strategy(16) == BestOfN()
+    ran = [scheduled(records, policy, menu, 16, 0, question).correct for question in records.questions]
+    assert np.mean(ran) == 0.6
+    found = cross_validate_scheduler(records, menu, thresholds=2, probe=4)
+    assert found.outcomes.accuracy(16).value == pytest.approx(0.6)
+    assert {row["choice"] for row in policy.provenance["certainty"]} == {"best"}
+
+
+def test_a_half_that_would_not_probe_does_not_speak_for_the_probe() -> None:
+    """One half of the questions chooses beam for both bins after a probe, and so would not probe. With the probe that
+    choice is right on .9 of the other half, which chooses by bin and is right on .7 of the first. Best-of-N alone is
+    right on .75 of both, so the look does not pay, though (.9 + .7) / 2 is more."""
+    menu, records = one_for_all(dict.fromkeys(("best", "beam", PROBED + "best", PROBED + "beam"), 0.0))
+    shares = {  # by arm and half: of the easy questions, of the hard ones
+        ("best", 0): (0.8, 0.7),
+        ("best", 1): (0.8, 0.7),
+        ("beam", 0): (0.0, 0.0),
+        ("beam", 1): (0.0, 0.0),
+        (PROBED + "beam", 0): (0.5, 1.0),
+        (PROBED + "best", 0): (0.4, 0.0),
+        (PROBED + "beam", 1): (0.8, 1.0),
+        (PROBED + "best", 1): (1.0, 0.0),
+    }
+    folds = two_folds(dict.fromkeys(records.questions, 0))
+    halves = [[question for question in records.questions if folds[question] == half] for half in (0, 1)]
+
+    def changed(record: Record) -> Record:
+        half = folds[record.question]
+        place = halves[half].index(record.question)
+        right = place // 2 < 10 * shares[record.arm, half][place % 2]
+        difficulty = None if record.difficulty is None else 0.2 + 0.5 * (place % 2)
+        return replace(record, correct=right, difficulty=difficulty)
+
+    policy = fit_policy(Records(map(changed, records)), menu, thresholds=(0.5,), probe=4)
+    assert policy.fixed_strategy(16) == BestOfN()
 
 
 def test_a_fit_says_how_sure_its_choices_are() -> None:

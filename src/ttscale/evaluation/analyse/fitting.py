@@ -97,7 +97,8 @@ def fit_policy(
     ``records`` are a sweep of ``probed(menu, probe)``. An arm may lack budgets that it is not to be chosen for.
     ``thresholds`` is a number of quantile bins over the predicted difficulties, or the difficulties that separate the
     bins. At a budget where choosing by difficulty is not ahead of the best strategy for all, under two-fold
-    cross-validation among ``questions``, the latter stands in every bin and nothing is probed.
+    cross-validation among ``questions``, the latter stands in every bin and nothing is probed. So it does where one
+    strategy is the best of every bin after a probe: the scheduler would run it without the probe that it was best with.
     ``provenance["certainty"]`` says for each bin and budget how sure it is that the choice is the best (the fields of
     ``Certainty``). ``ValueError`` for a bin that no question falls into, and where the records are those of another
     menu or probe.
@@ -132,19 +133,15 @@ def fit_policy(
             )
     at_once = {budget: arm for (_, budget), arm in _best(records, chosen, lambda *_: 0, names).items()}
     looked = _best(records, chosen, bin_of, [PROBED + name for name in names])
-    worth = _worth(records, chosen, bin_of, names)
-    columns = {
-        budget: [
-            menu[looked[bin_, budget].removeprefix(PROBED)] if worth.get(budget, 0) > 0 else menu[at_once[budget]]
-            for bin_ in bins
-        ]
-        for budget in sorted(at_once)
-    }
+    worth = _worth(records, chosen, bin_of, menu)
+    columns = {}
+    for budget in sorted(at_once):
+        after = [menu[looked[bin_, budget].removeprefix(PROBED)] for bin_ in bins] if worth.get(budget, 0) > 0 else []
+        columns[budget] = after if _looks(after) else [menu[at_once[budget]] for _ in bins]
     sure = []
     for budget, column in columns.items():
         own = [next(name for name in names if menu[name] == strategy) for strategy in column]
-        looks = len(set(own)) > 1 or budget not in records.budgets(own[0])
-        arms = {name: (PROBED if looks else "") + name for name in names}
+        arms = {name: (PROBED if _looks(column) else "") + name for name in names}
         sure += [certainty(records, chosen, bin_of, arms, b, budget, own[b]) for b in bins]
     source = {
         "source": "ttscale.evaluation.fit_policy",
@@ -202,13 +199,20 @@ def _best(records: Records, questions: Sequence[str], bin_of: BinOf, arms: Seque
     return {place: choice.arm for place, choice in choose(records, questions, bin_of, arms).items()}
 
 
-def _worth(records: Records, questions: Sequence[str], bin_of: BinOf, names: Sequence[str]) -> dict[int, float]:
+def _looks(column: Sequence[Strategy]) -> bool:
+    """Whether a scheduler with these strategies, one per bin, probes: it does not where all are the same."""
+    return any(strategy != column[0] for strategy in column)
+
+
+def _worth(records: Records, questions: Sequence[str], bin_of: BinOf, menu: Mapping[str, Strategy]) -> dict[int, float]:
     """By budget, how much more is right with a probe and a choice per bin than with one choice for all.
 
     Each half of the questions is scored with the choices of the other, since many choices fit their own questions
-    better than one does. A bin that is empty in a half takes the best arm for all of that half.
+    better than one does. A bin that is empty in a half takes the best arm for all of that half. A half that chooses the
+    same strategy for every bin gains nothing, since its scheduler would not probe.
     """
-    arms = [PROBED + name for name in names]
+    names, arms = list(menu), [PROBED + name for name in menu]
+    bins = {bin_of(question, seed) for question in questions for seed in records.seeds}
     folds = two_folds(dict.fromkeys(questions, 0))
     gains: dict[int, list[float]] = {}
     for fold in (0, 1):
@@ -223,9 +227,11 @@ def _worth(records: Records, questions: Sequence[str], bin_of: BinOf, names: Seq
                 raise ValueError(
                     f"no arm without a probe has records at N = {budget}; sweep all of probed(menu, probe)"
                 )
+            per_bin = {bin_: looked.get((bin_, budget), after_all[0, budget]) for bin_ in bins}
+            looks = _looks([menu[arm.removeprefix(PROBED)] for arm in per_bin.values()])
             for question in off:
                 for seed in records.seeds:
-                    arm = looked.get((bin_of(question, seed), budget), after_all[0, budget])
+                    arm = per_bin[bin_of(question, seed)] if looks else at_once[0, budget]
                     ours = records.get(arm, budget, seed, question).correct
                     theirs = records.get(at_once[0, budget], budget, seed, question).correct
                     gains.setdefault(budget, []).append(float(ours) - float(theirs))
