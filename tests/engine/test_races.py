@@ -12,8 +12,10 @@ import pytest
 import ttscale
 from ttscale import Candidate, Completion, Cost, Key, Outcome, Question, Race, Sample, Step
 from ttscale.core.requests import LOST
+from ttscale.core.trace import address
+from ttscale.engine.core import Engine
 from ttscale.engine.races import after_race, bound
-from ttscale.strategies import FirstFinished
+from ttscale.strategies import FirstFinished, MajorityVote
 from ttscale.testing import FakeGenerator, check_laws, waves
 
 ROOT = Candidate(Question("q", "?"), Key((0, "q")))
@@ -207,3 +209,49 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for bad in ({"m": 0}, {"m": None}, {"k": 0}, {"m": True}):
         with pytest.raises(ValueError, match=f"{next(iter(bad))} must be a positive integer"):
             FirstFinished(**bad)  # type: ignore[arg-type]
+
+
+OTHERS = [MajorityVote(), FirstFinished(3, 7), FirstFinished(1, 3), FirstFinished(1, 8)]
+
+
+@pytest.mark.parametrize("strategy", OTHERS, ids=repr)
+@pytest.mark.parametrize("rows", [2, 50])
+def test_a_draw_that_was_stopped_for_losing_is_drawn_whole_for_whoever_asks_outside_of_its_race(
+    strategy: Any, rows: int, tmp_path: Any
+) -> None:
+    wanted = ttscale.solve_all(QUESTIONS, 8, generator=Writer(), strategy=strategy, progress=False)
+    lost = Writer(rows)
+    options: Any = {"progress": False, "resume": tmp_path / "trace.jsonl"}
+    ttscale.solve_all(QUESTIONS, 8, generator=lost, strategy=FirstFinished(1, 7), **options)
+    assert lost.stopped > 0
+    assert ttscale.solve_all(QUESTIONS, 8, generator=Writer(rows), strategy=strategy, **options) == wanted
+
+
+def test_a_loser_whose_search_has_ended_by_then_is_remembered_as_one() -> None:
+    class Racing:
+        def search(self, root: Candidate, budget: int) -> Any:
+            yield race(2, 1)
+            return Outcome((), (), None)
+
+    recorded: list[Any] = []
+    engine = Engine(["generator"], lambda question, request, reply: recorded.append((request, reply)))
+    slot = engine.start(ROOT, Racing().search(ROOT, 2))
+    winner, loser = engine.take("generator")
+    engine.give(winner, done(2))
+    engine.stop(slot, "seconds")
+    engine.give(loser, done(3, "length"))
+    assert [address(request) == address(ticket.request) for request, _ in recorded for ticket in (winner, loser)] == [
+        *(True, False),
+        *(False, False),
+    ]
+
+
+def test_only_the_engine_says_which_race_a_draw_lost() -> None:
+    class Bad:
+        def search(self, root: Candidate, budget: int) -> Any:
+            yield [Sample(root, root.key.child(0), race="mine")]
+            return Outcome((), (), None)
+
+    (result,) = ttscale.solve_all([ROOT.question], 4, generator=Writer(), strategy=Bad(), progress=False)
+    assert isinstance(result.error, ttscale.StrategyError)
+    assert "race is for the engine to set" in str(result.error)

@@ -15,8 +15,8 @@ from evaluation.killing import in_other_processes, killed, lines
 from evaluation.worlds import Examiner, Pupil, Student, problems
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
-from ttscale.core.requests import Completion, Sample, Score, Search, Verdict
-from ttscale.core.types import Candidate, Outcome
+from ttscale.core.requests import Completion, FinishLine, Sample, Score, Search, Verdict
+from ttscale.core.types import Candidate, Outcome, Step
 from ttscale.evaluation import Arm, BatchAllocation, Record, Records, load_records, sweep
 from ttscale.evaluation.collect.runner import Piece, together
 from ttscale.evaluation.problems.problem import Problem
@@ -26,6 +26,7 @@ from ttscale.strategies import (
     Beam,
     BestOfN,
     ComputeOptimalScheduler,
+    FirstFinished,
     Lookahead,
     MajorityVote,
     Policy,
@@ -116,6 +117,49 @@ def test_sharing_draws_changes_no_record_and_saves_most_of_the_work() -> None:
     alone, together = Student(cut=0.1), Student(cut=0.1)
     assert run(None, share=False, generator=alone) == run(None, share=True, generator=together)
     assert together.drawn < 0.6 * alone.drawn
+
+
+class Sprinter:
+    """Its first draw says 0 in 5 tokens, the three others say 1 in more; a race that is lost stops there."""
+
+    name = "sprinter"
+
+    async def sample(self, requests: Sequence[Sample]) -> list[Completion]:
+        return [_sprint(request, 1000) for request in requests]
+
+    async def race(self, requests: Sequence[Sample], line: FinishLine) -> list[Completion]:
+        done: dict[Sample, Completion] = {}
+        for tokens in range(1, 100):
+            for request in requests:
+                if request not in done and (_sprint(request, tokens).finish == "stop" or line.lost(tokens)):
+                    done[request] = _sprint(request, tokens)
+                    line.finished(done[request])
+        return [done[request] for request in requests]
+
+
+def _sprint(request: Sample, most: int) -> Completion:
+    place = int(request.key.path[-1])
+    length = (5, 30, 20, 40)[place]
+    if most < length:
+        return Completion((Step("so far"),), "length", Cost(sampled_tokens=most))
+    return Completion((Step(f"Answer: {int(place > 0)}"),), "stop", Cost(sampled_tokens=length))
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("order", [("first", "majority"), ("majority", "first")])
+def test_a_draw_that_lost_a_race_is_no_draw_of_another_arm(share: bool, order: tuple[str, str]) -> None:
+    """Three of four votes say 1 in 95 tokens. The race is over after 5, and its three losers have drawn 6 each."""
+    arms: dict[str, Any] = {"first": FirstFinished(1), "majority": MajorityVote()}
+    records = sweep(
+        {name: arms[name] for name in order},
+        [4],
+        [Problem(f"q{i}", f"question {i}?", "1") for i in range(3)],
+        generator=Sprinter(),
+        progress=False,
+        share_draws=share,
+    )
+    assert (records.accuracy("majority", 4).value, records.mean_cost("majority", 4)["sampled_tokens"]) == (1.0, 95)
+    assert (records.accuracy("first", 4).value, records.mean_cost("first", 4)["sampled_tokens"]) == (0.0, 5 + 3 * 6)
 
 
 @pytest.mark.parametrize("moment", range(10))

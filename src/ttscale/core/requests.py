@@ -23,7 +23,8 @@ class Sample:
     ``temperature`` None leaves the generator's own; 0 is greedy. With a ``window``, in tokens, the steps keep the
     draw's confidence over such windows. Windows do not reach back into the prefix. A draw whose last whole window is
     less confident than ``stop_below`` is cut off there. A draw that has sampled ``max_tokens`` is cut off too;
-    strategies leave that to the engine, which sets it under a ``Limit``.
+    strategies leave that to the engine, which sets it under a ``Limit``. ``race`` is the engine's as well: it marks the
+    draw that a trace remembers as cut off because it lost that race. No role sees it.
     """
 
     prefix: Candidate
@@ -33,6 +34,7 @@ class Sample:
     window: int | None = None
     stop_below: float | None = None
     max_tokens: int | None = None
+    race: str | None = None
 
     @property
     def question(self) -> Question:
@@ -55,12 +57,13 @@ class Revise:
     """Write a new whole solution after seeing ``attempts``, oldest first, with noise from ``key``.
 
     At least one attempt must be given. The root candidate (no steps) stands for "no attempt yet": ``Revise((root,),
-    key)`` asks the reviser for a first attempt. ``max_tokens``: as in ``Sample``.
+    key)`` asks the reviser for a first attempt. ``max_tokens`` and ``race``: as in ``Sample``.
     """
 
     attempts: tuple[Candidate, ...]
     key: Key
     max_tokens: int | None = None
+    race: str | None = None
 
     @property
     def question(self) -> Question:

@@ -157,6 +157,8 @@ def digest(request: Request) -> str:
         content = _content(request.candidate)
     if isinstance(request, Sample | Revise) and request.max_tokens is not None:
         content = [*content, "at most", request.max_tokens]
+    if isinstance(request, Sample | Revise) and request.race is not None:
+        content = [*content, "lost", request.race]
     if not isinstance(request, Sample) and request.question.answers != MATHEMATICS:  # a draw knows of no rule
         content = [content, "answers", name_of_rule(request.question.answers)]
     text = json.dumps([request.question.prompt, content], separators=(",", ":"))

@@ -23,10 +23,10 @@ from ttscale.core.selection import best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
-from ttscale.engine.races import TicketRace, after_race, bound
+from ttscale.engine.races import TicketRace, after_race, bound, race_name
 from ttscale.engine.search_state import CUT, ENDING, Active, begins, draws, enter_ledger, keep_finished, may_go
 from ttscale.engine.search_state import Recall as Recall
-from ttscale.engine.shares import recalled, share_out, stoppable_race, without_share
+from ttscale.engine.shares import recalled, remembered, share_out, stoppable_race
 
 CUT_WAVES = 1000
 """Waves that a strategy may still ask for after its token limit. Then it is ended with the best so far."""
@@ -42,6 +42,8 @@ class Ticket(NamedTuple):
     request: Request
     since: float = 0.0
     """When it was queued, by the clock of the engine's driver."""
+    race: str | None = None
+    """The race that it may be stopped for losing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Engine:
     ) -> int:
         """Begin a search; returns the slot under which its end will be reported.
 
-        ``recall`` answers requests from a trace, or returns None for those that need fresh work. A search that asks for
+        ``recall`` answers requests from a trace, or returns None for those that need fresh work. A request with a
+        ``race`` it may answer with the draw as it lost that race, or as it is outside of any. A search that asks for
         more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn.
         """
         slot, self._slots = self._slots, self._slots + 1
@@ -104,7 +107,7 @@ class Engine:
         if self._shared:
             self._shared.replied(draws(ticket.request), reply.cost)
         if self._record:
-            self._record(ticket.request.question, without_share(ticket.request, reply), reply)
+            self._record(ticket.request.question, remembered(ticket.request, ticket.race, reply), reply)
         active = self._active.get(ticket.slot)
         if active is not None:  # else it has ended; the reply is in the trace, a resumed run has it
             active.replies[ticket.place] = reply
@@ -227,6 +230,8 @@ class Engine:
                 return
             active.wave, active.missing, active.let_out, active.settled = wave, len(wave), 0, 0
             active.replies, active.shares, active.shared_at = [None] * len(wave), [], None
+            race = stoppable_race(active)
+            active.race = None if race is None else race_name(race)
             self._release(slot, active)
             if active.missing or slot not in self._active:
                 return
@@ -270,7 +275,7 @@ class Engine:
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
             since = self._clock() if self._clock else 0.0
-            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request, since))
+            self._queues[ROLE_OF[type(request)]].append(Ticket(slot, place, request, since, active.race))
             return
         if self._shared and reply is not CUT:
             self._shared.replied(draws(request), reply.cost)

@@ -59,6 +59,8 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             return (
                 f"max_tokens is for the engine to set, under a Limit; got {request.max_tokens!r} at key {request.key}"
             )
+        if request.race is not None:
+            return f"race is for the engine to set, in what it remembers; got {request.race!r} at key {request.key}"
         if isinstance(request, Revise) and (problem := _attempts_problem(request)):
             return problem
     elif isinstance(request, Compare) and (problem := _compare_problem(request)):

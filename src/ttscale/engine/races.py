@@ -5,9 +5,12 @@ Knows replies and their lengths. Must not know the clock, queues or who answered
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 from ttscale.core.requests import LOST, Completion, Race, Reply, length_of
+from ttscale.core.trace import address
 from ttscale.core.types import Key
 
 
@@ -23,6 +26,12 @@ def bound(race: Race, replies: Sequence[Reply | None]) -> int | None:
 
 def _bound(first: int, lengths: Sequence[int]) -> int | None:
     return sorted(lengths)[first - 1] if len(lengths) >= first else None
+
+
+def race_name(race: Race) -> str:
+    """What a race is told apart by: who loses depends on how many win and on every draw of it."""
+    text = json.dumps([race.first, [address(draw) for draw in race.draws]], separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 class TicketRace:

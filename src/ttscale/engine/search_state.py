@@ -37,6 +37,8 @@ class Active:
     begun: int = 0
     """Solutions asked for."""
     wave: Sequence[Request] = ()
+    race: str | None = None
+    """The name of the wave's race, where its losers may be stopped in the middle."""
     replies: list[Reply | None] = field(default_factory=list)
     missing: int = 0
     """Requests of the wave without a reply."""

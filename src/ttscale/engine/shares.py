@@ -36,17 +36,28 @@ def share_out(active: Active, request: Request) -> Request:
     return request
 
 
-def without_share(request: Request, reply: Reply) -> Request:
-    """The request as it is remembered: a draw that its share did not cut off would have been the same without one."""
+def remembered(request: Request, race: str | None, reply: Reply) -> Request:
+    """The request as it is remembered.
+
+    A draw that its share did not cut off would have been the same without one. One that was cut off in a race may have
+    been stopped for losing it, and whoever asks for the same draw outside of that race wants it whole.
+    """
+    if race is not None and isinstance(request, (Sample, Revise)) and _cut(reply):
+        return replace(request, race=race)
     if isinstance(request, (Sample, Revise)) and request.max_tokens is not None and _fits(request.max_tokens, reply):
         return replace(request, max_tokens=None)
     return request
 
 
 def recalled(active: Active, request: Request) -> Reply | None:
-    """The reply that a trace holds; one without a share serves a request with one, if it is no longer."""
+    """The reply that a trace holds; one without a share serves a request with one, if it is no longer.
+
+    In a race it is asked for the draw as that race left it. Whoever recalls may answer with the whole draw.
+    """
     if active.recall is None:
         return None
+    if active.race is not None and isinstance(request, (Sample, Revise)):
+        return active.recall(replace(request, race=active.race))
     reply = active.recall(request)
     if reply is None and isinstance(request, (Sample, Revise)) and request.max_tokens is not None:
         reply = active.recall(replace(request, max_tokens=None))
@@ -57,7 +68,11 @@ def recalled(active: Active, request: Request) -> Reply | None:
 def _fits(share: int, reply: Reply) -> bool:
     """Whether a draw ended before it had used up its share, or with its last token."""
     sampled = reply.cost.sampled_tokens
-    return sampled < share or (sampled == share and isinstance(reply, Completion) and reply.finish != "length")
+    return sampled < share or (sampled == share and isinstance(reply, Completion) and not _cut(reply))
+
+
+def _cut(reply: Reply) -> bool:
+    return isinstance(reply, Completion) and reply.finish == "length"
 
 
 def stoppable_race(active: Active) -> Race | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
-from ttscale.core.requests import Reply, Request
+from ttscale.core.requests import Reply, Request, Revise, Sample
 from ttscale.core.trace import (
     SCHEMA,
     Address,
@@ -58,8 +59,10 @@ class TraceFile(Closing):
         self.write(reply_event(request, reply))
 
     def recall(self, request: Request) -> Reply | None:
-        """The recorded reply to a request, if there is one."""
+        """The recorded reply to a request, if there is one; in a race the draw that lost it, else the whole one."""
         place = self._places.get(address(request)) if self._places else None
+        if place is None and isinstance(request, Sample | Revise) and request.race is not None:
+            return self.recall(replace(request, race=None))
         if place is None:
             return None
         offset, length = place

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ttscale.api.result import Result
@@ -16,7 +16,7 @@ from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.core.cost import Cost
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, Role, Strategy, fitted_to, role_of
-from ttscale.core.requests import Race, Reply, Request
+from ttscale.core.requests import Race, Reply, Request, Revise, Sample
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended, Engine, Ticket
 from ttscale.engine.races import after_race
@@ -167,9 +167,14 @@ def deliver(
 def replay(strategy: Strategy, result: Result, budget: int, seed: int, limit: Limit | None = None) -> Seen:
     """The result of a search that gets its replies from the trace of ``result``; no role is there to be asked."""
     recorded = dict(result.trace.recorded)
+
+    def recall(request: Request) -> Reply | None:
+        whole = replace(request, race=None) if isinstance(request, Sample | Revise) else request
+        return recorded.get(request) or recorded.get(whole)
+
     root = Candidate(result.question, Key((seed, result.question.id)))
     engine = Engine(METHOD_OF)
-    engine.start(root, fitted_to(strategy, METHOD_OF).search(root, budget), limit, recorded.get)
+    engine.start(root, fitted_to(strategy, METHOD_OF).search(root, budget), limit, recall)
     fresh = [ticket for role in METHOD_OF for ticket in engine.take(role)]
     if result.error is not None:
         return _seen(result)

@@ -18,7 +18,7 @@ from typing import Any
 from ttscale.api.load_roles import Models
 from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import Strategy
-from ttscale.core.requests import Reply, Request
+from ttscale.core.requests import Reply, Request, Revise, Sample
 from ttscale.core.trace import Address, address
 from ttscale.core.types import Candidate, Key, Question
 from ttscale.engine.core import Ended, blame_strategy
@@ -251,6 +251,8 @@ class _Shared:
         self._replies: dict[tuple[str | int, ...], dict[Address, Reply]] = {}
 
     def recall(self, request: Request) -> Reply | None:
+        if isinstance(request, Sample | Revise) and request.race is not None:
+            return None  # the whole draw costs more than a race pays for one that it stops
         known = self._replies.get(request.key.path[:2])
         return known.get(address(request)) if known else None
 
