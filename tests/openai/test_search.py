@@ -213,3 +213,27 @@ def test_whether_a_server_takes_token_ids_is_asked_once(caplog: pytest.LogCaptur
     said = [record for record in caplog.records if "takes no token ids" in record.getMessage()]
     assert len(said) <= 1
     assert sum(path.endswith("tokenize") for path, *_ in server.requests) <= 1
+
+
+RUNS_ON = ["step 1\n", "Answer: 5\n", "\nProblem:\n", "What is 2+2?\n", "\nSolution:\n", "Answer: 4\n"]
+"""A base model that has been shown solved examples writes the next of them after its solution."""
+
+
+def run_on(text: str, seed: int) -> str | None:
+    written = text.rpartition("MINE\n\nSolution:\n")[2]
+    begun = ["".join(RUNS_ON[:n]) for n in range(len(RUNS_ON))]
+    return RUNS_ON[begun.index(written)] if written in begun else None
+
+
+@pytest.mark.filterwarnings("ignore:toy-base at .* gave one text")
+@pytest.mark.parametrize("kind", ["vllm", "sglang", "transformers", "openai"])
+def test_a_stop_string_that_begins_in_the_step_before_ends_the_solution(kind: Any) -> None:
+    """The stop string is "\\n\\nProblem:", and the first of its newlines ends the step."""
+    with serving(kind=kind, write=run_on) as server:
+        role = OpenAIGenerator("toy-base", connection=connection(server.url), server=kind, token_ids=False)
+        assert "\n\nProblem:" in role.settings.stop
+        whole = ttscale.solve("MINE", 4, generator=role, strategy="majority_vote")
+        by_steps = ttscale.solve("MINE", 4, generator=role, verifier=Toy(), strategy="beam")
+    assert whole.answer == by_steps.answer == "5"
+    assert {one.text.strip() for one in by_steps.candidates} == {whole.text}
+    assert all(one.done for one in by_steps.candidates)

@@ -25,6 +25,7 @@ from ttscale.openai.settings import WriterSettings
 from ttscale.openai.step_records import step_logprobs
 from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
+from ttscale.openai.write_ids import stop_place
 from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
 
 _THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
@@ -167,10 +168,11 @@ class TextWriter:
             (written,) = await self.ask([task], stops)
         if self._stopped_too_early(task, written, stops) and not task.spent:
             (written,) = await self.ask([task], [])
-        new, finish = _cut_at(stops, written)
+        new = written.text
         if self.settings.chat and delimiter and task.text.endswith(delimiter):
             # Chat templates drop white space at the end of the prefix; the model then begins with the delimiter.
             new = new.removeprefix(delimiter)
+        new, finish = _cut_at(stops, task.text, new, written.finish)
         if delimiter is None:
             pieces, max_steps = [new], None
         else:
@@ -193,7 +195,7 @@ class TextWriter:
                 (written,) = await self.ask([task], [delimiter, *stops])
             if self._stopped_too_early(task, written, [delimiter, *stops]):
                 return await self._to_the_end(task, None, most - done)
-            new, finish = _cut_at(stops, written)
+            new = written.text
             if server.stop == "named":
                 if not written.names_stop:
                     raise RoleError(
@@ -203,12 +205,14 @@ class TextWriter:
                 ended = written.stopped_by == delimiter
                 new += delimiter * ended
             else:
-                # The stop string may have begun in the prefix.
-                ended = delimiter in task.text[max(0, len(task.text) - len(delimiter) + 1) :] + new
+                ended = stop_place([delimiter], task.text, new) is not None
+            echo = self.settings.chat and ended and not new.strip()
+            cut, finish = (new, written.finish) if echo else _cut_at(stops, task.text, new, written.finish)
+            ended = ended and cut == new
             if ended and not new.strip():
-                self._trims = self._trims or (self.settings.chat and bool(task.text))
+                self._trims = self._trims or (echo and bool(task.text))
                 return await self._to_the_end(task, None, most - done)
-            _add(task, [new] if new.strip() else [], written, 1)
+            _add(task, [cut] if cut.strip() else [], written, 1)
             if not ended:
                 return Completion(tuple(task.steps), finish, task.cost)
         return Completion(tuple(task.steps), "open", task.cost)
@@ -241,7 +245,8 @@ def _add(task: Task, pieces: Sequence[str], written: Written, most: int | None) 
         task.text += piece
 
 
-def _cut_at(stops: Sequence[str], written: Written) -> tuple[str, Finish]:
-    """The text before the first stop string in it, which some servers leave in; then the solution has ended."""
-    found = [at for at in map(written.text.find, stops) if at >= 0]
-    return (written.text[: min(found)], "stop") if found else (written.text, written.finish)
+def _cut_at(stops: Sequence[str], before: str, new: str, finish: Finish) -> tuple[str, Finish]:
+    """The new text before the first stop string, with which the solution has ended. Servers look for one in their own
+    reply only, and some leave it in; it may have begun ``before``, in a step that they were sent back."""
+    at = stop_place(stops, before, new)
+    return (new, finish) if at is None else (new[: max(0, at)], "stop")
