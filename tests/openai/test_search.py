@@ -237,3 +237,71 @@ def test_a_stop_string_that_begins_in_the_step_before_ends_the_solution(kind: An
     assert whole.answer == by_steps.answer == "5"
     assert {one.text.strip() for one in by_steps.candidates} == {whole.text}
     assert all(one.done for one in by_steps.candidates)
+
+
+def one_text(text: str, seed: int) -> str | None:
+    return None if "Answer" in text else "So the Answer: 12"
+
+
+def too_hot(n: int, body: dict[str, Any]) -> str | None:
+    return "400" if body.get("temperature", 1.0) > 1.5 else None
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_look_at_seeds_that_the_server_refuses_costs_no_question(ids: bool) -> None:
+    """The four draws were made and paid for; only the look at temperature 2 is refused."""
+    with serving(ids=ids, write=one_text, fault=too_hot, says="temperature must be at most 1.5") as server:
+        result = ttscale.solve("q", 4, generator=generator(server.url), strategy="majority_vote")
+        assert any(body["temperature"] == 2.0 for body in server.bodies), "it was tried"
+    assert result.answer == "12"
+    assert len(result.candidates) == 4
+
+
+def test_a_temperature_left_to_the_server_is_not_raised() -> None:
+    with serving(write=one_text) as server:
+        ttscale.solve("q", 4, generator=generator(server.url, temperature=None), strategy="majority_vote")
+    assert len(server.bodies) == 4
+    assert not any("temperature" in body for body in server.bodies)
+
+
+def test_a_hot_draw_that_shows_no_text_says_nothing_of_seeds() -> None:
+    """A model that thinks in secret has shown nothing yet after a few tokens."""
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        brief = body["max_completion_tokens"] < 100
+        message = {"role": "assistant", "content": "" if brief else "The Answer: 12"}
+        choice = {"index": 0, "finish_reason": "length" if brief else "stop", "message": message}
+        return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 24}}
+
+    with serving(kind="openai", answer=answer) as server:
+        role = generator(server.url, "openai", prompt=PromptFormat())
+        result = ttscale.solve("q", 4, generator=role, strategy="majority_vote")
+    assert result.answer == "12"
+    assert result.cost.sampled_tokens == 5 * 24, "the look is paid for"
+
+
+def test_a_look_at_the_server_goes_on_for_others_when_the_first_to_ask_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> int:
+        role, looks, shown = generator("http://127.0.0.1:9/v1"), [0], asyncio.Event()
+
+        async def look(task: Any) -> str:
+            looks[0] += 1
+            await shown.wait()
+            return "the way"
+
+        monkeypatch.setattr(role, "_find_way", look)
+        first = asyncio.create_task(role._way_found(None))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(role._way_found(None))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        shown.set()
+        assert await second == "the way"  # type: ignore[comparison-overlap]
+        await asyncio.sleep(0.01)
+        assert not role._looking, "nothing is kept once it has been found"
+        return looks[0]
+
+    assert asyncio.run(main()) == 1

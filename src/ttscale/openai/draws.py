@@ -97,6 +97,19 @@ class Task:
         """Whether it may draw nothing more."""
         return self.max_tokens is not None and self.cost.sampled_tokens >= self.max_tokens
 
+    def again(self, temperature: float) -> Task:
+        """The same draw with another seed and temperature, before anything was written."""
+        return Task(
+            self.question,
+            self.attempts,
+            self.key.child("again"),
+            self.where,
+            self.prefix,
+            temperature=temperature,
+            text="".join(step.text for step in self.prefix),
+            resent=True,
+        )
+
     def context(self) -> Hashable:
         """What the server is sent before the new text; equal contexts can share a request."""
         return (self.question, tuple(self.attempts), self.text, tuple(step.tokens for step in self.prefix))

@@ -46,7 +46,7 @@ class OpenAIGenerator(Writer):
             return None
         try:
             if self._way is None:
-                await self._find_way(sample_task(requests[0], self.settings.prompt))
+                await self._way_found(sample_task(requests[0], self.settings.prompt))
             tables = await together([self._first_token(request) for request in requests])
         except Rejected as error:
             why = str(error)

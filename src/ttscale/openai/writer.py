@@ -198,16 +198,16 @@ class Writer:
     async def _way_found(self, task: Task) -> IdsWriter | TextWriter:
         """The way that the first question finds. The others wait for it, and look for themselves if it fails."""
         loop = asyncio.get_running_loop()
-        if loop in self._looking:
-            try:
-                return await asyncio.shield(self._looking[loop])
-            except Exception:
-                return await self._find_way(task)
-        self._looking[loop] = loop.create_task(self._find_way(task))
+        first = loop not in self._looking
+        if first:
+            self._looking[loop] = loop.create_task(self._find_way(task))
+            self._looking[loop].add_done_callback(lambda _: self._looking.pop(loop))
         try:
-            return await asyncio.shield(self._looking[loop])
-        finally:
-            del self._looking[loop]
+            return await asyncio.shield(self._looking[loop])  # whoever asked first may be given up meanwhile
+        except Exception:
+            if first:
+                raise
+            return await self._find_way(task)
 
     async def _find_way(self, task: Task) -> IdsWriter | TextWriter:
         """Token ids where the server takes them, else text."""
@@ -259,17 +259,20 @@ class Writer:
         whole = [(task, reply) for task, reply in zip(tasks, completions, strict=True) if task.max_steps is None]
         texts = {"".join(step.text for step in reply.steps) for _, reply in whole}
         contexts = {(task.question, tuple(task.attempts), task.prefix) for task, _ in whole}
-        cold = any(
-            self.settings.temperature_of(task) == 0 or task.max_tokens for task, _ in whole
-        )  # no tokens to spare
+        # No temperature of ours to raise, or no tokens to spare.
+        cold = any(not self.settings.temperature_of(task) or task.max_tokens for task, _ in whole)
         one = len(whole) > 1 and len(texts) == len(contexts) == 1 and len("".join(texts).split()) > 1
         if not one or cold or "seeds" in self._warned:  # a single word, as of a judge, may well be the same
             return None
         self._warned.add("seeds")  # one look is enough
-        (hot,) = await replace(way, settings=replace(way.settings, max_new_tokens=PROBE_TOKENS)).write(
-            [_again(whole[0][0])]
-        )
-        if texts.pop().startswith("".join(step.text for step in hot.steps)):
+        brief = replace(way, settings=replace(way.settings, max_new_tokens=PROBE_TOKENS))
+        try:
+            (hot,) = await brief.write([whole[0][0].again(PROBE_TEMPERATURE)])
+        except RoleError as error:  # so hot a draw is refused here; what was drawn stands
+            log.info("%s was not asked whether it heeds seeds: %s", self.name, error)
+            return None
+        again = "".join(step.text for step in hot.steps)
+        if again and texts.pop().startswith(again):
             self._warn(
                 f"{self.name} at {', '.join(self.connection.endpoints)} gave one text for {len(whole)} different seeds "
                 f"at a temperature above 0, and began so again at {PROBE_TEMPERATURE:g}: it ignores seeds or decodes "
@@ -282,17 +285,3 @@ class Writer:
         if message not in self._warned:
             self._warned.add(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-def _again(task: Task) -> Task:
-    """The same draw with another seed, hotter."""
-    return Task(
-        task.question,
-        task.attempts,
-        task.key.child("again"),
-        task.where,
-        task.prefix,
-        temperature=PROBE_TEMPERATURE,
-        text="".join(step.text for step in task.prefix),
-        resent=True,
-    )
