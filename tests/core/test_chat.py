@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +49,35 @@ def test_histories_have_ids_of_their_own() -> None:
     ids = {Question.of(Chat(HISTORY[:2])).id, Question.of(Chat(HISTORY)).id, Question.of("What is 2 + 2?").id}
     assert len(ids) == 3
     assert Question.of(Chat(HISTORY)).id == Question.of(Chat([dict(message) for message in HISTORY])).id
+
+
+def told(number: str) -> Chat:
+    return Chat([{"role": "system", "content": f"Say {number}."}, {"role": "user", "content": "Go on"}])
+
+
+def shown(number: str) -> Chat:
+    return Chat([{"role": "user", "content": [IMAGE[0]["content"][0], {"type": "image_url", "image_url": number}]}])
+
+
+def echo(request: ttscale.Sample) -> str:
+    """The one digit in the messages."""
+    return "Answer: " + re.findall(r"\d", str(request.question.prompt.messages))[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("chat", [told, shown])
+def test_chats_of_one_text_are_different_questions(chat: Callable[[str], Chat], tmp_path: Path) -> None:
+    generator = FakeGenerator(echo)
+    pair = [Question("q", chat("1")), Question("q", chat("2"))]
+    with pytest.raises(ValueError, match="two different questions have the id 'q'"):
+        ttscale.solve_all(pair, 2, generator=generator, progress=False)
+    with pytest.raises(ValueError, match="two different questions have the id 'q'"):
+        ttscale.solve_all([Question("q", str(chat("1"))), pair[0]], 2, generator=generator, progress=False)
+    twice = ttscale.solve_all([pair[0], Question("q", chat("1"))], 2, generator=generator, progress=False)
+    assert [result.answer for result in twice] == ["1", "1"]
+    for question, answer in zip(pair, "12", strict=True):  # the replies to one are no replies to the other
+        trace = tmp_path / "trace.jsonl"
+        (result,) = ttscale.solve_all([question], 2, generator=generator, resume=trace, progress=False)
+        assert result.answer == answer
 
 
 def test_it_travels_to_other_processes() -> None:

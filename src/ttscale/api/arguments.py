@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ttscale.core.chat import Chat
+from ttscale.core.chat import Chat, identity_of
 from ttscale.core.errors import BudgetError, MissingRoleError
 from ttscale.core.protocols import (
     METHOD_OF,
@@ -48,7 +48,8 @@ def check_questions(questions: Iterable[Any]) -> list[Question]:
     prompts: dict[str, str] = {}
     for position, given in enumerate(questions):
         question = check_question(given, position)
-        if prompts.setdefault(question.id, question.prompt) != question.prompt:
+        other = prompts.setdefault(question.id, question.prompt)
+        if other is not question.prompt and identity_of(other) != identity_of(question.prompt):
             raise ValueError(f"two different questions have the id {question.id!r}; ids must be unique")
         checked.append(question)
     return checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -40,9 +41,12 @@ class Chat(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return Chat, (self.messages,)
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """What tells this chat from others: its text where it is a single user message, else all of it as JSON."""
+        """What tells this chat from others: its text where it is a single user message, else all of it as JSON.
+
+        Two chats compare as their texts do, which leave out a system message and what an image shows.
+        """
         plain = len(self.messages) == 1 and isinstance(self.messages[0]["content"], str)
         return str(self) if plain else json.dumps(self.messages, sort_keys=True, ensure_ascii=False)
 
@@ -50,6 +54,11 @@ class Chat(str):
     def has_media(self) -> bool:
         """Whether any part is more than text."""
         return any(other_parts(message) for message in self.messages)
+
+
+def identity_of(prompt: str) -> str:
+    """What tells a prompt from others: of a ``Chat`` its ``identity``, else the text itself."""
+    return prompt.identity if isinstance(prompt, Chat) else prompt
 
 
 def transcript(messages: Sequence[Message]) -> str:

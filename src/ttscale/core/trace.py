@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.answers import MATHEMATICS, name_of_rule
-from ttscale.core.chat import Chat
+from ttscale.core.chat import Chat, identity_of
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Reply, Request, Revise, Sample, Verdict
 from ttscale.core.trace_schema import is_event
@@ -161,7 +161,7 @@ def digest(request: Request) -> str:
         content = [*content, "lost", request.race]
     if not isinstance(request, Sample) and request.question.answers != MATHEMATICS:  # a draw knows of no rule
         content = [content, "answers", name_of_rule(request.question.answers)]
-    text = json.dumps([request.question.prompt, content], separators=(",", ":"))
+    text = json.dumps([identity_of(request.question.prompt), content], separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ttscale.answers import MATHEMATICS, AnswerRule, rule_named, without_thoughts
 from ttscale.answers.thoughts import spoken_spans
-from ttscale.core.chat import Chat
+from ttscale.core.chat import identity_of
 
 Finish = Literal["open", "stop", "length"]
 _HASH = re.compile("[0-9a-f]{16}")
@@ -66,8 +66,8 @@ class Question:
 
         Of a ``Chat`` all its messages are hashed.
         """
-        text = prompt.identity if isinstance(prompt, Chat) else prompt
-        return Question(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest(), prompt)
+        content = identity_of(prompt).encode("utf-8", "surrogatepass")
+        return Question(hashlib.blake2b(content, digest_size=8).hexdigest(), prompt)
 
     @property
     def label(self) -> str:
