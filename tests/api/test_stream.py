@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -112,3 +115,113 @@ def test_what_is_wrong_with_the_input_is_raised_where_it_is_read() -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         list(ttscale.solve_stream(broken(), 1, generator=FakeGenerator("Answer: 1"), progress=False))
+
+
+class OneByOne:
+    """Draws one solution a call; says what it was asked."""
+
+    max_batch = 1
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+        self.asked += [request.question.id for request in requests]
+        time.sleep(0.002)
+        return FakeGenerator(reply).sample(requests)
+
+
+@pytest.mark.parametrize("number", [20, WINDOW + 100])
+@pytest.mark.parametrize("asynchronous_questions", [False, True])
+def test_the_search_stops_with_its_consumer(number: int, asynchronous_questions: bool) -> None:
+    """However many questions are left to read: none, so that the search asks for no more, or more than there is room
+    for.
+    """
+
+    async def drip() -> AsyncIterator[ttscale.Question]:
+        for question in numbered(number):
+            yield question
+
+    generator = OneByOne()
+    questions = drip() if asynchronous_questions else numbered(number)
+    stream = ttscale.solve_stream(questions, 8, generator=generator, progress=False)
+    next(stream)
+    before = len(generator.asked)
+    stream.close()  # type: ignore[attr-defined]
+    assert len(generator.asked) <= before + 50  # of 8 for each question; some pass between the result and the closing
+
+
+def test_calls_of_asynchronous_roles_are_cancelled_with_the_consumer() -> None:
+    class Slow:
+        async def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+            if requests[0].question.id != "0":
+                await asyncio.sleep(600)
+            return FakeGenerator(reply).sample(requests)
+
+    stream = ttscale.solve_stream(numbered(5), 2, generator=Slow(), progress=False)
+    assert next(stream)[0].id == "0"
+    began = time.monotonic()
+    stream.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_ctrl_c_hands_out_what_has_ended_and_the_best_so_far(asynchronous: bool) -> None:
+    """The user interrupts during the first solution of the eighth of nine questions."""
+    drawn = 0
+
+    def write(request: ttscale.Sample) -> str:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 15:
+            time.sleep(0.3)  # the consumer waits by now
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
+            time.sleep(0.3)
+        return "Answer: 1"
+
+    generator: Any = FakeGenerator(write)
+    generator.max_batch = 1
+    role = as_async(generator) if asynchronous else generator
+    found: dict[str, ttscale.Result] = {}
+
+    def collect() -> None:
+        for question, result in ttscale.solve_stream(numbered(9), 2, generator=role, progress=False):
+            found[question.id] = result
+
+    with pytest.raises(KeyboardInterrupt):
+        collect()
+    assert len(found) == 9
+    if asynchronous:  # its calls overtake each other
+        return
+    assert drawn == 15
+    stops = [(result.stopped_by, len(result.candidates)) for result in found.values()]
+    assert stops == 7 * [(None, 2)] + [("interrupt", 1), ("interrupt", 0)]
+
+
+@pytest.mark.parametrize("asynchronous", ["nothing", "questions", "all"])
+def test_a_bad_question_lets_those_before_it_end(asynchronous: str) -> None:
+    found: list[ttscale.Result] = []
+
+    def broken() -> Iterator[str]:
+        yield from ("a", "b")
+        raise OSError("the disk is gone")
+
+    async def drip() -> AsyncIterator[str]:
+        for question in broken():
+            yield question
+
+    async def collect_async() -> None:
+        async for _, result in ttscale.asolve_stream(broken(), 8, generator=OneByOne(), progress=False):
+            found.append(result)
+
+    def collect() -> None:
+        if asynchronous == "all":
+            asyncio.run(collect_async())
+            return
+        questions = drip() if asynchronous == "questions" else broken()
+        for _, result in ttscale.solve_stream(questions, 8, generator=OneByOne(), progress=False):
+            found.append(result)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        collect()
+    assert [(result.stopped_by, len(result.candidates)) for result in found] == [(None, 8), (None, 8)]

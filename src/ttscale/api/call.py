@@ -15,14 +15,14 @@ from ttscale.api.result import Result
 from ttscale.api.role_labels import label, warn_other_models
 from ttscale.api.settings import CallSettings
 from ttscale.api.warn_unanswered import Unanswered
-from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, aggregate_of, needs_of
+from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, aggregate_of, is_async, needs_of
 from ttscale.core.requests import Reply, Request
 from ttscale.core.trace import Event, Trace, end_event, reply_event, start_event
 from ttscale.core.types import Candidate, Key, Question
 from ttscale.core.watch import WATCHES
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.core import Ended, Recall, blame_strategy
-from ttscale.engine.drive import Job, OnEnd, arun, run
+from ttscale.engine.drive import WINDOW, Job, OnEnd, arun, run
 from ttscale.engine.trace_file import TraceFile
 from ttscale.strategies.best_of_n import BestOfN
 
@@ -85,28 +85,33 @@ class Call:
         self._described = f"{type(self._strategy).__name__}()" if plain else repr(self._strategy)
 
     @property
-    def busy(self) -> bool:
-        """Whether a question is in progress."""
-        return bool(self._open)
+    def in_progress(self) -> int:
+        """How many questions are in progress."""
+        return len(self._open)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a role is asynchronous; known once the models are loaded."""
+        return is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in self._roles.items()))
 
     @property
     def used_up(self) -> str | None:
         """Which cap of the total limit is used up, as ``Result.stopped_by`` names it."""
         return f"total_{self._shared.reached}" if self._shared and self._shared.reached else None
 
-    def run(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
+    def run(self, questions: Iterable[Question | None], on_result: OnResult, window: int = WINDOW) -> None:
         """Solve everything in this thread; ``on_result`` gets each question with its result as it ends.
 
         Yield None among the questions to wait until one in progress ends. Questions in progress together must differ in
         their ids. Ctrl-C reports what is in progress with the best so far, and is raised again.
         """
         parts = (self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
-        run(*parts, shared=self._shared)
+        run(*parts, window, self._shared)
 
-    async def arun(self, questions: Iterable[Question | None], on_result: OnResult) -> None:
+    async def arun(self, questions: Iterable[Question | None], on_result: OnResult, window: int = WINDOW) -> None:
         """``run`` in this event loop."""
         parts = (self._jobs(questions), self._roles, self._reporting(on_result), self._record, self._recall)
-        await arun(*parts, shared=self._shared)
+        await arun(*parts, window, self._shared)
 
     def untouched(self, question: Question, by: str = "interrupt") -> Result:
         """The result of a question that was never begun: an interrupt or the end of the total limit came first."""

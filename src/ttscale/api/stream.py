@@ -12,7 +12,6 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Coroutine,
     Iterable,
     Iterator,
@@ -26,7 +25,7 @@ from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_question
 from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
-from ttscale.api.result import Result
+from ttscale.api.outbox import Closed, Outbox, Pair
 from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.api.solve import Messages
 from ttscale.core.limit import Limit
@@ -34,7 +33,6 @@ from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyV
 from ttscale.core.types import Question
 from ttscale.engine.drive import WINDOW
 
-Pair = tuple[Question, Result]
 Questions = Iterable[str | Question | Messages] | AsyncIterable[str | Question | Messages]
 
 
@@ -63,8 +61,10 @@ def solve_stream(
 
     ``questions`` is any iterable, or an async one; it is read as far as there is work for it, and may be endless. Their
     ids must differ. A question that fails has ``Result.error`` set and never costs the others anything. Arguments are
-    those of ``solve_all``. Closing the iterator stops the search. Once a ``total_limit`` is used up, what is in
-    progress ends with its best so far (``stopped_by`` says so) and no further question is read.
+    those of ``solve_all``. Closing the iterator stops the search. On Ctrl-C what has ended is yielded, then questions
+    in progress with their best so far (``stopped_by="interrupt"``), and ``KeyboardInterrupt`` is raised. Once a
+    ``total_limit`` is used up, what is in progress ends with its best so far (``stopped_by`` says so) and no further
+    question is read.
     """
     settings = CallSettings(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
@@ -105,91 +105,20 @@ def asolve_stream(
     return _astream(questions, Call(settings))
 
 
-class _Closed(Exception):
-    """The consumer has gone."""
-
-
-class _Outbox:
-    """Results that wait for the consumer, and how the search ended."""
-
-    def __init__(self) -> None:
-        self._ready: list[Pair] = []
-        self._change = threading.Condition()
-        self._over = self._closed = False
-        self._failure: BaseException | None = None
-
-    def put(self, question: Question, result: Result) -> None:
-        """Add a result; never waits."""
-        with self._change:
-            self._ready.append((question, result))
-            self._change.notify_all()
-
-    def gated(
-        self, questions: Iterable[str | Question | Messages], busy: Callable[[], bool]
-    ) -> Iterator[Question | None]:
-        """The questions, checked, as long as the consumer keeps up; ``_Closed`` once it has gone."""
-        for position, given in enumerate(questions):
-            with self._change:
-                while len(self._ready) >= WINDOW and not self._closed:
-                    if busy():
-                        self._change.release()
-                        try:
-                            yield None
-                        finally:
-                            self._change.acquire()
-                    else:
-                        self._change.wait()
-                if self._closed:
-                    raise _Closed
-            yield check_question(given, position)
-
-    def wait_for_room(self) -> None:
-        """Wait until the consumer has taken enough; ``_Closed`` once it has gone."""
-        with self._change:
-            while len(self._ready) >= WINDOW and not self._closed:
-                self._change.wait()
-            if self._closed:
-                raise _Closed
-
-    def end(self, failure: BaseException | None) -> None:
-        """The search is over."""
-        with self._change:
-            self._over, self._failure = True, failure
-            self._change.notify_all()
-
-    def close(self) -> None:
-        """The consumer takes no more."""
-        with self._change:
-            self._closed = True
-            self._change.notify_all()
-
-    def pairs(self) -> Iterator[Pair]:
-        """Results as they come, all that wait at a time; raises what ended the search."""
-        while True:
-            with self._change:
-                while not self._ready and not self._over:
-                    self._change.wait()
-                if not self._ready:
-                    if self._failure is not None:
-                        raise self._failure
-                    return
-                pairs, self._ready = self._ready, []
-                self._change.notify_all()
-            yield from pairs
-
-
 def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterator[Pair]:
-    outbox = _Outbox()
+    outbox = Outbox()
 
     def work() -> None:
         try:
             with call:
                 if isinstance(questions, AsyncIterable):
-                    asyncio.run(_pump(questions, call, outbox))
+                    asyncio.run(outbox.until_closed(_pump(questions, call, outbox)))
+                elif call.is_async:
+                    asyncio.run(outbox.until_closed(call.arun(outbox.gated(questions, call), outbox.put, WINDOW + 1)))
                 else:
-                    call.run(outbox.gated(questions, lambda: call.busy), outbox.put)
+                    call.run(outbox.gated(questions, call), outbox.put, WINDOW + 1)
             outbox.end(None)
-        except _Closed:
+        except Closed:
             outbox.end(None)
         except BaseException as error:
             outbox.end(error)
@@ -198,12 +127,16 @@ def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterato
     worker.start()
     try:
         yield from outbox.pairs()
+    except KeyboardInterrupt:
+        outbox.close()
+        yield from outbox.pairs()  # what has ended, and what was in progress with its best so far
+        raise
     finally:
         outbox.close()
         worker.join()
 
 
-async def _pump(questions: AsyncIterable[str | Question | Messages], call: Call, outbox: _Outbox) -> None:
+async def _pump(questions: AsyncIterable[str | Question | Messages], call: Call, outbox: Outbox) -> None:
     async with aclosing(_arun(questions, call)) as pairs:
         async for question, result in pairs:
             outbox.put(question, result)
@@ -225,23 +158,26 @@ async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
 
     async def feed() -> None:
         position = 0
-        if isinstance(questions, AsyncIterable):
-            async for given in questions:
-                await waiting.put(check_question(given, position))
-                position += 1
-        else:
-            for position, given in enumerate(questions):
-                await waiting.put(check_question(given, position))
+        try:
+            if isinstance(questions, AsyncIterable):
+                async for given in questions:
+                    await waiting.put(check_question(given, position))
+                    position += 1
+            else:
+                for position, given in enumerate(questions):
+                    await waiting.put(check_question(given, position))
+        except Exception as error:
+            failures.append(error)
         await waiting.put(None)
 
-    over = False
+    over, failures = False, list[Exception]()
 
     def at_hand(first: Question) -> Iterator[Question | None]:
         nonlocal over
         yield first
         while not over:
             if ready.qsize() >= WINDOW or waiting.empty():
-                if not call.busy:
+                if not call.in_progress:
                     return
                 yield None
                 continue
@@ -260,7 +196,7 @@ async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
             over = first is None or call.used_up is not None
             if first is not None and not over:
                 await call.arun(at_hand(first), lambda question, result: ready.put_nowait((question, result)))
-        ready.put_nowait(None)
+        ready.put_nowait(failures[0] if failures else None)
 
     async def reported(part: Coroutine[Any, Any, None]) -> None:
         try:
@@ -268,7 +204,7 @@ async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
         except Exception as error:
             ready.put_nowait(error)
 
-    tasks = [asyncio.ensure_future(reported(part)) for part in (feed(), work())]
+    tasks = [asyncio.ensure_future(part) for part in (feed(), reported(work()))]
     try:
         while True:
             pair = await ready.get()
