@@ -11,6 +11,7 @@ import pytest
 
 import ttscale
 from ttscale import viz
+from ttscale.cli.solve import as_text
 from ttscale.testing import FakeGenerator, FakeVerifier
 from ttscale.verifiers import FunctionVerifier
 
@@ -109,3 +110,39 @@ def test_votes_are_not_weighed_by_votes() -> None:
     replies = ["Answer: 18"] * 6 + ["Answer: 19"] * 2
     result = ttscale.solve("What?", 8, generator=FakeGenerator(replies), strategy="majority_vote")
     assert [(vote.answer, vote.count, vote.share) for vote in result.votes()] == [("18", 6, 0.75), ("19", 2, 0.25)]
+
+
+def shown_for(answers: list[str], scores: list[float], strategy: str) -> ttscale.Result:
+    """The result of a search whose solutions got these answers and scores."""
+    roles: dict[str, Any] = {"generator": FakeGenerator(answers), "verifier": FakeVerifier(scores)}
+    return ttscale.solve("What?", len(answers), **roles, strategy=strategy)
+
+
+def test_the_confidence_is_that_of_the_answer_shown() -> None:
+    """The best single solution says 4, with .9 of 2.7 in weight; most say 3."""
+    result = shown_for(["Answer: 4", "Answer: 3", "Answer: 3", "Answer: 3"], [0.9, 0.6, 0.6, 0.6], "best_of_n")
+    assert result.answer == "4"
+    assert "confidence  33% of the weighted votes, 1 of 4 solutions" in as_text(result)
+    assert str(result).splitlines()[0] == "answer    4  (score 0.900, 1 of 4 solutions)"
+
+
+def test_a_vote_is_that_of_an_answer_however_it_is_spelled() -> None:
+    result = shown_for(["Answer: 0.5", "Answer: 7", r"Answer: \frac{1}{2}"], [0.3, 0.5, 0.9], "best_of_n")
+    assert result.answer == r"\frac{1}{2}"
+    assert str(result).splitlines()[0] == r"answer    \frac{1}{2}  (score 0.900, 2 of 3 solutions)"
+    assert "confidence  71% of the weighted votes, 2 of 3 solutions" in as_text(result)
+
+
+def test_a_winner_without_an_answer_has_no_confidence() -> None:
+    result = shown_for(["Answer: 4", "Who knows."], [0.2, 0.9], "best_of_n")
+    confidence = replace(result, answer=None, text="Who knows.")
+    assert "confidence  none" in as_text(confidence)
+
+
+def test_solutions_that_are_all_scored_0_have_no_weight() -> None:
+    """The verifier has spoken, so that nothing is counted: the first candidate wins, and no answer has a share."""
+    answers = ["Answer: 4", "Answer: 3", "Answer: 3", "Answer: 3"]
+    result = shown_for(answers, [0.0, 0.0, 0.0, 0.0], "weighted_best_of_n")
+    assert result.answer == "4"
+    assert [(vote.answer, vote.count, vote.share) for vote in result.votes()] == [("4", 1, 0.0), ("3", 3, 0.0)]
+    assert "confidence  0% of the weighted votes, 1 of 4 solutions" in as_text(result)

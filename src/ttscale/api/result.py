@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import webbrowser
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from ttscale.answers import answer_classes
 from ttscale.core.cost import Cost
 from ttscale.core.selection import Vote, tally
 from ttscale.core.trace import Trace
@@ -116,6 +118,14 @@ class Result:
         return viz.html(viz.tree(self.trace))
 
 
+def vote_for_answer(result: Result, votes: Sequence[Vote]) -> Vote | None:
+    """The vote that the answer of a result got, whichever way it was spelled."""
+    if result.answer is None:
+        return None
+    rule = result.question.answers
+    return next((vote for vote in votes if len(set(answer_classes([vote.answer, result.answer], rule))) == 1), None)
+
+
 def _answer_line(result: Result) -> str:
     if result.error is not None:
         best = "none" if result.answer is None else f"{result.answer}, the best so far"
@@ -126,7 +136,8 @@ def _answer_line(result: Result) -> str:
         done = f"{finished} of {len(result.candidates)} solutions were finished"
         return f"answer    none stated; see result.text  ({score}{done})" if result.text else f"answer    none: {done}"
     votes = result.votes()
-    count = next((vote.count for vote in votes if vote.answer == result.answer), votes[0].count if votes else 1)
+    vote = vote_for_answer(result, votes)
+    count = 1 if vote is None else vote.count
     cap = (result.stopped_by or "").replace("_", " ")
     stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
     silent = len(result.candidates) - sum(vote.count for vote in votes)

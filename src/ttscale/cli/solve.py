@@ -10,7 +10,7 @@ from typing import Any
 
 from ttscale.api.answer_files import AnswerFiles
 from ttscale.api.question_files import input_files, read_questions
-from ttscale.api.result import Result
+from ttscale.api.result import Result, vote_for_answer
 from ttscale.api.solve import solve
 from ttscale.api.stream import solve_stream
 from ttscale.cli.models import OnWorkers, add_model_flags, roles_of
@@ -123,6 +123,8 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
     if not options.output:
         failed = 0
         for _, result in solve_stream(questions, **common):
+            if result.stopped_by == "interrupt":  # by Ctrl-C, in the middle of its search
+                continue
             failed += result.answer is None and not result.text
             row = {name: part for name, part in result.to_dict().items() if name != "candidates"}
             print(json.dumps(row), flush=True)
@@ -135,7 +137,7 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             if result.stopped_by and result.stopped_by.startswith("total_"):  # left for a run with more to spend
                 open_ += 1
                 continue
-            if result.stopped_by == "interrupt":  # by Ctrl-C or a bad row of the input; --resume asks it again
+            if result.stopped_by == "interrupt":  # by Ctrl-C; --resume asks it again
                 continue
             answers.write(result)
             written += 1
@@ -175,16 +177,20 @@ def _shard(text: str) -> tuple[int, int]:
 def as_text(result: Result) -> str:
     """A result for people: the solution, the answer, how sure, how the votes fell, what it cost."""
     votes = result.votes()
+    vote = vote_for_answer(result, votes)
     if result.answer is None:
         lines = [result.text.rstrip() or "No finished solution."]
     else:
         lines = [result.text.rstrip(), "", f"answer      {result.answer}"]
     if len(result.candidates) > 1 and votes:
-        weighted = votes[0].share != votes[0].count / sum(vote.count for vote in votes)
-        top = "weighted votes" if weighted else "votes"
-        lines.append(
-            f"confidence  {votes[0].share:.0%} of the {top}, {votes[0].count} of {len(result.candidates)} solutions"
-        )
+        if vote is None:
+            lines.append("confidence  none: the solution shown has no vote")
+        else:
+            weighted = any(one.share != one.count / sum(one.count for one in votes) for one in votes)
+            kind = "weighted votes" if weighted else "votes"
+            lines.append(
+                f"confidence  {vote.share:.0%} of the {kind}, {vote.count} of {len(result.candidates)} solutions"
+            )
         lines += [f"            {vote.answer:>8}  {vote.share:4.0%}  {vote.count}" for vote in votes[:VOTES_SHOWN]]
         if len(votes) > VOTES_SHOWN:
             lines.append(f"            and {len(votes) - VOTES_SHOWN} more answers")

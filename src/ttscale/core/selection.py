@@ -126,17 +126,19 @@ class Vote:
 
 
 def tally(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> list[Vote]:
-    """The answers with their votes, heaviest first: weighted by scores, or counted where those are shares of a vote."""
-    answers = _voting(candidates, scores if any(scores) else [1.0] * len(candidates))
+    """The answers with their votes, heaviest first: weighted by scores, or counted where those are shares of a vote.
+
+    Where every score is 0 no answer has any weight.
+    """
+    unscored = all(score is None for score in scores)
+    answers = _voting(candidates, [1.0] * len(candidates) if unscored else scores)
     groups: dict[int, list[int]] = defaultdict(list)
     for index, answer_class in enumerate(answer_classes(answers, rule_of(candidates))):
         if answer_class is not None:
             groups[answer_class].append(index)
     voters = sum(map(len, groups.values()))
     shares = {i: len(members) / voters for members in groups.values() for i in members}
-    counted = not any(scores) or all(
-        scores[i] is not None and math.isclose(scores[i] or 0.0, shares[i]) for i in shares
-    )
+    counted = unscored or all(scores[i] is not None and math.isclose(scores[i] or 0.0, shares[i]) for i in shares)
     if counted:  # a majority vote's scores are what its answers got, and must not weigh a second time
         totals = {first[0]: shares[first[0]] for first in groups.values()}
     else:
