@@ -52,6 +52,7 @@ def equal(a: str | None, b: str | None, answers: AnswerRule | str | None = None)
 
 
 equivalent = equal
+"""Another name of ``equal``."""
 
 
 def answer_classes(answers: Sequence[str | None], rule: AnswerRule = MATHEMATICS) -> list[int | None]:

@@ -191,6 +191,7 @@ class Regex:
 
 
 MATHEMATICS = Mathematics()
+"""The rule where none is named: see Answers in the documentation."""
 
 
 def choice(letters: str = "ABCDEFGHIJ") -> AnswerRule:

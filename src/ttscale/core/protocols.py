@@ -65,21 +65,29 @@ class Comparator(Protocol):
 
 @runtime_checkable
 class AsyncGenerator(Protocol):
+    """The same as ``Generator``, with an ``async`` method."""
+
     async def sample(self, requests: Sequence[Sample], /) -> Sequence[Completion]: ...
 
 
 @runtime_checkable
 class AsyncVerifier(Protocol):
+    """The same as ``Verifier``, with an ``async`` method."""
+
     async def score(self, requests: Sequence[Score], /) -> Sequence[Verdict]: ...
 
 
 @runtime_checkable
 class AsyncReviser(Protocol):
+    """The same as ``Reviser``, with an ``async`` method."""
+
     async def revise(self, requests: Sequence[Revise], /) -> Sequence[Completion]: ...
 
 
 @runtime_checkable
 class AsyncComparator(Protocol):
+    """The same as ``Comparator``, with an ``async`` method."""
+
     async def compare(self, requests: Sequence[Compare], /) -> Sequence[Preference]: ...
 
 

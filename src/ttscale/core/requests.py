@@ -137,7 +137,9 @@ class Preference:
 
 
 Request: TypeAlias = Sample | Revise | Score | Compare
+"""What a search may ask for."""
 Reply: TypeAlias = Completion | Verdict | Preference
+"""What it is sent: a completion for a draw, a verdict for a score, a preference for a comparison."""
 
 
 def where(request: Request) -> str:

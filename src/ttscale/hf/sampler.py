@@ -20,7 +20,7 @@ from ttscale.core.types import Step
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.known_logprobs import note
 from ttscale.hf.model import HFModel
-from ttscale.hf.sampling_settings import UNSET, Given, SamplingSettings, settings_of
+from ttscale.hf.sampling_settings import FROM_CHECKPOINT, Given, SamplingSettings, settings_of
 from ttscale.prompts.steps import StepText, context_ids, opened
 from ttscale.prompts.tokenize import PromptFormat
 
@@ -256,14 +256,14 @@ class HFWriter:
         self,
         model: HFModel | str,
         *,
-        delimiter: str | None = UNSET,
+        delimiter: str | None = FROM_CHECKPOINT,
         temperature: float | None = None,
-        top_k: int | None = UNSET,
-        top_p: float | None = UNSET,
-        min_p: float | None = UNSET,
+        top_k: int | None = FROM_CHECKPOINT,
+        top_p: float | None = FROM_CHECKPOINT,
+        min_p: float | None = FROM_CHECKPOINT,
         max_new_tokens: int | None = None,
         prompt: PromptFormat | None = None,
-        generation_config: Any = UNSET,
+        generation_config: Any = FROM_CHECKPOINT,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model if isinstance(model, HFModel) else HFModel(model)

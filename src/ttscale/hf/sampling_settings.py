@@ -24,7 +24,14 @@ MAX_NEW_TOKENS = 2048
 OWN = ("prompt", "delimiter", "temperature", "max_new_tokens")
 SETTINGS = (*OWN, *(field.name for field in fields(Filters)))
 """What a checkpoint's ``ttscale.json`` may hold."""
-UNSET: Any = object()
+
+
+class _FromCheckpoint:
+    def __repr__(self) -> str:
+        return "FROM_CHECKPOINT"
+
+
+FROM_CHECKPOINT: Any = _FromCheckpoint()
 """Left out: what the checkpoint says counts. (None would mean: none.)"""
 
 
@@ -32,14 +39,14 @@ UNSET: Any = object()
 class Given:
     """What a role was given by keyword."""
 
-    delimiter: str | None = UNSET
+    delimiter: str | None = FROM_CHECKPOINT
     temperature: float | None = None
-    top_k: int | None = UNSET
-    top_p: float | None = UNSET
-    min_p: float | None = UNSET
+    top_k: int | None = FROM_CHECKPOINT
+    top_p: float | None = FROM_CHECKPOINT
+    min_p: float | None = FROM_CHECKPOINT
     max_new_tokens: int | None = None
     prompt: PromptFormat | None = None
-    generation_config: Any = UNSET
+    generation_config: Any = FROM_CHECKPOINT
     chat_template_kwargs: Mapping[str, Any] | None = None
 
 
@@ -52,15 +59,19 @@ class SamplingSettings:
             raise ValueError(
                 f"the ttscale.json of {model.name} has an unknown setting {unknown[0]!r}; known: {', '.join(SETTINGS)}"
             )
-        config = model.generation_config if given.generation_config is UNSET else given.generation_config
+        config = model.generation_config if given.generation_config is FROM_CHECKPOINT else given.generation_config
         checkpoint = read_generation_config(config, model.name)
-        self.delimiter = _delimiter(own.get("delimiter", "\n") if given.delimiter is UNSET else given.delimiter)
+        self.delimiter = _delimiter(
+            own.get("delimiter", "\n") if given.delimiter is FROM_CHECKPOINT else given.delimiter
+        )
         heat = _first(given.temperature, own.get("temperature"), checkpoint.temperature, 1.0)
         self.temperature: float = float(heat) if isinstance(heat, Real) else heat
         check_temperature(self.temperature)
         self.filters = Filters(
             *(
-                own.get(name, getattr(checkpoint, name)) if getattr(given, name) is UNSET else getattr(given, name)
+                own.get(name, getattr(checkpoint, name))
+                if getattr(given, name) is FROM_CHECKPOINT
+                else getattr(given, name)
                 for name in ("top_k", "top_p", "min_p")
             )
         )

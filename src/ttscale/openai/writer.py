@@ -41,26 +41,7 @@ PROBE_TOKENS = 24
 
 
 class Writer:
-    """Text from a model behind one or more servers.
-
-    ``model`` is the name the servers know it by. ``base_url``, ``weights``, ``api_key``: see ``Connection``; ``urls``
-    is ``base_url`` for a pool of several; or pass a ``connection``, which several roles may share. A ``price`` (dollars
-    per million tokens) makes ``Cost.dollars``. ``server``: what
-    kind it is, a name from ``SERVERS``, a ``Server`` or "auto" to look. ``prompt`` and ``delimiter`` default to the
-    model family's (a base model's, where the server has no chat template); a delimiter of None makes the whole
-    solution one step. ``max_new_tokens`` limits one request (in step search: one step).
-
-    ``api``: "chat", or "completions", where the prompt is plain text or, with ``template`` (a function from messages
-    to text, or the name of a Hugging Face tokenizer), a chat laid out on this side; None takes what ``prompt`` says.
-    ``token_ids``: write in token ids where the server takes them (vLLM, llama.cpp), so that a begun solution goes on
-    from the very tokens that were drawn; False: in text only. ``chat_template_kwargs`` go to the chat template.
-    ``lay_out`` changes the messages of a chat before they are sent.
-
-    Sampling settings that are not given here are sent as neutral values, so that one call means the same on every
-    engine. ``server_defaults=True`` leaves them to the server: its own, or the checkpoint's generation_config.json.
-    ``temperature=None`` leaves the temperature to it. ``extra`` is added to every request body, for settings only your
-    server knows (``{"cache_salt": ...}`` keeps a prefix cache apart from other users').
-    """
+    """Text from a model behind one or more servers. ``OpenAIGenerator`` explains the arguments."""
 
     def __init__(
         self,

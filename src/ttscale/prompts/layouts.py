@@ -21,7 +21,9 @@ Messages: TypeAlias = list[dict[str, Any]]
 """Chat messages as every chat template and server takes them: {"role": ..., "content": ...}."""
 
 SYSTEM_PROMPT = "Solve the problem step by step, one step per line. Put the final answer in \\boxed{} on the last line."
+"""What a chat model is told, unless its prompt says otherwise."""
 REVISION_REQUEST = "There may be a mistake in your solution. Look at it again and write a complete, corrected solution."
+"""What a chat model is asked after each earlier attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ __all__ = [
 ]
 
 MODELS = ("generator", "verifier", "reviser", "prm")
+"""The names that ``path`` knows."""
 
 
 def path(name: str) -> Path:

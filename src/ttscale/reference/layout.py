@@ -14,7 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-BOS, EOS, DELIMITER = "<bos>", "<eos>", "\n"
+BOS = "<bos>"
+"""The token before a question."""
+EOS = "<eos>"
+"""The token after a solution."""
+DELIMITER = "\n"
+"""The end of a step."""
 MAX_ATTEMPTS = 4
 """How many earlier attempts the reviser has learned to read (the paper's four)."""
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 Width = int | Literal["sqrt"]
+"""A beam width: a number, or the square root of the budget."""
 
 
 class Allocation(Protocol):

@@ -17,13 +17,7 @@ MAX_NEW_TOKENS = 2048
 
 
 class _Role:
-    """What generator and reviser share.
-
-    ``model``: a ``vllm.LLM``, another role on vLLM, whose engine is shared, or a model's name or folder, from which an
-    LLM is made with ``options`` (``{"dtype": "bfloat16", "max_model_len": 4096}``). ``prompt`` and ``delimiter``
-    default to the model family's; a delimiter of None makes the whole solution one step. ``temperature`` 0 is greedy;
-    ``top_p``, ``top_k`` and ``min_p`` leave everything in unless they are given. ``max_new_tokens`` limits one request.
-    """
+    """What generator and reviser share. ``VLLMGenerator`` explains the arguments."""
 
     def __init__(
         self,
@@ -70,7 +64,12 @@ class _Role:
 
 
 class VLLMGenerator(_Role):
-    """Samples continuations on vLLM in this process, from the very tokens that were drawn. Arguments: see above.
+    """Samples continuations on vLLM in this process, from the very tokens that were drawn.
+
+    ``model``: a ``vllm.LLM``, another role on vLLM, whose engine is shared, or a model's name or folder, from which an
+    LLM is made with ``options`` (``{"dtype": "bfloat16", "max_model_len": 4096}``). ``prompt`` and ``delimiter``
+    default to the model family's; a delimiter of None makes the whole solution one step. ``temperature`` 0 is greedy;
+    ``top_p``, ``top_k`` and ``min_p`` leave everything in unless they are given. ``max_new_tokens`` limits one request.
 
     Seeds come from keys: in fp32 a draw is the same in any batch. vLLM keeps the keys and values of prefixes, so that
     the draws of one prompt and the steps of a search do not compute it again; ``Cost.cached_tokens`` counts them.

@@ -141,7 +141,7 @@ class Agreement:
     within_one: float
     """Share put into it or a neighbour."""
     confusion: tuple[tuple[float, ...], ...]
-    """[oracle bin][predicted bin]: mean number of questions."""
+    """A row per bin of the oracle, a column per predicted bin: mean number of questions."""
     trials: int
     """How many disjoint probes were averaged over."""
     tokens: float
