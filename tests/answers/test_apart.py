@@ -102,6 +102,12 @@ x=1, y=2 or x=3, y=4 == (1,2), (3,4)
 (iv) == iv
 e^{(2)} == e^2
 i(x+1) == ix+i
+\max(x,y,z) == \max(z,y,x)
+\max(x,3) == \frac{x+3+|x-3|}{2}
+\min(x,y) == -\max(-x,-y)
+x \bmod 5 == x - 5\lfloor x/5 \rfloor
+(x+3) \bmod 3 == x \bmod 3
+2\begin{pmatrix}1&1\\0&1\end{pmatrix}\begin{pmatrix}1&1\\0&1\end{pmatrix} == \begin{pmatrix}2&4\\0&2\end{pmatrix}
 """
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ttscale.answers import answer_classes, equivalent, extract_answer
 from ttscale.answers.extraction import MAX_TEXT
-from ttscale.answers.keys import value_key
+from ttscale.answers.keys import key_of, value_key
 from ttscale.answers.normalize import clean
 from ttscale.answers.tree import Unreadable
 from ttscale.answers.wrappers import MAX_ANSWER
@@ -137,7 +137,26 @@ HOSTILE = [
     r"\gcd(10^{999}, 10^{998})",
     "a" * 300 + "? = 5",  # a name in letters, where each way to cut it was tried
     r"\alpha" * 100 + "? = 5, 1",
+    r"\max(" + ",".join("abcdfghjklmnopqr") + ")",  # trees that doubled with each argument, factor or level
+    r"\max(x," + ",".join(map(str, range(1, 16))) + ")",
+    r"\sum_{k=1}^{199}\max(x,k,y)",
+    "+".join([r"\sum_{k=1}^{199} |k-x|"] * 30),
+    "+".join([r"\sum_{k=1}^{199} \sqrt{k+x}"] * 30),
+    r"x \bmod " * 60 + "7",
+    "|x-" * 30 + "1" + "|" * 30,
+    r"\begin{pmatrix}x&1\\1&x\end{pmatrix}" * 24,
+    r"\begin{pmatrix}x+1&x+1\\x+1&x+1\end{pmatrix}" * 18,
+    "x^{1/65536}+" * 20 + "1",
+    "x(1+" * 35 + "1" + ")" * 35,
+    r"1\frac{x+" * 30 + "1" + "}{2}" * 30,
 ]
+
+
+def test_what_takes_too_much_work_is_text_whatever_was_read_before() -> None:
+    much = "+".join(rf"\sum_{{k=1}}^{{199}} |k-x-{n}|" for n in range(3))
+    assert key_of(much)[0] == "text"
+    assert key_of(r"\sum_{k=1}^{199} |k-x-0|")[0] == "f"
+    assert key_of(much)[0] == "text"
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -22,7 +22,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from ttscale.answers.arithmetic import Value, add, is_real, mul, negative, number_key, power, rounded_down
-from ttscale.answers.tree import Formula, Unreadable, difference, fraction, number, product, symbols
+from ttscale.answers.tree import Formula, Unreadable, number, product, symbols
 
 At: TypeAlias = Mapping[str, Fraction]
 Evaluate: TypeAlias = Callable[[Formula, At], Value]
@@ -84,8 +84,14 @@ def _absolute(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -
         exponent = _rational(inner.args[1], signature)
         if exponent is not None and exponent.denominator == 1:
             return power(evaluate(Formula("abs", (inner.args[0],)), at), exponent)
-    size, sizes = abs(evaluate(inner, at)), [abs(value) for value in signature(inner)]
-    return _drawn_root(mul(size, size), tuple(mul(value, value) for value in sizes)) if symbols(inner) else size
+    value = evaluate(inner, at)
+    return _size(value, signature(inner)) if symbols(inner) else abs(value)
+
+
+def _size(value: Value, values: tuple[Value, ...]) -> Value:
+    """The absolute value of what is ``value`` here and has the signature ``values``."""
+    size, sizes = abs(value), [abs(each) for each in values]
+    return _drawn_root(mul(size, size), tuple(mul(each, each) for each in sizes))
 
 
 def _drawn_root(value: Value, sizes: tuple[Value, ...]) -> Value:
@@ -109,8 +115,11 @@ def draw(keys: Sequence[Fraction | str]) -> int:
 
 
 def _floor(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
-    inner = node.args[0]
-    value, values = evaluate(inner, at), signature(inner)
+    return _whole(evaluate(node.args[0], at), signature(node.args[0]))
+
+
+def _whole(value: Value, values: tuple[Value, ...]) -> Value:
+    """The largest integer below what is ``value`` here and has the signature ``values``."""
     if not all(is_real(each) for each in (value, *values)):
         raise Unreadable("rounding a complex number")
     if len({number_key(each) for each in values}) == 1:
@@ -126,8 +135,15 @@ def _ceil(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Va
 
 def _mod(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
     upper, lower = node.args
-    whole = Formula("floor", (fraction(upper, lower),))
-    return evaluate(difference(upper, product([lower, whole])), at)
+    above, below = _three(signature(upper)), _three(signature(lower))
+    ratios = tuple(mul(one, 1 / other) for one, other in zip(above, below, strict=True))
+    value, divisor = evaluate(upper, at), evaluate(lower, at)
+    return add(value, negative(mul(divisor, _whole(mul(value, 1 / divisor), ratios))))
+
+
+def _three(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """A signature with three values, of a constant too."""
+    return values if len(values) == 3 else values * 3
 
 
 def _extreme(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:
@@ -138,11 +154,21 @@ def _extreme(node: Formula, at: At, evaluate: Evaluate, signature: Signature) ->
         if not all(is_real(value) for value in values):
             raise Unreadable("complex numbers have no order")
         return max(values) if node.op == "max" else min(values)
-    first, *rest = args.values()
-    for arg in rest:
-        apart = Formula("abs", (difference(first, arg),))
-        first = product([HALF, Formula("add", (first, arg, apart if node.op == "max" else Formula("neg", (apart,))))])
-    return evaluate(first, at)
+    half, sign = Fraction(1, 2), Fraction(1 if node.op == "max" else -1)
+    value, values = None, ()
+    for arg in args.values():  # a and b are a = b +- |a - b| apart from their mean
+        here, there = evaluate(arg, at), _three(signature(arg))
+        if value is None:
+            value, values = here, there
+            continue
+        apart = tuple(add(one, negative(other)) for one, other in zip(values, there, strict=True))
+        gaps = [_size(each, apart) for each in (add(value, negative(here)), *apart)]
+        value, *more = (
+            mul(half, add(one, other, mul(sign, gap)))
+            for one, other, gap in zip((value, *values), (here, *there), gaps, strict=True)
+        )
+        values = tuple(more)
+    return value
 
 
 def _divisor(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:

@@ -13,20 +13,65 @@ Knows no text, lists or equations.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 
 from ttscale.answers import arithmetic
-from ttscale.answers.arithmetic import OPERATIONS, Value, context, function, number_key, sized
+from ttscale.answers.arithmetic import OPERATIONS, Value, context, function, is_real, number_key, sized
 from ttscale.answers.corners import CORNERS, plain_power
 from ttscale.answers.series import SERIES, series
 from ttscale.answers.tree import Formula, Unreadable, symbols
 
 POINTS = 12
+MAX_WORK = 100_000
+"""Steps that one answer's key may take, some 10 microseconds each. A sum of 200 roots takes 60,000, an answer 100."""
+_CORNER, _COMPLEX, _FUNCTION = 20, 80, 10
+"""Steps that a corner counts for, more where its value is complex, and a function of irrational values."""
 AnswerKey: TypeAlias = tuple[Any, ...]
 """A hashable form: equal keys, equal answers. Its first element says what kind of thing it is."""
+
+
+class _Work(threading.local):
+    """The steps that are left to the answer at hand, and the signatures that were found for it."""
+
+    left = MAX_WORK
+    known: dict[Formula, tuple[Value, ...]] | None = None
+
+
+_work = _Work()
+
+
+@contextmanager
+def budget() -> Iterator[None]:
+    """Within it all evaluations together take at most ``MAX_WORK`` steps; one within another changes nothing.
+
+    Nothing is remembered from one budget to the next, so that what is too much does not depend on what came before.
+    """
+    if _work.known is not None:
+        yield
+        return
+    _work.left, _work.known = MAX_WORK, {}
+    try:
+        yield
+    finally:
+        _work.known = None
+
+
+def _spend(steps: int) -> None:
+    if _work.known is not None:
+        _work.left -= steps
+        if _work.left < 0:
+            raise Unreadable("its value takes too much work")
+
+
+def _steps(node: Formula) -> int:
+    if node.op in CORNERS:
+        return _CORNER * (4 * len(node.args) - 4 if node.op in ("max", "min") else 1)
+    return 1 if node.op in OPERATIONS or not node.args else _FUNCTION
 
 
 def scalar_key(node: Formula) -> AnswerKey:
@@ -36,7 +81,7 @@ def scalar_key(node: Formula) -> AnswerKey:
 
 def function_key(names: set[str], function: Callable[[Mapping[str, Fraction]], Value]) -> AnswerKey:
     """The key of a function of the variables ``names``."""
-    with arithmetic.exclusive:
+    with arithmetic.exclusive, budget():
         values = [number_key(function(point(names, index))) for index in range(POINTS if names else 1)]
     return ("n", values[0]) if len(set(values)) == 1 else ("f", *values)
 
@@ -65,6 +110,7 @@ def coordinate(name: str, index: int) -> Fraction:
 
 def evaluate(node: Formula, at: Mapping[str, Fraction]) -> Value:
     """The value of ``node`` with its variables at ``at``. Raises ``Unreadable``."""
+    _spend(_steps(node))
     if node.op == "number":
         return sized(Fraction(node.value))
     if node.op == "symbol":
@@ -77,7 +123,9 @@ def evaluate(node: Formula, at: Mapping[str, Fraction]) -> Value:
             return series(node, at, evaluate, signature)
         corner = CORNERS.get(node.op)
         if corner and not plain_power(node, signature):
-            return corner(node, at, evaluate, signature)
+            value = corner(node, at, evaluate, signature)
+            _spend(0 if is_real(value) else _COMPLEX)
+            return value
         args = [evaluate(arg, at) for arg in node.args]
         if node.op == "unknown":  # f(x), of which nothing is known but that equal arguments give equal values
             return coordinate(f"{node.value}({','.join(repr(number_key(arg)) for arg in args)})", 1)
@@ -87,8 +135,10 @@ def evaluate(node: Formula, at: Mapping[str, Fraction]) -> Value:
         raise Unreadable(f"{node.op} has no value here") from error
 
 
-@lru_cache(500)
 def signature(node: Formula) -> tuple[Value, ...]:
     """The values of ``node`` at three points that are used for nothing else: equal for equal functions."""
-    names = symbols(node)
-    return tuple(evaluate(node, point(names, index)) for index in ((20, 21, 22) if names else (20,)))
+    known = {} if _work.known is None else _work.known
+    if node not in known:
+        names = symbols(node)
+        known[node] = tuple(evaluate(node, point(names, index)) for index in ((20, 21, 22) if names else (20,)))
+    return known[node]

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from ttscale.answers import brackets as _scan
 from ttscale.answers import relations as _relation
-from ttscale.answers.evaluate import AnswerKey, scalar_key
+from ttscale.answers.evaluate import AnswerKey, budget, scalar_key
 from ttscale.answers.literals import literal, number, unmarked
 from ttscale.answers.matrices import matrix_key
 from ttscale.answers.normalize import clean
@@ -84,7 +84,8 @@ def value_key(text: str) -> AnswerKey:
     """The key of a text that went through ``clean``. Raises ``Unreadable`` if it has none."""
     if len(text) > 2 * MAX_ANSWER or _scan.depth(text) > MAX_DEPTH:
         raise Unreadable("too long or nested too deeply")
-    return _whole(text)
+    with budget():
+        return _whole(text)
 
 
 def as_text(text: str) -> AnswerKey:

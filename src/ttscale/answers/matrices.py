@@ -5,13 +5,14 @@ Knows rows and columns; an entry is a text whose key the caller makes, or in an 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
 from ttscale.answers.brackets import split
 from ttscale.answers.evaluate import AnswerKey, scalar_key
 from ttscale.answers.parse import read
-from ttscale.answers.tree import Formula, Unreadable, negative, product
+from ttscale.answers.tree import Formula, Unreadable, negative, nodes, product
 
 _MATRIX = re.compile(
     r"\\begin\{((?:[pbB]|small)?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end\{\1\}", re.DOTALL
@@ -22,6 +23,9 @@ _TRANSPOSED = re.compile(r"\s*\^\s*(?:\{\s*(?:T|\\top|\\text\{T\})\s*\}|T|\\top)
 _TIMES = re.compile(r"\s*\\(?:cdot|times)(?![A-Za-z])\s*|\s*\*\s*")
 MAX_ENTRIES = 36
 """Of a matrix that is multiplied or added; more is compared entry by entry only."""
+
+MAX_NODES = 3_000
+"""Of all entries of a product together: each factor doubles them, or more."""
 
 Entries = list[list[Formula]]
 
@@ -84,6 +88,9 @@ def _times(left: Entries, right: Entries) -> Entries:
     if len(left[0]) != len(right):
         raise Unreadable("a product of matrices that do not fit")
     columns = list(zip(*right, strict=True))
+    sizes = [sum(map(nodes, itertools.chain(*entries))) for entries in (left, right)]
+    if len(columns) * sizes[0] + len(left) * sizes[1] > MAX_NODES:
+        raise Unreadable("a product of too many matrices")
     return [
         [Formula("add", tuple(product(list(pair)) for pair in zip(row, column, strict=True))) for column in columns]
         for row in left

@@ -49,6 +49,8 @@ _PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 _HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
+_COPULAS = 20
+"""Of a sentence, the last ones looked at."""
 _PARTS = re.compile(r"^\s*\([a-z]\) +\S", re.MULTILINE)
 """(a) 7 and (b) 8, the parts of one answer."""
 _TICKS = re.compile("[\\s\u2713\u2714\u2705\u2611\U0001f300-\U0001faff]+$")
@@ -137,7 +139,7 @@ def value_in(text: str) -> str | None:
     if bold:
         return statement(from_sentence(bold[-1]))
     covered = [range(*span.span()) for span in SPAN.finditer(text)]
-    for copula in reversed(list(COPULA.finditer(text))):
+    for copula in list(COPULA.finditer(text))[: -_COPULAS - 1 : -1]:
         value = statement(text[copula.end() :])
         if _is_value(value) and not any(copula.start() in span for span in covered):
             return value

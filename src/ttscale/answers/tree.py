@@ -33,6 +33,11 @@ def operations(node: Formula) -> set[str]:
     return {node.op}.union(*map(operations, node.args))
 
 
+def nodes(node: Formula) -> int:
+    """How many leaves and operations a tree has."""
+    return 1 + sum(map(nodes, node.args))
+
+
 def renamed(node: Formula, old: str, new: str) -> Formula:
     """The tree with another name for a variable."""
     value = new if node.op == "symbol" and node.value == old else node.value
