@@ -55,3 +55,43 @@ def test_a_reply_states(reply: str, stated: str | None) -> None:
 def test_lists_below_a_sentence_are_told_apart() -> None:
     first, second = (extract(f"The answers are:\n1. {a}\n2. {b}") for a, b in ((18, 19), (5, 7)))
     assert not equal(first, second)
+
+
+WHOLE = [
+    ("The answer is $5$ million.", "5 million"),
+    ("The answer is $3$ hours and $20$ minutes.", "3 h 20 min"),
+    ("The answer is $n$ even.", "n even"),
+    ("The answer is $12$ R $1$.", "12 R 1"),
+    ("The answer is $3$ PM.", "3 PM"),
+    (r"The answer is $20\%$ increase.", "20% increase"),
+    ("The answer is $3$ to $1$.", "3:1"),
+    ("The answer is $52$ base 8.", "52_8"),
+    ("The answer is $3$ (mod $7$).", r"3 \pmod 7"),
+    ("The answer is $2$ or more.", "2 or more"),
+    (r"The answer is \(5\) dozen.", "60"),
+    (r"\boxed{5} million", "5 million"),
+    (r"$\boxed{5}$ million dollars.", "5 million dollars"),
+    (r"$\boxed{5}\text{ million}$", "5 million"),
+    (r"\boxed{20\%} increase", "20% increase"),
+    (r"\boxed{3} to \boxed{1}", "3:1"),
+    (r"\boxed{12} R \boxed{1}", "12 R 1"),
+    (r"\boxed{3} hours and \boxed{20} minutes", "3 h 20 min"),
+    (r"(a) \boxed{1} (b) \boxed{2}", "(a) 1, (b) 2"),
+    # a unit, a thing counted or a remark is no part of the value
+    ("The answer is $18$ eggs per day.", "18"),
+    ("The answer is $18$ eggs left over.", "18"),
+    ("The answer is $18$ in total.", "18"),
+    (r"The answer is $\frac{3}{4}$ or 0.75.", "3/4"),
+    (r"The answer is $2\sqrt3$ or about $3.46$.", r"2\sqrt3"),
+    ("The answer is $5$ (five).", "5"),
+    ("The answer is $5$ as required.", "5"),
+    (r"\boxed{12} cm", "12"),
+    (r"\boxed{1} papers and \boxed{2} bins", "1, 2"),
+    (r"\boxed{3} is the result.", "3"),
+]
+
+
+@pytest.mark.parametrize(("reply", "stated"), WHOLE)
+def test_words_that_change_a_formula_stay_with_it(reply: str, stated: str) -> None:
+    found = extract(reply)
+    assert equal(found, stated), found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from ttscale.answers.markers import ABBREVIATIONS, COPULA, SHORT_UNITS
+from ttscale.answers.units import is_unit
 from ttscale.answers.wrappers import MAX_ANSWER, closing_brace, unwrap
 
 _BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
@@ -49,6 +50,20 @@ _PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 _HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
+_REMARKS = re.compile(
+    r"(?:as|at|by|for|from|when|if|after|using|via|with(?! (?:a )?remainder)|in(?! base)|on|where|while|under|per|each|"
+    r"is|are|was|were|will|would|has|have|that|this|which|we|it|the|total|because|since|so|hence|thus|not|but|only|"
+    r"exactly|again|too|also|respectively|left|altogether|overall|and (?:so|thus|hence)|"
+    r"or(?! more| less| fewer| above))"
+    r"(?![A-Za-z])|\((?!mod|\\p?mod)|[^\w\\(:]",
+    re.IGNORECASE,
+)
+"""How a remark on a formula begins, which says no other value."""
+SCALED = (
+    r"(?:(?:million|billion|trillion|thousand|hundred|dozen)(?: [a-z]+){0,2}|(?:percent )?(?:increase|decrease)"
+    r"|[ap]\.?m\.?|or (?:more|less|fewer)|even|odd)(?![A-Za-z])"
+)
+"""Words behind a number that make it another one, or a time."""
 _COPULAS = 20
 """Of a sentence, the last ones looked at."""
 _PARTS = re.compile(r"^\s*\([a-z]\) +\S", re.MULTILINE)
@@ -73,7 +88,25 @@ def statement(text: str) -> str:
             break
         stop = more.end()
     unit = re.match(r"[ \t]*(?:%|percent|degrees|°)", text[stop:])
-    return text[: stop + (unit.end() if unit else 0)]
+    stop += unit.end() if unit else 0
+    tail = _until_stop(text[stop:].split("\n", 1)[0]) if text[stop : stop + 1] in (" ", ":") else ""
+    return _bare(text[:stop] + tail) if changes(tail) else text[:stop]
+
+
+def changes(tail: str) -> bool:
+    """Whether the words behind a formula say another thing than the formula: million, PM, hours and 20 minutes."""
+    bare = _bare(tail).strip(" *_")
+    tokens = bare.split()
+    if not tokens or len(tokens) > 5 or _REMARKS.match(bare) or re.search(r"[=,;]", bare):
+        return False
+    if re.match(SCALED, bare, re.IGNORECASE) or re.search(r"[0-9\\]", bare) or SPAN.search(tail):
+        return True
+    return not any(is_unit(token) for token in tokens) and all(re.fullmatch(r"[A-Za-z.-]+", token) for token in tokens)
+
+
+def _bare(text: str) -> str:
+    """``text`` with its formulas out of their dollars."""
+    return SPAN.sub(lambda span: span[0].strip("$").removeprefix("\\(").removesuffix("\\)").strip(), text)
 
 
 def _until_stop(text: str) -> str:

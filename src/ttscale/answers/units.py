@@ -56,6 +56,11 @@ def is_unit(words: str, marked: bool = False) -> bool:
     return (first.strip(".") in _NAMED or _counted(first)) and _harmless(rest)
 
 
+def is_measure(word: str) -> bool:
+    """Whether ``word`` is the name of a unit, and no plural of any thing."""
+    return word.lower() in _NAMED
+
+
 def _harmless(rest: str) -> bool:
     """Whether what follows a unit adds nothing: "per day", "of milk", a second noun ("square miles" came before)."""
     if not rest or _TAIL.fullmatch(rest):
