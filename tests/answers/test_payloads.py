@@ -95,3 +95,47 @@ WHOLE = [
 def test_words_that_change_a_formula_stay_with_it(reply: str, stated: str) -> None:
     found = extract(reply)
     assert equal(found, stated), found
+
+
+SENTENCES = [
+    ("So the meeting is at 3:30 PM.", "3:30 PM"),
+    ("So the meeting is at 15:30.", "15:30"),
+    ("Therefore, it takes 1 hour 30 minutes.", "1 h 30 min"),
+    ("So the result is x^2 + 3.", "x^2+3"),
+    ("Therefore, f(x) = x^2 + 3.", "x^2+3"),
+    ("Thus $x = 3$ and $y = 4$.", "x=3, y=4"),
+    ("Thus $x=3$ or $x=4$.", "3, 4"),
+    ("Therefore x = 3 and y = 4.", "x=3, y=4"),
+    ("The answer is that $x=1$ and $y=2$.", "x=1, y=2"),
+    ("So, 3 out of 5 students passed.", "3 out of 5"),
+    ("So the ratio is 3:1.", "3:1"),
+    ("Answer: The train leaves at 5 PM.", "5 PM"),
+    ("So Tom shares 3 of them with 5 friends.", None),
+    # one value, or one that a verb or "=" leads to
+    ("So after 3 days she has 12 eggs.", "12"),
+    ("So she makes 13 * 2 = $26.", "26"),
+    ("Therefore, 4 boxes cost a total of $20.", "20"),
+    ("Answer: She sells 18 apples.", "18"),
+    ("Hence, there are 18 ways.", "18"),
+]
+UNLIKE = [
+    ("Answer: The train leaves at 5 PM.", "Answer: The train leaves at 5 AM."),
+    ("Answer: The price increased by 20%.", "Answer: The price decreased by 20%."),
+    ("Answer: We need at least 5 boxes.", "Answer: We need at most 5 boxes."),
+    ("So the meeting is at 3:30 PM.", "So the meeting is at 4:30 PM."),
+    ("Thus $x = 3$ and $y = 4$.", "Thus $x = 5$ and $y = 4$."),
+    ("Therefore, it takes 1 hour 30 minutes.", "Therefore, it takes 2 hours 30 minutes."),
+]
+
+
+@pytest.mark.parametrize(("reply", "stated"), SENTENCES)
+def test_a_sentence_states_its_whole_value(reply: str, stated: str | None) -> None:
+    found = extract(reply)
+    assert found is None if stated is None else equal(found, stated), found
+
+
+@pytest.mark.parametrize(("one", "other"), UNLIKE)
+def test_sentences_that_differ_are_apart(one: str, other: str) -> None:
+    assert extract(one)
+    assert extract(other)
+    assert not equal(extract(one), extract(other))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from ttscale.answers.markers import CONCLUDING
-from ttscale.answers.statements import SPAN, SUM_OF_MONEY, last_value, statement, tidy, value_in
+from ttscale.answers.statements import SPAN, statement, tidy
+from ttscale.answers.values import ONLY_FORMULA, SUM_OF_MONEY, last_value, value_in
 from ttscale.answers.wrappers import MAX_ANSWER, unwrap
 
 _ONLY_LETTER = re.compile(r"\W{0,4}([A-Ja-j])\W{0,4}")
@@ -17,11 +18,6 @@ _LETTER_FIRST = re.compile(
 )
 _ONLY_VALUE = re.compile(r"[-+±]?\s*[$€£]?\s*\.?[0-9][0-9.,/ ]*\s*(?:%|[$€£]|[a-z]{1,12})?\.?", re.IGNORECASE)
 _ONLY_CHOICE = re.compile(r"\([A-J]\)(?: \w+)?|[A-J]\) [^\n.]{1,80}|yes|no|true|false", re.IGNORECASE)
-_SIGNS = r"(?:[^\w\\]|[\d_]|\\[^A-Za-z])*+"
-_ONLY_FORMULA = re.compile(
-    rf"{_SIGNS}(?:(?:\\(?:begin|end)\{{[a-z]++\}}|\\[A-Za-z]++|(?<![A-Za-z])(?:(?:sqrt|pi|sin|cos|tan|log|ln)(?![A-Za-z])|(?:or|and)(?![a-z]))"
-    rf"|[A-Za-z](?![a-z])){_SIGNS})*+"
-)
 _LABELLED_MONEY = re.compile(rf"[^\W\d][^\d\n:.?!]{{0,40}}[:：]\s?({SUM_OF_MONEY.pattern})(?=[\s.]|$)")
 """Total : 2,74 €"""
 _REMAINS = re.compile(r"(?<!\w)(?:now|left|remain(?:s|ing)?|still|then|finally|over)(?!\w)", re.IGNORECASE)
@@ -77,7 +73,7 @@ def only(text: str) -> bool:
         return False
     if SPAN.fullmatch(text) or _ONLY_VALUE.fullmatch(bare) or _ONLY_CHOICE.fullmatch(bare):
         return True
-    return bool(re.search(r"[0-9\\=]", bare)) and bool(_ONLY_FORMULA.fullmatch(bare))
+    return bool(re.search(r"[0-9\\=]", bare)) and bool(ONLY_FORMULA.fullmatch(bare))
 
 
 def _at_the_end(sentence: str) -> str | None:

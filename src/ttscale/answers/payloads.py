@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from ttscale.answers.conclusions import closing_value, concluded
-from ttscale.answers.statements import FORMULA, from_sentence, items, statement
+from ttscale.answers.statements import FORMULA, items, statement
+from ttscale.answers.values import from_sentence
 from ttscale.answers.wrappers import MAX_ANSWER
 
 _CLOSING = re.compile(r"^(?:\*{1,3}|__?)(?=\s|$)")

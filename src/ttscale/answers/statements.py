@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 
-from ttscale.answers.markers import ABBREVIATIONS, COPULA, SHORT_UNITS
+from ttscale.answers.markers import ABBREVIATIONS, SHORT_UNITS
 from ttscale.answers.units import is_unit
 from ttscale.answers.wrappers import MAX_ANSWER, closing_brace, unwrap
 
-_BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
+BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
 SPAN = re.compile(r"\$\$.+?\$\$|\$(?:[^$\\]|\\.)+\$|\\\(.+?\\\)|\\\[.+?\\\]", re.DOTALL)
-_JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
+JOIN = re.compile(r"[ \t]*(?:,[ \t]*and|,[ \t]*or|,|;|and|or)[ \t]*(?=\$|\\\()")
 _MONEY = re.compile(r"\$ ?[0-9][^$]*[a-z]{3,} [^$]*\$")
 _LEAD = re.compile(
     r"(?:given by|equal to|found to be|simply|therefore|thus|indeed|just|hence|then|now|also|clearly|exactly|for sure|"
@@ -41,13 +41,6 @@ _HEAD = re.compile(
     re.DOTALL,
 )
 FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:yes|no|true|false)\b", re.IGNORECASE)
-_NUMBER = re.compile(
-    r"(?<![A-Za-z0-9.,/_^-])[-$€£]?\$?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:/[0-9]+)?%?(?![0-9A-Za-z])"
-)
-SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|[0-9][0-9.,]* ?[$€£]")
-_PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
-"""Between two dollars that are sums of money or stray: "how many $? just about 1$"."""
-_HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
 _REMARKS = re.compile(
@@ -64,8 +57,6 @@ SCALED = (
     r"|[ap]\.?m\.?|or (?:more|less|fewer)|even|odd)(?![A-Za-z])"
 )
 """Words behind a number that make it another one, or a time."""
-_COPULAS = 20
-"""Of a sentence, the last ones looked at."""
 _PARTS = re.compile(r"^\s*\([a-z]\) +\S", re.MULTILINE)
 """(a) 7 and (b) 8, the parts of one answer."""
 _TICKS = re.compile("[\\s\u2713\u2714\u2705\u2611\U0001f300-\U0001faff]+$")
@@ -74,7 +65,7 @@ _TICKS = re.compile("[\\s\u2713\u2714\u2705\u2611\U0001f300-\U0001faff]+$")
 def statement(text: str) -> str:
     """The answer ``text`` starts with: a formula between dollars, else all up to the sentence's end."""
     text = text.strip().lstrip(",")[: MAX_ANSWER + 1].strip()
-    bold = _BOLD_SPAN.match(text)
+    bold = BOLD_SPAN.match(text)
     text = bold[2] if bold else text
     while lead := _LEAD.match(text):
         text = text[lead.end() :].lstrip()
@@ -82,7 +73,7 @@ def statement(text: str) -> str:
     if not span or _MONEY.match(text):
         return _until_stop(text)
     stop = span.end()
-    while join := _JOIN.match(text, stop):
+    while join := JOIN.match(text, stop):
         more = SPAN.match(text, join.end())
         if not more:
             break
@@ -156,47 +147,6 @@ def items(text: str) -> str | None:
             break
         found.append(statement(line[mark.end() if mark else 0 :]))
     return ", ".join(part for part in found if part) or None
-
-
-def from_sentence(text: str) -> str:
-    """The value a whole sentence gives, "The total is 34." or "She sells 18 apples."; else the sentence."""
-    words = re.findall(r"[^\W\d_]{2,}", SPAN.sub(" ", text))
-    if (len(words) < 3 and not _HAN.search(text)) or FORMULA.match(text) or re.search(r"\b(?:not|cannot|no)\b", text):
-        return text
-    return value_in(text) or text
-
-
-def value_in(text: str) -> str | None:
-    """The one value in a sentence: its last bold span, what follows its last "is", its only formula or number."""
-    bold = [span[2] for span in _BOLD_SPAN.finditer(text) if re.search(r"[0-9$\\]|^\(?[A-J]\)?$", span[2])]
-    if bold:
-        return statement(from_sentence(bold[-1]))
-    covered = [range(*span.span()) for span in SPAN.finditer(text)]
-    for copula in list(COPULA.finditer(text))[: -_COPULAS - 1 : -1]:
-        value = statement(text[copula.end() :])
-        if _is_value(value) and not any(copula.start() in span for span in covered):
-            return value
-    spans = [span for span in SPAN.findall(text) if not _PROSE.match(span)]
-    if spans:
-        return str(spans[-1]) if len(spans) == 1 else None
-    for pattern in (SUM_OF_MONEY, _NUMBER):
-        numbers = pattern.findall(text)
-        if len(numbers) == 1:
-            return str(numbers[0])
-    return None
-
-
-def last_value(text: str) -> str | None:
-    """The last formula or number of a sentence that concludes."""
-    found = [*SPAN.finditer(text), *_NUMBER.finditer(text)]
-    return max(found, key=lambda match: match.start())[0] if found else None
-
-
-def _is_value(text: str) -> bool:
-    """Whether ``text`` is a formula, a number with a unit, or a choice."""
-    if SPAN.fullmatch(text) or re.fullmatch(r"\(?[A-J]\)?", text):
-        return True
-    return bool(re.match(r"[-+$€£(]?\s?\\?\$?[0-9\\]", text)) and len(re.findall(r"[^\W\d_]{2,}", text)) <= 4
 
 
 def tidy(answer: str) -> str | None:
