@@ -16,6 +16,7 @@ from scipy.special import betainc
 
 import ttscale
 from evaluation.worlds import Examiner, Problem, Student, problems
+from ttscale.answers import number, text
 from ttscale.api.result import Result
 from ttscale.core.requests import Completion, Sample, Score, Verdict
 from ttscale.core.types import Question, Step
@@ -94,6 +95,19 @@ def test_adaptive_consistency_draws_until_the_vote_is_decided(answers: str, wave
     result = ask(AdaptiveConsistency(wave=wave), 16, Scripted(answers))
     assert result.cost.generations == drawn
     assert result.strategy.endswith(f"drew {drawn} of 16")
+
+
+@pytest.mark.parametrize(
+    ("rule", "says", "drawn"),
+    [
+        (text(), ["x+1", "1+x"], 16),  # two texts, one sum: nobody leads
+        (number(2), ["0.331", "0.332", "0.333", "0.334"], 4),  # one number in two digits: four to none
+    ],
+)
+def test_it_stops_by_the_question_s_own_rule(rule: Any, says: list[str], drawn: int) -> None:
+    generator = FakeGenerator(lambda request: f"Answer: {says[request.key.path[-1] % len(says)]}")
+    result = ttscale.solve(Question("q", "?", rule), 16, generator=generator, strategy=AdaptiveConsistency())
+    assert result.cost.generations == drawn
 
 
 def test_it_counts_no_draws_that_a_cap_kept_from_being_made() -> None:

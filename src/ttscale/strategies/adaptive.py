@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes
+from ttscale.answers import AnswerRule, answer_classes
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
@@ -52,7 +52,7 @@ class AdaptiveConsistency:
             keys = [root.key.child(i) for i in range(begin, end)]
             candidates += yield from draw([root] * len(keys), keys)
             answers.update(c.answer for c in candidates[begin:] if c.done)
-            leading, second = heaviest(list(answers), list(answers.values()))
+            leading, second = heaviest(list(answers), list(answers.values()), rule_of(candidates))
             if chance_to_lead(leading, second) >= self.confidence:
                 break
         votes = vote_weights(candidates, [1.0] * len(candidates))
@@ -134,9 +134,7 @@ def leaders(candidates: Sequence[Candidate], weights: Sequence[float | None]) ->
     return heaviest(answers, weights, rule_of(candidates))
 
 
-def heaviest(
-    answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule = MATHEMATICS
-) -> tuple[float, float]:
+def heaviest(answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule) -> tuple[float, float]:
     """The same of answers, equivalent ones together."""
     totals: dict[int, float] = {}
     for answer_class, weight in zip(answer_classes(answers, rule), weights, strict=True):
