@@ -181,7 +181,7 @@ def one_for_all(accuracy: dict[str, float], count: int = 40) -> tuple[dict[str, 
 
 
 def test_one_strategy_that_is_the_best_after_a_probe_in_every_bin_is_not_run_without_it() -> None:
-    """The policy of one strategy never probes. So what counts is how a strategy does alone: .3, and the other .6."""
+    """The policy of one strategy never probes, so what counts is how strategies do alone: .3 and .6."""
     menu, records = one_for_all({"best": 0.6, "beam": 0.3, PROBED + "best": 0.5, PROBED + "beam": 0.8})
     policy = fit_policy(records, menu, thresholds=2, probe=4)
     assert policy.fixed_strategy(16) == BestOfN()

@@ -57,7 +57,7 @@ def vote(candidates: Any, scores: Any) -> int | None:
 
 
 def choose_best(candidates: Any, scores: Any) -> int | None:
-    """Best-of-N: the highest score; the first of those; whoever states an answer goes first."""
+    """Best-of-N: the highest score; the first of those; whoever states an answer goes first. Unscored, a plain vote."""
     chosen: int | None = None
     for answering in (True, False):
         for i, candidate in enumerate(candidates):
@@ -67,7 +67,9 @@ def choose_best(candidates: Any, scores: Any) -> int | None:
                 chosen = i
         if chosen is not None:
             return chosen
-    return None
+    # Nothing finished has a score: the most frequent answer, else the first that is finished.
+    finished = [1.0 if candidate.finish == "stop" else None for candidate in candidates]
+    return vote(candidates, finished) if any(c.steps for c in candidates if c.finish == "stop") else None
 
 
 def best_of_n(roles: Any, root: Candidate, n: int, how: str, weighted: bool) -> Outcome:

@@ -13,6 +13,7 @@ import ttscale
 from ttscale import Candidate, Completion, Cost, Key, Question, Sample, Score, Step, Verdict
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.unscored import settle
+from ttscale.testing import FakeGenerator, FakeVerifier
 from ttscale.verifiers import ConfidenceVerifier, EnsembleVerifier, FunctionVerifier
 
 
@@ -49,6 +50,29 @@ def test_the_others_compete_where_one_is_unscored(tmp_path: Path) -> None:
     assert result.answer == "4"
     assert result.scores == (0.0, 0.1, 0.2, None, 0.4)
     assert result.error is None
+
+
+ASKING = ["best_of_n", "weighted_best_of_n", "best_of_n_stopping", "beam", "dvts", "rebase", "particle_filter"]
+ASKING += ["particle_filter:select=vote", "compute_optimal", "adaptive_scheduler"]
+
+
+@pytest.mark.parametrize("strategy", ASKING)
+def test_where_no_candidate_has_a_score_the_most_frequent_answer_wins(strategy: str) -> None:
+    """Of five finished solutions one says 1 and four say 2."""
+    silent = FakeVerifier(Verdict((), unscored="too long"))
+    says = FakeGenerator(lambda request: f"Answer: {1 if request.key.path[-1] == 0 else 2}")
+    result = ttscale.solve("q?", 5, generator=says, verifier=silent, strategy=strategy)
+    assert set(result.scores) == {None}
+    assert (result.answer, result.score, result.error) == ("2", None, None)
+
+
+def test_one_score_is_enough_to_win_against_any_number_of_votes() -> None:
+    judge = FakeVerifier(
+        lambda request: Verdict((0.01,)) if request.candidate.answer == "1" else Verdict((), unscored="too long")
+    )
+    says = FakeGenerator(lambda request: f"Answer: {1 if request.key.path[-1] == 0 else 2}")
+    for strategy in ("best_of_n", "weighted_best_of_n"):
+        assert ttscale.solve("q?", 5, generator=says, verifier=judge, strategy=strategy).answer == "1"
 
 
 def test_a_trace_holds_what_was_unscored(tmp_path: Path) -> None:

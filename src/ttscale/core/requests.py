@@ -120,7 +120,7 @@ class Verdict:
     """The reply to ``Score``: probabilities in [0, 1], one per step of the candidate (PRM) or a single one (ORM).
 
     A candidate that cannot be judged may be left without a score: ``step_scores`` is empty then, and ``unscored`` says
-    why. It competes without one and never wins against one that has a score.
+    why. It competes without one and never wins against one that has a score. Where none has, a majority vote decides.
     """
 
     step_scores: tuple[float, ...]

@@ -42,13 +42,18 @@ def aggregate(step_scores: Sequence[float], how: Aggregate) -> float:
 
 
 def best(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int | None:
-    """The finished candidate with the highest score; one that states an answer goes before any that does not."""
+    """The finished candidate with the highest score; one that states an answer goes before any that does not.
+
+    Where no finished candidate has a score, the winner of a majority vote.
+    """
     ranked = [
         (candidate.answer is not None, score, -index)
         for index, (candidate, score) in enumerate(zip(candidates, scores, strict=True))
         if candidate.done and score is not None
     ]
-    return -max(ranked)[2] if ranked else None
+    if not ranked:
+        return majority_vote(candidates) if any(c.done and c.steps for c in candidates) else None
+    return -max(ranked)[2]
 
 
 def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[float]:
@@ -69,9 +74,7 @@ def _voting(candidates: Sequence[Candidate], weights: Sequence[float | None]) ->
     return [c.answer if c.done and w is not None else None for c, w in zip(candidates, weights, strict=True)]
 
 
-def _totals(
-    answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule = MATHEMATICS
-) -> list[float]:
+def _totals(answers: Sequence[str | None], weights: Sequence[float | None], rule: AnswerRule) -> list[float]:
     """For each answer the weight of its class."""
     classes = answer_classes(answers, rule)
     votes: dict[int, list[float]] = defaultdict(list)
@@ -86,7 +89,7 @@ def weighted_vote(candidates: Sequence[Candidate], scores: Sequence[float | None
     """Best-of-N weighted: the answer whose candidates' scores sum highest; of those, the candidate scored highest.
 
     Sums that differ by rounding alone tie, as .1 + .2 and .3 do. Where no candidate states an answer (free text), the
-    best single candidate.
+    best single candidate. Where no finished candidate has a score, a majority vote.
     """
     answers = _voting(candidates, scores)
     totals = _totals(answers, scores, rule_of(candidates))
@@ -112,8 +115,7 @@ def best_so_far(
     """What to return when a search is cut short: a weighted vote of what is scored, else a majority vote."""
     candidates = tuple(candidate for candidate, _ in found)
     scores = tuple(score for _, score in found)
-    chosen = weighted_vote(candidates, scores)
-    return candidates, scores, majority_vote(candidates) if chosen is None else chosen
+    return candidates, scores, weighted_vote(candidates, scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ class ConfidenceVote:
         scores = tuple(confidence(c, self.measure) if c.done else None for c in candidates)
         keeps = [s is not None and s >= bar for s in ranked] + [True] * (budget - first)
         kept = [score if keep else None for score, keep in zip(scores, keeps, strict=True)]
-        winner = weighted_vote(candidates, kept)
-        return Outcome(tuple(candidates), scores, weighted_vote(candidates, scores) if winner is None else winner)
+        voting = scores if all(score is None for score in kept) else kept
+        return Outcome(tuple(candidates), scores, weighted_vote(candidates, voting))
 
 
 def confidence(candidate: Candidate, measure: Literal["tail", "lowest"]) -> float | None:
