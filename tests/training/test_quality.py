@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttscale.answers import MATHEMATICS, number, text
 from ttscale.core.selection import weighted_vote
 from ttscale.core.types import Candidate, Key, Question, Step
 from ttscale.evaluation.verifier_quality.markdown import plot_reliability, quality_markdown
@@ -113,6 +114,15 @@ def test_a_vote_chooses_as_a_search_does(answers, right):
     assert selection.accuracy["weighted best-of-N"].value == right
 
 
+def test_answers_vote_by_the_rule_of_their_question() -> None:
+    """With two digits three of the five solutions say .33, which is right; as numbers of mathematics .5 leads."""
+    answers = ["0.331", "0.332", "0.333", "0.5", "0.5"]
+    for rule, right in ((number(2), 1.0), (MATHEMATICS, 0.0)):
+        rows = [Judged("q", a != "0.5", a, (0.5,), answers=rule) for a in answers]
+        (row,) = quality_report(rows, budgets=(5,)).selection
+        assert row.accuracy["majority"].value == right
+
+
 def test_pair_accuracy_sees_what_pooled_auc_hides():
     """A verifier that knows only the question: pooled AUC .9, chance within a question."""
     rows = [
@@ -167,6 +177,10 @@ def test_raw_scores_rank_but_are_not_calibrated(tmp_path):
     ("rows", "message"),
     [
         ([], "no solutions"),
+        (
+            [Judged("q", True, "1", (0.5,)), Judged("q", True, "1", (0.5,), answers=text())],
+            "solution 1 of question 'q' has the answer rule text",
+        ),
         ([Judged("q", True, "1", ())], "solution 0 of question 'q' has no score"),
         ([Judged("q", True, "1", (float("nan"),))], "has the score nan"),
         ([Judged("q", True, "1", (0.5, 0.5), (1.0,))], "2 step scores and 1 step labels"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ttscale.answers import answer_classes
+from ttscale.answers import MATHEMATICS, AnswerRule, answer_classes, name_of_rule
 from ttscale.core.checks import check_count
 from ttscale.core.selection import Aggregate, aggregate, check_aggregate
 from ttscale.evaluation.statistics import (
@@ -54,6 +54,8 @@ class Judged:
     """One per step (PRM) or one in all (ORM)."""
     step_labels: tuple[float | None, ...] = ()
     """What each step is worth, in [0, 1], where known (None: not): Monte-Carlo values or step labels. May be empty."""
+    answers: AnswerRule = MATHEMATICS
+    """The answer rule of the question, by which its solutions vote; one for all solutions of a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,16 @@ def quality_report(
 def _check(rows: list[Judged], probabilities: bool) -> None:
     if not rows:
         raise ValueError("no solutions to report on: the list of judged solutions is empty")
+    rules: dict[str, AnswerRule] = {}
     for index, row in enumerate(rows):
         where = f"solution {index} of question {row.question!r}"
         if row.correct not in (True, False):  # 1 and 0 of any kind are
             raise ValueError(f"the {where} is correct={row.correct!r}; it must be True or False")
+        if rules.setdefault(row.question, row.answers) != row.answers:
+            raise ValueError(
+                f"the {where} has the answer rule {name_of_rule(row.answers)}, an earlier one of it has "
+                f"{name_of_rule(rules[row.question])}; give every solution of a question the same rule"
+            )
         if not row.step_scores:
             raise ValueError(f"the {where} has no score, which is not a score of 0; a verifier that fails must raise")
         if row.step_labels and len(row.step_labels) != len(row.step_scores):
@@ -241,7 +249,8 @@ def _by_step(rows: Sequence[Judged], threshold: float) -> tuple[StepAuc, ...]:
 
 
 def _graded(question: str, members: Sequence[Judged], scores: Floats, correct: Bools) -> Graded:
-    classes = np.array([-1 if c is None else c for c in answer_classes([member.answer for member in members])])
+    found = answer_classes([member.answer for member in members], members[0].answers)
+    classes = np.array([-1 if c is None else c for c in found])
     return Graded(question, correct, classes, scores, np.zeros(len(members), dtype=np.int64))
 
 
