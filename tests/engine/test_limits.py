@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ttscale
-from ttscale import Beam, BestOfN, Completion, Cost, Limit, MajorityVote, Sample, SequentialRevision, WeightedBestOfN
+from ttscale import (
+    Beam,
+    BestOfN,
+    Completion,
+    Cost,
+    Limit,
+    MajorityVote,
+    Sample,
+    SequentialRevision,
+    Verdict,
+    WeightedBestOfN,
+)
 from ttscale.engine import drive as _drive
 from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyWorld, as_async, check_laws, steps_of
 
@@ -187,6 +198,41 @@ def test_with_a_token_limit_the_laws_hold_and_the_best_so_far_comes_back(strateg
 @pytest.mark.parametrize("flops", [1.0, 1000.0, 5000.0])
 def test_with_a_flops_limit_the_laws_hold(strategy: Any, flops: float) -> None:
     check_laws(strategy, 9, questions=ToyWorld.questions(2), limit=Limit(flops=flops))
+
+
+STEP_SCORES = [(0.1, 0.95), (0.8, 0.8), (0.2, 0.2)]
+"""Of the solutions that answer 1, 2 and 3; the best by its last score is 1, by its lowest, product or mean 2."""
+
+
+@pytest.mark.parametrize(
+    ("how", "scores", "answer"),
+    [
+        ("last", (0.95, 0.8), "1"),
+        ("min", (0.1, 0.8), "2"),
+        ("prod", (0.1 * 0.95, 0.8 * 0.8), "2"),
+        ("mean", ((0.1 + 0.95) / 2, 0.8), "2"),
+    ],
+)
+@pytest.mark.parametrize("end", ["flops", "dollars", "error"])
+def test_a_search_that_is_cut_short_scores_by_its_strategy_s_own_aggregate(
+    how: Any, scores: tuple[float, ...], answer: str, end: str
+) -> None:
+    def judge(request: Any) -> Any:
+        place = request.candidate.key.path[-1]
+        third = end == "error" and place == 2
+        return ValueError("no") if third else Verdict(STEP_SCORES[place], Cost(flops=10.0, dollars=10.0))
+
+    (result,) = ttscale.solve_all(
+        ["?"],
+        3,
+        generator=FakeGenerator(lambda request: f"w\nAnswer: {1 + request.key.path[-1]}"),
+        verifier=FakeVerifier(judge),
+        strategy=BestOfN(how),
+        limit=None if end == "error" else Limit(**{end: 25.0}),
+        progress=False,
+    )
+    assert (result.answer, result.scores) == (answer, pytest.approx((*scores, None)))
+    assert (result.stopped_by, result.error is None) == ((None, False) if end == "error" else (end, True))
 
 
 def test_limits_hold_for_each_question() -> None:

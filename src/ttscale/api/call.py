@@ -155,7 +155,8 @@ class Call:
                 search = self._strategy.search(root, self._settings.budget)
             except Exception as failure:
                 error = error or blame_strategy(failure, question)
-            yield Job(root, search, self._settings.limit, error, self._settings.budget)
+            how = aggregate_of(self._strategy)
+            yield Job(root, search, self._settings.limit, error, self._settings.budget, how)
 
     def _key(self, question: Question) -> Key:
         return Key((self._settings.seed, question.id))

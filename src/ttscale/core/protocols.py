@@ -192,6 +192,8 @@ class StrategyOptions(Protocol):
     grows: bool = False
     """Whether N solutions are the first N of more, drawn under the same keys, so that a search can be gone on with by
     a larger budget. ``solve_all(total_budget=...)`` needs it."""
+    aggregate: Aggregate | None = None
+    """How it makes one score of a verifier's step scores, also where its search is cut short. None: the last one."""
     for_roles: Callable[[frozenset[Role]], Strategy] | None = None
     """Returns the same strategy fitted to the roles at hand. None: it is the same for all."""
 
@@ -282,9 +284,9 @@ def whole_only(verifier: object) -> bool:
     return bool(getattr(verifier, "whole_only", VerifierOptions.whole_only))
 
 
-def aggregate_of(verifier: object) -> Aggregate | None:
-    """How a verifier wants its step scores aggregated, or None."""
-    how: Aggregate | None = getattr(verifier, "aggregate", VerifierOptions.aggregate)
+def aggregate_of(owner: object) -> Aggregate | None:
+    """How a verifier wants its step scores aggregated, or a strategy aggregates them; None where it does not say."""
+    how: Aggregate | None = getattr(owner, "aggregate", VerifierOptions.aggregate)
     return how
 
 

@@ -19,7 +19,7 @@ from ttscale.core.errors import RoleError, StrategyError
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role
 from ttscale.core.requests import Race, Reply, Request, Score, Search, where
-from ttscale.core.selection import best_so_far
+from ttscale.core.selection import Aggregate, best_so_far
 from ttscale.core.types import Candidate, Outcome, Question
 from ttscale.engine.batch_limit import BatchLimit
 from ttscale.engine.protocol_checks import outcome_problem, race_problem, reply_problem, request_problem
@@ -86,15 +86,17 @@ class Engine:
         limit: Limit | None = None,
         recall: Recall | None = None,
         budget: int | None = None,
+        aggregate: Aggregate = "last",
     ) -> int:
         """Begin a search; returns the slot under which its end will be reported.
 
         ``recall`` answers requests from a trace, or returns None for those that need fresh work. A request with a
         ``race`` it may answer with the draw as it lost that race, or as it is outside of any. A search that asks for
-        more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn.
+        more solutions than ``budget`` ends with a ``StrategyError``, before they are drawn. ``aggregate`` makes one
+        score of step scores, for the best of a search that is cut short.
         """
         slot, self._slots = self._slots, self._slots + 1
-        self._active[slot] = Active(root, search, limit, recall, budget)
+        self._active[slot] = Active(root, search, limit, recall, budget, aggregate)
         self._advance(slot, None)
         return slot
 

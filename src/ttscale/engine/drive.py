@@ -20,6 +20,7 @@ from typing import Any
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import METHOD_OF, Role, is_async, worker_of
 from ttscale.core.requests import Search
+from ttscale.core.selection import Aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.core.watch import WATCHES
 from ttscale.engine.ask_roles import Answers, SyncWorker, ask_async, by_question
@@ -46,6 +47,8 @@ class Job:
     error: Exception | None = None
     budget: int | None = None
     """Solutions that the search may ask for."""
+    aggregate: Aggregate | None = None
+    """How its strategy makes one score of step scores; None for the last one."""
 
 
 OnEnd = Callable[[int, Ended], None]
@@ -202,7 +205,9 @@ class _JobFeeder:
             if job.error is not None or job.search is None:
                 self._on_end(index, Ended(error=job.error))
                 continue
-            slot = self._engine.start(job.root, job.search, job.limit, self._recall, job.budget)
+            slot = self._engine.start(
+                job.root, job.search, job.limit, self._recall, job.budget, job.aggregate or "last"
+            )
             self._index[slot] = index
             if job.limit and job.limit.seconds is not None:
                 heapq.heappush(self._deadlines, (time.monotonic() + job.limit.seconds, slot))

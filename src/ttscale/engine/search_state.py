@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ttscale.core.cost import FREE, Cost
 from ttscale.core.limit import SLACK, Limit
 from ttscale.core.requests import Compare, Completion, Race, Reply, Request, Revise, Sample, Score, Search, Verdict
+from ttscale.core.selection import Aggregate, aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.batch_limit import BatchLimit
 
@@ -34,6 +35,8 @@ class Active:
     limit: Limit | None
     recall: Recall | None
     budget: int | None
+    aggregate: Aggregate = "last"
+    """How step scores become the score of a finished candidate."""
     begun: int = 0
     """Solutions asked for."""
     wave: Sequence[Request] = ()
@@ -127,7 +130,7 @@ def enter_ledger(active: Active, place: int) -> None:
         active.verifier_calls += 1
         path = request.key.path
         if path in active.finished and isinstance(reply, Verdict) and reply.unscored is None:
-            active.finished[path] = (active.finished[path][0], reply.step_scores[-1])
+            active.finished[path] = (active.finished[path][0], aggregate(reply.step_scores, active.aggregate))
         return
     active.generations += begins(request)
     active.steps += len(reply.steps)

@@ -15,7 +15,7 @@ from ttscale.api.result import Result
 from ttscale.api.solve import asolve, asolve_all, solve, solve_all
 from ttscale.core.cost import Cost
 from ttscale.core.limit import Limit
-from ttscale.core.protocols import METHOD_OF, Role, Strategy, fitted_to, role_of
+from ttscale.core.protocols import METHOD_OF, Role, Strategy, aggregate_of, fitted_to, role_of
 from ttscale.core.requests import Race, Reply, Request, Revise, Sample
 from ttscale.core.types import Candidate, Key, Outcome, Question
 from ttscale.engine.core import Ended, Engine, Ticket
@@ -149,7 +149,8 @@ def deliver(
     slots = []
     for question in questions:
         root = Candidate(question, Key((seed, question.id)))
-        slots.append(engine.start(root, fitted_to(strategy, roles).search(root, budget), limit))
+        search = fitted_to(strategy, roles).search(root, budget)
+        slots.append(engine.start(root, search, limit, aggregate=aggregate_of(strategy) or "last"))
     waiting: list[Ticket] = []
     while engine.active:
         waiting += [ticket for role in roles for ticket in engine.take(role)]
@@ -174,7 +175,8 @@ def replay(strategy: Strategy, result: Result, budget: int, seed: int, limit: Li
 
     root = Candidate(result.question, Key((seed, result.question.id)))
     engine = Engine(METHOD_OF)
-    engine.start(root, fitted_to(strategy, METHOD_OF).search(root, budget), limit, recall)
+    search = fitted_to(strategy, METHOD_OF).search(root, budget)
+    engine.start(root, search, limit, recall, aggregate=aggregate_of(strategy) or "last")
     fresh = [ticket for role in METHOD_OF for ticket in engine.take(role)]
     if result.error is not None:
         return _seen(result)
