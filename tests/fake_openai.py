@@ -54,6 +54,10 @@ class FakeServer:
 
     kind: Literal["vllm", "sglang", "transformers", "llama.cpp", "openai"] = "vllm"
     fault: Callable[[int, dict[str, Any]], Fault | None] = lambda n, body: None
+    listing: Callable[[int], str | None] = lambda n: None
+    """The status with which the n-th look at its models (from 0) fails, or None."""
+    looks: int = 0
+    """Looks at its models so far."""
     delimiter: str = "\n"
     trims: bool = False
     """Whether its chat template drops white space at the end of a partial message."""
@@ -362,7 +366,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"total_slots": 4})
         elif not self.path.startswith("/v1/"):
             self._send(404, {"detail": "Not Found"})
+        elif (status := self.fake.listing(self.fake.looks)) is not None:
+            self.fake.looks += 1
+            self._send(int(status), {"error": {"message": f"no list for {self.headers.get('authorization')}"}})
         else:
+            self.fake.looks += 1
             model: dict[str, Any] = {"id": "toy", "owned_by": owners.get(self.fake.kind, "someone")}
             if self.fake.context:
                 model |= {"max_model_len": self.fake.context}

@@ -353,6 +353,21 @@ def test_models(upstream: FakeServer, served: Running) -> None:
         assert upstream.bodies[-1]["model"] == "some/model"
 
 
+@pytest.mark.parametrize(("status", "expected"), [("401", 401), ("403", 403), ("500", 502), ("404", 200)])
+def test_a_list_of_models_that_the_upstream_does_not_give(status: str, expected: int) -> None:
+    """Neither an empty list, nor for ever: a key may be let in later. An upstream without a list has an empty one."""
+    with serving(listing=lambda n: status if n < 1 or status == "404" else None) as upstream:
+        settings = before(upstream.url)
+        assert settings.upstream is not None
+        url = replace(settings.upstream, model=None, retries=0)
+        with gateway(replace(settings, upstream=url)) as served:
+            got, reply = served.get("/models", {"Authorization": "Bearer sk-very-secret"})
+            assert got == expected
+            assert "sk-very-secret" not in json.dumps(reply)
+            again, listed = served.get("/models", {"Authorization": "Bearer sk-very-secret"})
+    assert (again, [one["id"] for one in listed["data"]]) == (200, [] if status == "404" else ["toy"])
+
+
 def test_health_and_metrics(served: Running) -> None:
     root = replace(served, url=served.url.removesuffix("/v1"))
     status, health = root.get("/health")

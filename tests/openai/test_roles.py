@@ -241,6 +241,49 @@ def test_the_kind_of_server_is_found_out_once() -> None:
             assert len(server.requests) == 2
 
 
+async def nap(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def unknown(connection: Connection) -> OpenAIGenerator:
+    """A generator that has to find out what its server is."""
+    return OpenAIGenerator("toy", connection=connection, prompt=PLAIN, delimiter="\n")
+
+
+@pytest.mark.parametrize(("failing", "status"), [(3, "503"), (1, "429")])
+def test_a_server_in_trouble_is_not_taken_for_another_kind(failing: int, status: str) -> None:
+    """vLLM takes seeds of 63 bits and neutral penalties; one that is still loading is vLLM all the same."""
+    with serving(listing=lambda n: status if n < failing else None) as server, serving() as well:
+        shared = Connection(server.url, sleep=nap)
+        drawn = [sample(unknown(shared), whole()), sample(unknown(shared), whole())]
+        assert drawn == [sample(unknown(Connection(well.url)), whole())] * 2
+        assert server.bodies == well.bodies * 2
+        assert server.looks == failing + 1
+
+
+def test_trouble_that_lasts_is_an_error_and_asked_about_again() -> None:
+    with serving(listing=lambda n: "503" if n < 3 else None) as server:
+        role = unknown(Connection(server.url, sleep=nap, retries=2))
+        with pytest.raises(RoleError, match=r"status 503.*name the kind of server \(server='vllm'"):
+            sample(role, whole())
+        assert not server.requests
+        sample(role, whole())
+        assert server.bodies[0]["repetition_penalty"] == 1.0
+
+
+@pytest.mark.parametrize(("status", "looks"), [("404", 1), ("405", 1), ("501", 1), ("401", 2), ("403", 2)])
+def test_a_server_that_lists_nothing_is_generic(status: str, looks: int) -> None:
+    """That there is no list is remembered; that a key may not see it is not."""
+    with serving(listing=lambda n: status) as server:
+        shared = Connection(server.url)
+        for _ in range(2):
+            role = unknown(shared)
+            sample(role, whole(), whole(1))
+            assert role._given_server is not None
+            assert role._given_server.name == "generic"
+    assert server.looks == looks
+
+
 def test_without_settings_the_model_names_its_family() -> None:
     with serving() as server:
         role = OpenAIGenerator("Qwen/Qwen2.5-7B-Instruct", server.url)

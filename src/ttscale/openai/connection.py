@@ -36,7 +36,9 @@ CONNECT_TIMEOUT = 5.0
 FIRST_CONNECT = 1.5
 """The same for the first attempt of a request, so that a person hears within two seconds that nobody answers."""
 STATUS_ROUNDS = 2
-"""Retries of a mere look (``models``) that the server answers with an error."""
+"""Retries of a mere look (``look``) that the server answers with an error."""
+NO_LIST = (404, 405, 501)
+"""Statuses of /models that say that there is no such list, now and later."""
 NO_KEY = "none"
 """What the official client is given where there is no key."""
 SAID = 500
@@ -151,11 +153,27 @@ class Connection:
         return await self._ask("POST", path, body, read, where, seed, self._retries, home, watch)
 
     async def models(self) -> Any:
-        """What the server lists under /models, fetched once; None when it answers with an error instead."""
+        """What the server lists under /models; None where it lists nothing that can be read.
+
+        Raises ``Refused`` where it is in trouble: what is taken for its kind would then hold for good.
+        """
+        try:
+            return await self.listing()
+        except Refused as error:
+            if isinstance(error, Rejected) or error.status is None:
+                return None
+            raise
+
+    async def listing(self) -> Any:
+        """The same; None where the server has no such list. Both are remembered. Any other error is raised."""
         state = await self._state()
         async with state.looking:
             if not self._looked:
-                self._models = await self.look("/models")
+                try:
+                    self._models = await self._ask("GET", "/models", None, _same, "/models", 0, self._retries)
+                except Rejected as error:
+                    if error.status not in NO_LIST:
+                        raise
                 self._looked = True
         return self._models
 
@@ -170,7 +188,7 @@ class Connection:
     async def look(self, path: str) -> Any:
         """What the server shows at ``path`` (see ``post``); None when it answers with an error instead."""
         try:
-            return await self._ask("GET", path, None, lambda data: data, path.removeprefix("/.."), 0, STATUS_ROUNDS)
+            return await self._ask("GET", path, None, _same, path.removeprefix("/.."), 0, STATUS_ROUNDS)
         except Refused:
             return None
 
@@ -300,7 +318,10 @@ class Connection:
         """What to do about "not found": name the model as the server does, or give the URL its last part."""
         if status != 404 or path.startswith(("/models", "/..")):
             return ""
-        served = model_names(await self.models())
+        try:
+            served = model_names(await self.models())
+        except RoleError:
+            served = []
         if served:
             return f"; the server lists the models {', '.join(map(repr, served))}"
         if not urlsplit(self._urls[endpoint]).path.rstrip("/").endswith("/v1"):
@@ -380,6 +401,10 @@ async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenera
     finally:
         for client in clients:
             await client.close()
+
+
+def _same(data: Any) -> Any:
+    return data
 
 
 def _read(text: str, read: Callable[[Any], T]) -> T:

@@ -21,7 +21,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, FinishLine, check_temperature
 from ttscale.openai.connection import Connection, one_connection
 from ttscale.openai.draws import Task, share_requests
-from ttscale.openai.failures import Rejected
+from ttscale.openai.failures import Refused, Rejected
 from ttscale.openai.reply import count_of_slots, read_owner
 from ttscale.openai.server_kinds import GENERIC, OWNED_BY, Server, named
 from ttscale.openai.settings import WriterSettings, load_template
@@ -137,7 +137,12 @@ class Writer:
 
     async def _server(self) -> Server:
         if self._given_server is None:
-            self._given_server = OWNED_BY.get(read_owner(await self.connection.models()), GENERIC)
+            try:
+                listed = await self.connection.models()
+            except Refused as error:
+                name = "name the kind of server (server='vllm', 'openai', 'generic', ...), so that it need not say it"
+                raise RoleError(f"{error}; or {name}") from error
+            self._given_server = OWNED_BY.get(read_owner(listed), GENERIC)
         return self._given_server
 
     async def _write(self, tasks: Sequence[Task], line: FinishLine | None = None) -> list[Completion]:

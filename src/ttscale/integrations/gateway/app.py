@@ -26,14 +26,14 @@ from starlette.types import Receive, Scope, Send
 from ttscale.api.result import Result
 from ttscale.api.solve import asolve
 from ttscale.core.cost import Cost
-from ttscale.core.errors import TtscaleError
+from ttscale.core.errors import RoleError, TtscaleError
 from ttscale.core.limit import Limit
 from ttscale.core.trace import Event
 from ttscale.core.version import __version__
 from ttscale.core.watch import watching
 from ttscale.integrations.gateway.doors import Doors
 from ttscale.integrations.gateway.engine_metrics import EngineMetrics
-from ttscale.integrations.gateway.errors import ApiError, api_error
+from ttscale.integrations.gateway.errors import ApiError, api_error, of_role
 from ttscale.integrations.gateway.local import LocalRoles
 from ttscale.integrations.gateway.metrics import Metrics
 from ttscale.integrations.gateway.reply import chunks, event, reply
@@ -305,8 +305,8 @@ async def _models(gateway: Gateway, key: str | None) -> dict[str, Any]:
     if served is None and isinstance(gateway.roles, UpstreamRoles):
         try:
             listed = await gateway.roles.models(key)
-        except TtscaleError as error:
-            raise ApiError(502, str(error), code="upstream_error") from error
+        except RoleError as error:
+            raise of_role(error, gateway.roles.own_key) from error
         data = listed.get("data") if isinstance(listed, dict) else None
         return {"object": "list", "data": [one for one in data or [] if isinstance(one, dict)]}
     model = {"id": served, "object": "model", "created": gateway.begun, "owned_by": "ttscale"}

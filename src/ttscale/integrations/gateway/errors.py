@@ -53,7 +53,7 @@ def api_error(error: Exception, own_key: bool) -> ApiError | None:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RoleError):
-        return _of_role(error, own_key)
+        return of_role(error, own_key)
     if isinstance(error, ValueError):  # MissingRoleError and BudgetError among them
         return ApiError(400, str(error))
     if isinstance(error, TtscaleError):
@@ -61,7 +61,7 @@ def api_error(error: Exception, own_key: bool) -> ApiError | None:
     return None
 
 
-def _of_role(error: RoleError, own_key: bool) -> ApiError:
+def of_role(error: RoleError, own_key: bool) -> ApiError:
     """What the upstream said, where it is the client's business; else 502."""
     cause: BaseException | None = error
     status = None

@@ -77,6 +77,8 @@ class UpstreamRoles:
         assert settings.upstream is not None
         self._upstream: Upstream = settings.upstream
         self._key = key_from(self._upstream.key_env)
+        self.own_key = self._key is None
+        """Whether the upstream is asked with the client's key."""
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._warned: set[str] = set()
         """What was looked into and warned of: once for the upstream, and not once a request."""
@@ -104,7 +106,7 @@ class UpstreamRoles:
             verifier = JudgeVerifier(judge) if self._judged else self._verifier
             comparator = PromptedComparator(judge) if self._compared else self._comparator
             judges = (verifier, comparator) if asked.readable else (None, None)
-            yield Roles(generator, judges[0], reviser, judges[1], self._key is None)
+            yield Roles(generator, judges[0], reviser, judges[1], self.own_key)
 
     def strategy(self, asked: Asked) -> Any:
         """What ``solve`` is to run; None for its own choice."""
@@ -115,9 +117,9 @@ class UpstreamRoles:
         return asked.question
 
     async def models(self, key: str | None) -> Any:
-        """What the upstream lists."""
+        """What the upstream lists; None where it has no list."""
         async with self._connections(key) as held:
-            return await held.draws.models()
+            return await held.draws.listing()
 
     async def close(self) -> None:
         """Close every connection."""
