@@ -84,6 +84,8 @@ class FakeServer:
     """Whether it has a chat template."""
     context: int | None = None
     requests: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    helped: list[dict[str, Any]] = field(default_factory=list)
+    """What it was asked beside completions: to lay out a prompt, or for tokens."""
     faulty: int = 0
     busiest: int = 0
     delay: float = 0.0
@@ -246,6 +248,7 @@ class FakeServer:
         """Status and reply of what stands beside completions: layouts and tokens."""
         if not self.ids:
             return 404, {"detail": "Not Found"}
+        self.helped.append(body)
         if path == "/detokenize":
             return 200, {"prompt" if self.kind == "vllm" else "content": text_of(body["tokens"])}
         if "messages" in body and not self.template:

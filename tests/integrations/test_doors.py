@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from fake_openai import serving
 from integrations.gateways import before, gateway, lines_logged
+from ttscale.integrations.gateway.app import create_app
 from ttscale.integrations.gateway.doors import Doors
 from ttscale.integrations.gateway.errors import ApiError
 from ttscale.integrations.gateway.settings import Caps, Client, GatewaySettings, Upstream, read_settings, settings_of
@@ -229,6 +233,45 @@ def test_settings_of_a_file(tmp_path: Any) -> None:
 def test_settings_that_are_wrong(data: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         settings_of(data)
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        (Upstream(url="localhost:8001", model="m"), r"the upstream cannot be asked: base_url must look like http://"),
+        (Upstream(url="http://x/v1?a=1", model="m"), "carries a password or a query"),
+        (Upstream(url="http://x/v1", model="m", kind="vlm"), "unknown server 'vlm'"),
+    ],
+)
+def test_an_upstream_that_cannot_be_is_said_when_the_gateway_starts(upstream: Upstream, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        create_app(GatewaySettings(upstream=upstream))
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield held.getsockname()[1]
+
+
+def serve(port: int) -> subprocess.Popen[str]:
+    flags = ["--port", str(port), "--upstream", "http://127.0.0.1:9/v1", "--model", "m"]
+    return subprocess.Popen([sys.executable, "-m", "ttscale", "serve", *flags], stderr=subprocess.PIPE, text=True)
+
+
+def test_where_it_serves_is_said_once_it_does(taken: int) -> None:
+    with serve(0) as free, serve(taken) as none:
+        said = next(line for line in iter(free.stderr.readline, "") if "serves on" in line)  # type: ignore[union-attr]
+        port = int(said.rpartition(":")[2].removesuffix("/v1\n"))
+        with socket.create_connection(("127.0.0.1", port), 30):
+            free.terminate()
+        _, error = none.communicate(timeout=120)
+        free.communicate(timeout=120)
+    assert "serves on" not in error
+    assert "address already in use" in error
+    assert none.returncode != 0
 
 
 @pytest.mark.usefixtures("keys")

@@ -17,10 +17,12 @@ import pytest
 import ttscale
 from fake_openai import FakeServer, serving, toy_line
 from integrations.gateways import Running, before, gateway
+from ttscale.integrations.gateway.errors import ApiError
+from ttscale.integrations.gateway.request import split_model
 from ttscale.integrations.gateway.settings import Defaults, VerifierSettings
 from ttscale.openai import OpenAIGenerator
 from ttscale.prompts.layouts import PromptFormat
-from ttscale.verifiers import JudgeVerifier
+from ttscale.verifiers import FunctionVerifier, JudgeVerifier
 
 AS_IT_IS = PromptFormat(system=None)
 QUESTION = "What is the digit?"
@@ -408,6 +410,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"temperature": "hot"}, "temperature"),
     ({"temperature": 0, "budget": 4}, "temperature"),
     ({"top_p": 2}, "top_p"),
+    ({"top_p": 0}, "top_p"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "function": {"name": "f"}}, "tools": []}, "tool_choice"),
+    ({"chat_template_kwargs": "thinking"}, "chat_template_kwargs"),
+    ({"response_format": {"type": "json_object"}, "strategy": "beam"}, "response_format"),
     ({"max_tokens": 0}, "max_tokens"),
     ({"stop": [""]}, "stop"),
     ({"stop": 7}, "stop"),
@@ -440,6 +447,79 @@ def test_what_is_not_supported_is_refused_by_name(
 def test_what_asks_for_nothing_is_no_reason_to_refuse(served: Running) -> None:
     status, _ = served.chat(QUESTION, logprobs=False, store=False, tools=None, stop=None, user="me", n=None)
     assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "served", "expected"),
+    [
+        ("claude-3-opus@20240620", None, ("claude-3-opus@20240620", None, None)),
+        ("claude-3-opus@20240620@8", None, ("claude-3-opus@20240620", None, 8)),
+        ("org/m@v1", None, ("org/m@v1", None, None)),
+        ("org/m@v1@beam:4", None, ("org/m@v1", "beam", 4)),
+        ("m@latest@1", None, ("m@latest", None, 1)),
+        ("m@7", None, ("m", None, 7)),
+        ("m@65536", None, ("m", None, 65536)),
+        ("m@beam", None, ("m", "beam", None)),
+        ("m@2024@beam:4", "m@2024", ("m@2024", "beam", 4)),
+    ],
+)
+def test_a_version_is_part_of_a_models_name(name: str, served: str | None, expected: tuple[Any, ...]) -> None:
+    assert split_model(name, served) == expected
+
+
+def test_a_suffix_that_is_no_strategy_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ApiError, match=r"unknown strategy 'latest'.*ask for m@latest@1"):
+        split_model("m@latest", None)
+
+
+def test_the_template_gets_its_arguments_in_a_step_search() -> None:
+    """In token ids the prompt is laid out by a request of its own, which is the one that they belong to."""
+    kwargs = {"enable_thinking": False}
+    with (
+        serving(ids=True) as upstream,
+        gateway(before(upstream.url, verifier=VerifierSettings(url=upstream.url, model="prm"))) as served,
+    ):
+        served.chat(QUESTION, budget=2, strategy="beam", chat_template_kwargs=kwargs)
+        laid_out = [body for body in upstream.helped if "messages" in body]
+        assert laid_out
+        assert all(body["chat_template_kwargs"] == kwargs for body in laid_out)
+        status, _ = served.chat(QUESTION, budget=2, strategy="majority_vote", chat_template_kwargs=kwargs)
+        assert status == 200
+        assert upstream.bodies[-1]["chat_template_kwargs"] == kwargs
+
+
+@pytest.mark.filterwarnings("ignore:step search over a server")
+@pytest.mark.parametrize(("ids", "most"), [(True, 5), (True, 12), (True, 1000), (False, 8), (False, 1000)])
+def test_a_limit_holds_for_the_whole_reply_of_a_step_search(ids: bool, most: int) -> None:
+    """A token of the stand-in is a character in ids; in text it counts four for a line of three words."""
+    with serving(ids=ids) as upstream:
+        settings = before(upstream.url)
+        assert settings.upstream is not None
+        with gateway(replace(settings, upstream=replace(settings.upstream, model="toy-base"))) as served:
+            served.gateway.roles._verifier = FunctionVerifier(lambda candidate: 0.5)
+            status, reply = served.chat(QUESTION, model="toy-base", budget=4, strategy="beam", max_tokens=most)
+    assert status == 200
+    choice = reply["choices"][0]
+    text = choice["message"]["content"]
+    assert (len(text) if ids else text.count("\n") * 4) <= most
+    assert choice["finish_reason"] == ("stop" if most == 1000 else "length")
+    assert ("Answer" in text) == (most == 1000)
+
+
+def test_a_form_of_the_reply_is_drawn_whole(upstream: FakeServer) -> None:
+    """Each step alone would be held to it. The library's own choice with a verifier would be a step search."""
+    form = {"type": "json_object"}
+    with gateway(before(upstream.url)) as served:
+        served.gateway.roles._verifier = FunctionVerifier(lambda candidate: 0.5)
+        before_ = len(upstream.requests)
+        status, _ = served.chat(QUESTION, budget=4, response_format=form)
+    assert status == 200
+    assert [path for path, *_ in upstream.requests[before_:]] == ["/v1/chat/completions"] * 4
+    assert all(body["response_format"] == form and body["stop"] is None for body in map(_filled, upstream.bodies[-4:]))
+
+
+def _filled(body: dict[str, Any]) -> dict[str, Any]:
+    return {"stop": None, **body}
 
 
 def test_a_role_that_is_missing_is_said(served: Running) -> None:

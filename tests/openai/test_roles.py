@@ -241,6 +241,36 @@ def test_the_kind_of_server_is_found_out_once() -> None:
             assert len(server.requests) == 2
 
 
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        ({"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}, {"json_schema": SCHEMA}),
+        ({"type": "json_object"}, {"json_schema": {}}),
+        ({"type": "json_object", "schema": SCHEMA}, {"json_schema": SCHEMA}),
+        ({"type": "text"}, {}),
+    ],
+)
+def test_llama_cpps_own_endpoint_is_told_of_a_form_in_its_own_words(form: Any, told: Any) -> None:
+    """It knows ``json_schema`` and no ``response_format``, which is of its chats."""
+    with serving(kind="llama.cpp", ids=True) as server:
+        sample(generator(server, prompt=CHAT, extra={"response_format": form}), whole())
+    assert server.requests[0][0] == "/completion"
+    found = {name: server.bodies[0][name] for name in ("json_schema", "response_format") if name in server.bodies[0]}
+    assert found == told
+
+
+def test_template_arguments_among_the_extra_fields_reach_the_template() -> None:
+    with serving(ids=True) as server:
+        sample(generator(server, prompt=CHAT, extra={"chat_template_kwargs": {"thinking": False}, "top_k": 3}), whole())
+    (laid_out,) = [body for body in server.helped if "messages" in body]
+    assert laid_out["chat_template_kwargs"] == {"thinking": False}
+    assert server.bodies[0]["top_k"] == 3
+    assert "chat_template_kwargs" not in server.bodies[0]
+
+
 async def nap(seconds: float) -> None:
     await asyncio.sleep(0)
 

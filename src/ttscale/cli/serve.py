@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from ttscale.integrations.gateway.settings import GatewaySettings, Upstream, VerifierSettings, read_settings
+from ttscale.integrations.gateway.settings import Caps, GatewaySettings, Upstream, VerifierSettings, read_settings
 
 HOST, PORT = "127.0.0.1", 8000
 SHUTDOWN = 30
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--comparator", metavar="ID", help='the same for what compares solutions, or "judge"')
     parser.add_argument("--strategy", metavar="NAME", help="default strategy")
     parser.add_argument("--budget", type=int, metavar="N", help="default budget (default: 1)")
-    parser.add_argument("--max-budget", type=int, metavar="N", help="largest budget a client may ask for")
+    parser.add_argument("--max-budget", type=int, metavar="N", help=f"cap on budgets (default: {Caps().budget})")
     parser.add_argument("--config", metavar="FILE", help="TOML file with all settings; flags go before it")
     parser.set_defaults(run=run)
 
@@ -102,6 +102,15 @@ def run(options: argparse.Namespace) -> int:
         ws="none",
         lifespan="on",
     )
-    print(f"ttscale serves on http://{options.host}:{options.port}/v1", file=sys.stderr)
-    uvicorn.Server(config).run()
+
+    class Server(uvicorn.Server):
+        """One that says where it listens, once it does."""
+
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            port = self.servers[0].sockets[0].getsockname()[1]
+            host = f"[{options.host}]" if ":" in options.host else options.host
+            print(f"ttscale serves on http://{host}:{port}/v1", file=sys.stderr, flush=True)
+
+    Server(config).run()
     return 0

@@ -114,6 +114,7 @@ class TokenIds:
         for ours, theirs in (("max_tokens", "n_predict"), ("logprobs", "n_probs")):
             if ours in body:
                 body[theirs] = int(body.pop(ours))  # type: ignore[call-overload]
+        body |= _native_form(body.pop("response_format", None))
         if n > 1:
             body["n"] = n
         return await self._connection.post(
@@ -165,6 +166,17 @@ def room(limit: int | None, ids: Sequence[int], most: int | None, where: str) ->
             "question or prompt, or serve the model with a longer context"
         )
     return limit - len(ids) if most is None else min(most, limit - len(ids))
+
+
+def _native_form(given: Any) -> dict[str, object]:
+    """A chat's ``response_format`` as llama.cpp's own endpoint is told of it."""
+    form = given if isinstance(given, dict) else {}
+    named = form.get("json_schema")
+    schemas = {
+        "json_object": form.get("schema"),
+        "json_schema": named.get("schema") if isinstance(named, dict) else None,
+    }
+    return {"json_schema": schemas[form["type"]] or {}} if form.get("type") in schemas else {}
 
 
 def _read_native(data: Any, n: int) -> list[Written]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import EllipsisType
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from ttscale.core.checks import check_count
@@ -86,7 +86,9 @@ class Writer:
         self.connection = one_connection(connection, base_url, api_key, urls, weights)
         form = family.prompt if prompt is None else check_prompt(prompt)
         mark = family.delimiter if isinstance(delimiter, EllipsisType) else delimiter
-        kwargs = {**dict(form.chat_template_kwargs), **(chat_template_kwargs or {})}
+        extra = dict(extra or {})
+        own_kwargs: Any = extra.pop("chat_template_kwargs", None)  # in token ids they go with another request
+        kwargs = {**dict(form.chat_template_kwargs), **(own_kwargs or {}), **(chat_template_kwargs or {})}
         plain = template is not None or form.chat is False
         self._asked_chat = api or form.chat
         self._given_prompt, self._given_delimiter = prompt is not None, not isinstance(delimiter, EllipsisType)
@@ -104,7 +106,7 @@ class Writer:
             logprobs,
             server_defaults,
             kwargs,
-            dict(extra or {}),
+            extra,
             lay_out,
         )
         self._given_server = named(server)
@@ -121,7 +123,7 @@ class Writer:
             "prompt": (form, family.prompt),
             "server_defaults": (server_defaults, False),
             "chat_template_kwargs": (kwargs, dict(family.prompt.chat_template_kwargs)),
-            "extra": (self.settings.extra, {}),
+            "extra": (extra, {}),
         }
         self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
         """Settings that are not the usual ones: part of what stored results call this role."""

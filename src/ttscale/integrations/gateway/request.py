@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ttscale.api.arguments import MAX_BUDGET
 from ttscale.core.types import Question
 from ttscale.integrations.gateway.errors import ApiError, refused
 from ttscale.integrations.gateway.messages import question_of, read_messages
 from ttscale.integrations.gateway.settings import GatewaySettings
+from ttscale.integrations.gateway.values import flag, integer, number, text
 from ttscale.strategies import MajorityVote
 from ttscale.strategies.names import strategy_named
 
@@ -111,7 +113,7 @@ def read_request(
         if header in headers:
             raise refused(header, f"the header {header} is not supported: {why}")
     _refuse_unknown(body, chat)
-    name = _text(body, "model", required=settings.upstream is None or settings.upstream.model is None) or ""
+    name = text(body, "model", required=settings.upstream is None or settings.upstream.model is None) or ""
     model, suffix_strategy, suffix_budget = split_model(name, served_model(settings))
     strategy = _strategy(headers, body, suffix_strategy)
     tools = _tools(body) if chat else {}
@@ -122,13 +124,13 @@ def read_request(
     budget = min(wanted, most)
     messages = read_messages(body.get("messages"), settings.upstream, model) if chat else ()
     question, readable = question_of(messages) if chat else (Question.of(_prompt(body)), True)
-    temperature = _number(body, "temperature", 0, 2)
+    temperature = number(body, "temperature", 0, 2)
     if temperature == 0 and budget > 1:
         raise refused(
             "temperature",
             f"temperature 0 draws the same solution {budget} times; leave temperature out, or ask for a budget of 1",
         )
-    n = _integer(body, "n", 1) or 1
+    n = integer(body, "n", 1) or 1
     if n > budget:
         raise refused("n", f"n is {n} different answers, and a budget of {budget} solutions cannot hold as many")
     options = body.get("stream_options") or {}
@@ -146,14 +148,14 @@ def read_request(
         strategy=strategy if tools else strategy or settings.defaults.strategy,
         seed=_seed(body, settings),
         n=n,
-        stream=_flag(body, "stream"),
-        include_usage=_flag(options, "include_usage"),
-        trace=_flag(body, "ttscale_trace"),
+        stream=flag(body, "stream"),
+        include_usage=flag(options, "include_usage"),
+        trace=flag(body, "ttscale_trace"),
         temperature=temperature,
-        top_p=_number(body, "top_p", 0, 1),
-        max_tokens=_integer(body, "max_completion_tokens", 1) or _integer(body, "max_tokens", 1),
+        top_p=_top_p(body),
+        max_tokens=integer(body, "max_completion_tokens", 1) or integer(body, "max_tokens", 1),
         stop=_stop(body),
-        extra={key: value for key, value in body.items() if key in PASSED_ON and value is not None},
+        extra=_passed_on(body),
         tools=tools,
     )
 
@@ -166,11 +168,14 @@ def served_model(settings: GatewaySettings) -> str | None:
 
 
 def split_model(name: str, served: str | None) -> tuple[str, str | None, int | None]:
-    """The model, the strategy and the budget in ``name@strategy:budget``, each of the two optional."""
+    """The model, the strategy and the budget in ``name@strategy:budget``, each of the two optional.
+
+    A version such as ``@20240620`` or ``@v1`` belongs to the name of an upstream's model.
+    """
     if served is not None and name in ("", served):
         return served, None, None
     model, at, suffix = name.rpartition("@")
-    if not at or not model:
+    if not at or not model or (served is None and _is_version(suffix)):
         model, suffix = name, ""
     if served is not None and model != served:
         raise ApiError(404, f"the model {model!r} is not served here; this is {served!r}", code="model_not_found")
@@ -178,7 +183,7 @@ def split_model(name: str, served: str | None) -> tuple[str, str | None, int | N
     if strategy.isdecimal() and not number:
         strategy, number = "", strategy
     if strategy:
-        _check_strategy("model", strategy)
+        _check_strategy("model", strategy, f"; if all of {name!r:.200} is the model's name, ask for {name:.200}@1")
     if number and not number.isdecimal():
         raise refused("model", f"the budget {number!r} in the model {name!r} is no number")
     return model, strategy or None, _size("model", number) if number else None
@@ -186,28 +191,35 @@ def split_model(name: str, served: str | None) -> tuple[str, str | None, int | N
 
 def _strategy(headers: Mapping[str, str], body: Mapping[str, Any], suffix: str | None) -> str | None:
     given = next((headers[name] for name in STRATEGY_HEADERS if name in headers), None)
-    given = given or _text(body, "strategy") or suffix
+    given = given or text(body, "strategy") or suffix
     if given is not None:
         _check_strategy("strategy", given)
     return given
 
 
-def _check_strategy(param: str, name: str) -> None:
+def _is_version(suffix: str) -> bool:
+    """Whether it is neither a budget that a search could have nor like the name of a strategy."""
+    if suffix.isdecimal():
+        return int(suffix) > MAX_BUDGET
+    return ":" not in suffix and any(map(str.isdecimal, suffix))
+
+
+def _check_strategy(param: str, name: str, advice: str = "") -> None:
     try:
         strategy_named(name)
     except ValueError as error:
-        raise refused(param, str(error)) from error
+        raise refused(param, str(error) + advice) from error
 
 
 def _budget(headers: Mapping[str, str], body: Mapping[str, Any], suffix: int | None, settings: GatewaySettings) -> int:
     for header in BUDGET_HEADERS:
         if header in headers:
             return _size(header, headers[header])
-    effort = _text(body, "reasoning_effort")
+    effort = text(body, "reasoning_effort")
     if effort is not None and effort not in settings.effort:
         known = ", ".join(settings.effort)
         raise refused("reasoning_effort", f"unknown reasoning_effort {effort!r:.80}; known: {known}")
-    given = _integer(body, "budget", 1) or suffix
+    given = integer(body, "budget", 1) or suffix
     return given or (settings.effort[effort] if effort else settings.defaults.budget)
 
 
@@ -240,7 +252,12 @@ def _prompt(body: Mapping[str, Any]) -> str:
 
 def _tools(body: Mapping[str, Any]) -> dict[str, Any]:
     tools = body.get("tools")
-    if tools is None or tools == [] or body.get("tool_choice") == "none":
+    choice = body.get("tool_choice")
+    if tools is None or tools == [] or choice == "none":
+        if choice not in (None, "none", "auto"):
+            raise refused(
+                "tool_choice", f"tool_choice {json.dumps(choice)[:80]} needs tools to choose from; give tools"
+            )
         return {}
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise refused("tools", "tools must be a list of objects")
@@ -255,6 +272,22 @@ def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(listed)
 
 
+def _top_p(body: Mapping[str, Any]) -> float | None:
+    top_p = number(body, "top_p", 0, 1)
+    if top_p == 0:
+        raise refused(
+            "top_p", "top_p 0 leaves no token to draw; give a number above 0, or temperature 0 for the likeliest"
+        )
+    return top_p
+
+
+def _passed_on(body: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in body.items() if name in PASSED_ON and value is not None}
+    if not isinstance(given.get("chat_template_kwargs", {}), dict):
+        raise refused("chat_template_kwargs", "chat_template_kwargs must be an object")
+    return given
+
+
 def _seed(body: Mapping[str, Any], settings: GatewaySettings) -> int:
     seed = body.get("seed")
     if seed is None:
@@ -262,37 +295,3 @@ def _seed(body: Mapping[str, Any], settings: GatewaySettings) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or abs(seed) >= 2**63:
         raise refused("seed", f"seed must be an integer of 64 bits; got {json.dumps(seed)[:80]}")
     return seed
-
-
-def _text(body: Mapping[str, Any], name: str, required: bool = False) -> str | None:
-    value = body.get(name)
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or (required and not value) or len(value) > 500:
-        raise refused(name, f"{name} must be a short text; got {json.dumps(value)[:80]}")
-    return value
-
-
-def _flag(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name)
-    if not isinstance(value, bool | None):
-        raise refused(name, f"{name} must be true or false; got {json.dumps(value)[:80]}")
-    return bool(value)
-
-
-def _integer(body: Mapping[str, Any], name: str, least: int) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-        raise refused(name, f"{name} must be an integer of at least {least}; got {json.dumps(value)[:80]}")
-    return value
-
-
-def _number(body: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise refused(name, f"{name} must be a number from {least} to {most}; got {json.dumps(value)[:80]}")
-    return value

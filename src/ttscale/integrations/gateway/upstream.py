@@ -7,40 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ttscale.api.load_roles import open_role
 from ttscale.core.protocols import Role, needs_of
-from ttscale.core.requests import Completion, Sample
-from ttscale.core.types import Question, Step
+from ttscale.core.types import Question
+from ttscale.integrations.gateway.generators import AS_IT_IS, ChatReviser, generator_of, strategy_of
 from ttscale.integrations.gateway.request import Asked
 from ttscale.integrations.gateway.settings import GatewaySettings, Upstream, VerifierSettings, key_from
-from ttscale.integrations.gateway.tools import read_call
 from ttscale.integrations.gateway.usage import CountedConnection
 from ttscale.openai.connection import Connection
-from ttscale.openai.draws import sample_task
-from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
-from ttscale.openai.tasks import together
+from ttscale.openai.generator_and_reviser import OpenAIGenerator
+from ttscale.openai.server_kinds import named
 from ttscale.openai.verifier import OpenAIVerifier
-from ttscale.openai.write_text import TextWriter
-from ttscale.prompts.layouts import PromptFormat
-from ttscale.strategies import (
-    DVTS,
-    MCTS,
-    AdaptiveScheduler,
-    Beam,
-    ComputeOptimalScheduler,
-    Lookahead,
-    Mixture,
-    ParticleFilter,
-    ParticleGibbs,
-    Rebase,
-    ThinkingBudget,
-)
-from ttscale.strategies.names import strategy_named
 from ttscale.verifiers.comparator import PromptedComparator
 from ttscale.verifiers.judge import JudgeVerifier
 
@@ -79,6 +61,11 @@ class UpstreamRoles:
         self._key = key_from(self._upstream.key_env)
         self.own_key = self._key is None
         """Whether the upstream is asked with the client's key."""
+        try:  # what would otherwise fail for every client
+            named(self._upstream.kind)
+            _connection(self._upstream, STRANGER, "draws")
+        except ValueError as error:
+            raise ValueError(f"the upstream cannot be asked: {error}") from error
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._warned: set[str] = set()
         """What was looked into and warned of: once for the upstream, and not once a request."""
@@ -95,11 +82,10 @@ class UpstreamRoles:
     async def roles(self, asked: Asked, key: str | None) -> AsyncIterator[Roles]:
         """The roles for a request whose client came with ``key``."""
         async with self._connections(key) as held:
-            in_ids = _in_ids(asked, self._judged or self._verifier is not None)
-            generator: Any = _generator(asked, held.draws, self._upstream, in_ids)
+            generator = generator_of(asked, held.draws, self._upstream, self._judged or self._verifier is not None)
             generator._warned = self._warned
-            wants_reviser = "reviser" in needs_of(_strategy_of(asked), ())
-            reviser = _reviser(asked, held.draws, self._upstream) if wants_reviser else None
+            wants_reviser = asked.chat and "reviser" in needs_of(strategy_of(asked), ())
+            reviser = ChatReviser(asked, held.draws, self._upstream) if wants_reviser else None
             judge = OpenAIGenerator(
                 asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS, token_ids=False
             )
@@ -181,118 +167,3 @@ def fixed_verifier(given: VerifierSettings, upstream: Upstream | None) -> Any:
         activation: Any = given.activation
         return OpenAIVerifier(given.model, layout=given.layout, connection=connection, activation=activation)
     return None if given.id in (None, "judge") else open_role("verifier", given.id)
-
-
-# Generators: the library's own, with the client's messages in the place of a prompt.
-
-
-AS_IT_IS = PromptFormat(system=None)
-STEPWISE = (
-    *(Beam, DVTS, Lookahead, Rebase, ParticleFilter, ParticleGibbs, MCTS, ThinkingBudget),
-    *(ComputeOptimalScheduler, AdaptiveScheduler, Mixture),
-)
-"""Strategies that go on with what is begun, or may, in token ids where the upstream takes them. Whole solutions need
-none."""
-
-
-def _strategy_of(asked: Asked) -> Any:
-    return None if asked.strategy is None else strategy_named(asked.strategy)
-
-
-def _in_ids(asked: Asked, scored: bool) -> bool:
-    """``scored``: whether there is a verifier, with which the library's own choice may go step by step."""
-    strategy = _strategy_of(asked)
-    return asked.readable and (scored if strategy is None else isinstance(strategy, STEPWISE))
-
-
-def _generator(asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> Any:
-    if not asked.chat:
-        plain = PromptFormat(chat=False, system=None, template="{question}", stop=asked.stop)
-        return OpenAIGenerator(
-            asked.model,
-            connection=connection,
-            api="completions",
-            server=upstream.kind,
-            prompt=plain,
-            extra=asked.extra,
-            token_ids=in_ids,
-            **_sampling(asked),
-        )
-    kind = ToolGenerator if asked.tools else ChatGenerator
-    return kind(asked, connection, upstream, in_ids)
-
-
-def _sampling(asked: Asked) -> dict[str, Any]:
-    """How the client wants the upstream to sample."""
-    return {
-        "temperature": 1.0 if asked.temperature is None else asked.temperature,
-        "top_p": asked.top_p or None,
-        "max_new_tokens": asked.max_tokens,
-    }
-
-
-def _reviser(asked: Asked, connection: Connection, upstream: Upstream) -> Any:
-    return ChatReviser(asked, connection, upstream) if asked.chat else None
-
-
-class ChatGenerator(OpenAIGenerator):
-    """Draws replies to a chat, and continues those that are begun."""
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
-        super().__init__(
-            asked.model,
-            connection=connection,
-            server=upstream.kind,
-            prompt=PromptFormat(system=None, stop=asked.stop),
-            extra=dict(asked.extra) | dict(asked.tools),
-            token_ids=in_ids,
-            lay_out=_chat_of(asked),
-            **_sampling(asked),
-        )
-
-
-class ChatReviser(OpenAIReviser):
-    """Draws new attempts at the reply to a chat."""
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
-        super().__init__(
-            asked.model,
-            connection=connection,
-            server=upstream.kind,
-            prompt=PromptFormat(system=None, stop=asked.stop),
-            extra=asked.extra,
-            token_ids=False,
-            lay_out=_chat_of(asked),
-            **_sampling(asked),
-        )
-
-
-def _chat_of(asked: Asked) -> Callable[[Any], Any]:
-    """Puts the client's messages in the place of the one that held the question."""
-    return lambda turns: [*asked.messages, *turns[1:]]
-
-
-class ToolGenerator(ChatGenerator):
-    """Draws replies to a chat that may be tool calls. None is executed: a text stands for it in the search."""
-
-    continues = False
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
-        super().__init__(asked, connection, upstream, in_ids)
-        self.continues = False
-        self.calls: dict[str, Mapping[str, Any]] = {}
-        """The messages with calls as the upstream wrote them, by the text that stands for them."""
-
-    async def sample(self, requests: Sequence[Sample], /) -> list[Completion]:
-        """One whole reply for each request."""
-        return await together([self._reply(request) for request in requests])
-
-    async def _reply(self, request: Sample) -> Completion:
-        task, way = sample_task(request, self.settings.prompt), TextWriter(self.settings, await self._server())
-        seed = task.next_seed(way.server)
-        body = way.body(task, seed, self.settings.stop)
-        written, message = await self.connection.post("/chat/completions", body, read_call, where=task.where, seed=seed)
-        if message is not None:
-            self.calls.setdefault(written.text, message)
-        steps = (Step(written.text),) if written.text.strip() else ()
-        return Completion(steps, written.finish, written.cost)
