@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import warnings
@@ -520,6 +521,61 @@ def test_a_form_of_the_reply_is_drawn_whole(upstream: FakeServer) -> None:
 
 def _filled(body: dict[str, Any]) -> dict[str, Any]:
     return {"stop": None, **body}
+
+
+def said(*messages: dict[str, Any], finish: str = "stop") -> Any:
+    """An upstream that gives these messages in turn."""
+    turn = itertools.count()
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        message = {"role": "assistant", **messages[next(turn) % len(messages)]}
+        usage = {"prompt_tokens": 10, "completion_tokens": 7}
+        return {"choices": [{"index": 0, "finish_reason": finish, "message": message}], "usage": usage}
+
+    return answer
+
+
+REFUSAL = {"content": None, "refusal": "I will not do sums.\n\nNor products."}
+
+
+def test_one_draw_that_refuses_does_not_end_the_others() -> None:
+    with serving(kind="openai", answer=said({"content": "Answer: 1"}, REFUSAL)) as upstream:
+        with gateway(before(upstream.url)) as served:
+            status, reply = served.chat(QUESTION, budget=6)
+        assert len(upstream.requests) == 6
+    assert (status, reply["choices"][0]["message"]["content"]) == (200, "Answer: 1")
+    assert reply["choices"][0]["ttscale"]["votes"] == [{"answer": "1", "count": 3, "share": 1.0}]
+
+
+@pytest.mark.parametrize("budget", [1, 3])
+def test_a_refusal_comes_back_as_openai_writes_it(budget: int) -> None:
+    with serving(kind="openai", answer=said(REFUSAL)) as upstream, gateway(before(upstream.url)) as served:
+        client = openai.OpenAI(base_url=served.url, api_key="none")
+        asked: Any = {"model": f"toy@{budget}", "messages": [{"role": "user", "content": QUESTION}]}
+        choice = client.chat.completions.create(**asked).choices[0]
+        deltas = [chunk.choices[0].delta for chunk in client.chat.completions.create(**asked, stream=True)]
+    assert (choice.message.refusal, choice.message.content) == (REFUSAL["refusal"], None)
+    assert choice.finish_reason == "stop"
+    assert "".join(delta.refusal or "" for delta in deltas) == REFUSAL["refusal"]
+
+
+def test_thinking_that_came_beside_the_text_goes_back_beside_it() -> None:
+    """Else what was to be JSON would begin with a thought."""
+    apart = {"content": '{"a": 1}', "reasoning_content": "Hm.\n\nOne."}
+    inside = {"content": "<think>Hm.</think>Answer: 1"}
+    with serving(answer=said(apart)) as upstream, gateway(before(upstream.url)) as served:
+        _, reply = served.chat(QUESTION, response_format={"type": "json_object"})
+        message = reply["choices"][0]["message"]
+        assert json.loads(message["content"]) == {"a": 1}
+        assert message["reasoning_content"] == "Hm.\n\nOne."
+    with serving(answer=said({**apart, "content": None}, finish="length")) as upstream:
+        with gateway(before(upstream.url)) as served:
+            _, reply = served.chat(QUESTION)
+        assert reply["choices"][0]["message"]["content"] == ""
+        assert reply["choices"][0]["finish_reason"] == "length"
+    with serving(answer=said(inside)) as upstream, gateway(before(upstream.url)) as served:
+        _, reply = served.chat(QUESTION)
+        assert reply["choices"][0]["message"]["content"] == inside["content"], "as the upstream wrote it"
 
 
 def test_a_role_that_is_missing_is_said(served: Running) -> None:

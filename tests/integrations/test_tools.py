@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -160,3 +161,37 @@ def test_no_tools_are_no_tools() -> None:
             assert reply["choices"][0]["ttscale"]["strategy"].startswith("MajorityVote")
         status, reply = served.chat("x", budget=2, tools=TOOLS, strategy="beam")
         assert (status, reply["error"]["param"]) == (400, "strategy")
+
+
+def answering(messages: list[dict[str, Any]], reason: str) -> Any:
+    """An upstream that gives these messages in turn."""
+    turn = itertools.count()
+
+    def answer(path: str, body: dict[str, Any]) -> Any:
+        message = messages[next(turn) % len(messages)]
+        usage = {"prompt_tokens": 5, "completion_tokens": 2}
+        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason}
+        return {"choices": [choice], "usage": usage}
+
+    return answer
+
+
+def test_a_call_that_was_cut_off_is_no_call_to_make() -> None:
+    cut = {
+        "content": None,
+        "tool_calls": [{"id": "x", "type": "function", "function": {"name": "add", "arguments": '{"a"'}}],
+    }
+    with serving(answer=answering([cut], "length")) as upstream, gateway(before(upstream.url)) as served:
+        _, reply = served.chat("x", tools=TOOLS)
+    (choice,) = reply["choices"]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"] == cut["tool_calls"]
+
+
+def test_different_calls_are_different_answers_whatever_their_arguments_say() -> None:
+    """From each of these arguments the answer 4 could be read."""
+    said = [{"content": None, "tool_calls": [call("note", {"text": f"{word}. Answer: 4"})]} for word in ("One", "Two")]
+    with serving(answer=answering(said, "tool_calls")) as upstream, gateway(before(upstream.url)) as served:
+        _, reply = served.chat("x", tools=TOOLS, budget=4, n=3)
+    calls = [choice["message"]["tool_calls"][0]["function"]["arguments"] for choice in reply["choices"]]
+    assert sorted(json.loads(arguments)["text"] for arguments in calls) == ["One. Answer: 4", "Two. Answer: 4"]

@@ -199,10 +199,12 @@ def test_usage_that_leaves_out_what_was_drawn_counts_as_none(usage: Any, counted
     assert read_written(data, False).counted is counted
 
 
-def test_a_refusal_is_an_error_in_the_models_words() -> None:
+def test_a_refusal_is_unfinished_and_in_the_models_words() -> None:
     message = {"content": None, "refusal": "I will not do sums."}
-    with pytest.raises(RoleError, match=r"refused to answer: I will not do sums\."):
-        read_written(chat(None, message=message), True)
+    written = read_written(chat(None, message=message), True)
+    assert (written.text, written.finish) == ("I will not do sums.", "length")
+    assert written.cost.sampled_tokens > 0
+    assert read_written(chat(None, message={"content": "4", "refusal": None}), True).finish == "stop"
 
 
 def test_what_makes_no_sense_is_an_error() -> None:

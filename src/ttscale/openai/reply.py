@@ -69,7 +69,8 @@ def read_choices(data: Any, chat: bool, n: int) -> list[Written]:
 
 
 def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
-    text = _message(choice) if chat else choice.get("text")
+    said_no = refusal_of(choice) if chat else None
+    text = said_no or (_message(choice) if chat else choice.get("text"))
     finish = choice.get("finish_reason")
     if text is None and chat and isinstance(finish, str) and finish in ENDINGS:
         text = ""  # cut off before the first word that is shown, or nothing to say
@@ -84,7 +85,7 @@ def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
     reason = told.get("stop_reason", told.get("matched_stop"))
     return Written(
         text,
-        ENDINGS[finish],
+        ENDINGS[finish] if said_no is None else "length",  # in the model's words, and no solution
         "stop_reason" in told or "matched_stop" in told,
         reason if isinstance(reason, str) else None,
         tuple(_tokens(choice.get("logprobs"))),
@@ -169,6 +170,19 @@ def count_of_slots(data: Any) -> int:
     return max(1, slots) if is_count(slots) else 1
 
 
+def refusal_of(choice: Mapping[str, Any]) -> str | None:
+    """What the model said instead of an answer; None where it did not refuse."""
+    message = _mapping(choice.get("message"))
+    said = message.get("refusal")
+    return said if isinstance(said, str) and said and not message.get("content") else None
+
+
+def thinks_apart(choice: Mapping[str, Any]) -> bool:
+    """Whether thinking came beside the text, and not in it."""
+    message = _mapping(choice.get("message"))
+    return bool(message.get("reasoning_content") or message.get("reasoning") or _parts(message.get("content"))[1])
+
+
 def _message(choice: Mapping[str, Any]) -> Any:
     """The assistant's text; thinking that the server cut out is put back in its tags."""
     message = _mapping(choice.get("message"))
@@ -176,8 +190,6 @@ def _message(choice: Mapping[str, Any]) -> Any:
         raise RoleError("the server answered with a tool call; no tools were offered")
     content, thoughts = _parts(message.get("content"))
     told = message.get("reasoning_content") or message.get("reasoning")
-    if content is None and isinstance(message.get("refusal"), str):
-        raise RoleError(f"the model refused to answer: {message['refusal'][:200]}")
     thoughts = thoughts or (told if isinstance(told, str) else "")
     if thoughts:
         return f"<think>{thoughts}</think>{content or ''}"

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from ttscale.answers import answer_classes
@@ -14,23 +15,27 @@ from ttscale.core.selection import tally
 from ttscale.core.types import Candidate
 from ttscale.integrations.gateway.errors import ApiError
 from ttscale.integrations.gateway.request import Asked
-from ttscale.integrations.gateway.usage import Used, shown_tokens
+from ttscale.integrations.gateway.usage import Used, shown_tokens, words_of
 
 Calls = Mapping[str, Mapping[str, Any]]
 """The messages with tool calls that the upstream wrote, by the text that stands for them."""
+OPENED, CLOSED = "<think>", "</think>"
+"""The tags into which a draw puts thinking that came beside its text."""
 
 
-def best_distinct(result: Result, n: int) -> list[int]:
+def best_distinct(result: Result, n: int, calls: Calls = MappingProxyType({})) -> list[int]:
     """Indices of the ``n`` best different answers: the winner, then by weight of votes, each by its best candidate.
 
-    Candidates without an answer differ where their texts do. Unfinished ones count only where nothing was finished.
+    Candidates without an answer, and tool calls, differ where their texts do. Unfinished ones count only where nothing
+    was finished.
     """
     candidates, scores = result.candidates, _judged(result)
     done = [i for i, candidate in enumerate(candidates) if candidate.done] or list(range(len(candidates)))
     classes = answer_classes([candidates[i].answer for i in done], result.question.answers)
     groups: dict[Any, list[int]] = {}
     for i, answer_class in zip(done, classes, strict=True):
-        groups.setdefault(candidates[i].text if answer_class is None else answer_class, []).append(i)
+        text = candidates[i].text
+        groups.setdefault(text if answer_class is None or text in calls else answer_class, []).append(i)
     scored = any(score is not None for score in scores)
     weights = {i: (scores[i] or 0.0) if scored else 1.0 for i in done}
     winner = _winner(result)
@@ -41,10 +46,10 @@ def best_distinct(result: Result, n: int) -> list[int]:
 
 def reply(asked: Asked, result: Result, used: Used, calls: Calls, id_: str, created: int) -> dict[str, Any]:
     """The whole reply; ``ApiError`` where the search found nothing at all."""
-    chosen = _chosen(asked, result)
+    chosen = _chosen(asked, result, calls)
     body = _head(asked, id_, created, "chat.completion" if asked.chat else "text_completion")
     body["choices"] = [
-        _choice(asked, result.candidates[index], calls, place) | {"ttscale": _about(asked, result, index, place)}
+        _choice(asked, result.candidates[index], calls, used, place) | {"ttscale": _about(asked, result, index, place)}
         for place, index in enumerate(chosen)
     ]
     body["usage"] = used.as_json(shown_tokens(result, chosen))
@@ -64,8 +69,9 @@ def chunks(asked: Asked, result: Result, used: Used, calls: Calls, id_: str, cre
         if asked.chat:
             message = choice["message"]
             yield event(head | usage | {"choices": [_delta(index, {"role": "assistant", "content": ""})]})
-            if message["content"]:
-                yield event(head | usage | {"choices": [_delta(index, {"content": message["content"]})]})
+            for name in ("reasoning_content", "content", "refusal"):
+                if message.get(name):
+                    yield event(head | usage | {"choices": [_delta(index, {name: message[name]})]})
             for place, call in enumerate(message.get("tool_calls", ())):
                 delta = {"tool_calls": [{**call, "index": place}]}
                 yield event(head | usage | {"choices": [_delta(index, delta)]})
@@ -109,8 +115,8 @@ def _winner(result: Result) -> int | None:
     return next((i for i, candidate in enumerate(result.candidates) if candidate.finish == "length"), None)
 
 
-def _chosen(asked: Asked, result: Result) -> list[int]:
-    chosen = best_distinct(result, asked.n)
+def _chosen(asked: Asked, result: Result, calls: Calls) -> list[int]:
+    chosen = best_distinct(result, asked.n, calls)
     if chosen:
         return chosen
     if result.stopped_by == "seconds":
@@ -122,16 +128,23 @@ def _chosen(asked: Asked, result: Result) -> list[int]:
     raise ApiError(502, "the search found no solution at all: every draw was empty", code="no_solution")
 
 
-def _choice(asked: Asked, candidate: Candidate, calls: Calls, place: int) -> dict[str, Any]:
-    reason = "length" if candidate.finish == "length" else "stop"
+def _choice(asked: Asked, candidate: Candidate, calls: Calls, used: Used, place: int) -> dict[str, Any]:
+    reason, text = "length" if candidate.finish == "length" else "stop", candidate.text
     choice: dict[str, Any] = {"index": place, "finish_reason": reason, "logprobs": None}
     if not asked.chat:
-        return choice | {"text": candidate.text}
-    called = calls.get(candidate.text)
-    if called is None:
-        return choice | {"message": {"role": "assistant", "content": candidate.text, "refusal": None}}
-    message = {"role": "assistant", "content": called.get("content"), "tool_calls": called["tool_calls"]}
-    return choice | {"message": message, "finish_reason": "tool_calls"}
+        return choice | {"text": text}
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    called = calls.get(text)
+    if called is not None:
+        message = {"role": "assistant", "content": called.get("content"), "tool_calls": called["tool_calls"]}
+        choice["finish_reason"] = "tool_calls" if reason == "stop" else reason
+    elif reason == "length" and words_of(text) in used.refusals:
+        message |= {"content": None, "refusal": text}
+        choice["finish_reason"] = "stop"
+    elif used.thinks_apart and text.startswith(OPENED):
+        thoughts, _, said = text.removeprefix(OPENED).partition(CLOSED)
+        message |= {"content": said, "reasoning_content": thoughts}
+    return choice | {"message": message}
 
 
 def _about(asked: Asked, result: Result, index: int, place: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What a request used, as the upstream counts it: every draw and the verifier, broken and repeated replies included.
+"""What a request used, as the upstream counts it: every draw and the verifier, broken and repeated replies included;
+and what stood beside the text of its draws.
 
 Roles on an upstream count what its replies say, in the request's own ``Used``; what runs here is in ``Cost``.
 """
@@ -7,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from ttscale.api.result import Result
 from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
 from ttscale.openai.connection import Connection
-from ttscale.openai.reply import told_usage
+from ttscale.openai.reply import refusal_of, thinks_apart, told_usage
 from ttscale.openai.streams import StopListening
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ class Used:
     """Prompt tokens that the upstream found in its cache."""
     verifier_prompt: int = 0
     verifier_completion: int = 0
+    refusals: set[str] = field(default_factory=set)
+    """What draws said that refused to answer (``words_of``)."""
+    thinks_apart: bool = False
+    """Whether the upstream sends thinking beside the text."""
 
     def add(self, who: Who, usage: Mapping[str, Any]) -> None:
         """Count the "usage" of one reply."""
@@ -43,6 +48,14 @@ class Used:
             self.prompt += prompt
             self.completion += completion
             self.cached += _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+
+    def see(self, data: Any) -> None:
+        """Note what stands beside the text of a draw."""
+        for choice in data.get("choices", ()):
+            self.thinks_apart = self.thinks_apart or thinks_apart(choice)
+            refusal = refusal_of(choice)
+            if refusal is not None:
+                self.refusals.add(words_of(refusal))
 
     def add_run_here(self, result: Result, roles: Collection[Role]) -> None:
         """Count what these roles ran in this process."""
@@ -97,9 +110,17 @@ class CountedConnection(Connection):
             used = USED.get()
             if used is not None:
                 used.add(self._who, told_usage(data))
-            return read(data)
+            found = read(data)
+            if used is not None and self._who == "draws" and isinstance(data, dict):
+                used.see(data)
+            return found
 
         return await super().post(path, body, counted, where=where, seed=seed, home=home, watch=watch)
+
+
+def words_of(text: str) -> str:
+    """A text without the white space that goes when it is cut into steps."""
+    return " ".join(text.split())
 
 
 def shown_tokens(result: Result, chosen: list[int]) -> int:
