@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from real_models import model_folder
+from ttscale.api.load_roles import roles_at_hand
 from ttscale.cli.main import main, make_parser
 from ttscale.cli.models import roles_of
 from ttscale.cli.parser import with_config
@@ -64,6 +67,42 @@ def test_what_compares_is_the_generator_another_model_or_ones_own(
     assert type(roles_of(options("--comparator", "mine_to_compare:Better"))["comparator"]).__name__ == "Better"
 
 
+def at_hand(*words: str) -> dict[str, Any]:
+    roles = roles_of(options(*words))
+    return {str(role): obj for role, obj in roles_at_hand(**roles).items()}
+
+
+def test_settings_of_the_bundled_generator_leave_the_other_bundled_models(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Greedy draws of one question are all alike; the verifier and the scheduler are still the bundled ones."""
+    assert set(at_hand("--temperature", "0.5")) == {"generator", "verifier", "reviser"}
+    command = ["solve", "Compute 2 + 3 * 4", "--budget", "4", "--json", "--strategy", "weighted_best_of_n"]
+    assert main([*command, "--temperature", "0", "--device", "cpu"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len({candidate["text"] for candidate in found["candidates"]}) == 1
+    assert found["cost"]["verifier_calls"] > 0
+    assert main([*command[:5], "--max-new-tokens", "64", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["strategy"].startswith("ComputeOptimalScheduler")
+
+
+def test_settings_go_to_the_models_that_are_named() -> None:
+    folder = str(model_folder())
+    limits = ("--max-new-tokens", "20", "--device", "cpu", "--dtype", "float32")
+    alone = at_hand("--reviser", folder, *limits)
+    assert set(alone) == {"reviser"}
+    assert alone["reviser"].sampling["max_new_tokens"] == 20
+    both = at_hand("--generator", folder, "--reviser", folder, *limits)
+    assert both["reviser"].sampling["max_new_tokens"] == both["generator"].sampling["max_new_tokens"] == 20
+    assert both["reviser"].model is both["generator"].model
+    judged = at_hand("--generator", folder, "--judge", folder, "--dtype", "float16")
+    (judge,) = judged["verifier"].members
+    assert judge.model is judged["generator"].model
+    assert str(judge.model.dtype) == "torch.float16"
+    itself = at_hand("--generator", folder, "--judge")
+    assert itself["verifier"].members == (itself["generator"],)
+
+
 def test_a_verifier_of_ones_own_is_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_to_judge.py").write_text(
         "class Judge:\n    def score(self, requests): return []\njudge = Judge()\n", encoding="utf-8"
@@ -109,6 +148,14 @@ WRONG = {
     "config": (["solve", "q", "--config", "no-such.toml"], "no-such.toml"),
     "domain": (["solve", "What is the capital of France?"], "give your own model"),
     "trace": (["view", "no-such.jsonl"], "no-such.jsonl"),
+    "generator's url": (["solve", "q", "--generator", "http://a:1/v1"], "give --base-url http://a:1/v1 and --model"),
+    "judge": (["solve", "q", "--generator", "x/y", "--verifier", "judge"], "for a generator that judges give --judge"),
+    "bundled prompt": (["solve", "Compute 1 + 2 + 3", "--prompt", "qwen-math"], "--prompt needs --generator"),
+    "bundled domain": (["solve", "Who are you?", "--max-new-tokens", "64"], "give your own model"),
+    "shard of one": (["solve", "q", "--shard", "1/2"], "--shard 1/2 is a share of the questions of --input"),
+    "dollars": (["solve", "q", "--generator", "x/y", "--max-dollars", "1"], "--max-dollars goes by what the server"),
+    "all dollars": (["solve", "--input", __file__, "--total-dollars", "1"], "give --price IN,OUT"),
+    "trace's folder": (["solve", "Compute 1 + 2 + 3", "--trace", "no/such/t.jsonl"], "--trace no/such/t.jsonl must be"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from ttscale.answers import rule_named
 from ttscale.api.arguments import choose_strategy, suited
-from ttscale.api.load_roles import BUNDLED, load_roles, roles_at_hand
+from ttscale.api.load_roles import BUNDLED, is_bundled, load_roles, roles_at_hand
 from ttscale.api.progress import Progress
 from ttscale.api.result import Result
 from ttscale.api.role_labels import label, warn_other_models
@@ -40,7 +40,7 @@ class Call:
     def __init__(self, settings: CallSettings, known: Sequence[Question] | None = None) -> None:
         self._settings = settings
         self._at_hand = roles_at_hand(settings.generator, settings.verifier, settings.reviser, settings.comparator)
-        self._bundled = self._at_hand.get("generator") == BUNDLED
+        self._bundled = is_bundled(self._at_hand.get("generator"))
         self._strategy = choose_strategy(settings.strategy, self._at_hand, self._bundled)
         # A refusal comes at once, not after seconds of loading.
         self._refuses_all = known is not None and all(self._spelled(question)[1] for question in known)

@@ -18,13 +18,24 @@ from ttscale.core.types import Question
 BUNDLED = "bundled"
 
 
+def is_bundled(generator: Any) -> bool:
+    """Whether this is the bundled generator, as it is or with other settings."""
+    return bool(generator == BUNDLED) or _adjusted(generator)
+
+
+def _adjusted(generator: Any) -> bool:
+    """Whether this is the bundled generator with other settings (its attribute ``bundled`` says so)."""
+    return getattr(generator, "bundled", None) is True
+
+
 def roles_at_hand(generator: Any, verifier: Any, reviser: Any, comparator: Any = None) -> dict[Role, Any]:
     """What there is for each role; with neither generator nor reviser given, the bundled models fill the gaps.
 
-    None of them compares: a comparator is there where it is given.
+    They also do where the generator is the bundled one with other settings. None of them compares: a comparator is
+    there where it is given.
     """
     given: dict[Role, Any] = {"generator": generator, "verifier": verifier, "reviser": reviser}
-    if generator is None and reviser is None:
+    if _adjusted(generator) or (generator is None and reviser is None):
         given = {role: BUNDLED if obj is None else obj for role, obj in given.items()}
     given["comparator"] = comparator
     return {role: obj for role, obj in given.items() if obj is not None}
@@ -44,6 +55,23 @@ def load_roles(roles: Mapping[Role, Any], wanted: Iterable[Role]) -> dict[Role, 
     return {role: _load(role, obj, models) for role, obj in roles.items() if role in wanted}
 
 
+def load_named(role: Role, name: str, models: dict[str, Any], placed: Mapping[str, Any], **sampling: Any) -> Any:
+    """The role that a path or Hugging Face id names; ``models`` keeps what is loaded, for roles of the same name.
+
+    ``placed`` says on which device and with which dtype; ``sampling`` are settings of a generator or reviser.
+    """
+    from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier, ImplicitVerifier
+    from ttscale.prompts.tokenize import read_settings
+
+    if role == "verifier":
+        implicit = read_settings(name, "ttscale_verifier.json").get("kind") == "implicit"
+        return ImplicitVerifier(HFModel(name, **placed)) if implicit else HFVerifier(name, **placed)
+    if name not in models:
+        models[name] = HFModel(name, **placed)
+    kind: Any = HFReviser if role == "reviser" else HFGenerator
+    return kind(models[name], **sampling)
+
+
 def _load(role: Role, obj: Any, models: dict[str, Any]) -> Any:
     if isinstance(obj, os.PathLike):
         obj = os.fspath(obj)
@@ -53,18 +81,12 @@ def _load(role: Role, obj: Any, models: dict[str, Any]) -> Any:
         from ttscale import reference
 
         return reference.load(role)
-    from ttscale.hf import HFGenerator, HFModel, HFReviser, HFVerifier, ImplicitVerifier
-    from ttscale.prompts.tokenize import read_settings
+    loaded = load_named(role, obj, models, {})
+    if role != "comparator":
+        return loaded
     from ttscale.verifiers.comparator import PromptedComparator
 
-    if role == "verifier":
-        implicit = read_settings(obj, "ttscale_verifier.json").get("kind") == "implicit"
-        return ImplicitVerifier(obj) if implicit else HFVerifier(obj)
-    if obj not in models:
-        models[obj] = HFModel(obj)
-    if role == "comparator":
-        return PromptedComparator(HFGenerator(models[obj]))
-    return HFGenerator(models[obj]) if role == "generator" else HFReviser(models[obj])
+    return PromptedComparator(loaded)
 
 
 ModelSpec: TypeAlias = Any
@@ -96,9 +118,8 @@ class ModelSpecs:
     @property
     def bundled(self) -> bool:
         """Whether the generator is the bundled one, which answers questions of its domain only."""
-        return bool(
-            roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator).get("generator") == BUNDLED
-        )
+        at_hand = roles_at_hand(self.generator, self.verifier, self.reviser, self.comparator)
+        return is_bundled(at_hand.get("generator"))
 
     def load(self, wanted: Iterable[Role] | None = None) -> Models:
         """The models of these roles (None: of all there are)."""

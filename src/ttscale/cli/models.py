@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.api.arguments import check_name
-from ttscale.api.load_roles import open_role
+from ttscale.api.load_roles import load_named, open_role
 from ttscale.core.cost import Price
 from ttscale.core.protocols import Role
 
@@ -45,32 +46,27 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--comparator", nargs="?", const="", metavar="ID", help="a model that compares; without a name the generator"
     )
     parser.add_argument("--reviser", metavar="ID", help="Hugging Face id, folder, or module:attribute of your own")
-    parser.add_argument("--max-new-tokens", type=int, metavar="T", help="most tokens of one solution")
-    parser.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (default: the model's own)")
-    parser.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling (default: the model's own)")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the best there is)")
-    parser.add_argument("--dtype", metavar="NAME", help="float32, bfloat16, float16 (default: the checkpoint's)")
-    parser.add_argument("--prompt", metavar="NAME", help=f"{', '.join(PROMPTS)}, or a JSON file of a PromptFormat")
+    parser.add_argument("--max-new-tokens", type=int, metavar="T", help="most tokens of one solution or revision")
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of solutions and revisions; 0 is greedy (default: the model's)"
+    )
+    parser.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling of the same (default: the model's)")
+    parser.add_argument(
+        "--device", metavar="NAME", help="of every model by name: cpu, cuda, cuda:1, mps (default: the best there is)"
+    )
+    parser.add_argument(
+        "--dtype", metavar="NAME", help="of every model by name: float32, bfloat16, float16 (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--prompt", metavar="NAME", help=f"of the generator: {', '.join(PROMPTS)}, or a JSON file of a PromptFormat"
+    )
 
 
 def roles_of(options: argparse.Namespace) -> dict[str, Any]:
     """The roles that the flags name, as ``solve`` takes them; ``ValueError`` for flags that do not go together."""
-    from ttscale.verifiers import JudgeVerifier, PromptedComparator
-
-    generator = _generator(options)
-    verifier = _own(options.verifier) if options.verifier else None
-    if options.judge is not None:
-        if verifier is not None:
-            raise ValueError("--judge and --verifier both judge; give one of them")
-        verifier = _judging("--judge", JudgeVerifier, options.judge, options, generator)
-    comparator = None if options.comparator is None else _own(options.comparator)
-    if isinstance(comparator, str):
-        comparator = _judging("--comparator", PromptedComparator, comparator, options, generator)
-    reviser = _own(options.reviser) if options.reviser else None
-    for role, given in (("verifier", verifier), ("reviser", reviser)):
-        if isinstance(given, str):
-            check_name(role, given)  # type: ignore[arg-type]
-    return {"generator": generator, "verifier": verifier, "reviser": reviser, "comparator": comparator}
+    if options.judge is not None and options.verifier:
+        raise ValueError("--judge and --verifier both judge; give one of them")
+    return _Roles(options).all()
 
 
 class OnWorkers:
@@ -82,19 +78,139 @@ class OnWorkers:
     def roles(self) -> dict[str, Any]:
         """For each role that the flags name, a function that makes it; here nothing is loaded."""
         given = self._options
-        writes = given.generator or given.base_url or _placed(given) or _sampling(given)
+        bundled = _bundled_with_settings(given)
         named: dict[Role, Any] = {
-            "generator": writes or None,
+            "generator": given.generator or given.base_url or bundled or None,
             "verifier": given.verifier if given.judge is None else given.judge,
             "reviser": given.reviser,
             "comparator": given.comparator,
         }
-        return {role: None if name is None else partial(self.make, role) for role, name in named.items()}
+        made: dict[str, Any] = {}
+        for role, name in named.items():
+            made[role] = None if name is None else partial(self.make, role)
+        if bundled:
+            made["generator"].bundled = True
+        return made
 
     def make(self, role: Role) -> Any:
         """The role as an object."""
         self._made = self._made or roles_of(self._options)
         return open_role(role, self._made[role])
+
+
+def _bundled_with_settings(options: argparse.Namespace) -> bool:
+    """Whether the bundled models answer, with settings of the user's."""
+    others = options.generator or options.base_url or options.reviser
+    return not others and bool(_sampling(options) or _placed(options))
+
+
+class _Roles:
+    """Makes the roles that the flags name. A model that is named twice is loaded once."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._sampling, self._placed = _sampling(options), _placed(options)
+        self._models: dict[str, Any] = {}
+
+    def all(self) -> dict[str, Any]:
+        """Each role, as an object, a name, or None."""
+        from ttscale.verifiers import JudgeVerifier, PromptedComparator
+
+        options = self._options
+        verifier, reviser = self._own("verifier", options.verifier), self._own("reviser", options.reviser)
+        made: dict[str, Any] = {"generator": self._generator()}
+        made |= {"reviser": self._reviser(reviser), "verifier": self._verifier(verifier)}
+        if options.judge is not None:
+            made["verifier"] = self._judging("--judge", JudgeVerifier, options.judge, made)
+        made["comparator"] = None if options.comparator is None else _own(options.comparator)
+        if isinstance(made["comparator"], str):
+            made["comparator"] = self._judging("--comparator", PromptedComparator, made["comparator"], made)
+        again: tuple[Role, ...] = ("generator", "reviser")
+        for role in again:
+            if isinstance(made[role], str) and made[role] in self._models:
+                made[role] = load_named(role, made[role], self._models, {})
+        if _bundled_with_settings(options):
+            made |= self._bundled(made)
+        return made
+
+    def _own(self, role: Role, given: str | None) -> Any:
+        own = _own(given) if given else None
+        if role == "verifier" and own == "judge" and not Path(own).exists():
+            raise ValueError("--verifier takes the name of a verifier; for a generator that judges give --judge")
+        if isinstance(own, str):
+            check_name(role, own)
+        return own
+
+    def _generator(self) -> Any:
+        options, sampling, placed = self._options, self._sampling, self._placed
+        if options.base_url:
+            if not options.generator:
+                raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
+            if placed and not (options.verifier or options.reviser):
+                raise ValueError(f"--{next(iter(placed))} is for models that run here, not for a server")
+            return _on_server(options.generator, options, sampling)
+        if options.price:
+            raise ValueError("--price is what a server takes: give --base-url too")
+        own = _own(options.generator) if options.generator else None
+        if own is not None and not isinstance(own, str):
+            if flags := [*sampling, *placed]:
+                raise ValueError(f"{_flag(flags[0])} is for models by name; set it in {options.generator}")
+            return own
+        if own is None:
+            return None
+        _check_generator(own)
+        return load_named("generator", own, self._models, placed, **sampling) if sampling or placed else own
+
+    def _reviser(self, reviser: Any) -> Any:
+        options = self._options
+        sampling = {name: value for name, value in self._sampling.items() if name != "prompt" or not options.generator}
+        if reviser is None or not (sampling or self._placed):
+            return reviser
+        if isinstance(reviser, str):
+            return load_named("reviser", reviser, self._models, self._placed, **sampling)
+        if not options.generator:
+            flag = _flag([*sampling, *self._placed][0])
+            raise ValueError(f"{flag} is for models by name; set it in {options.reviser}")
+        return reviser
+
+    def _verifier(self, verifier: Any) -> Any:
+        named = isinstance(verifier, str) and self._placed
+        return load_named("verifier", verifier, self._models, self._placed) if named else verifier
+
+    def _bundled(self, made: dict[str, Any]) -> dict[str, Any]:
+        """The bundled models with the settings of the flags; those that the flags name stay."""
+        from ttscale import reference
+
+        if "prompt" in self._sampling:
+            raise ValueError("--prompt needs --generator: the bundled model reads its own layout alone")
+        generator = reference.load("generator", **self._placed, **self._sampling)
+        generator.bundled = True
+        rest = {role: made[role] or reference.load(role, **self._placed) for role in ("verifier", "reviser")}
+        return {"generator": generator, **rest}
+
+    def _judging(self, flag: str, kind: Callable[[Any], Any], given: str, made: dict[str, Any]) -> Any:
+        """A verifier or comparator that puts its questions to the model named by a flag, else to the generator."""
+        if given and self._options.base_url:
+            return kind(_on_server(given, self._options, {}))
+        if given:
+            _check_generator(given)
+            return kind(load_named("generator", given, self._models, self._placed))
+        if made["generator"] is None:
+            raise ValueError(f"{flag} needs a model: {flag} ID, or --generator ID to let it judge itself")
+        if isinstance(made["generator"], str):
+            made["generator"] = load_named("generator", made["generator"], self._models, {})
+        return kind(made["generator"])
+
+
+def _check_generator(name: str) -> None:
+    """``ValueError`` for a name that can be no generator's."""
+    if re.match(r"https?://", name.strip(), re.IGNORECASE):
+        raise ValueError(f"{name!r} is a URL: give --base-url {name} and --model NAME, as the server names the model")
+    check_name("generator", name)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
@@ -105,33 +221,6 @@ def _sampling(options: argparse.Namespace) -> dict[str, Any]:
 
 def _placed(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in ("device", "dtype") if getattr(options, name)}
-
-
-def _generator(options: argparse.Namespace) -> Any:
-    sampling = _sampling(options)
-    placed = _placed(options)
-    if options.base_url:
-        if not options.generator:
-            raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
-        if placed:
-            raise ValueError(f"--{next(iter(placed))} is for models that run here, not for a server")
-        return _on_server(options.generator, options, sampling)
-    if options.price:
-        raise ValueError("--price is what a server takes: give --base-url too")
-    own = _own(options.generator) if options.generator else None
-    if own is not None and not isinstance(own, str):
-        if flags := [*sampling, *placed]:
-            flag = flags[0].replace("_", "-")
-            raise ValueError(f"--{flag} is for models by name; set it in {options.generator}")
-        return own
-    if options.generator:
-        check_name("generator", options.generator)
-    if not sampling and not placed:
-        return options.generator
-    from ttscale import reference
-    from ttscale.hf import HFGenerator, HFModel
-
-    return HFGenerator(HFModel(options.generator or str(reference.path("generator")), **placed), **sampling)
 
 
 def _on_server(name: str, options: argparse.Namespace, sampling: dict[str, Any]) -> Any:
@@ -146,21 +235,6 @@ def _price(text: str) -> Price:
         return Price(*map(float, text.split(",")))
     except (TypeError, ValueError) as error:
         raise ValueError(f"--price {text!r} must be IN,OUT or IN,OUT,CACHED in dollars per million tokens") from error
-
-
-def _judging(flag: str, kind: Callable[[Any], Any], given: str, options: argparse.Namespace, generator: Any) -> Any:
-    """A verifier or comparator that puts its questions to the model named by a flag, else to the generator."""
-    if given and options.base_url:
-        return kind(_on_server(given, options, {}))
-    name = given or (generator if isinstance(generator, str) else None)
-    if name:
-        check_name("generator", name)
-        from ttscale.hf import HFGenerator, HFModel
-
-        return kind(HFGenerator(HFModel(name)))
-    if generator is None:
-        raise ValueError(f"{flag} needs a model: {flag} ID, or --generator ID to let it judge itself")
-    return kind(generator)
 
 
 def _prompt(given: str) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from ttscale.api.answer_files import AnswerFiles
@@ -18,6 +19,7 @@ from ttscale.core.limit import Limit
 from ttscale.strategies.names import STRATEGIES
 
 VOTES_SHOWN = 5
+WHOLE = "0/1"
 _POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
 """What tells one policy from another, which nobody wants to read."""
 
@@ -38,7 +40,8 @@ def add_parser(commands: Any) -> None:
         "--strategy",
         metavar="NAME",
         help=f"{', '.join(sorted(STRATEGIES))}, with settings as in beam:width=sqrt or compute_optimal:policy=FILE "
-        "(default: compute_optimal where there is a verifier, else majority_vote)",
+        "(default: compute_optimal where there is a generator and a verifier, else sequential_revision where there is "
+        "a reviser, else majority_vote)",
     )
     add_model_flags(parser)
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
@@ -57,7 +60,7 @@ def add_parser(commands: Any) -> None:
     files.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl", help="of the shards in a folder")
     files.add_argument("--resume", action="store_true", help="go on with an output that is there")
     files.add_argument(
-        "--shard", metavar="i/n", default="0/1", help="every n-th question from the i-th on (0 <= i < n)"
+        "--shard", metavar="i/n", default=WHOLE, help="every n-th question from the i-th on (0 <= i < n)"
     )
     for unit, what in (("tokens", "sampled tokens"), ("flops", "floating-point operations"), ("dollars", "dollars")):
         kind = int if unit == "tokens" else float
@@ -83,6 +86,11 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--ray {options.ray} spreads the questions of --input over workers; give --input FILE")
     if options.ray_options and not options.ray:
         raise ValueError(f"--ray-options {options.ray_options} are for the workers of --ray N; give that too")
+    if options.shard != WHOLE and not options.input:
+        raise ValueError(f"--shard {options.shard} is a share of the questions of --input; give --input FILE")
+    _check_price(options)
+    if options.trace and (not Path(options.trace).parent.is_dir() or Path(options.trace).is_dir()):
+        raise ValueError(f"--trace {options.trace} must be a file in a folder that is there")
     roles = roles_of(options) if options.ray is None else OnWorkers(options).roles()
     caps = (options.max_tokens, options.max_flops, options.max_seconds, options.max_dollars)
     total = (options.total_tokens, options.total_flops, None, options.total_dollars)
@@ -99,6 +107,14 @@ def run(options: argparse.Namespace) -> int:
         **roles,
     }
     return _files(options, common) if options.input else _one(options, common)
+
+
+def _check_price(options: argparse.Namespace) -> None:
+    """``ValueError`` for a cap on dollars where nothing is known to cost any. A role of one's own may know."""
+    own = not options.base_url and any(":" in (given or "") for given in (options.generator, options.reviser))
+    for flag in ("max_dollars", "total_dollars"):
+        if getattr(options, flag) is not None and not options.price and not own:
+            raise ValueError(f"--{flag.replace('_', '-')} goes by what the server takes: give --price IN,OUT")
 
 
 def _one(options: argparse.Namespace, common: dict[str, Any]) -> int:
@@ -132,7 +148,7 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
     settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
     parquet = options.format == "parquet"
     with AnswerFiles(options.output, settings, options.resume, not options.candidates, parquet) as answers:
-        there, failed, written, open_ = len(answers), 0, 0, 0
+        there, failed, silent, written, open_ = len(answers), 0, 0, 0, 0
         for _, result in solve_stream((question for question in questions if question not in answers), **common):
             if result.stopped_by and result.stopped_by.startswith("total_"):  # left for a run with more to spend
                 open_ += 1
@@ -142,11 +158,14 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             answers.write(result)
             written += 1
             failed += result.error is not None
+            silent += result.error is None and result.answer is None and not result.text
     said = f"{written} answers written to {options.output}, {failed} of them errors"
+    if silent:
+        said += f", {silent} without a finished solution"
     if open_:
         said += f"; the total limit stopped {open_} in progress, --resume asks them again"
     print(f"ttscale: {said}{f'; {there} were there' if there else ''}", file=sys.stderr)
-    return min(1, failed)
+    return min(1, failed + silent)
 
 
 SETTINGS = (

@@ -13,23 +13,25 @@ from ttscale.strategies import ComputeOptimalScheduler
 _loading = RLock()
 
 
-def load(role: Role) -> Any:
-    """The bundled generator, verifier or reviser."""
+def load(role: Role, *, device: str | None = None, dtype: str | None = None, **sampling: Any) -> Any:
+    """The bundled generator, verifier or reviser; ``sampling`` are settings of the generator, such as temperature."""
     with _loading:  # a cache alone would let every thread load
-        return _load(role)
+        return _load(role, device, dtype, tuple(sorted(sampling.items())))
 
 
 @cache
-def _load(role: Role) -> Any:
+def _load(role: Role, device: str | None, dtype: str | None, sampling: tuple[tuple[str, Any], ...]) -> Any:
     from ttscale.hf import HFGenerator, HFReviser, ImplicitVerifier
 
     if role == "verifier":
-        return ImplicitVerifier(_model("verifier"), _model("generator"))
-    return HFGenerator(_model("generator")) if role == "generator" else HFReviser(_model("reviser"))
+        return ImplicitVerifier(_model("verifier", device, dtype), _model("generator", device, dtype))
+    if role == "generator":
+        return HFGenerator(_model("generator", device, dtype), **dict(sampling))
+    return HFReviser(_model("reviser", device, dtype))
 
 
 @cache
-def _model(name: str) -> Any:
+def _model(name: str, device: str | None, dtype: str | None) -> Any:
     from transformers.utils import logging
 
     from ttscale.hf import HFModel
@@ -39,7 +41,7 @@ def _model(name: str) -> Any:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        return HFModel(str(path(name)))
+        return HFModel(str(path(name)), device=device, dtype=dtype)
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
