@@ -10,11 +10,25 @@ from typing import Any
 import pytest
 
 import ttscale
-from ttscale import Candidate, Completion, Cost, Key, Question, Revise, Sample, Score, SequentialRevision, Step, Verdict
+from ttscale import (
+    Candidate,
+    Compare,
+    Completion,
+    Cost,
+    Key,
+    Question,
+    Revise,
+    Sample,
+    Score,
+    SequentialRevision,
+    Step,
+    Verdict,
+)
 from ttscale.core.errors import RoleError
+from ttscale.prompts import QWEN_MATH, SEARCH_AND_LEARN, THINKING, PromptFormat, chat_turns
 from ttscale.revisers import PromptedReviser
 from ttscale.testing import FakeGenerator
-from ttscale.verifiers import JudgeVerifier
+from ttscale.verifiers import JudgeVerifier, PromptedComparator
 
 QUESTION = Question("q1", "What is {x}?")
 SOLUTION = Candidate(QUESTION, Key((0, 7)), (Step("First.\n"), Step("So 4.\n")), "stop")
@@ -398,3 +412,21 @@ def test_a_prompted_reviser_shows_no_thoughts() -> None:
     PromptedReviser(asked).revise([Revise((thought,), Key((0, 10)))])
     assert "Attempt 1:\nSo 4.\n" in asked.asked[0].question.prompt
     assert "perhaps" not in asked.asked[0].question.prompt
+
+
+FORMS = [PromptFormat(), *(family.prompt for family in (QWEN_MATH, THINKING, SEARCH_AND_LEARN))]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_judge_is_not_told_to_solve_the_problem(form: PromptFormat) -> None:
+    """The question stands alone in the chat, as one would type it; a prompt in one's own words stays around it."""
+    judge, comparator = Says(lambda request: "Yes"), Says(lambda request: "A")
+    JudgeVerifier(judge, votes=1).score([Score(SOLUTION)])
+    PromptedComparator(comparator, votes=1).compare([Compare((SOLUTION, SOLUTION), Key((0, "q", 1)))])
+    asked = [request.question.prompt for request in (*judge.asked, *comparator.asked)]
+    assert len(asked) == 3
+    for prompt in asked:
+        assert chat_turns(form, prompt) == [{"role": "user", "content": str(prompt)}]
+        assert chat_turns(form, str(prompt)) != chat_turns(form, prompt)
+        own = PromptFormat(system="You are strict.", user="{question} Think.")
+        assert chat_turns(own, prompt) == chat_turns(own, str(prompt))

@@ -56,6 +56,10 @@ class Chat(str):
         return any(other_parts(message) for message in self.messages)
 
 
+class Inquiry(str):
+    """A question about solutions, as judges and comparators put it: no prompt that asks for a solution goes with it."""
+
+
 def identity_of(prompt: str) -> str:
     """What tells a prompt from others: of a ``Chat`` its ``identity``, else the text itself."""
     return prompt.identity if isinstance(prompt, Chat) else prompt

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, NamedTuple, TypeAlias
 
 from ttscale.answers.thoughts import without_thoughts
-from ttscale.core.chat import Chat
+from ttscale.core.chat import Chat, Inquiry
 from ttscale.core.checks import check_count
 from ttscale.core.types import Candidate
 
@@ -192,8 +192,14 @@ def chat_turns(form: PromptFormat, question: str, attempts: Sequence[str] = ()) 
     """The chat that asks ``question``, or asks again after ``attempts`` (oldest first; the most recent are kept).
 
     A ``Chat`` brings its own turns: its system message goes before ``form.system``, and ``form.user`` is laid around
-    its last user message.
+    its last user message. An ``Inquiry`` is asked without the wording of ours that asks for a solution.
     """
+    if isinstance(question, Inquiry):
+        form = replace(
+            form,
+            system=None if form.system in _SOLVE_SYSTEMS else form.system,
+            user="{question}" if form.user in _SOLVE_USERS else form.user,
+        )
     asked: Messages = [{"role": "user", "content": fill(form.user, question=question)}]
     if isinstance(question, Chat):
         asked = [dict(message) for message in question.messages]
@@ -336,6 +342,11 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"llama.*instruct|smollm.*instruct", SEARCH_AND_LEARN),
     (r"llama", FOUR_SHOT),
 )
+
+
+_SOLVE_SYSTEMS = {SYSTEM_PROMPT, *(family.prompt.system for _, family in _FAMILIES)}
+_SOLVE_USERS = {family.prompt.user for _, family in _FAMILIES}
+"""How questions are put to solvers unless the user says it in words of his own."""
 
 
 def family_of(model: str) -> Family:

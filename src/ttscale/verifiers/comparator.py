@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ttscale.answers.thoughts import without_thoughts
+from ttscale.core.chat import Inquiry
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
@@ -43,7 +44,8 @@ class PromptedComparator:
     Every comparison is asked in the order given and the other way round, and the two are averaged, since models prefer
     what stands first or last. The weights are the probabilities of the solutions' letters as the first word of the
     reply, where the generator shows probabilities; elsewhere, or with ``votes``, the shares of so many replies to each
-    order. ``prompt`` holds ``{question}``, ``{solutions}``, ``{number}`` and ``{letters}``. What is read and written is
+    order. ``prompt`` holds ``{question}``, ``{solutions}``, ``{number}`` and ``{letters}``; a default prompt
+    that asks for solutions does not go with it. What is read and written is
     the verifier's cost. The noise comes from the key of the comparison. Solutions are shown without their thoughts,
     unless ``thoughts`` is True.
     """
@@ -109,7 +111,7 @@ class PromptedComparator:
             letters=", ".join(LETTERS[: len(shown)]),
         )
         key = request.key.child("judge", order, vote)
-        return Sample(Candidate(Question.of(text), key), key)
+        return Sample(Candidate(Question.of(Inquiry(text)), key), key)
 
 
 class FunctionComparator:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ttscale.core.chat import Inquiry
 from ttscale.core.checks import check_count
 from ttscale.core.errors import RoleError
 from ttscale.core.protocols import ChoosesFirstToken, is_async, name_of, shared_worker
@@ -51,8 +52,10 @@ class JudgeVerifier:
     only one at its beginning.
 
     ``grades=(1, 5)``: the judge gives a number from 1 to 5 (0 to 9 at most), and the score is its expectation, scaled
-    to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. A solution
-    is shown without its thoughts, unless ``thoughts`` is True. What the judge reads and writes is the verifier's cost.
+    to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. The
+    prompts that ask for solutions (the default one, those of ``ttscale.prompts``) do not go with it; a system prompt of
+    your own does. A solution is shown without its thoughts, unless ``thoughts`` is True. What the judge reads and
+    writes is the verifier's cost.
     The same candidate gets the same votes, whatever else is judged. ``on_error``: a candidate whose judge says nothing
     that can be read ends its question ("raise", the default), or competes without a score ("unscored").
     """
@@ -140,4 +143,4 @@ class JudgeVerifier:
             highest=self._scale.words[-1],
         )
         key = candidate.key.child("judge", vote)
-        return Sample(Candidate(Question.of(text), key), key)
+        return Sample(Candidate(Question.of(Inquiry(text)), key), key)
