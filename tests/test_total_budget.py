@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 import ttscale
 from ttscale import BudgetError, Question, Sample
+from ttscale.evaluation import solve_batch
 from ttscale.testing import FakeGenerator, FakeVerifier, ToyLM, ToyVerifier, ToyWorld
 from ttscale.verifiers import MixedGenerator
 
@@ -91,3 +93,56 @@ def test_wrong_arguments() -> None:
         ttscale.solve_all(
             QUESTIONS, generator=FakeGenerator(""), verifier=FakeVerifier(0.5), strategy="beam", total_budget=100
         )
+
+
+def batch(generator: Any, verifier: Any, resume: Path | None = None) -> list[ttscale.Result]:
+    return solve_batch(QUESTIONS, 4, generator=generator, verifier=verifier, resume=resume, progress=False)
+
+
+def shared(generator: Any, verifier: Any, resume: Path | None = None) -> list[ttscale.Result]:
+    return ttscale.solve_all(
+        QUESTIONS, 8, generator=generator, verifier=verifier, total_budget=64, resume=resume, progress=False
+    )
+
+
+@pytest.mark.parametrize("solved", [batch, shared])
+def test_results_keep_their_traces(solved: Any, tmp_path: Path) -> None:
+    """The file that the rounds share is gone; each result still shows the draws it was chosen from."""
+    for result in solved(FakeGenerator(reply), FakeVerifier(0.5)):
+        drawn = {tuple(event["key"]) for event in result.trace.events() if event.get("op") == "sample"}
+        assert drawn == {one.key.path for one in result.candidates}
+        assert "<td>sample</td>" in result.trace._repr_html_()
+        assert result.save(tmp_path / "r.html").read_text(encoding="utf-8")
+        saved = result.save(tmp_path / "r.jsonl")
+        generator = FakeGenerator(AssertionError("everything is in the trace"))
+        (again,) = ttscale.solve_all(
+            [result.question],
+            len(result.candidates),
+            generator=generator,
+            verifier=FakeVerifier(0.5),
+            strategy="weighted_best_of_n",
+            resume=saved,
+            progress=False,
+        )
+        assert again == result
+
+
+@pytest.mark.parametrize("solved", [batch, shared])
+@pytest.mark.parametrize("last", [3, 25])
+def test_ctrl_c_returns_what_there_is(solved: Any, last: int) -> None:
+    """In the first round, and in a later one, which takes nothing from the first."""
+    drawn: list[Sample] = []
+
+    def write(request: Sample) -> str:
+        if len(drawn) == last:
+            raise KeyboardInterrupt
+        drawn.append(request)
+        return reply(request)
+
+    generator: Any = FakeGenerator(write)
+    generator.max_batch = 1
+    results = solved(generator, FakeVerifier(0.5))
+    assert [result.question for result in results] == QUESTIONS
+    assert len(drawn) == last
+    assert sum(len(result.candidates) for result in results) in (last, last - 1)
+    assert "interrupt" in {result.stopped_by for result in results}

@@ -8,14 +8,15 @@ generations left are given out one by one to whoever gains most.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ttscale.api.arguments import check_budget, check_questions
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
+from ttscale.api.rounds import Rounds
 from ttscale.api.solve import solve_all
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import AnyGenerator, AnyVerifier, Role
@@ -82,31 +83,28 @@ def solve_batch(
     check_budget(budget)
     if not asked:
         return []
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "probe.jsonl" if resume is None else Path(resume)
+    # Loaded once, not once per number of solutions that is allotted.
+    models = ModelSpecs(generator, verifier, None).check().opened().given
 
-        # Loaded once, not once per number of solutions that is allotted.
-        models = ModelSpecs(generator, verifier, None).check().opened().given
+    def solved(some: list[Question], n: int, trace: Path) -> list[Result]:
+        return solve_all(
+            some,
+            n,
+            generator=models["generator"],
+            verifier=models["verifier"],
+            strategy=allocation.strategy,
+            seed=seed,
+            progress=progress,
+            resume=trace,
+        )
 
-        def solved(some: list[Question], n: int) -> dict[str, Result]:
-            found = solve_all(
-                some,
-                n,
-                generator=models["generator"],
-                verifier=models["verifier"],
-                strategy=allocation.strategy,
-                seed=seed,
-                progress=progress,
-                resume=trace,
-            )
-            return {result.question.id: result for result in found}
-
-        results = solved(asked, allocation.probe_of(budget))
-        probed = {id_: result for id_, result in results.items() if result.error is None}
-        shares = allocation.shares({id_: _difficulty(result) for id_, result in probed.items()}, budget)
-        for n in sorted(set(shares.values())):
-            results |= solved([question for question in asked if shares.get(question.id) == n], n)
-        return [results[question.id] for question in asked]
+    with Rounds(resume, solved) as rounds:
+        with suppress(KeyboardInterrupt):
+            probed = [one for one in rounds.solve(asked, allocation.probe_of(budget)) if one.error is None]
+            shares = allocation.shares({one.question.id: _difficulty(one) for one in probed}, budget)
+            for n in sorted(set(shares.values())):
+                rounds.solve([question for question in asked if shares.get(question.id) == n], n)
+        return rounds.results(asked)
 
 
 def _difficulty(result: Result) -> float:

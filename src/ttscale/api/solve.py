@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from ttscale.api.elimination import spend
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
+from ttscale.api.rounds import Rounds
 from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
@@ -64,7 +65,7 @@ def solve(
     - ``strategy``: an object or a name. By default the compute-optimal scheduler; without a verifier a vote, over
       revisions where there is a reviser, else over samples.
     - ``seed``: another one draws other solutions.
-    - ``limit``: hard caps on tokens, FLOPs and seconds.
+    - ``limit``: hard caps on tokens, FLOPs, seconds and dollars.
     - ``observe``: is called with every event of the trace.
     - ``progress``: shows a bar with solutions, tokens and time left where there is a terminal or a notebook. The logger
       "ttscale" says the same at level INFO.
@@ -251,12 +252,15 @@ def _sharing(questions: list[Question], total: int, settings: CallSettings) -> l
         )
     scored = "verifier" in needs_of(named, ())
     distinct = list(dict.fromkeys(questions))
-    with tempfile.TemporaryDirectory() as folder:
-        trace = settings.resume or Path(folder) / "rounds.jsonl"
-        common = replace(settings, **models, strategy=strategy, resume=trace)
-        found = spend(
-            distinct, total, settings.budget, lambda some, n: solve_these(some, replace(common, budget=n)), scored
-        )
+    common = replace(settings, **models, strategy=strategy)
+
+    def solved(some: list[Question], n: int, trace: Path) -> list[Result]:
+        return solve_these(some, replace(common, budget=n, resume=trace), keep_on_interrupt=True)
+
+    with Rounds(settings.resume, solved) as rounds:
+        with suppress(KeyboardInterrupt):
+            spend(distinct, total, settings.budget, rounds.solve, scored)
+        found = rounds.results(distinct)
     by_question = dict(zip(distinct, found, strict=True))
     return [by_question[question] for question in questions]
 
