@@ -320,7 +320,7 @@ def test_the_figures_in_the_readme_are_stored_ones() -> None:
     text = (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8")
     sentences = rf"SmolLM2-135M-Instruct, fine-tuned, on {own['16']['questions']} test questions: .*?\. "
     (sentence,) = re.findall(sentences, text, re.DOTALL)
-    assert re.findall(r"\.\d{3}", sentence) == [f"{one['value']:.3f}"[1:] for one in wanted]
+    assert re.findall(r"\d+%", sentence) == [f"{one['value']:.0%}" for one in wanted]
 
 
 def test_the_stored_contrasts_are_the_planned_ones() -> None:

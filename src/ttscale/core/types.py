@@ -1,4 +1,4 @@
-"""The data every part of ttscale speaks: keys, questions, steps, candidates, outcomes, results.
+"""The data every part of ttscale speaks: keys, questions, steps, candidates, outcomes.
 
 Everything here is frozen and compares with ``==``. This file knows nothing of models, strategies or time.
 """

@@ -3,7 +3,7 @@
 Knows: the domain (problems, grammar, layout) and where the bundled weights lie. Must not know: strategies, engines,
 backends; importing it loads no torch.
 
-**Domain.** ``Compute <expression>`` with 2 to 9 operations + - *, parentheses, numbers up to 99 and intermediate values
+**Domain.** ``Compute <expression>`` with 1 to 9 operations + - *, parentheses, numbers up to 99 and intermediate values
 up to 199 in size. :func:`check` returns the canonical spelling of a question (feed *that* to the models) or raises
 :class:`OutOfDomainError`. A solution has one operation per line and ends in ``Answer: n``::
 
