@@ -50,8 +50,8 @@ class Lookahead:
     """Beam search that scores each step by the verifier's score ``k`` greedy steps further on.
 
     Snell et al., section 5.2. Rollouts are paid for: N pays for N // (k + 1) beams; with N <= k, k shrinks to N - 1.
-    ``k`` = 0 is ``Beam``. The rollout's text is not kept, save where the search is cut short: a rollout that has finished
-    by then is a solution like any other. Equal prefixes share one rollout.
+    ``k`` = 0 is ``Beam``. The rollout's text is not kept, save where the search is cut short: a rollout that has
+    finished by then is a solution like any other. Equal prefixes share one rollout.
     """
 
     k: int = 3
