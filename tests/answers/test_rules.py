@@ -30,6 +30,24 @@ from ttscale.viz import tree
         (answers.json("a"), '{"a": 1} {"a": 2}', "2"),
         (answers.code(), "```python\nprint(1)\n```\nor\n```python\nprint(2)\n```", "print(2)"),
         (answers.code(), "no code", None),
+        (answers.json("answer"), '{"steps": [{"answer": 1}], "answer": 3}', "3"),
+        (answers.json("answer"), '{"answer": 7, "sub": {"answer": 8}}', "7"),
+        (answers.json("answer"), '{"a": {"answer": 7}}', "7"),
+        (answers.json("answer"), '{"answer": null}', None),
+        (answers.code(), "```python\nprint(4)\n```\nOutput:\n```\n4\n```", "print(4)"),
+        (answers.code(), "```py\nprint(1)\n```", "print(1)"),
+        (answers.code(), "1. x\n   ```python3\n   print(1)\n   ```", "print(1)"),
+        (answers.code(), "```\nprint(1)\n```", "print(1)"),
+        (answers.code(), "```bash\npip\n```", None),
+        (answers.code("c++"), "```c++\nint x;\n```", "int x;"),
+        (answers.code("c++"), "```cpp\nint x;\n```", "int x;"),
+        (answers.code("c#"), "```c#\nint x;\n```", "int x;"),
+        (answers.text(), "Paris", "Paris"),
+        (answers.text(), "Answer: William won the battle of 1066.", "William won the battle of 1066"),
+        (answers.choice(), "Answer: A, C", None),
+        (answers.choice(), "A, C and D", None),
+        (answers.choice(), "A, I think", "A"),
+        (answers.regex(r"x=(\d+)|y=(\d+)"), "x=1 y=2", "2"),
         (answers.regex(r"ANSWER<(.*?)>"), "ANSWER<3> no, ANSWER<4>", "4"),
         (answers.regex(r"\d+"), "<think>12</think> none", None),
     ],
@@ -46,7 +64,15 @@ def test_a_rule_finds_its_answer(rule: answers.AnswerRule, text: str, stated: st
         (answers.number(3), "0.3333", "1/3", True),
         (answers.number(), "0.3333", "1/3", False),
         (answers.number(3), "0.333", "0.334", False),
+        (answers.number(0), "2.5", "3", True),
+        (answers.number(0), "2.5", "2", False),
+        (answers.number(0), "-2.5", "-3", True),
+        (answers.number(2), "0.125", "0.13", True),
+        (answers.number(-1), "15", "20", True),
         ("text", "The  Nile.", "the nile", True),
+        (answers.json("a"), "7", "7.0", True),
+        (answers.json("a"), "7", "7.5", False),
+        (answers.json("a"), "true", "1", False),
         ("text", "1/2", "0.5", False),
         (answers.json("a"), '{"x": 1, "y": 2}', '{"y": 2, "x": 1}', True),
         (answers.code(), "x = 1  # one", "x=1", True),
@@ -109,7 +135,9 @@ def test_problems_are_graded_by_their_rule() -> None:
     assert grade_text("I would say\nB. Paris", "B", answers.regex(r"^([A-D])\.")) is True
 
 
-@pytest.mark.parametrize("name", ["choice(ABC)", "number(3)", "text", "json(a)", "code(python)", "regex(x+)"])
+@pytest.mark.parametrize(
+    "name", ["choice(ABC)", "number(3)", "number(-1)", "text", "json(a)", "code(python)", "regex(x+)"]
+)
 def test_a_rule_is_found_again_by_its_name(name: str) -> None:
     assert answers.name_of_rule(answers.rule_called(name)) == name
 
@@ -120,6 +148,12 @@ def test_what_is_no_rule_is_refused(bad: object) -> None:
         ttscale.solve("Why?", 1, generator=Says("x"), answers=bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="regular expression"):
         answers.regex("(")
+
+
+@pytest.mark.parametrize("digits", ["2", 2.5, True])
+def test_places_are_a_whole_number(digits: object) -> None:
+    with pytest.raises(ValueError, match="whole number"):
+        answers.number(digits)  # type: ignore[arg-type]
 
 
 def test_public_names_are_functions_and_no_modules() -> None:

@@ -155,20 +155,13 @@ def _extreme(node: Formula, at: At, evaluate: Evaluate, signature: Signature) ->
             raise Unreadable("complex numbers have no order")
         return max(values) if node.op == "max" else min(values)
     half, sign = Fraction(1, 2), Fraction(1 if node.op == "max" else -1)
-    value, values = None, ()
-    for arg in args.values():  # a and b are a = b +- |a - b| apart from their mean
-        here, there = evaluate(arg, at), _three(signature(arg))
-        if value is None:
-            value, values = here, there
-            continue
-        apart = tuple(add(one, negative(other)) for one, other in zip(values, there, strict=True))
-        gaps = [_size(each, apart) for each in (add(value, negative(here)), *apart)]
-        value, *more = (
-            mul(half, add(one, other, mul(sign, gap)))
-            for one, other, gap in zip((value, *values), (here, *there), gaps, strict=True)
-        )
-        values = tuple(more)
-    return value
+    found: list[Value] = []  # the extreme so far: its value here, and its signature
+    for arg in args.values():
+        other = [evaluate(arg, at), *_three(signature(arg))]
+        apart = [add(one, negative(two)) for one, two in zip(found, other, strict=True)] if found else []
+        gaps = [mul(sign, _size(each, tuple(apart[1:]))) for each in apart]
+        found = [mul(half, add(*three)) for three in zip(found, other, gaps, strict=True)] if found else other
+    return found[0]
 
 
 def _divisor(node: Formula, at: At, evaluate: Evaluate, signature: Signature) -> Value:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from ttscale.answers.boxes import boxes, one_answer
@@ -35,6 +36,8 @@ _HOPE = re.compile(r"I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
 _EOS = re.compile(
     r"(?:<\|im_start\|>(?:user|assistant)?|<\|[^<>|]{1,40}\|>|</s>|<eos>|<end_of_turn>|<[｜|][^<>]{1,40}[｜|]>)$"
 )
+_ENDS = 10
+"""Marks of an end that are taken off, one by one."""
 _MARK_LENGTH = 50
 """Characters that the longest mark of an end has, or more."""
 _FRAME = re.compile(r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>", re.IGNORECASE)
@@ -97,22 +100,43 @@ def extract_answer(text: str) -> str | None:
     ``text`` is one solution; of a long one the last ``MAX_TEXT`` characters are read. An answer is at most
     ``MAX_ANSWER`` characters long. The precedence of markers is in the head of this file and in docs/answers.md.
     """
+    spoken = _spoken(text)
+    return _answer(spoken, words=False) or concluded(spoken)
+
+
+def extract_words(text: str) -> str | None:
+    """The answer stated in ``text`` in its own words: a marked sentence whole, or a reply of a few words."""
+    spoken = _spoken(text)
+    short = len(spoken.split()) <= _WORDY and "\n" not in spoken and not spoken.endswith("?")
+    marked = _answer(spoken, words=True)
+    return marked or (tidy(spoken) if short and not _MARK.search(spoken) else concluded(spoken))
+
+
+def _spoken(text: str) -> str:
+    """What is read of ``text``: no thoughts, no tokens that end it."""
     text = _FRAME.sub("", text) if "<|" in text else text
     spoken = without_thoughts(text)[-MAX_TEXT:].rstrip()
-    if "<" in spoken[-_MARK_LENGTH:]:
-        spoken = _EOS.sub("", spoken)
-    spoken = _HOPE.sub("", spoken).rstrip() if "I hope" in spoken else spoken.rstrip()
+    for _ in range(_ENDS):
+        ended = _EOS.search(spoken, max(0, len(spoken) - _MARK_LENGTH)) if "<" in spoken[-_MARK_LENGTH:] else None
+        if not ended:
+            break
+        spoken = spoken[: ended.start()].rstrip()
+    return _HOPE.sub("", spoken).rstrip() if "I hope" in spoken else spoken
+
+
+def _answer(spoken: str, words: bool) -> str | None:
+    """The answer that a box, a mark or a sentence gives; with ``words`` the whole sentence behind a mark."""
     found = boxes(spoken)
     while found and not tidy(found[-1].content):
         found.pop()
     boxed = tidy(one_answer(spoken, found)) if found else None
-    for at, answer in _stated(spoken):
+    for at, answer in _stated(spoken, words):
         tidied = tidy(answer)
         if boxed and (at < found[-1].end or (tidied and not _firm(tidied))):
             break
         if tidied:
             return tidied
-    return boxed or concluded(spoken)
+    return boxed
 
 
 def _firm(answer: str) -> bool:
@@ -120,14 +144,15 @@ def _firm(answer: str) -> bool:
     return bool(FORMULA.match(answer)) and len(answer.split()) <= _WORDY and "box" not in answer
 
 
-def _stated(text: str) -> Iterator[tuple[int, str]]:
+def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
-    marks: list[_Found] = [(mark.start(), mark, _marked) for mark in _MARK.finditer(text)]
+    read_mark = partial(_marked, words=words)
+    marks: list[_Found] = [(mark.start(), mark, read_mark) for mark in _MARK.finditer(text)]
     said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
     said += [(pick.start(), pick, _picked) for pick in _PICKED.finditer(text)]
     small = text.lower()
     if any(stem in small for stem in (ASCII_STEMS if small.isascii() else STEMS)):
-        marks += [(mark.start(), mark, _marked) for mark in _FOREIGN_MARK.finditer(text)]
+        marks += [(mark.start(), mark, read_mark) for mark in _FOREIGN_MARK.finditer(text)]
         said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
         answer = read(text, match)
@@ -135,8 +160,8 @@ def _stated(text: str) -> Iterator[tuple[int, str]]:
             yield at, answer
 
 
-def _marked(text: str, mark: re.Match[str]) -> str | None:
-    """What stands after a marker."""
+def _marked(text: str, mark: re.Match[str], words: bool) -> str | None:
+    """What stands after a marker: a value, or all ``words`` of its sentence."""
     kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
     if kind in ("tag", "cell", "json"):
         return str(mark[kind]).strip(' "' if kind == "json" else " ")
@@ -155,7 +180,7 @@ def _marked(text: str, mark: re.Match[str]) -> str | None:
     sentence = _SENTENCE.search(payload, 0, MAX_ANSWER)  # "Final Answer: The final answer is 5."
     if sentence and sentence.start() < 20:
         payload = payload[sentence.end() :]
-    return value_or_end(payload, rest[: 4 * MAX_ANSWER])
+    return statement(payload) if words else value_or_end(payload, rest[: 4 * MAX_ANSWER])
 
 
 def _said(text: str, sentence: re.Match[str]) -> str | None:

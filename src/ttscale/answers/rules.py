@@ -7,15 +7,14 @@ resumed files. Any object with the two methods will do; one without ``name`` is 
 
 from __future__ import annotations
 
-import ast
-import json as jsonlib
+import math
 import re
-import textwrap
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ttscale.answers.extraction import extract_answer
+from ttscale.answers.extraction import extract_answer, extract_words
+from ttscale.answers.formats import Code, Json, Regex
 from ttscale.answers.thoughts import without_thoughts
 
 
@@ -47,6 +46,10 @@ class Mathematics:
         return remembered_key(answer)
 
 
+_LETTER_ENDS = r"\.?(?=\s*(?:$|[,;&/\n、和或]|(?:and|or)\b))"
+"""What follows a second letter: A, C and D, but not "A, I think"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One letter of several options, whatever stands beside it: "B. Paris", "(b) Paris" and "B" are one answer."""
@@ -68,8 +71,10 @@ class Choice:
     def _letter(self, text: str) -> str | None:
         bare = re.sub(r"\\(?:text|textbf|mathrm|boxed)\s*\{([^{}]*)\}", r"\1", text).strip(" $*`\n")
         found = re.match(rf"(?:option |choice )?\(?([{self.letters}])(?![A-Za-z])", bare, re.IGNORECASE)
-        alone = found and re.match(r"\s*$|[).:,、，。*]|\s+[A-Z(\n]|[^\x00-\x7f]", bare[found.end() :])
-        return found[1].upper() if found and alone else None
+        rest = bare[found.end() :] if found else ""
+        alone = found and re.match(r"\s*$|[).:,、，。*]|\s+[A-Z(\n]|[^\x00-\x7f]", rest)
+        several = re.match(rf"\)?\s*(?:[,;&/、和或]|and|or)\s*(?:and |or )?\(?[{self.letters}]\)?{_LETTER_ENDS}", rest)
+        return found[1].upper() if found and alone and not several else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,100 +99,26 @@ class Number:
             return key
         from fractions import Fraction
 
-        return ("n", round(Fraction(key[1]), self.digits))
+        size = Fraction(10) ** self.digits
+        value = Fraction(key[1])
+        rounded = math.floor(abs(value) * size + Fraction(1, 2)) / size  # halves away from 0, as in school
+        return ("n", -rounded if value < 0 else rounded)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words in any case; white space, quotes and a full stop at the end do not count. Nothing is read as a formula."""
+    """Words in any case; white space, quotes and a full stop at the end do not count. Nothing is read as a formula.
+
+    A marked answer is taken whole, and so is a reply of a few words.
+    """
 
     name = "text"
 
     def extract(self, text: str) -> str | None:
-        return extract_answer(text)
+        return extract_words(text)
 
     def key(self, answer: str) -> Hashable:
         return " ".join(answer.casefold().split()).strip(" .\"'")
-
-
-@dataclass(frozen=True, slots=True)
-class Json:
-    """The value under ``field`` in the last JSON object of a reply; compared as JSON, so key order does not count."""
-
-    field: str
-
-    @property
-    def name(self) -> str:
-        return f"json({self.field})"
-
-    def extract(self, text: str) -> str | None:
-        decoder = jsonlib.JSONDecoder()
-        spoken = without_thoughts(text)[-200_000:]
-        for opening in [found.start() for found in re.finditer(r"\{", spoken)][:-200:-1]:
-            try:
-                value, _ = decoder.raw_decode(spoken, opening)
-            except (ValueError, RecursionError):
-                continue
-            if self.field in value:
-                return jsonlib.dumps(value[self.field], ensure_ascii=False)
-        return None
-
-    def key(self, answer: str) -> Hashable:
-        try:
-            return jsonlib.dumps(jsonlib.loads(answer), sort_keys=True)
-        except (ValueError, RecursionError):
-            return answer.strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The last fenced block of ``language``; Python by its syntax tree: layout and comments do not count."""
-
-    language: str = "python"
-
-    @property
-    def name(self) -> str:
-        return f"code({self.language})"
-
-    def extract(self, text: str) -> str | None:
-        fenced = re.findall(r"^```[ \t]*(\w*)[^\n]*\n(.*?)^```", without_thoughts(text), re.DOTALL | re.MULTILINE)
-        blocks = [body for language, body in fenced if language.lower() in (self.language.lower(), "")]
-        return blocks[-1].strip("\n") or None if blocks else None
-
-    def key(self, answer: str) -> Hashable:
-        plain = textwrap.dedent(answer).strip()
-        if self.language.lower() in ("python", "py"):
-            try:
-                return ast.dump(ast.parse(plain))
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                pass
-        return "\n".join(line.rstrip() for line in plain.splitlines() if line.strip())
-
-
-@dataclass(frozen=True, slots=True)
-class Regex:
-    """The last match of ``pattern``: its first group, or all of it where it has none."""
-
-    pattern: str
-
-    def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"answers.regex: {self.pattern!r} is no regular expression: {error}") from None
-
-    @property
-    def name(self) -> str:
-        return f"regex({self.pattern})"
-
-    def extract(self, text: str) -> str | None:
-        matches = list(re.finditer(self.pattern, without_thoughts(text), re.MULTILINE))
-        found = matches[-1] if matches else None
-        stated = (found[1] if found.re.groups else found[0]) if found else None
-        return stated.strip() or None if stated else None
-
-    def key(self, answer: str) -> Hashable:
-        return answer.strip()
 
 
 MATHEMATICS = Mathematics()
@@ -203,6 +134,8 @@ def choice(letters: str = "ABCDEFGHIJ") -> AnswerRule:
 
 def number(digits: int | None = None) -> AnswerRule:
     """A number; with ``digits`` rounded to so many places."""
+    if digits is not None and (isinstance(digits, bool) or not isinstance(digits, int)):
+        raise ValueError(f"answers.number: digits must be a whole number such as 2, or None; got {digits!r}")
     return Number(digits)
 
 
@@ -261,6 +194,6 @@ def rule_called(name: str) -> AnswerRule:
     """The rule that a trace names; the mathematical one for a rule that is not ours."""
     kind, _, argument = name.removesuffix(")").partition("(")
     if kind == "number":
-        return Number(int(argument) if argument.isdigit() else None)
+        return Number(int(argument) if re.fullmatch("-?[0-9]{1,9}", argument) else None)
     made = {"choice": Choice, "json": Json, "code": Code, "regex": Regex}.get(kind)
     return made(argument) if made else _NAMED.get(kind, MATHEMATICS)
