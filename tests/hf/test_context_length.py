@@ -10,6 +10,7 @@ import transformers as T
 
 from hf.tiny import SHAPE, byte_tokenizer
 from ttscale import Candidate, Key, Question, Step
+from ttscale.core.errors import RoleError
 from ttscale.core.requests import Sample, Score
 from ttscale.hf import HFGenerator, HFModel, ImplicitVerifier
 from ttscale.hf.option_probabilities import first_token_odds
@@ -110,3 +111,17 @@ def test_a_length_of_ones_own() -> None:
     table = T.GPT2LMHeadModel(T.GPT2Config(vocab_size=len(TOKENIZER), n_embd=32, n_layer=1, n_head=2, n_positions=64))
     with pytest.raises(ValueError, match="at most 64, the positions that this model has"):
         HFModel(table, tokenizer=TOKENIZER, device="cpu", context_length=65)
+
+
+def test_what_is_begun_is_cut_off_where_the_context_ends() -> None:
+    """Token for token: a prompt of 4 and 60 begun fill the 64 that the model reads. A prompt of 64 leaves no draw."""
+    generator = HFGenerator(model_of("default"), prompt=PLAIN, delimiter="\n")
+    question = Question("q", "abc")
+    root = Candidate(question, Key((0, "q")))
+    begun = root.extend(root.key.child(0), [Step("x" * 60)], "open")
+    reply, other = generator.sample([Sample(begun, begun.key.child(0), 1), Sample(root, root.key.child(1), 1)])
+    assert (reply.steps, reply.finish, reply.cost.sampled_tokens) == ((), "length", 0)
+    assert other.cost.sampled_tokens > 0
+    long = Candidate(Question("p", "a" * 63), Key((0, "p")))
+    with pytest.raises(RoleError, match="64 tokens long, the model reads at most 64"):
+        generator.sample([Sample(long, long.key.child(0), 1)])

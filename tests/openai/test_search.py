@@ -14,6 +14,7 @@ import pytest
 import ttscale
 from fake_openai import FAULTS, FakeServer, serving
 from ttscale import Beam, BestOfN, MajorityVote, Result, Score, Verdict
+from ttscale.core.errors import RoleError
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, OpenAIVerifier
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.revisers import PromptedReviser
@@ -305,3 +306,45 @@ def test_a_look_at_the_server_goes_on_for_others_when_the_first_to_ask_is_given_
         return looks[0]
 
     assert asyncio.run(main()) == 1
+
+
+LINE = "step 0001\n"
+
+
+def goes_on(text: str, seed: int) -> str | None:
+    """Ten characters a line. Some draws end after two lines, the others never."""
+    if "Answer" in text:
+        return None
+    return "Answer: 5" if text.count("\n") - 1 >= 2 and seed % 2 else f"step {seed % 9:04d}\n"
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("spare", [0, 1, 9])
+def test_a_step_that_ends_where_the_context_does_is_cut_off_alone(kind: Any, spare: int) -> None:
+    """A token is a character: four lines and ``spare`` characters fit behind the prompt; an answer takes three."""
+    limit = len(PLAIN.template.replace("{question}", "q")) + 4 * len(LINE) + spare
+    with serving(kind=kind, ids=True, context=limit, write=goes_on) as server:
+        result = ttscale.solve("q", 4, generator=generator(server.url, kind), verifier=Toy(), strategy="beam")
+    assert result.answer == "5"
+    assert {len(one.text) for one in result.candidates if one.finish == "length"} <= {4 * len(LINE) + spare}
+
+
+def test_a_prompt_that_does_not_fit_is_an_error_all_the_same() -> None:
+    limit = len(PLAIN.template.replace("{question}", "q"))
+    with serving(ids=True, context=limit) as server, pytest.raises(RoleError, match="the model reads at most"):
+        ttscale.solve("q", 4, generator=generator(server.url), verifier=Toy(), strategy="beam")
+
+
+def test_in_text_the_server_says_that_the_context_is_full() -> None:
+    """A server counts its tokens itself: 400 with its context length. What is begun is cut off there."""
+    words = "This model's maximum context length is 40 tokens. However, you requested 41 tokens."
+
+    def full(n: int, body: dict[str, Any]) -> str | None:
+        return "400" if body["prompt"].count("step ") >= 4 else None
+
+    with serving(kind="sglang", write=goes_on, fault=full, says=words) as server:
+        result = ttscale.solve("q", 4, generator=generator(server.url, "sglang"), verifier=Toy(), strategy="beam")
+    assert result.answer == "5"
+    never = serving(kind="sglang", fault=lambda n, body: "400", says=words)
+    with never as server, pytest.raises(RoleError, match="lower max_new_tokens"):
+        ttscale.solve("q", 4, generator=generator(server.url, "sglang"), verifier=Toy(), strategy="beam")

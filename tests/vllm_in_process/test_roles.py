@@ -232,6 +232,16 @@ def test_what_is_too_long_is_refused_with_its_length() -> None:
         VLLMVerifier(FakeLLM(rows=rising, length=4), family="token-classification", on_error="raise").score([long])
 
 
+def test_what_is_begun_is_cut_off_where_the_context_ends() -> None:
+    """The prompt is 17 tokens long; the model reads what is begun to its last token, and no further."""
+    begun = ROOT.extend(Key((1, "a")), [Step("step 1 2\n")], "open")
+    reply, other = generator(FakeLLM(length=26)).sample(
+        [Sample(begun, Key((2, "a")), 1), Sample(ROOT, Key((3, "a")), 1)]
+    )
+    assert (reply.steps, reply.finish, reply.cost.sampled_tokens) == ((), "length", 0)
+    assert other.steps
+
+
 def test_a_solution_too_long_for_its_verifier_competes_without_a_score() -> None:
     llm = FakeLLM(rows=rising, length=8)
     long, short = (Score(ROOT.extend(Key((i,)), [Step("a" * i)], "stop")) for i in (6, 1))

@@ -27,6 +27,10 @@ from ttscale.prompts.tokenize import PromptFormat
 logger = logging.getLogger("ttscale")
 
 
+class _FullContext(RoleError):
+    """What is begun fills all that the model reads: a draw that goes on from it is cut off at once."""
+
+
 class Sampler:
     """Contexts to draws, rows to completions, for one model and one role's settings."""
 
@@ -56,7 +60,8 @@ class Sampler:
         label = f"question {request.question.label} (key {request.key})"
         if room < 1 or not context:
             what = f"is {len(context)} tokens long, the model reads at most {limit}" if context else "is empty"
-            raise RoleError(
+            wrong = RoleError if prompt >= limit or not context else _FullContext
+            raise wrong(
                 f"the context of {label} {what}; use a shorter question or prompt, or a model with a longer context"
             )
         if temperature is None:
@@ -218,7 +223,8 @@ class SamplerSession:
             try:
                 rows.append(Row(ticket, self._sampler.draw(request)))
             except (RoleError, ValueError) as error:
-                self._failed.append((ticket, error))
+                full = isinstance(error, _FullContext)
+                self._failed.append((ticket, Completion((), "length") if full else error))
         self._decoder.admit(rows)
 
     def bound(self, ticket: int, tokens: int, /) -> None:

@@ -24,6 +24,8 @@ MAX_BACKOFF = 30.0
 HOPELESS_STATUS = frozenset({501, 505})
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 
+TOO_LONG = "; prompt and reply together exceed what the model reads: lower max_new_tokens, or shorten the prompt"
+
 
 class MalformedReply(Exception):
     """A reply that arrived and is not what was asked for: cut short, wrong number of choices. Worth another try."""
@@ -70,7 +72,7 @@ def judge_status(error: openai.APIStatusError, keyed: bool) -> Failure:
             else "; no key was given: pass api_key=..., or set OPENAI_API_KEY"
         )
     if status in (400, 413) and says_too_long(_said(error)):
-        what += "; prompt and reply together exceed what the model reads: lower max_new_tokens, or shorten the prompt"
+        what += TOO_LONG
     hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
     if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
         return Hopeless(what, answered=True, status=status)

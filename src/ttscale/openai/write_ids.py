@@ -55,6 +55,8 @@ class IdsWriter:
         """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
         first = group[0]
         context = await self._context(first)
+        if first.prefix and self._full(context):
+            return [Completion((), "length", task.cost) for task in group]
         written = await self._draw(group, context, first.most(self.settings.max_new_tokens))
         return await together([self._finish(task, context, one) for task, one in zip(group, written, strict=True)])
 
@@ -76,6 +78,10 @@ class IdsWriter:
             text = step.text if number else step.text.removeprefix(self._opened or "")
             ids += step.tokens or (await self.tokens.of_text(text, task.where, start=False) if text else ())
         return ids
+
+    def _full(self, context: Sequence[int]) -> bool:
+        """Whether the model can read no further token: what is begun ends there, cut off."""
+        return self.limit is not None and len(context) >= self.limit
 
     def _by_step(self, task: Task) -> bool:
         """Whether a draw ends with the step. llama.cpp's log-probabilities leave out the tokens of a stop string."""
@@ -138,7 +144,7 @@ class IdsWriter:
                 if len(task.steps) == task.max_steps:
                     return Completion(tuple(task.steps), "open", task.cost)
             left = task.most(None if most is None else most - len(ids))
-            if left is not None and left < 1:
+            if self._full(context) or (left is not None and left < 1):
                 return Completion(tuple(task.steps), "length", task.cost)
             (written,) = await self._draw([task], context, left)
 

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ttscale.core.confidence import TOP
+from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Finish, Step
 from ttscale.openai.draws import Task
+from ttscale.openai.failures import TOO_LONG, Rejected
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written, read_choices
 from ttscale.openai.server_kinds import Server
@@ -28,6 +30,8 @@ from ttscale.openai.tasks import together
 from ttscale.openai.write_ids import stop_place
 from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
 
+NO_ROOM = Written("", "length", True, None, (), Cost(), True)
+"""What there is to write where the model can read no further."""
 _THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
 
 
@@ -54,15 +58,20 @@ class TextWriter:
         seeds = [one.next_seed(self.server) for one in group]
         body = self.body(task, seeds[0], stop) | ({"n": n} if n > 1 else {})
         chat = self.settings.chat
-        written = await self.settings.connection.post(
-            "/chat/completions" if chat else "/completions",
-            body,
-            lambda data: read_choices(data, chat, n),
-            where=task.where,
-            seed=seeds[0],
-            home=home_of(task.question),
-            watch=watch_of(task),
-        )
+        try:
+            written = await self.settings.connection.post(
+                "/chat/completions" if chat else "/completions",
+                body,
+                lambda data: read_choices(data, chat, n),
+                where=task.where,
+                seed=seeds[0],
+                home=home_of(task.question),
+                watch=watch_of(task),
+            )
+        except Rejected as error:
+            if not task.text or TOO_LONG not in str(error):
+                raise
+            return [NO_ROOM] * n  # what is begun ends here
         for one, reply in zip(group, written, strict=True):
             one.note(reply)
             if self.settings.logprobs and reply.text and not reply.tokens:

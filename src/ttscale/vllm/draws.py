@@ -85,7 +85,11 @@ class VLLMSession:
         """Take in (ticket, request) pairs; one that cannot be served is answered with its exception."""
         for ticket, request in requests:
             try:
-                self._enter(self._begin(ticket, request))
+                draw = self._begin(ticket, request)
+                if draw is None:
+                    self._failed.append((ticket, Completion((), "length")))
+                else:
+                    self._enter(draw)
             except (RoleError, ValueError) as error:
                 self._failed.append((ticket, error))
 
@@ -124,9 +128,12 @@ class VLLMSession:
 
     # Inside.
 
-    def _begin(self, ticket: int, request: Sample | Revise) -> _Draw:
+    def _begin(self, ticket: int, request: Sample | Revise) -> _Draw | None:
+        """The draw that answers a request; None where what is begun fills the context: it is cut off there."""
         length, context = context_ids(self._engine.tokenizer, self._settings.prompt, request)
         room = self._engine.context_length - len(context)
+        if room < 1 and length < self._engine.context_length:
+            return None
         if room < 1 or not context:
             found = f"is {len(context)} tokens long, the model reads at most {self._engine.context_length}"
             what = found if context else "is empty"
