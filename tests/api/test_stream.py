@@ -225,3 +225,12 @@ def test_a_bad_question_lets_those_before_it_end(asynchronous: str) -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         collect()
     assert [(result.stopped_by, len(result.candidates)) for result in found] == [(None, 8), (None, 8)]
+
+
+def test_the_second_question_of_an_id_leaves_the_trace_of_the_first() -> None:
+    pair = [ttscale.Question("q", "What is 1?"), ttscale.Question("q", "What is 2?")]
+    found = [result for _, result in ttscale.solve_stream(pair, 4, generator=FakeGenerator(reply), progress=False)]
+    refused, real = sorted(found, key=lambda result: len(result.candidates))
+    assert "two questions in progress have the id 'q'" in str(refused.error)
+    assert sum(event["event"] == "reply" for event in real.trace.events()) == 4
+    assert sum(event["event"] == "reply" for event in refused.trace.events()) == 0

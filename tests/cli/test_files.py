@@ -172,6 +172,56 @@ def test_what_is_no_question_names_file_and_line(tmp_path: Path) -> None:
                 list(read_questions([str(path)]))
     with pytest.raises(FileNotFoundError, match=r"no input file 'none\*'"):
         input_files(["none*"])
+    path.write_text('[{"question": "a"}, {"question": "b"}]', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1: a JSON array; give JSON lines"):
+        list(read_questions([str(path)]))
+    path.write_text("[1, 2] is what?", encoding="utf-8")
+    assert [question.prompt for question in read_questions([str(path)])] == ["[1, 2] is what?"]
+    (tmp_path / "q.csv").write_text("id,question\n1,hello\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"q\.csv is a table: write its rows as JSON lines"):
+        input_files([str(tmp_path / "q.csv")])
+
+
+def test_a_question_that_is_there_twice_is_asked_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_text('{"question": "same"}\n{"id": "x", "question": "one"}\n', encoding="utf-8")
+    second.write_text('"same"\n{"id": "x", "question": "one"}\n{"question": "last"}\n', encoding="utf-8")
+    found = [question.prompt for question in read_questions([str(first), str(second)])]
+    assert found == ["same", "one", "last"]
+    shards = [question.prompt for i in range(2) for question in read_questions([str(first), str(second)], (i, 2))]
+    assert sorted(shards) == sorted(found)
+    second.write_text('{"id": "x", "question": "another"}\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1: another question has the id 'x' too"):
+        list(read_questions([str(first), str(second)]))
+
+
+def test_a_malformed_row_lets_the_others_be_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models_of_ours.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    path = write_questions(tmp_path / "q.jsonl", 5)
+    path.write_text(path.read_text(encoding="utf-8") + "{oh\n", encoding="utf-8")
+    command = ["solve", "--input", str(path), "--generator", "models_of_ours:Slow", "--budget", "3", "--quiet"]
+    assert main(command) == 2
+    shown = capsys.readouterr()
+    assert "line 6: not JSON" in shown.err
+    printed = [json.loads(line) for line in shown.out.splitlines()]
+    assert {row["id"]: sum(vote["count"] for vote in row["votes"]) for row in printed} == {f"q{i}": 3 for i in range(5)}
+    assert main([*command, "--output", "out.jsonl"]) == 2
+    assert {row["id"] for row in rows(tmp_path / "out.jsonl")} == {f"q{i}" for i in range(5)}
+
+
+def test_questions_without_a_finished_solution_count_for_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models_cut.py").write_text(OWN.replace('"stop")', '"length")'), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    path = write_questions(tmp_path / "q.jsonl", 2)
+    command = ["solve", "--input", str(path), "--generator", "models_cut:Slow", "--budget", "1", "--quiet"]
+    assert main(command) == 1
+    assert main([*command, "--output", "out.jsonl"]) == 1
+    assert "2 answers written to out.jsonl, 0 of them errors, 2 without a finished solution" in capsys.readouterr().err
 
 
 def test_parquet_shards_hold_the_same_rows_and_go_on_by_the_same_rules(

@@ -47,6 +47,8 @@ class Call:
         self._roles: dict[Role, Any] = {}
         self._described = ""
         self._open: dict[int, Question] = {}
+        self._refused: set[int] = set()
+        """Jobs whose question has the id of another in progress, which keeps its replies."""
         self._recorded: dict[str, list[tuple[Request, Reply]]] = {}
         self._file: TraceFile | None = None
         total = None if known is None else len(known)
@@ -115,7 +117,7 @@ class Call:
 
     def untouched(self, question: Question, by: str = "interrupt") -> Result:
         """The result of a question that was never begun: an interrupt or the end of the total limit came first."""
-        result, end = self._result(question, Ended(stopped_by=by))
+        result, end = self._result(question, Ended(stopped_by=by), ())
         self._emit(end)
         return result
 
@@ -142,6 +144,7 @@ class Call:
             self._open[index] = question
             prompt, error = self._spelled(question)
             if question.id in self._recorded:
+                self._refused.add(index)
                 twice = f"two questions in progress have the id {question.id!r}; ids must be unique"
                 yield Job(Candidate(question, self._key(question)), None, error=ValueError(twice))
                 continue
@@ -189,7 +192,9 @@ class Call:
     def _reporting(self, on_result: OnResult) -> OnEnd:
         def on_end(index: int, ended: Ended) -> None:
             question = self._open.pop(index)
-            result, end = self._result(question, ended)
+            recorded = () if index in self._refused else self._recorded.pop(question.id, ())
+            self._refused.discard(index)
+            result, end = self._result(question, ended, recorded)
             self._progress.end(question)
             for watch in WATCHES:
                 watch.ended(question, ended.cost, ended.stopped_by, ended.error)
@@ -198,7 +203,9 @@ class Call:
 
         return on_end
 
-    def _result(self, question: Question, ended: Ended) -> tuple[Result, Event]:
+    def _result(
+        self, question: Question, ended: Ended, recorded: Sequence[tuple[Request, Reply]]
+    ) -> tuple[Result, Event]:
         """The result of a question, and the event that ends its trace."""
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
@@ -209,11 +216,10 @@ class Call:
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)
-        recorded = tuple(self._recorded.pop(question.id, ()))
         if self._file:
             trace = Trace(question, path=self._file.path)
         else:
-            trace = Trace(question, self._start_event(question), recorded, end)
+            trace = Trace(question, self._start_event(question), tuple(recorded), end)
         result = Result(
             question=question,
             answer=winner.answer if winner else None,

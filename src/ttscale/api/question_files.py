@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import sys
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,18 +15,23 @@ from typing import Any, TextIO
 from ttscale.core.types import Question
 
 NAMES = ("question", "problem", "prompt")
+TABLES = (".csv", ".tsv", ".parquet")
+BUCKETS = 1024
+"""So that a new hash moves few of the others."""
 
 
 def input_files(patterns: Iterable[str]) -> list[str]:
     """The files that names and patterns such as ``big/*.jsonl`` mean, sorted; "-" is standard input.
 
-    Raises ``FileNotFoundError`` for a name or pattern that means none.
+    Raises ``FileNotFoundError`` for a name or pattern that means none, ``ValueError`` for a table.
     """
     found: list[str] = []
     for pattern in patterns:
         files = [pattern] if pattern == "-" or Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
         if not files:
             raise FileNotFoundError(f"no input file {pattern!r}")
+        if table := next((file for file in files if file.endswith(TABLES)), None):
+            raise ValueError(f'{table} is a table: write its rows as JSON lines, {{"question": ...}} each')
         found += files
     return found
 
@@ -31,27 +39,64 @@ def input_files(patterns: Iterable[str]) -> list[str]:
 def read_questions(files: Iterable[str], shard: tuple[int, int] = (0, 1)) -> Iterator[Question]:
     """The questions of all files in order, read one at a time; of ``shard`` (i, n) every n-th from i on.
 
-    A row has ``question``, ``problem`` or ``prompt``, and an ``id`` or none. Raises ``ValueError`` that names the file
-    and the line of a row that is no question.
+    A row has ``question``, ``problem`` or ``prompt``, and an ``id`` or none. A question that was there before is left
+    out. Raises ``ValueError`` that names the file and the line of a row that is no question, or has the id of another.
     """
-    number = 0
+    seen = _Seen()
+    for number, (question, place) in enumerate(_all_rows(files)):
+        if seen.is_new(question, place) and number % shard[1] == shard[0]:
+            yield question
+
+
+def _all_rows(files: Iterable[str]) -> Iterator[tuple[Question, str]]:
     for name in files:
         if name == "-":
-            rows = _rows(sys.stdin, "standard input", text=False)
-            yield from (question for i, question in enumerate(rows, number) if i % shard[1] == shard[0])
-            continue
-        with open(name, encoding="utf-8-sig") as file:
-            for question in _rows(file, name, text=name.endswith(".txt")):
-                if number % shard[1] == shard[0]:
-                    yield question
-                number += 1
+            yield from _rows(sys.stdin, "standard input", text=False)
+        else:
+            with open(name, encoding="utf-8-sig") as file:
+                yield from _rows(file, name, text=name.endswith(".txt"))
 
 
-def _rows(lines: TextIO, name: str, text: bool) -> Iterator[Question]:
+def _rows(lines: TextIO, name: str, text: bool) -> Iterator[tuple[Question, str]]:
+    """Each question with the place where it stands."""
     for number, line in enumerate(lines, 1):
         if line.strip():
-            plain = text or not line.lstrip().startswith(("{", '"'))
-            yield Question.of(line.strip()) if plain else _question(line, f"{name}, line {number}")
+            place = f"{name}, line {number}"
+            plain = text or not (line.lstrip().startswith(("{", '"')) or _is_array(line))
+            yield Question.of(line.strip()) if plain else _question(line, place), place
+
+
+def _is_array(line: str) -> bool:
+    """Whether the line is a JSON array of rows, as in files that are no JSON lines."""
+    try:
+        return line.lstrip().startswith("[") and isinstance(json.loads(line)[0], dict)
+    except (ValueError, LookupError):
+        return False
+
+
+class _Seen:
+    """Which questions there were, in sixteen bytes each: a hash of the id and one of the text, in sorted buckets."""
+
+    def __init__(self) -> None:
+        self._ids = [array("Q") for _ in range(BUCKETS)]
+        self._texts = [array("Q") for _ in range(BUCKETS)]
+
+    def is_new(self, question: Question, place: str) -> bool:
+        """Whether the question is new; ``ValueError`` where another one had its id."""
+        id_, text = _hash(question.id), _hash(question.prompt)
+        ids, texts = self._ids[id_ % BUCKETS], self._texts[id_ % BUCKETS]
+        at = bisect_left(ids, id_)
+        if at == len(ids) or ids[at] != id_:
+            ids.insert(at, id_)
+            texts.insert(at, text)
+            return True
+        if texts[at] != text:
+            raise ValueError(f"{place}: another question has the id {question.id!r} too; give each an id of its own")
+        return False
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _question(line: str, place: str) -> Question:
@@ -59,6 +104,8 @@ def _question(line: str, place: str) -> Question:
         row: Any = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{place}: not JSON ({error})") from error
+    if isinstance(row, list):
+        raise ValueError(f"{place}: a JSON array; give JSON lines, a row each")
     if isinstance(row, str):
         return Question.of(row)
     prompt = next((row[name] for name in NAMES if isinstance(row, dict) and name in row), None)
