@@ -78,3 +78,21 @@ def test_a_best_solution_that_was_passed_over_warns_once() -> None:
 def test_a_tournament_has_no_votes_to_warn_of() -> None:
     essays = Turns("It is disorder, in a way", "It is what is not known")
     assert warned(essays, comparator=essays, strategy="tournament") == []
+
+
+class Lengths:
+    """The n-th draw of a question is n + 1 tokens long."""
+
+    def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+        steps = [ttscale.Step("Answer: 5", tuple(range(1 + int(r.key.path[-1])))) for r in requests]
+        cost = [ttscale.Cost(generations=1, sampled_tokens=len(step.tokens)) for step in steps]
+        return [ttscale.Completion((step,), "stop", one) for step, one in zip(steps, cost, strict=True)]
+
+
+def test_losers_of_a_race_were_not_cut_off() -> None:
+    assert warned(Lengths(), strategy="first_finished:m=1") == []
+
+
+@pytest.mark.parametrize("options", [{"limit": ttscale.Limit(tokens=1)}, {"total_limit": ttscale.Limit(tokens=1)}])
+def test_what_a_limit_cut_off_says_nothing_of_the_generator(options: Any) -> None:
+    assert warned(Lengths(), strategy="majority_vote", **options) == []

@@ -117,7 +117,10 @@ def test_a_greedy_checkpoint_leaves_temperature_and_filters_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("num_beams", 4), ("typical_p", 0.9), ("epsilon_cutoff", 3e-4), ("guidance_scale", 1.5), ("top_h", 0.4)],
+    [
+        *(("num_beams", 4), ("typical_p", 0.9), ("epsilon_cutoff", 3e-4), ("guidance_scale", 1.5), ("top_h", 0.4)),
+        *(("max_time", 1.0), ("token_healing", True)),
+    ],
 )
 def test_what_ttscale_does_not_have_is_refused_by_name(name: str, value: Any) -> None:
     model = model_of("llama")
@@ -126,6 +129,11 @@ def test_what_ttscale_does_not_have_is_refused_by_name(name: str, value: Any) ->
     with pytest.raises(ValueError, match=f"{name}={value}.*generation_config=None"):
         HFGenerator(model, prompt=PLAIN)
     HFGenerator(model, prompt=PLAIN, generation_config=None)
+
+
+def test_a_generation_config_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"must be a transformers.GenerationConfig or None; got \{'temperature': 1\}"):
+        HFGenerator(model_of("llama"), prompt=PLAIN, generation_config={"temperature": 1})
 
 
 def test_penalties_depend_on_a_rows_own_tokens_only() -> None:

@@ -209,9 +209,10 @@ class Call:
         """The result of a question, and the event that ends its trace."""
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
-        if ended.error is None and isinstance(self._strategy, BestOfN):
+        whole = ended.error is None and ended.stopped_by is None  # what a limit cut says nothing of the generator
+        if whole and isinstance(self._strategy, BestOfN):
             self._unanswered.add_best(outcome)
-        elif ended.error is None and "comparator" not in needs_of(self._strategy, ()):
+        elif whole and "comparator" not in needs_of(self._strategy, ()):
             self._unanswered.add_vote(outcome)
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described

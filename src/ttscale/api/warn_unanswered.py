@@ -22,8 +22,8 @@ class Unanswered:
         self.passed_over += chosen is not None and any(one.done and score and score > chosen for one, score in scored)
 
     def add_vote(self, outcome: Outcome) -> None:
-        """Take in a question whose candidates voted."""
-        candidates = outcome.candidates
+        """Take in a question whose candidates voted. One without a step lost a race, and was not to be finished."""
+        candidates = [candidate for candidate in outcome.candidates if candidate.steps or candidate.done]
         if len(candidates) < 2:
             return
         self.asked += 1

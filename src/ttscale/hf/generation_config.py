@@ -38,7 +38,10 @@ REFUSED: Named = {
     "typical_p": 1.0,
     "epsilon_cutoff": 0.0,
     "eta_cutoff": 0.0,
-    **dict.fromkeys(("top_h", "penalty_alpha", "dola_layers", "constraints", "force_words_ids", "watermarking_config")),
+    "token_healing": False,
+    **dict.fromkeys(
+        ("top_h", "penalty_alpha", "dola_layers", "constraints", "force_words_ids", "watermarking_config", "max_time")
+    ),
 }
 """What ttscale does not have, with the value that asks for nothing."""
 
@@ -67,6 +70,10 @@ def read_generation_config(config: Any, name: str) -> CheckpointSettings:
     """
     if config is None:
         return CheckpointSettings()
+    if not isinstance(config, transformers.GenerationConfig):
+        raise ValueError(
+            f"the generation config of {name} must be a transformers.GenerationConfig or None; got {config!r:.80}"
+        )
     asked = {key: getattr(config, key, None) for key in REFUSED}
     odd = [f"{key}={value!r}" for key, value in asked.items() if value is not None and value != REFUSED[key]]
     if odd:
