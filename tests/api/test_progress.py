@@ -101,3 +101,13 @@ def test_tokens_of_a_draw_that_is_still_on_its_way_are_counted() -> None:
         shown.roles = (role, FakeGenerator("no count"))
         for drawn[0] in (0, 7, 1500):
             assert f"0 solutions, {drawn[0]:,} tokens" in shown._facts()
+
+
+def test_a_stream_of_unknown_length_shows_no_share_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = progress._bar(None)
+    bar.refresh()
+    bar.close()
+    shown = capsys.readouterr().err
+    assert "starting" in shown
+    assert "%" not in shown
+    assert "<" not in shown

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ttscale
@@ -146,3 +147,18 @@ def test_solutions_that_are_all_scored_0_have_no_weight() -> None:
     assert result.answer == "4"
     assert [(vote.answer, vote.count, vote.share) for vote in result.votes()] == [("4", 1, 0.0), ("3", 3, 0.0)]
     assert "confidence  0% of the weighted votes, 1 of 4 solutions" in as_text(result)
+
+
+def test_half_a_character_in_a_question_can_be_saved(tmp_path: Path) -> None:
+    result = ttscale.solve("What is \ud800?", 2, generator=FakeGenerator("Answer: 4"))
+    for name in ("r.json", "r.jsonl", "r.html"):
+        assert result.save(tmp_path / name).exists()
+
+
+def test_caps_may_be_numbers_of_numpys(tmp_path: Path) -> None:
+    limit = ttscale.Limit(tokens=np.int64(50), seconds=np.float64(60))  # type: ignore[arg-type]
+    assert limit == ttscale.Limit(tokens=50, seconds=60)
+    (result,) = ttscale.solve_all(
+        ["What?"], 2, generator=FakeGenerator("Answer: 4"), limit=limit, resume=tmp_path / "t.jsonl", progress=False
+    )
+    assert result.answer == "4"

@@ -52,6 +52,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "home": (solve("q", generator="~/no/such/folder"), "there is no such folder"),
     "temperature": (solve("q", generator=MODEL, temperature=0.7), "setting of the generator: HFGenerator"),
     "max_new_tokens": (solve("q", generator=MODEL, max_new_tokens=5), "setting of the generator"),
+    "top_k": (solve("q", generator=MODEL, top_k=5), r"OpenAIGenerator\(name, url, extra=\{'top_k': ...\}\)"),
+    "stop": (solve("q", generator=MODEL, stop=["."]), r"PromptFormat\(stop="),
+    "resume": (solve("q", generator=MODEL, resume="x"), "an argument of solve_all"),
+    "total_limit": (solve("q", generator=MODEL, total_limit=5), "an argument of solve_all"),
+    "resume's folder": (
+        lambda: ttscale.solve_all(["q"], generator=MODEL, resume="no/such/t.jsonl"),
+        "no folder no/such",
+    ),
+    "half a token": (lambda: ttscale.Limit(tokens=10.5), "whole number of tokens; got 10.5"),  # type: ignore[arg-type]
     "max_tokens": (solve("q", generator=MODEL, max_tokens=5), r"Limit\(tokens=...\)"),
     "n": (solve("q", generator=MODEL, n=5), "budget=..."),
     "model": (solve("q", model=MODEL), "generator=..."),
@@ -90,7 +99,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_call_says_what_to_do(name: str) -> None:
     call, says = WRONG[name]
-    with pytest.raises((ValueError, TypeError, ttscale.TtscaleError), match=says):
+    with pytest.raises((ValueError, TypeError, FileNotFoundError, ttscale.TtscaleError), match=says):
         call()
 
 

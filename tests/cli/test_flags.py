@@ -120,6 +120,15 @@ def test_a_file_of_settings_and_the_command_line_has_the_last_word(tmp_path: Pat
     words = with_config(["solve", "q", "--config", str(path), "--budget", "7"], make_parser())
     found = make_parser().parse_args(words)
     assert (found.budget, found.max_new_tokens, found.quiet, found.json, found.strategy) == (7, 9, True, False, "beam")
+    path.write_text('judge = true\ninput = ["a.jsonl", "b.jsonl"]\n', encoding="utf-8")
+    found = make_parser().parse_args(with_config(["solve", "--config", str(path), "--quiet"], make_parser()))
+    assert (found.judge, found.input, found.question) == ("", ["a.jsonl", "b.jsonl"], None)
+    path.write_text("judge = true\ncomparator = true\n", encoding="utf-8")
+    found = make_parser().parse_args(with_config(["solve", "q", "--config", str(path)], make_parser()))
+    assert (found.judge, found.comparator, found.question) == ("", "", "q")
+    path.write_text("budget = [1, 2]\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="budget takes one value; got"):
+        with_config(["solve", "q", "--config", str(path)], make_parser())
     path.write_text("bugdet = 5\n", encoding="utf-8")
     with pytest.raises(ValueError, match="'bugdet' is no setting of ttscale solve; did you mean budget"):
         with_config(["solve", "q", f"--config={path}"], make_parser())

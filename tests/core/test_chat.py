@@ -130,6 +130,13 @@ def test_judges_and_traces_see_the_conversation() -> None:
     assert again[0].question == result.question
 
 
+def test_an_image_alone_is_a_question() -> None:
+    messages = [{"role": "user", "content": [IMAGE[0]["content"][1]]}]
+    assert ttscale.solve(messages, 2, generator=FakeGenerator("Answer: 8"), progress=False).answer == "8"
+    with pytest.raises(ValueError, match="question 0 must be a non-empty string"):
+        ttscale.solve([{"role": "user", "content": " "}], 2, generator=FakeGenerator("Answer: 8"))
+
+
 @pytest.mark.parametrize(
     ("messages", "says"),
     [

@@ -66,6 +66,7 @@ def test_everything_else_is_refused_with_advice(typed: str) -> None:
     with pytest.raises(reference.OutOfDomainError) as error:
         reference.check(typed)
     assert isinstance(error.value, ValueError)
+    assert ". The bundled reference model only solves" in str(error.value)
     assert "Compute (17 + 5) * 3 - 48" in str(error.value)
     assert "generator=" in str(error.value)
 

@@ -60,7 +60,9 @@ def check_question(given: Any, position: int) -> Question:
     if isinstance(given, list | tuple) and given and all(isinstance(message, Mapping) for message in given):
         given = Chat(given)
     question = Question.of(given) if isinstance(given, str) else given
-    if not isinstance(question, Question) or not isinstance(question.prompt, str) or not question.prompt.strip():
+    prompt = question.prompt if isinstance(question, Question) else None
+    shows = isinstance(prompt, Chat) and prompt.has_media
+    if not isinstance(question, Question) or not isinstance(prompt, str) or not (prompt.strip() or shows):
         many = "; for many questions call ttscale.solve_all" if isinstance(given, list | tuple) else ""
         raise ValueError(f"question {position} must be a non-empty string or a ttscale.Question; got {given!r}{many}")
     if not isinstance(question.id, str):

@@ -12,13 +12,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _OF_GENERATOR = "it is a setting of the generator: HFGenerator(model, {0}=...) or OpenAIGenerator(name, url, {0}=...)"
+_OF_HF = (
+    "it is a setting of the generator: HFGenerator(model, {0}=...) or OpenAIGenerator(name, url, extra={{'{0}': ...}})"
+)
+_OF_MANY = "it is an argument of solve_all, which takes a list of questions"
 _INSTEAD = {
+    **dict.fromkeys(("resume", "total_budget", "total_limit", "executor", "workers", "ray_options"), _OF_MANY),
     "temperature": _OF_GENERATOR,
     "top_p": _OF_GENERATOR,
-    "top_k": _OF_GENERATOR,
-    "min_p": _OF_GENERATOR,
+    "top_k": _OF_HF,
+    "min_p": _OF_HF,
     "max_new_tokens": _OF_GENERATOR,
-    "stop": _OF_GENERATOR,
+    "stop": "it is a setting of the generator's prompt: prompt=PromptFormat(stop=('...',))",
     "max_tokens": "cap a solution with the generator's max_new_tokens, the search with limit=Limit(tokens=...)",
     "timeout": "cap the search with limit=Limit(seconds=...)",
     "n": "the number of solutions is budget=...",

@@ -114,7 +114,7 @@ def _bar(total: int | None) -> Any:
         warnings.simplefilter("ignore")  # a notebook without ipywidgets gets a plain bar
         from tqdm.auto import tqdm
 
-    form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    form = "{elapsed}{postfix}" if total is None else "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     bar = tqdm(total=total, unit="solution", leave=False, bar_format=form)
     bar.set_postfix_str("starting")
     return bar

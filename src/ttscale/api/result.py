@@ -29,7 +29,8 @@ class Result:
     ``print(result)`` shows it in three lines; a notebook shows the votes.
 
     ``question``: what was asked.
-    ``answer``: the final answer of the winning candidate; None when nothing was finished or the search failed.
+    ``answer``: the final answer of the winning candidate, beside an ``error`` that of the best so far; None when
+    nothing was finished, or what won states no answer.
     ``text``: the winning candidate's whole text; empty when there is none.
     ``score``: the winner's own score: the verifier's, or for a majority vote the share of the votes.
     ``candidates``, ``scores``: everything that competed, and a score for each; None where none was asked for.
@@ -101,7 +102,7 @@ class Result:
         if path.suffix == ".jsonl":
             self.trace.save(path)
         elif path.suffix == ".html":
-            path.write_text(self._page(), encoding="utf-8")
+            path.write_text(self._page(), encoding="utf-8", errors="replace")
         else:
             path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path

@@ -23,7 +23,8 @@ Executor: TypeAlias = Literal["local", "ray"]
 class CallSettings:
     """The arguments of ``solve_all``; ``solve`` explains them. Making one checks it and loads nothing.
 
-    Raises ``ValueError`` (``BudgetError`` for the budget) that names the argument at fault.
+    Raises ``ValueError`` (``BudgetError`` for the budget, ``FileNotFoundError`` for a folder that is not there) that
+    names the argument at fault.
     """
 
     budget: int = 64
@@ -47,6 +48,10 @@ class CallSettings:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
         object.__setattr__(self, "budget", check_budget(self.budget))
         object.__setattr__(self, "seed", as_seed(self.seed))
+        if self.resume is not None and not Path(self.resume).parent.is_dir():
+            raise FileNotFoundError(
+                f"resume={str(self.resume)!r}: there is no folder {Path(self.resume).parent}; make it"
+            )
         if self.limit is not None and not isinstance(self.limit, Limit):
             raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
         if self.total_limit is not None:

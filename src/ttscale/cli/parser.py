@@ -47,6 +47,7 @@ def with_config(arguments: Sequence[str], parser: argparse.ArgumentParser) -> li
     if "--config" not in flags or command == "serve":  # serve reads its own, which has tables
         return list(arguments)
     settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    nargs = {flag: action.nargs for action in _commands(parser)[command]._actions for flag in action.option_strings}
     given: list[str] = []
     for name, value in settings.items():
         flag = f"--{name.replace('_', '-')}"
@@ -54,8 +55,12 @@ def with_config(arguments: Sequence[str], parser: argparse.ArgumentParser) -> li
             near = difflib.get_close_matches(flag, flags, n=1)
             hint = f"; did you mean {near[0][2:]}?" if near else ""
             raise ValueError(f"{path}: {name!r} is no setting of ttscale {command}{hint}")
-        if value is True:
-            given.append(flag)
+        if value is True:  # with "=" a flag that may have a value takes none of the words after it
+            given.append(f"{flag}=" if nargs[flag] == "?" else flag)
+        elif isinstance(value, list):
+            if nargs[flag] != "+":
+                raise ValueError(f"{path}: {name} takes one value; got {value!r}")
+            given += [flag, *map(str, value)]
         elif value is not False:
             given.append(f"{flag}={value}")
     return [command, *given, *rest]

@@ -32,7 +32,7 @@ def view(options: argparse.Namespace) -> int:
 
     found = trees(options.trace, options.question)
     page = options.output or Path(tempfile.mkdtemp(prefix="ttscale-")) / f"{options.trace.stem}.html"
-    page.write_text(html(found), encoding="utf-8")
+    page.write_text(html(found), encoding="utf-8", errors="replace")
     if options.json:
         print(json.dumps({"page": str(page), "questions": len(found)}))
     else:

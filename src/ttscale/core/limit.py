@@ -34,9 +34,14 @@ class Limit:
     def __post_init__(self) -> None:
         for name in ("tokens", "flops", "seconds", "dollars"):
             value = getattr(self, name)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if value is not None and not (number and 0 < value < math.inf):
+            if value is None:
+                continue
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
                 raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
+            if name == "tokens" and value != int(value):
+                raise ValueError(f"Limit(tokens=...) must be a whole number of tokens; got {value!r}")
+            if name == "tokens":  # an integer of numpy's becomes Python's own, which traces can hold
+                object.__setattr__(self, name, int(value))
 
     @property
     def counts(self) -> bool:

@@ -35,7 +35,7 @@ class OutOfDomainError(ValueError):
     """The question is not one that the bundled reference models can answer."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason} {HELP}")
+        super().__init__(f"{reason}. {HELP}")
         self.reason = reason
 
 
