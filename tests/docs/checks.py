@@ -5,11 +5,16 @@ A page shows what a reader would write. Whatever proves a sentence of it, and wo
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import ttscale
+from ttscale import reference
 from ttscale.evaluation.problems.grading import grade
+from ttscale.hf import HFModel, PromptFormat
+from ttscale.hf.sampling_settings import Given, SamplingSettings
+from ttscale.openai import OpenAIGenerator
 from ttscale.testing import check_laws, toy_roles
 
 Names = dict[str, Any]
@@ -23,6 +28,12 @@ def answers(names: Names) -> None:
 def bring_your_model(names: Names) -> None:
     assert names["family"] is names["SEARCH_AND_LEARN"]
     assert names["FOUR_SHOT"].prompt.stop[0].split() == ["Problem:"]
+    same = "Qwen2.5-1.5B-Instruct"  # the family goes by the name on a server, and by nothing here
+    served = OpenAIGenerator(same, "http://127.0.0.1:9/v1").settings
+    assert (served.prompt, served.delimiter) == (names["QWEN_MATH"].prompt, "\n\n")
+    shutil.copytree(reference.path("generator"), same, ignore=shutil.ignore_patterns("ttscale.json"))
+    here = SamplingSettings(HFModel(same), Given())
+    assert (here.prompt, here.delimiter) == (PromptFormat(), "\n")
 
 
 def concepts(names: Names) -> None:

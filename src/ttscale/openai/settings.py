@@ -14,7 +14,7 @@ from ttscale.prompts.layouts import Messages, PromptFormat, chat_turns, stop_str
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """See ``Writer`` for what each means."""
+    """See ``OpenAIGenerator`` for what each means."""
 
     model: str
     connection: Connection
