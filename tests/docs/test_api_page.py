@@ -107,3 +107,8 @@ def test_help_shows_no_address_in_memory() -> None:
 def test_help_on_a_result_documents_every_field() -> None:
     text = ttscale.Result.__doc__ or ""
     assert [field.name for field in fields(ttscale.Result) if f"``{field.name}``" not in text] == []
+
+
+def test_the_page_on_cost_has_every_field() -> None:
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(ttscale.Cost) if f"| `{field.name}` |" not in page] == []
