@@ -69,6 +69,8 @@ xiv == xvi
 i(0) == 0
 i(2) == 2i
 e(2) == 2e
+A only == B only
+A and C only == A
 """
 TOGETHER = r"""
 AB=3 \\ BC=4 == AB = 3, BC = 4
@@ -101,6 +103,10 @@ x=1, y=2 or x=3, y=4 == (1,2), (3,4)
 101 in base two == 101_2
 (iv) == iv
 e^{(2)} == e^2
+both A and C == A, C
+A and C only == A, C
+Option (A) == A
+options B and C == B, C
 i(x+1) == ix+i
 \max(x,y,z) == \max(z,y,x)
 \max(x,3) == \frac{x+3+|x-3|}{2}

@@ -139,3 +139,42 @@ def test_sentences_that_differ_are_apart(one: str, other: str) -> None:
     assert extract(one)
     assert extract(other)
     assert not equal(extract(one), extract(other))
+
+
+SHAPES = [
+    ("The answer is 5.<|end|><|endoftext|>", "5"),
+    ("The answer is 5.<|im_end|>\n<|endoftext|>", "5"),
+    ("5<|im_end|><|endoftext|>", "5"),
+    ("[Reasoning]\n3+4=7\n\nThe answer is 7.", "7"),
+    ("[Analysis] We add.\n[Answer] 7", "7"),
+    ("According to [Reflection](url), the answer is 7.", "7"),
+    ("[THINK]\\boxed{3}", None),
+    ('{"answer": 12, "explanation": "the answer is 5 plus 7"}', "12"),
+    ('{"explanation": "the answer is 5", "answer": 12}', "12"),
+    ("<answer> The answer is 12 </answer>", "12"),
+    ("<answer>\nThe total is 12.\n</answer>", "12"),
+    ("[ANSWER] 12 [/ANSWER]", "12"),
+    (r"\textbf{Answer}: 12", "12"),
+    ("【答案】12", "12"),
+    ("结果：12", "12"),
+    ("选B", "B"),
+    ("不选B", None),
+    ("正解：B", "B"),
+    ("Solución: 12", "12"),
+    ("Solución: primero sumamos 3 y 4.", None),
+    ("Résultat : 12", "12"),
+    ("Respuesta correcta: B", "B"),
+    ("Hence D is correct.", "D"),
+    ("(D) is the answer.", "D"),
+    ("The answer is D (the moon).", "D"),
+    ("Answer: D (the moon)", "D"),
+    ("Answer: D: the moon", "D"),
+    ("Answer:\n- A: yes\n- B: no", "A: yes, B: no"),
+    ("Answer: Both B and C", "B, C"),
+]
+
+
+@pytest.mark.parametrize(("reply", "stated"), SHAPES)
+def test_a_marker_in_any_shape(reply: str, stated: str | None) -> None:
+    found = extract(reply)
+    assert found is None if stated is None else equal(found, stated), found

@@ -25,6 +25,7 @@ from ttscale.answers.markers import APART, ASCII_STEMS, ENGLISH_NOUN, NOUN, REFU
 from ttscale.answers.payloads import behind, below, line, value_or_end
 from ttscale.answers.statements import FORMULA, statement, tidy
 from ttscale.answers.thoughts import without_thoughts
+from ttscale.answers.values import from_sentence
 from ttscale.answers.wrappers import MAX_ANSWER
 
 MAX_TEXT = 200_000
@@ -47,7 +48,8 @@ _POINTS = r"(?:[:：](?!=)|→|=>|(?<=[ \t])[-–—](?=[ \t]+(?:[-$\\0-9]|\(?[A
 _BOLD = r"(?:\*\*|__|\*)?"
 _MARK = re.compile(
     r"<(?P<name>(?:final_?)?answer)>(?P<tag>(?:(?!<(?:final_?)?answer>).){0,1000}?)</(?P=name)>"
-    rf"|(?<![^\W_]){ENGLISH_NOUN}s?\.?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}{_GAP}{_POINTS}(?P<answer>)"
+    rf"|(?<![^\W_]){ENGLISH_NOUN}s?\.?{_GAP}(?:\([^()\n]{{0,40}}\))?{_GAP}{_BOLD}\}}?{_GAP}{_POINTS}(?P<answer>)"
+    rf"|(?:\[(?:final )?answer\](?!\()|【(?:最终|最終)?(?:答案|解答)】){_GAP}[:：]?(?P<bracket>)"
     rf"|^[ \t>#*_]{{0,9}}(?:the{_GAP})?(?:final{_GAP})?(?:answer|答案|réponse|respuesta|antwort|ответ)"
     rf"{_GAP}{_BOLD}{_GAP}$(?P<heading>)"
     r"|(?<![#\w])####(?!#)(?P<hashes>)"
@@ -59,7 +61,7 @@ _MARK = re.compile(
 )
 _NEXT_OPTION = re.compile(rf"^{_GAP}{_BOLD}B:", re.MULTILINE)
 """Under a line "A: ..." it says that both are options, or names for something."""
-_KINDS = ("tag", "answer", "heading", "hashes", "line", "cell", "json")
+_KINDS = ("tag", "answer", "bracket", "heading", "hashes", "line", "cell", "json")
 _SENTENCE = re.compile(
     r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer)s?)|"
     r"final (?:result|value))(?![A-Za-z])"
@@ -72,7 +74,9 @@ _PICKED = re.compile(
     r"(?<!not )(?<!n't )(?<!never )\b(?:choose|pick|select|go with) (?:option |choice |answer )?"
     r"\(?(?P<one>[A-J])\)?(?=[.,!\s]*$|[.,!])"
     r"|\b(?:option|choice|answer) \(?(?P<two>[A-J])\)? is (?:the )?(?:correct|right|best)\b"
-    r"|(?<!\w)\(?(?P<three>[A-J])\)? is the (?:correct|right|best) (?:option|choice|answer|one)\b",
+    r"|(?<!\w)\(?(?P<three>[A-J])\)? is the (?:correct|right|best) (?:option|choice|answer|one)\b"
+    r"|(?-i:(?<!\w)(?<!of )\(?(?P<four>[A-J])\)?) is the answer\b"
+    r"|(?:hence|thus|therefore|so),? (?-i:\(?(?P<five>[A-J])\)?) is (?:correct|right)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 """A letter that is chosen in a sentence of its own."""
@@ -154,21 +158,34 @@ def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
     if any(stem in small for stem in (ASCII_STEMS if small.isascii() else STEMS)):
         marks += [(mark.start(), mark, read_mark) for mark in _FOREIGN_MARK.finditer(text)]
         said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
+    fields = [mark for _, mark, _ in marks[-_TRIES:] if mark.re is _MARK and mark["json"] is not None]
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
+        if any(_in_string(text[field.end() : at]) for field in fields if field.end() <= at):
+            continue
         answer = read(text, match)
         if answer:
             yield at, answer
 
 
+def _in_string(text: str) -> bool:
+    """Whether what stands behind ``text``, which follows a field of JSON, is in a string of the same object."""
+    return len(text) < MAX_ANSWER and "}" not in text and text.replace(r"\"", "").count('"') % 2 == 1
+
+
 def _marked(text: str, mark: re.Match[str], words: bool) -> str | None:
     """What stands after a marker: a value, or all ``words`` of its sentence."""
     kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
-    if kind in ("tag", "cell", "json"):
+    if kind == "tag":
+        inside = re.sub(r"^\s*(?:final )?answer\s?:\s?", "", mark["tag"], flags=re.IGNORECASE).strip()
+        return inside if words else from_sentence(inside)
+    if kind in ("cell", "json"):
         return str(mark[kind]).strip(' "' if kind == "json" else " ")
     payload, rest = behind(text, mark.end()), text[mark.end() :]
     if kind == "answer" and mark.re is _MARK and mark["solution"] and not only(payload.strip("*_ ")):
         return None  # "Solution: first we add"
-    if kind in ("answer", "heading") and not payload.strip("*_}) \t"):
+    if mark.re is _FOREIGN_MARK and mark[0].lower().startswith("soluci") and not only(payload):
+        return None
+    if kind in ("answer", "bracket", "heading") and not payload.strip("*_}) \t"):
         payload, listed = below(text, mark.end())
         if listed:
             return payload

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _NOUNS = """
-réponse(?: finale)?|reponse|respuesta(?: final)?|resultado|
-antwort|endergebnis|ergebnis|lösung|ответ|итоговый ответ|resposta(?: final)?|risposta(?: finale)?|odpowiedź|
+réponse(?: finale| correcte)?|reponse|respuesta(?: final| correcta)?|resultado(?: final)?|résultat(?: final)?|
+soluci[óo]n|结果|結果|正解|antwort|
+endergebnis|ergebnis|lösung|ответ|итоговый ответ|resposta(?: final)?|risposta(?: finale)?|odpowiedź|
 cevap|đáp án|svar|antwoord|jawaban|الجواب|الإجابة|उत्तर|故?答案[为為是]?|故[选選]|最终答案|最終答案|答え|解答|答|정답|답
 """
 """Nouns that stand before a colon. Written in small letters; capitals do not matter."""
@@ -17,7 +18,7 @@ NOUN = "(?:" + _NOUNS.replace("\n", "") + ")"
 ENGLISH_NOUN = (
     "(?:answer|ans|(?:final )?result|final value|(?:correct|right|best|my) (?:option|choice)|(?P<solution>solution))"
 )
-_STEMS = """resultat résultat solución 故选 故選
+_STEMS = """resultat résultat solución 选 選 结果 結果
 répons repons respuest resultado antwort ergebnis lösung ответ respost rispost odpowied cevap đáp svar
 antwoord jawaban الجواب الإجابة उत्तर 答 正解 정답 답"""
 STEMS = tuple(_STEMS.split())
@@ -29,7 +30,9 @@ _SAYINGS = r"""
 el resultado es|la solución es|le résultat est|die lösung (?:ist|lautet)|
 die (?:richtige |endgültige )?antwort (?:ist|lautet)(?: also| daher| somit)?|das ergebnis (?:ist|lautet|beträgt)|
 a resposta(?: final| correta)? é|la risposta(?: finale| corretta)? è|правильный ответ(?: —| -|:)|ответ(?: —|
- -|:)|故[选選](?:择)?|故?(?:最终|最終|正确|正確)?答案(?:选择|應該|应该|應|应|就)?[是为為选選]|(?:最終的な|正解の)?答え?は|
+ -|:)|故[选選](?:择)?|
+(?<![不未])(?:应|應)?[选選][择擇]?(?= ?[（(]?[A-J](?![A-Za-z]))|
+故?(?:最终|最終|正确|正確)?答案(?:选择|應該|应该|應|应|就)?[是为為选選]|(?:最終的な|正解の)?答え?は|
 正解は|정답은|답은|최종 답은|उत्तर है|الجواب هو|الإجابة هي|odpowiedź to|jawabannya adalah|đáp án là
 """
 """Sentences that give an answer in other languages than English."""

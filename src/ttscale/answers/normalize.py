@@ -62,6 +62,11 @@ _BREAK = re.compile(
     r"(?=[^,;=]*=)"
 )
 """The line break between two equations, which separates them too."""
+_CHOICES = re.compile(
+    r"(?i:(?:both|options?|choices?|answers?)\s+){0,3}"
+    r"(\(?[A-J]\)?(?:(?:, (?:and|or)|,|\s(?:and|or|&))\s*\(?[A-J]\)?){0,9})(?i:\s+(?:only|(?:is|are) correct))?\.?"
+)
+"""both A and C, A and C only, option (A): the words beside letters say nothing more."""
 _APPROXIMATELY = re.compile(
     r"^(?:\\approx|approximately|approx\.?|about|around|roughly|exactly|equal to|is|=|(?:an?|the)(?= [0-9]))"
     r"(?![A-Za-z])\s*",
@@ -151,6 +156,8 @@ _REPLACE = tuple(
 
 def clean(answer: str) -> str:
     """The answer in one spelling; may be empty. ``answer`` has at most ``MAX_ANSWER`` characters."""
+    letters = _CHOICES.fullmatch(re.sub(r"^\\text\{([^{}]*)\}$", r"\1", answer.strip()))
+    answer = letters[1] if letters else answer
     answer = _SQUARE_UNIT.sub("", _HAN_UNIT.sub("", answer))
     if r"\begin" not in answer:
         answer = _BREAK.sub(r"\1, ", answer)

@@ -14,6 +14,7 @@ from ttscale.answers.wrappers import MAX_ANSWER
 
 _CLOSING = re.compile(r"^(?:\*{1,3}|__?)(?=\s|$)")
 """The end of *Answer:* after its colon."""
+_TAG_END = re.compile(r"(?:</(?:final_?)?answer>|\[/answer\]).*", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*(?:\n|$)", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]+)+", re.MULTILINE)
 _EXPLAINS = re.compile(
@@ -22,6 +23,11 @@ _EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 """What follows an answer that was given first."""
+_LETTER_HEAD = re.compile(
+    r"(\(?[A-J]\)?)(?::[ \t]+|[ \t]+\()(?=[A-Za-z]{2}|[Aa] )(?!.*(?<![A-Za-z])[A-J][:)])[^0-9$\\]*$", re.DOTALL
+)
+"""D: the moon, and D (the moon)."""
+_NEXT_LETTER = re.compile(r"\n\s*[-*]?\s*\(?[A-J][:)]")
 _SETS_OUT = re.compile(
     r"\W*(?:let(?:'s|’s)?|see|as follows|below|first|we|to|here|step|suppose|assume|given|consider|start|begin|note|if)"
     r"(?!\w)",
@@ -34,7 +40,7 @@ def line(text: str, start: int) -> str:
     """The rest of the line from ``start``; beyond it, if a displayed formula is all that it holds or that follows."""
     stop = text.find("\n", start)
     stop = len(text) if stop < 0 else stop
-    found = text[start:stop].strip()
+    found = _TAG_END.sub("", text[start:stop]).strip()
     if found in ("$$", r"\[", "", "**"):
         more = text[stop : stop + MAX_ANSWER].lstrip()
         if found in ("$$", r"\[") or more.startswith(("$$", r"\[")):
@@ -58,6 +64,9 @@ def below(text: str, start: int) -> tuple[str, bool]:
 def value_or_end(payload: str, rest: str) -> str | None:
     """The value of the first sentence of ``payload``, or what the reasoning that begins there, ``rest``, ends in."""
     first = statement(payload)
+    head = _LETTER_HEAD.match(first)
+    if head and not _NEXT_LETTER.search(rest):
+        return head[1]
     value = from_sentence(first)
     if len(re.findall(r"[^\W\d_]{2,}", first)) < 2 or FORMULA.match(first):
         return value

@@ -1,6 +1,7 @@
 """Cuts what a model thought out of what it said. Text in, text out; each pattern is linear in the text.
 
-Shapes: ``<think>...</think>`` and its relatives, ``[THINK]``, ``<|channel>thought...<channel|>``, harmony's channels,
+Shapes: ``<think>...</think>`` and its relatives, ``[THINK]`` (no other word in square brackets,
+which are headings and links), ``<|channel>thought...<channel|>``, harmony's channels,
 ``<|begin_of_thought|>``, ``<|START_THINKING|>``. A block that is never closed goes to the end: then nothing was said.
 A closing tag alone ends a block that the prompt opened: what stands before it was thought. A prompt that opens a block
 which the reply never closes is told with ``opened``.
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|seed:think|scratchpad|analysis|reflection"
 _TAGS = re.compile(
-    rf"(?:<\|?\s?|[\[◁])(?P<close>/?)\|?\s?(?:{_NAMES})(?:\s[^<>\n]{{0,60}})?\|?(?:[>\]▷])"
+    rf"(?:<\|?\s?|◁)(?P<close>/?)\|?\s?(?:{_NAMES})(?:\s[^<>\n]{{0,60}})?\|?[>▷]|\[(?P<square>/?)think(?:ing)?\]"
     r"|<\|(?P<begin>begin|end)_of_thought\|>|<\|(?P<start>START|END)_THINKING\|>"
     r"|(?P<opening><\|channel>|<unused94>)|(?P<closing><channel\|>|<unused95>)",
     re.IGNORECASE,
@@ -64,6 +65,7 @@ def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, 
         closes = (
             tag["closing"]
             or tag["close"]
+            or tag["square"]
             or (tag["begin"] or "").lower() == "end"
             or (tag["start"] or "").upper() == "END"
         )
