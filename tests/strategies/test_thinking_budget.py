@@ -65,6 +65,26 @@ def test_wait_takes_the_close_back_until_the_tokens_are_used() -> None:
     assert text == "hm\nhm\nso\nBut Wait,hm\nhm\n\n</think>\n\nAnswer: 1"
 
 
+@pytest.mark.parametrize(
+    ("then", "text"), [("wait", "so\nWait,so\nWait,so</think>Answer: 2"), ("answer", "so</think>Answer: 0")]
+)
+def test_a_close_in_the_same_step_as_the_answer_is_taken_back_too(then: Any, text: str) -> None:
+    """Every draw closes and answers at once, in ten tokens: thirty are used by the third."""
+
+    class Brief:
+        name = "brief"
+
+        def sample(self, requests: Any) -> Any:
+            return [self._one(request.prefix.text) for request in requests]
+
+        def _one(self, begun: str) -> Completion:
+            step = Step(f"so</think>Answer: {begun.count('Wait,')}", tuple(range(THOUGHT)))
+            return Completion((step,), "stop", Cost(sampled_tokens=THOUGHT))
+
+    seen, outcome = waves(ThinkingBudget(30, then), 1, roles={"generator": Brief()})
+    assert (outcome.candidates[0].text, outcome.chosen, len(seen)) == (text, 0, 1 + text.count("Wait,"))
+
+
 def test_what_is_written_in_the_model_s_place_costs_nothing_and_begins_nothing() -> None:
     result = ttscale.solve("?", 3, generator=Thinker(50), strategy=ThinkingBudget(30))
     assert result.cost.generations == 3

@@ -52,8 +52,9 @@ class ThinkingBudget:
                 drawn = tokens_drawn(reply.steps)
                 used[i] += drawn
                 candidates[i] = candidates[i].extend(key, reply.steps, reply.finish)
-                if candidates[i].finish == "open":
-                    candidates[i], thinking[i] = self.forced(candidates[i], used[i] if drawn else self.tokens)
+                spent = used[i] if drawn else self.tokens
+                if candidates[i].finish == "open" or (thinking[i] and self._too_early(candidates[i], spent)):
+                    candidates[i], thinking[i] = self.forced(candidates[i], spent)
             number += 1
         votes = vote_weights(candidates, [1.0] * budget)
         voters = sum(map(bool, votes))
@@ -64,11 +65,16 @@ class ThinkingBudget:
         """The solution with what is written in the model's place, and whether it still thinks."""
         *before, last = candidate.steps
         said, closed, _ = last.text.partition(self.close)
-        if closed and (self.then == "answer" or used >= self.tokens):
-            return candidate, False
-        if closed:
+        if self._too_early(candidate, used):
             kept = (*before, Step(said)) if said else tuple(before)
-            return replace(candidate, steps=(*kept, Step(self.wait))), True
+            return replace(candidate, steps=(*kept, Step(self.wait)), finish="open"), True
+        if closed:
+            return candidate, False
         if used >= self.tokens:
             return replace(candidate, steps=(*candidate.steps, Step(f"\n{self.close}\n\n"))), False
         return candidate, True
+
+    def _too_early(self, candidate: Candidate, used: int) -> bool:
+        """Whether thinking is closed in the last step and has to go on, though the answer may stand there too."""
+        ended = candidate.finish != "length"
+        return ended and self.then == "wait" and used < self.tokens and self.close in candidate.steps[-1].text
