@@ -52,6 +52,19 @@ def test_no_question_gets_more_than_its_budget() -> None:
     assert max(result.cost.generations for result in results) == 6
 
 
+def test_what_a_limit_keeps_a_question_from_drawing_goes_to_the_others() -> None:
+    """Four of the long solutions use up the question's tokens. The short ones never agree, and get the other 36."""
+
+    def split(request: Sample) -> str:
+        return ("x" * 100 if request.question.id == "long" else "") + f"\nAnswer: {request.key.path[-1] % 2}"
+
+    questions = [Question("long", "l?"), Question("short", "s?")]
+    options: Any = {"strategy": "majority_vote", "limit": ttscale.Limit(tokens=450), "progress": False}
+    long, short = ttscale.solve_all(questions, 64, generator=FakeGenerator(split), total_budget=40, **options)
+    assert (long.cost.generations, long.stopped_by) == (4, "tokens")
+    assert (short.cost.generations, short.stopped_by) == (36, None)
+
+
 def test_with_a_verifier_its_scores_vote(tmp_path: Any) -> None:
     world = ToyWorld(p=0.8, depth=2)
     options: Any = {"generator": ToyLM(world), "verifier": ToyVerifier(world, 0.2), "progress": False}

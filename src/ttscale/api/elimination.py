@@ -28,8 +28,9 @@ def spend(questions: Sequence[Question], total: int, most: int, solve: Solve, sc
 
     Every round solves the questions that are not settled with more solutions; ``solve(questions, n)`` must draw only
     what it has not drawn before. Where what is left does not reach all, the least settled get it. What nobody needs is
-    not spent. ``scored``: whether results have a verifier's scores, which then weigh the votes. Raises
-    ``BudgetError`` for a total that does not give every question one.
+    not spent, and a question that its own limit stopped pays for what it drew. ``scored``: whether results have a
+    verifier's scores, which then weigh the votes. Raises ``BudgetError`` for a total that does not give every question
+    one.
     """
     if not isinstance(total, int) or isinstance(total, bool) or total < len(questions):
         raise BudgetError(f"total_budget must be a whole number of at least one per question; got {total!r}")
@@ -43,12 +44,15 @@ def spend(questions: Sequence[Question], total: int, most: int, solve: Solve, sc
         for n in sorted(set(now.values())):
             group = [question for question in questions if now.get(question) == n]
             results |= dict(zip(group, solve(group, n), strict=True))
-        had |= now
+        had |= {q: n if results[q].stopped_by is None else results[q].cost.generations for q, n in now.items()}
         step = STEP
-        open_ = [
-            q for q in open_ if had[q] < most and results[q].error is None and _chance(results[q], scored) < SETTLED
-        ]
+        open_ = [q for q in open_ if had[q] < most and _goes_on(results[q]) and _chance(results[q], scored) < SETTLED]
     return [results[question] for question in questions]
+
+
+def _goes_on(result: Result) -> bool:
+    """Whether a question may get more: one that failed or that its own limit stopped would draw nothing for it."""
+    return result.error is None and result.stopped_by is None
 
 
 def _chance(result: Result | None, scored: bool) -> float:
