@@ -27,13 +27,12 @@ AGGREGATE_PROMPT = (
     "Take what is right in them, put right what is not, and write one better, complete solution."
 )
 ATTEMPT = "Attempt {number}:\n{attempt}"
-CONTEXT = 4
-"""Attempts shown (Snell et al., section 6.1)."""
 
 
 class PromptedReviser:
-    """Asks ``generator`` for a new solution, with the last ``context`` attempts (4 in the paper) in the question.
+    """Asks ``generator`` for a new solution, with the attempts that a strategy sends in the question.
 
+    With a ``context`` it shows only the last so many of them; how many a strategy sends is a setting of its own.
     ``prompt`` holds ``{question}`` and ``{attempts}``. The root candidate (no steps) stands for "no attempt yet";
     without any attempt the bare question is asked. Attempts are shown without their thoughts, unless
     ``thoughts`` is True. Synchronous or asynchronous as the generator is, and with its
@@ -41,17 +40,17 @@ class PromptedReviser:
     """
 
     def __init__(
-        self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int = CONTEXT, thoughts: bool = False
+        self, generator: Any, *, prompt: str = REVISE_PROMPT, context: int | None = None, thoughts: bool = False
     ) -> None:
         if not hasattr(generator, "sample"):
             raise ValueError(f"PromptedReviser needs a generator, an object with sample(); got {generator!r}")
         if "{attempts}" not in prompt or "{question}" not in prompt:
             raise ValueError(f"the prompt of a reviser must contain {{question}} and {{attempts}}; got {prompt!r:.200}")
-        check_count("context", context)
+        check_count("context", context, none=True)
         self._generator, self._prompt, self._context, self._thoughts = generator, prompt, context, thoughts
         self.members = (generator,)
         self.sampling: dict[str, Any] = {"prompt": prompt} if prompt != REVISE_PROMPT else {}
-        self.sampling |= {"context": context} if context != CONTEXT else {}
+        self.sampling |= {"context": context} if context is not None else {}
         self.sampling |= {"thoughts": True} if thoughts else {}
         self.name = f"revise({name_of(generator)})"
         self.worker = shared_worker(generator)
@@ -70,7 +69,7 @@ class PromptedReviser:
 
     def _sample(self, request: Revise) -> Sample:
         """The revision as a question of its own, under the same key."""
-        shown = [attempt for attempt in request.attempts if attempt.steps][-self._context :]
+        shown = [attempt for attempt in request.attempts if attempt.steps][-(self._context or 0) :]
         attempts = [(attempt.text if self._thoughts else attempt.spoken).strip() for attempt in shown]
         question = request.question
         if attempts:
@@ -83,11 +82,10 @@ class PromptedReviser:
 class PromptedAggregator(PromptedReviser):
     """Asks ``generator`` for one better solution from several attempts, as recursive aggregation does (2509.26626).
 
-    Like ``PromptedReviser``, in other words: the attempts are independent, not one after the other, and all of up to
-    ``context`` are shown.
+    Like ``PromptedReviser``, in other words: the attempts are independent, not one after the other.
     """
 
-    def __init__(self, generator: Any, *, prompt: str = AGGREGATE_PROMPT, context: int = 16) -> None:
+    def __init__(self, generator: Any, *, prompt: str = AGGREGATE_PROMPT, context: int | None = None) -> None:
         super().__init__(generator, prompt=prompt, context=context)
         self.name = f"aggregate({name_of(generator)})"
 

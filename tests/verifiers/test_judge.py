@@ -26,7 +26,8 @@ from ttscale import (
 )
 from ttscale.core.errors import RoleError
 from ttscale.prompts import QWEN_MATH, SEARCH_AND_LEARN, THINKING, PromptFormat, chat_turns
-from ttscale.revisers import PromptedReviser
+from ttscale.revisers import PromptedAggregator, PromptedReviser
+from ttscale.strategies import RecursiveAggregation
 from ttscale.testing import FakeGenerator
 from ttscale.verifiers import JudgeVerifier, PromptedComparator
 
@@ -328,6 +329,21 @@ def test_revision_chains_run_on_any_generator(kind: type[Says]) -> None:
     result = ttscale.solve("q", 6, reviser=PromptedReviser(writer), strategy=SequentialRevision(ratio=float("inf")))
     assert [candidate.answer for candidate in result.candidates] == ["0", "1", "2", "3", "4", "4"]
     assert result.answer == "4"
+
+
+@pytest.mark.parametrize("kind", [Says, SaysLater])
+def test_a_reviser_shows_every_attempt_that_a_strategy_sends(kind: type[Says]) -> None:
+    """The sixth of a chain sees five, and a population of 20 out of 20 sees them all; their candidates say so."""
+    writer = kind(lambda request: f"Answer: {request.question.prompt.count('Attempt ')}")
+    chain = SequentialRevision(ratio=float("inf"), context=8)
+    for reviser, n, strategy in (
+        (PromptedReviser(writer), 6, chain),
+        (PromptedAggregator(writer), 40, RecursiveAggregation(20, 20, 2)),
+    ):
+        result = ttscale.solve("q", n, reviser=reviser, strategy=strategy, progress=False)
+        sent = [len(candidate.attempts) for candidate in result.candidates]
+        assert [candidate.answer for candidate in result.candidates] == [str(count) for count in sent]
+        assert max(sent) == (5 if n == 6 else 20)
 
 
 def test_the_generators_session_serves_revisions() -> None:
