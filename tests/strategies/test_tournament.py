@@ -152,3 +152,26 @@ def test_what_is_not_finished_does_not_play() -> None:
 def test_settings_that_make_no_sense_are_refused(make: Any, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         make()
+
+
+def test_points_that_differ_by_rounding_alone_are_equal() -> None:
+    """Everyone meets everyone, with weights in tenths: the winner by exact fractions, of equal ones the first."""
+    ties = 0
+    for run in range(300):
+        dice = Random(run)
+        n = dice.choice([3, 4, 5])
+        tenths = {(a, b): dice.randint(1, 9) for a in range(n) for b in range(a + 1, n)}
+
+        def compare(request: Compare, tenths: Any = tenths) -> tuple[float, float]:
+            a, b = (int(candidate.key.path[-1]) for candidate in request.candidates)
+            return tenths[a, b] / 10, 1 - tenths[a, b] / 10
+
+        given = {
+            "generator": FakeGenerator(lambda request: f"Answer: {request.key.path[-1]}"),
+            "comparator": FakeComparator(compare),
+        }
+        outcome = waves(Tournament("all"), n, roles=given, question=Question(f"q{run}", "?"))[1]
+        points = [sum(w if i == a else 10 - w for (a, b), w in tenths.items() if i in (a, b)) for i in range(n)]
+        assert outcome.chosen == points.index(max(points))
+        ties += points.count(max(points)) > 1
+    assert ties > 20

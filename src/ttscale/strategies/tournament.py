@@ -6,7 +6,7 @@ Knows who meets whom and who leads; a comparator says who wins.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
@@ -45,15 +45,20 @@ class Tournament:
         key = root.key.child("tournament")
         swiss = math.ceil(math.log2(max(2, len(players)))) if self.rounds == "swiss" else self.rounds
         for number in range(swiss if isinstance(swiss, int) else 0):
-            pairs = pairing(sorted(players, key=lambda i: (-points[i], i)), played)
+            pairs = pairing(ranked(players, points), played)
             played |= set(pairs)
             yield from play(candidates, pairs, key.child(number), points, met)
             for i in set(players) - {i for pair in pairs for i in pair}:
                 points[i], met[i] = points[i] + 0.5, met[i] + 1
-        final = sorted(players, key=lambda i: (-points[i], i))[: self.top] if self.rounds != "all" else players
+        final = ranked(players, points)[: self.top] if self.rounds != "all" else players
         yield from play(candidates, everyone(sorted(final)), key.child("final"), points, met)
         scores = tuple(points[i] / met[i] if met.get(i) else None for i in range(len(candidates)))
-        return Outcome(tuple(candidates), scores, max(final, key=lambda i: (points[i], -i), default=None))
+        return Outcome(tuple(candidates), scores, next(iter(ranked(final, points)), None))
+
+
+def ranked(players: Sequence[int], points: Mapping[int, float]) -> list[int]:
+    """Most points first; sums that differ by rounding alone, as .1 + .2 and .3 do, are equal."""
+    return sorted(players, key=lambda i: (-round(points[i], 9), i))
 
 
 def play(
