@@ -15,6 +15,7 @@ import ttscale
 from ttscale import Candidate, Completion, Cost, Question, Sample, Step
 from ttscale.core.confidence import by_step, falls_below
 from ttscale.strategies import ConfidenceVote
+from ttscale.strategies.confidence_vote import reached_by
 from ttscale.testing import FakeGenerator, ToyLM, ToyWorld, waves
 
 
@@ -94,6 +95,15 @@ def test_offline_is_deepconf(measure: Any, share: float) -> None:
         assert outcome.chosen is not None
         assert outcome.candidates[outcome.chosen].answer == wanted
         assert outcome.scores == pytest.approx(tuple(sure))
+
+
+def test_as_many_are_kept_as_the_share_says_where_it_is_whole() -> None:
+    """Of n different values, the share k / (n - 1) is reached by the k + 1 largest, counted in fractions."""
+    for n in range(2, 60):
+        for twentieths in range(1, 20):
+            if twentieths * (n - 1) % 20 == 0:
+                bar = reached_by([float(i) for i in range(n)], twentieths / 20)
+                assert sum(i >= bar for i in range(n)) == twentieths * (n - 1) // 20 + 1
 
 
 @pytest.mark.parametrize("share", [0.1, 0.9])

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from ttscale import Candidate, Key, Question, Sample, Score
+from ttscale import Candidate, Key, Question, Sample, Score, Step
 from ttscale.strategies import ParticleFilter, ParticleGibbs
 from ttscale.strategies.filter_pass import log_mean_exp, run_filter
+from ttscale.strategies.particles import Particle, choose
 from ttscale.strategies.resampling import effective_size, resampled
 from ttscale.testing import FakeGenerator, FakeVerifier, waves
 
@@ -186,6 +187,24 @@ def test_resampling_takes_each_in_proportion(how: Any) -> None:
             counts[i] += 1
     for count, weight in zip(counts, weights, strict=True):
         assert abs(count / SEEDS - 7 * weight) < 4 * math.sqrt(7 * weight * (1 - weight) / SEEDS) + 1e-9
+
+
+@pytest.mark.parametrize("select", ["sample", "vote", "best"])
+def test_a_finished_particle_is_chosen_however_heavy_the_open_ones_are(select: Any) -> None:
+    """Two say 1 and 2, in odds of 1 to 9, and one that has not ended outweighs them by more than a float can hold."""
+    question, weights = Question("q", "?"), {1: -2000 + math.log(0.1), 2: -2000 + math.log(0.9)}
+    ended = [
+        Particle(((Candidate(question, Key((i,)), (Step(f"Answer: {i}"),), "stop"), 0.1 * i),), weights[i])
+        for i in (1, 2)
+    ]
+    open_ = Particle(((Candidate(question, Key((3,)), (Step("so far"),)), 0.9),), 0.0)
+    picked = Counter(choose([open_, *ended], select, Key(("seed", i))) for i in range(2000))
+    if select == "sample":
+        assert picked.keys() == {1, 2}
+        assert picked[1] == pytest.approx(200, abs=5 * math.sqrt(2000 * 0.1 * 0.9))
+    else:
+        assert picked == {2: 2000}
+    assert choose([open_], select, Key(("seed",))) is None
 
 
 def test_sizes_of_weights() -> None:

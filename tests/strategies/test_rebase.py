@@ -55,6 +55,13 @@ def test_hot_is_even_and_cold_is_greedy() -> None:
     assert Rebase(1e-9).allocate([0.5, 0.5, 0.1], 5) == [3, 2, 0]
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-300])
+def test_however_cold_it_is_the_best_gets_everything(temperature: float) -> None:
+    assert Rebase(temperature).allocate([0.5, 1.0, 0.0, 0.9], 7) == [0, 7, 0, 0]
+    assert Rebase(temperature).allocate([0.0, 0.0], 3) == [2, 1]
+    assert Rebase(temperature).allocate([-1.0, -1.0, -1.0], 3) == [1, 1, 1]
+
+
 def test_a_round_by_hand() -> None:
     """Two of four end or not; the slots of the finished are not shared out."""
     texts = {

@@ -75,6 +75,6 @@ def reached_by(values: Sequence[float | None], share: float) -> float:
     ordered = sorted(value for value in values if value is not None)
     if not ordered:
         return -math.inf
-    place = (1 - share) * (len(ordered) - 1)
+    place = round((1 - share) * (len(ordered) - 1), 9)  # (1 - 0.7) * 20 is a little more than 6
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
     return low + place % 1 * (high - low)

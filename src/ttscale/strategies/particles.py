@@ -63,10 +63,13 @@ def check_ending(select: str, max_rounds: int) -> None:
 def choose(particles: Sequence[Particle], select: Select, key: Key) -> int | None:
     """The index of the winner; None where no particle is finished."""
     candidates = [particle.candidate for particle in particles]
-    weights = softmax([particle.log_weight for particle in particles])
     if select == "best":
         return best(candidates, [particle.score for particle in particles])
+    finished = [i for i, candidate in enumerate(candidates) if candidate.done]
+    if not finished:
+        return None
+    weights = softmax([particles[i].log_weight for i in finished])  # among all of them they could round to nothing
     if select == "vote":
-        return weighted_vote(candidates, weights)
-    finished = [weight if candidate.done else 0.0 for candidate, weight in zip(candidates, weights, strict=True)]
-    return pick(finished, uniform(key)) if any(finished) else None
+        winner = weighted_vote([candidates[i] for i in finished], weights)
+        return None if winner is None else finished[winner]
+    return finished[pick(weights, uniform(key))]

@@ -45,7 +45,8 @@ class Rebase:
 
     def allocate(self, scores: Sequence[float], slots: int, /) -> list[int]:
         """``slots`` children in proportion to exp(score / temperature), by largest remainder, ties to the first."""
-        shares = [slots * weight for weight in softmax([score / self.temperature for score in scores])]
+        top = max(scores)  # divided as it is, a score could be infinite
+        shares = [slots * weight for weight in softmax([(score - top) / self.temperature for score in scores])]
         children = [math.floor(share) for share in shares]
         by_fraction = sorted(range(len(scores)), key=lambda i: (children[i] - shares[i], i))
         for i in by_fraction[: slots - sum(children)]:
