@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -340,6 +343,33 @@ class TestInspect:
 # The harness.
 
 
+def test_settings_of_a_call_reach_the_search(monkeypatch: pytest.MonkeyPatch, upstream: FakeServer) -> None:
+    """Of inspect's ``extra_body``; its packages need not be there for this."""
+    kinds = dict.fromkeys(("GenerateConfig", "Model", "ModelUsage", "get_model"), SimpleNamespace)
+    api = type("ModelAPI", (), {"__init__": lambda self, *_: None})
+    output = SimpleNamespace(from_content=lambda *_: SimpleNamespace())
+    for name in ("inspect_ai", "inspect_ai.model"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    model: Any = sys.modules["inspect_ai.model"]
+    vars(model).update(kinds, ModelAPI=api, ModelOutput=output, modelapi=lambda name: lambda cls: cls)
+    monkeypatch.delitem(sys.modules, "ttscale.integrations.inspect_model", raising=False)
+    adapter = import_module("ttscale.integrations.inspect_model").SearchAPI
+    monkeypatch.delitem(sys.modules, "ttscale.integrations.inspect_model")
+    role = adapter("m", searcher=Searcher(generator(upstream), budget=3, strategy="majority_vote"))
+
+    def said(body: dict[str, Any] | None) -> tuple[str, int]:
+        config = SimpleNamespace(extra_body=body, model_dump=lambda **_: {"extra_body": body} if body else {})
+        asked = [SimpleNamespace(role="user", text=QUESTION)]
+        about = asyncio.run(role.generate(asked, [], None, config)).metadata["ttscale"]
+        return about["strategy"].partition("(")[0], about["generations"]
+
+    assert said(None) == ("MajorityVote", 3)
+    assert said({"budget": 5, "seed": 9}) == ("MajorityVote", 5)
+    assert said({"strategy": "adaptive_consistency"})[0] == "AdaptiveConsistency"
+    with pytest.raises(ValueError, match="'top_k' is no setting of a search"):
+        said({"budget": 5, "top_k": 3})
+
+
 @needs("lm_eval")
 class TestHarness:
     def test_a_task(self, upstream: FakeServer, tmp_path: Any) -> None:
@@ -398,6 +428,28 @@ class TestHarness:
         assert cut == whole.split("\n")[0]
 
 
+def test_repeats_of_the_harness_are_draws_of_their_own(monkeypatch: pytest.MonkeyPatch, upstream: FakeServer) -> None:
+    """It hands the very same request over once for each repeat. Its packages need not be there for this."""
+    for name in ("lm_eval", "lm_eval.api", "lm_eval.api.model", "lm_eval.api.registry"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    hook = SimpleNamespace(add_partial=lambda *_: None)
+    model: Any = sys.modules["lm_eval.api.model"]
+    model.LM = type("LM", (), {"__init__": lambda self: setattr(self, "cache_hook", hook)})
+    registry: Any = sys.modules["lm_eval.api.registry"]
+    registry.register_model = lambda name: lambda cls: cls
+    monkeypatch.delitem(sys.modules, "ttscale.integrations.lm_eval", raising=False)
+    lm = import_module("ttscale.integrations.lm_eval").TtscaleLM(generator(upstream), budget=1)
+    monkeypatch.delitem(sys.modules, "ttscale.integrations.lm_eval")
+    settings = {"until": ["\n\n"], "do_sample": True, "max_gen_toks": 4}
+    requests = [SimpleNamespace(args=(f"q{i}", settings), idx=0, repeats=4, doc_id=i) for i in range(2)]
+    with pytest.warns(RuntimeWarning, match="max_gen_toks.*max_new_tokens"):
+        texts = lm.generate_until([one for one in requests for _ in range(4)], disable_tqdm=True)
+    assert all(len(set(some)) > 1 for some in (texts[:4], texts[4:]))
+    assert len({result.question.id for result in lm.results}) == 8
+    alone = lm.generate_until(requests, disable_tqdm=True)
+    assert alone == [texts[0], texts[4]], "the first draw is that of a request without repeats"
+
+
 # TRL.
 
 
@@ -434,6 +486,28 @@ def test_rewards_of_chats_of_empty_texts_and_of_asynchronous_verifiers() -> None
 
     with pytest.raises(ttscale.RoleError, match="broken raised RuntimeError: no"):
         reward_function(FunctionVerifier(broken))(["q"], ["a"])
+
+
+def test_a_completion_without_a_score_has_no_reward() -> None:
+    class Short:
+        def score(self, requests: Any) -> list[ttscale.Verdict]:
+            long = [len(request.candidate.text) > 3 for request in requests]
+            return [ttscale.Verdict((), unscored="too long") if one else ttscale.Verdict((0.5,)) for one in long]
+
+    assert reward_function(Short())(["q"] * 3, ["a", "aaaaa", "b"]) == [0.5, None, 0.5]
+
+
+def test_an_asynchronous_verifier_rewards_inside_a_loop_too() -> None:
+    """As in a notebook, where ``solve`` works as well."""
+
+    async def half(candidate: Candidate) -> float:
+        await asyncio.sleep(0)
+        return 0.5
+
+    async def notebook() -> list[float | None]:
+        return reward_function(FunctionVerifier(half))(["q"], ["a"])
+
+    assert asyncio.run(notebook()) == [0.5]
 
 
 @needs("trl")

@@ -11,6 +11,7 @@ import ttscale
 from fake_openai import FakeServer, serving
 from ttscale import Candidate, Completion, Key, Question, Sample
 from ttscale.openai import OpenAIGenerator
+from ttscale.openai.streams import Assembly
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.strategies import FirstFinished
 
@@ -129,3 +130,19 @@ def test_a_stream_that_breaks_off_is_asked_for_again(fault: str) -> None:
 
 async def _at_once(seconds: float) -> None:
     await asyncio.sleep(0)
+
+
+def test_the_word_who_speaks_is_no_token() -> None:
+    """vLLM and OpenAI begin a stream with the role and an empty text; then come tokens, thought ones too."""
+    so_far, begun = Assembly(), {"role": "assistant", "content": ""}
+    counts = []
+    for delta in (
+        begun,
+        {"role": "assistant"},
+        {"reasoning_content": "Hm"},
+        {"role": "assistant", "content": "Hello"},
+        {},
+    ):
+        so_far.add({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        counts.append(so_far.tokens)
+    assert counts == [0, 0, 1, 2, 2]

@@ -6,6 +6,7 @@ The real engine is asked under ``make engines`` (``tests/engines``).
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,6 +241,19 @@ def test_what_is_begun_is_cut_off_where_the_context_ends() -> None:
     )
     assert (reply.steps, reply.finish, reply.cost.sampled_tokens) == ((), "length", 0)
     assert other.steps
+
+
+@pytest.mark.parametrize("model", ["folder", Path("folder")])
+def test_a_verifier_from_a_name_or_a_folder_pools(monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
+    made: list[tuple[Any, dict[str, Any]]] = []
+
+    def load(model: Any, **options: Any) -> FakeLLM:
+        made.append((model, options))
+        return FakeLLM(rows=rising)
+
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", load, raising=False)
+    VLLMVerifier(model, family="token-classification", options={"dtype": "auto"})
+    assert made == [("folder", {"runner": "pooling", "dtype": "auto"})]
 
 
 def test_a_solution_too_long_for_its_verifier_competes_without_a_score() -> None:

@@ -27,7 +27,7 @@ class SearchAPI(ModelAPI):
         if tools:
             raise ValueError("a search in this process calls no tools; put `ttscale serve` before your server")
         asked = config.model_dump(exclude_none=True, exclude=set(HARMLESS))
-        settings = {"budget": config.extra_body["budget"]} if asked.pop("extra_body", None) else {}
+        settings = dict(asked.pop("extra_body", None) or {})
         result = await self._searcher.set(asked | settings).aask([{"role": m.role, "content": m.text} for m in input])
         text, finished = best_text(result)
         output = ModelOutput.from_content("ttscale/search", text, "stop" if finished else "max_tokens")

@@ -5,6 +5,8 @@ It knows the harness's requests. Log-likelihoods are refused: the harness asks t
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from typing import Any
 
 from lm_eval.api.model import LM
@@ -42,6 +44,7 @@ class TtscaleLM(LM):
         super().__init__()
         self._roles = {"generator": generator, "verifier": verifier, "strategy": strategy}
         self._budget, self._seed = int(budget), int(seed)
+        self._warned = False
         self.results: list[Any] = []
 
     @property
@@ -55,8 +58,15 @@ class TtscaleLM(LM):
             unknown = request.args[1].keys() - IGNORED - {"until", "max_gen_toks"}
             if unknown:
                 raise ValueError(f"{sorted(unknown)[0]!r} is set where the generator is made, not by a task")
-        # A repeat of a request is another draw, which its id keeps apart.
-        questions = [Question(f"{Question.of(r.args[0]).id}-{r.repeats}-{r.idx}", r.args[0]) for r in requests]
+        if not self._warned and any("max_gen_toks" in request.args[1] for request in requests):
+            self._warned = True
+            warnings.warn(
+                "the task sets max_gen_toks, which a search cannot take from a task: how long a draw may be is the "
+                "generator's max_new_tokens; make it with the task's number to compare with other models",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        questions = _questions(requests)
         self.results = solve_all(questions, self._budget, **self._roles, seed=self._seed, progress=not disable_tqdm)
         for result in self.results:
             if result.error is not None:
@@ -73,6 +83,18 @@ class TtscaleLM(LM):
     def loglikelihood_rolling(self, requests: list[Any]) -> list[Any]:
         """Refused."""
         return self.loglikelihood(requests)
+
+
+def _questions(requests: list[Any]) -> list[Question]:
+    """A question for each request. A repeat is the very same request once more, and another draw: its id says so."""
+    seen: Counter[int] = Counter()
+    questions = []
+    for request in requests:
+        number, text = seen[id(request)], request.args[0]
+        seen[id(request)] += 1
+        again = f"-{number}" if number else ""
+        questions.append(Question(f"{Question.of(text).id}-{request.repeats}-{request.idx}{again}", text))
+    return questions
 
 
 def _cut(text: str, until: Any) -> str:

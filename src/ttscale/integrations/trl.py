@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ttscale.api.load_roles import open_role
@@ -28,8 +29,9 @@ def reward_function(
 
     ``verifier`` is an object, a path or a Hugging Face id. Its scores of the steps (which ``delimiter`` ends; None: all
     is one step) are put together by ``how`` (None: what suits the verifier). An empty completion gets None, which TRL
-    leaves out. Prompts and completions may be texts or chats; of a chat prompt the verifier sees the last user message,
-    so train on prompts that are one question. A verifier that fails raises: it is no reward of 0.
+    leaves out, and so does one that the verifier left unscored, such as one too long for it. Prompts and completions
+    may be texts or chats; of a chat prompt the verifier sees the last user message, so train on prompts that are one
+    question. A verifier that fails raises: it is no reward of 0.
     """
     role = open_role("verifier", verifier)
     chosen: Aggregate = how or aggregate_of(role) or "last"
@@ -40,7 +42,7 @@ def reward_function(
         asked = [request for request in requests if request.candidate.steps]
         verdicts: Any = role.score(asked) if asked else []
         if inspect.isawaitable(verdicts):
-            verdicts = asyncio.run(_waited(verdicts))
+            verdicts = _run(_waited(verdicts))
         scores = dict(zip(asked, (_score(verdict, chosen) for verdict in verdicts), strict=True))
         return [scores.get(request) for request in requests]
 
@@ -52,9 +54,21 @@ async def _waited(verdicts: Any) -> Any:
     return await verdicts
 
 
-def _score(verdict: Verdict | Exception, how: Aggregate) -> float:
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of ``work``; from a thread of its own where a loop is running already (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _score(verdict: Verdict | Exception, how: Aggregate) -> float | None:
     if isinstance(verdict, Exception):
         raise RoleError(f"the verifier failed: {verdict}") from verdict
+    if verdict.unscored is not None:
+        return None
     return aggregate(verdict.step_scores, how)
 
 

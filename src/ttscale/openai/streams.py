@@ -66,7 +66,8 @@ class Assembly:
         ids = event.get("token_ids") or event.get("tokens") or ()
         logprobs = event.get("logprobs") or {}
         shown = logprobs.get("content") or logprobs.get("tokens") or ()
-        said = event.get("text") or event.get("content") or any((event.get("delta") or {}).values())
+        delta = event.get("delta") or {}
+        said = event.get("text") or event.get("content") or any(v for name, v in delta.items() if name != "role")
         self.tokens = max(self.tokens + (len(ids) or len(shown) or bool(said)), counted or 0)
         self.confidences += token_confidences(event)
         _join(self._choice, event)

@@ -7,6 +7,7 @@ score of 0. Solutions are tokenised here, so that no step mark has to be found i
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -46,7 +47,7 @@ class VLLMVerifier:
         self.on_error = check_on_error(on_error)
         check_choice("family", family, get_args(Family))
         given = dict(options or {})
-        if isinstance(model, str):
+        if isinstance(model, str | os.PathLike):
             given = {"runner": "pooling", **given}
         self.engine = VLLMEngine(model, given)
         self._task = "classify" if family == "reward" else "token_classify"
