@@ -479,3 +479,10 @@ def test_a_url_without_its_last_part_is_told_to_have_one() -> None:
     with serving() as server, pytest.raises(RoleError) as caught:
         ask(server.url.removesuffix("/v1"))
     assert f"a base_url ends in /v1 as a rule: try {server.url}" in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["/v1/chat/completions", "/v1/completions", "/chat/completions", "/v1/models/"])
+def test_a_url_of_an_endpoint_is_told_to_end_before_it(end: str) -> None:
+    with serving() as server, pytest.raises(RoleError) as caught:
+        ask(server.url.removesuffix("/v1") + "/elsewhere" + end)
+    assert f"try {server.url.removesuffix('/v1')}/elsewhere/v1 (at" in str(caught.value)

@@ -253,3 +253,58 @@ def test_a_price_makes_dollars_of_what_the_server_counted() -> None:
     assert cost.sampled_tokens > 0 < cost.cached_tokens
     expected = cost.prompt_tokens * 1.0 + cost.cached_tokens * 0.1 + cost.sampled_tokens * 10.0
     assert cost.dollars == pytest.approx(expected / 1e6)
+
+
+@pytest.mark.parametrize("fault", ["401", "403", "404", "501"])
+def test_a_server_that_lacks_what_the_other_has_costs_no_question_and_is_ejected(fault: str) -> None:
+    """One replica has another model, or takes another key."""
+    with serving(kind="sglang") as good, serving(kind="sglang", fault=lambda n, body: fault) as bad:
+        pool = Connection([good.url, bad.url])
+        role = OpenAIGenerator("toy", connection=pool, server="sglang", prompt=PLAIN)
+        questions = [f"q{i}" for i in range(30)]
+        results = ttscale.solve_all(questions, 1, generator=role, strategy="majority_vote", progress=False)
+        assert [result.error for result in results] == [None] * 30
+        assert len(good.requests) == 30
+        assert pool.pool.counts["ejections"] >= 1
+        assert pool.health[pool.endpoints[1]] == "ejected"
+
+
+def test_what_every_server_of_a_pool_declines_is_an_error_at_once_and_ejects_none() -> None:
+    with (
+        serving(kind="sglang", fault=lambda n, body: "404") as one,
+        serving(kind="sglang", fault=lambda n, body: "404") as two,
+    ):
+        pool = Connection([one.url, two.url])
+        role = OpenAIGenerator("toy", connection=pool, server="sglang", prompt=PLAIN)
+        with pytest.raises(ttscale.RoleError, match="status 404"):
+            ttscale.solve("q", 1, generator=role, strategy="majority_vote")
+        assert len(one.requests) == len(two.requests) == 1
+        assert set(pool.health.values()) == {"healthy"}
+
+
+def test_one_declines_while_the_other_is_in_trouble_and_is_waited_for() -> None:
+    async def nap(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    with (
+        serving(kind="sglang", fault=lambda n, body: "503" if n < 3 else None) as slow,
+        serving(kind="sglang", fault=lambda n, body: "404") as bad,
+    ):
+        role = OpenAIGenerator(
+            "toy", connection=Connection([slow.url, bad.url], sleep=nap), server="sglang", prompt=PLAIN
+        )
+        result = ttscale.solve("q", 1, generator=role, strategy="majority_vote")
+        assert result.error is None
+        assert (len(slow.requests), len(bad.requests)) == (4, 1)
+
+
+def test_a_request_that_no_server_would_take_is_asked_once() -> None:
+    with serving(kind="sglang", fault=lambda n, body: "400") as one, serving(kind="sglang") as two:
+        pool = Connection([one.url, two.url])
+        role = OpenAIGenerator("toy", connection=pool, server="sglang", prompt=PLAIN)
+        results = ttscale.solve_all(
+            [f"q{i}" for i in range(8)], 1, generator=role, strategy="majority_vote", progress=False
+        )
+        failed = [result for result in results if result.error is not None]
+        assert len(failed) == len(one.requests) > 0
+        assert len(two.requests) == 8 - len(failed)

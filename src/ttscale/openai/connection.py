@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -39,6 +40,10 @@ STATUS_ROUNDS = 2
 """Retries of a mere look (``look``) that the server answers with an error."""
 NO_LIST = (404, 405, 501)
 """Statuses of /models that say that there is no such list, now and later."""
+ENDPOINTS = ("/chat/completions", "/completions", "/models")
+"""What some give at the end of a base URL, where it does not belong."""
+OF_ONE_SERVER = (401, 403, 404, 501)
+"""Statuses of which another server of a pool may think otherwise: a wrong key, a model or endpoint that it lacks."""
 NO_KEY = "none"
 """What the official client is given where there is no key."""
 SAID = 500
@@ -214,6 +219,7 @@ class Connection:
         state = await self._state()
         owed = dict.fromkeys(range(len(self._urls)), 0.0)  # endpoint -> seconds it still asked us to stay away
         attempts, last = 0, Failure("nothing was tried")
+        declined: list[int] = []
         for round_ in range(self._retries + 1):
             asked = [i for i in self.pool.order(home, self._clock()) if i in owed and owed[i] <= 0]
             if home is not None and not round_:
@@ -228,8 +234,16 @@ class Connection:
                             continue  # it was ejected while this request waited
                         attempts += 1
                         connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
-                        got = await self._attempt(state, endpoint, method, path, body, read, where, connect, watch)
+                        try:
+                            got = await self._attempt(state, endpoint, method, path, body, read, where, connect, watch)
+                        except Rejected as error:
+                            if error.status not in OF_ONE_SERVER or len(owed) == 1:
+                                raise
+                            got = Failure(str(error), True, math.inf, error.status)
+                            declined.append(endpoint)
                         if not isinstance(got, Failure):
+                            for other in declined:  # what this server can do is no fault of the request
+                                self.pool.end(other, False, False, self._clock())
                             return got
                         last = got
                         if got.wait is not None and got.wait > self._max_wait:
@@ -324,9 +338,13 @@ class Connection:
             served = []
         if served:
             return f"; the server lists the models {', '.join(map(repr, served))}"
-        if not urlsplit(self._urls[endpoint]).path.rstrip("/").endswith("/v1"):
-            return f"; a base_url ends in /v1 as a rule: try {self.endpoints[endpoint].rstrip('/')}/v1"
-        return ""
+        base = self.endpoints[endpoint].rstrip("/")
+        for known in ENDPOINTS:
+            base = base.removesuffix(known)
+        if not urlsplit(base).path.endswith("/v1"):
+            base += "/v1"
+        given = self.endpoints[endpoint].rstrip("/")
+        return f"; a base_url ends in /v1 as a rule: try {base}" if base != given else ""
 
     async def _send(
         self,

@@ -123,7 +123,8 @@ class EndpointPool:
             return
         one.failures += 1
         self.counts["failures"] += 1
-        if probe or (one.until is None and one.failures >= EJECT_AFTER):
+        back = one.until is None or now >= one.until
+        if probe or (back and one.failures >= EJECT_AFTER):
             one.until = now + min(MOST_EJECTED, EJECTED * 2.0**one.ejections)
             one.ejections = min(one.ejections + 1, 16)
             self.counts["ejections"] += 1
