@@ -38,10 +38,10 @@ class Limit:
                 continue
             if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
                 raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
-            if name == "tokens" and value != int(value):
+            if name == "tokens" and value != math.trunc(value):
                 raise ValueError(f"Limit(tokens=...) must be a whole number of tokens; got {value!r}")
             if name == "tokens":  # an integer of numpy's becomes Python's own, which traces can hold
-                object.__setattr__(self, name, int(value))
+                object.__setattr__(self, name, math.trunc(value))
 
     @property
     def counts(self) -> bool:
