@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from ttscale.answers.extraction import extract_answer
 from ttscale.answers.rules import (
     MATHEMATICS,
     AnswerRule,
     choice,
     code,
+    extract_answer,
     json,
     name_of_rule,
     number,
@@ -28,7 +28,6 @@ from ttscale.answers.rules import (
     text,
 )  # fmt: skip
 from ttscale.answers.thoughts import without_thoughts
-from ttscale.answers.wrappers import MAX_ANSWER
 
 __all__ = [
     "MATHEMATICS", "AnswerRule", "answer_classes", "choice", "code", "equal", "equivalent", "extract", "extract_answer",
@@ -73,6 +72,7 @@ def why_unreadable(answer: str) -> str | None:
     """
     from ttscale.answers.brackets import balanced
     from ttscale.answers.normalize import clean
+    from ttscale.answers.wrappers import MAX_ANSWER
 
     if not answer.strip():
         return "it is empty"

@@ -13,9 +13,19 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ttscale.answers.extraction import extract_answer, extract_words
 from ttscale.answers.formats import Code, Json, Regex
 from ttscale.answers.thoughts import without_thoughts
+
+
+def extract_answer(text: str) -> str | None:
+    """The final answer stated in ``text``, without its marker, or None if it states none.
+
+    ``text`` is one solution; of a long one the last 200,000 characters are read. An answer is at most 1,000 characters
+    long. The precedence of markers is in docs/answers.md.
+    """
+    from ttscale.answers import extraction  # it compiles many patterns, which ``import ttscale`` does not wait for
+
+    return extraction.extract_answer(text)
 
 
 @runtime_checkable
@@ -115,6 +125,8 @@ class Text:
     name = "text"
 
     def extract(self, text: str) -> str | None:
+        from ttscale.answers.extraction import extract_words
+
         return extract_words(text)
 
     def key(self, answer: str) -> Hashable:

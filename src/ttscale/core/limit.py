@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 from ttscale.core.cost import Cost
 
@@ -33,10 +34,11 @@ class Limit:
 
     def __post_init__(self) -> None:
         for name in ("tokens", "flops", "seconds", "dollars"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is None:
                 continue
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 < value < math.inf):
                 raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
             if name == "tokens" and value != math.trunc(value):
                 raise ValueError(f"Limit(tokens=...) must be a whole number of tokens; got {value!r}")
