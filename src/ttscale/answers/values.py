@@ -18,6 +18,8 @@ _WHOLE = re.compile(
     rf"(?<![\w.:])(?:(?P<bound>(?:at (?:least|most)|(?:more|less|fewer) than|up to) [$€£]?{_DIGITS}%?(?![\w]))"
     rf"|(?P<change>(?:in|de)creased? (?:by |of )?[$€£]?{_DIGITS}%?(?![\w])|{_DIGITS}%? (?:in|de)crease(?![a-z]))"
     rf"|(?P<time>[0-9]{{1,2}}(?::[0-9]{{2}})? ?[ap]\.?m(?:\.|(?![a-z]))|(?<![-0-9/])[0-9]{{1,2}}:[0-9]{{2}}(?![\d:]))"
+    r"|(?P<date>(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.? [0-9]{1,2}(?:, [0-9]{4})?(?![\w])|[0-9]+ (?:AD|BCE?|CE)(?![A-Za-z]))"
     rf"|(?P<of>{_DIGITS} out of {_DIGITS}(?![\w%])|{_DIGITS} ?: ?{_DIGITS}(?![\w:]))"
     rf"|(?P<measures>{_DIGITS} ?(?P<one>[A-Za-z]+)\.?,?(?: and)? {_DIGITS} ?(?P<two>[A-Za-z]+)(?![A-Za-z])))",
     re.IGNORECASE,
