@@ -44,11 +44,12 @@ FORMULA = re.compile(r"[-+±(\[{|$€£¥\\√.]|[0-9]|[A-Za-z](?![A-Za-z])|(?:y
 _ITEM = re.compile(r"(?:[-*•]|[0-9]{1,2}[.)])[ \t]+(?=\S)")
 
 _REMARKS = re.compile(
-    r"(?:as|at|by|for|from|when|if|after|using|via|with(?! (?:a )?remainder)|in(?! base)|on|where|while|under|per|each|"
+    r"(?:as|at|by|of|to the|chance|probability|possible|times|"
+    r"for|from|when|if|after|using|via|with(?! (?:a )?remainder)|in(?! base)|on|where|while|under|per|each|"
     r"is|are|was|were|will|would|has|have|that|this|which|we|it|the|total|because|since|so|hence|thus|not|but|only|"
     r"exactly|again|too|also|respectively|left|altogether|overall|and (?:so|thus|hence)|"
     r"or(?! more| less| fewer| above))"
-    r"(?![A-Za-z])|\((?!mod|\\p?mod)|[^\w\\(:]",
+    r"(?![A-Za-z])|\((?!mod|\\p?mod)|[^\w\\(:+/]",
     re.IGNORECASE,
 )
 """How a remark on a formula begins, which says no other value."""
