@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ttscale
-from fake_openai import FAULTS, FakeServer, serving
+from fake_openai import FAULTS, FakeServer, serving, text_of
 from ttscale import Beam, BestOfN, MajorityVote, Result, Score, Verdict
 from ttscale.core.errors import RoleError
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, OpenAIVerifier
@@ -335,16 +335,19 @@ def test_a_prompt_that_does_not_fit_is_an_error_all_the_same() -> None:
         ttscale.solve("q", 4, generator=generator(server.url), verifier=Toy(), strategy="beam")
 
 
-def test_in_text_the_server_says_that_the_context_is_full() -> None:
-    """A server counts its tokens itself: 400 with its context length. What is begun is cut off there."""
+@pytest.mark.parametrize(("kind", "ids"), [("sglang", False), ("vllm", True)])
+def test_a_server_that_lists_no_length_says_that_the_context_is_full(kind: Any, ids: bool) -> None:
+    """By status 400 with its context length. What is begun is cut off there."""
     words = "This model's maximum context length is 40 tokens. However, you requested 41 tokens."
 
     def full(n: int, body: dict[str, Any]) -> str | None:
-        return "400" if body["prompt"].count("step ") >= 4 else None
+        prompt = text_of(body["prompt"]) if ids else body["prompt"]
+        return "400" if prompt.count("step ") >= 4 else None
 
-    with serving(kind="sglang", write=goes_on, fault=full, says=words) as server:
-        result = ttscale.solve("q", 4, generator=generator(server.url, "sglang"), verifier=Toy(), strategy="beam")
+    with serving(kind=kind, ids=ids, write=goes_on, fault=full, says=words) as server:
+        result = ttscale.solve("q", 4, generator=generator(server.url, kind), verifier=Toy(), strategy="beam")
+        assert server.faulty
     assert result.answer == "5"
-    never = serving(kind="sglang", fault=lambda n, body: "400", says=words)
+    never = serving(kind=kind, ids=ids, fault=lambda n, body: "400", says=words)
     with never as server, pytest.raises(RoleError, match="lower max_new_tokens"):
-        ttscale.solve("q", 4, generator=generator(server.url, "sglang"), verifier=Toy(), strategy="beam")
+        ttscale.solve("q", 4, generator=generator(server.url, kind), verifier=Toy(), strategy="beam")

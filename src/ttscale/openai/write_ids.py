@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ttscale.core.confidence import TOP
+from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Step
 from ttscale.openai.draws import Task
+from ttscale.openai.failures import TOO_LONG, Rejected
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
@@ -29,6 +31,8 @@ from ttscale.prompts.layouts import plain_text, split_steps
 
 _OPENED = re.compile(r"[<\[](?:think|thinking|thought|reasoning)[>\]]\s*$", re.IGNORECASE)
 """A thinking block that a chat template opens for the assistant."""
+NO_ROOM = Written("", "length", True, None, (), Cost(), True, ())
+"""What there is to write where the model can read no further: what is begun ends there."""
 
 
 @dataclass(slots=True)
@@ -100,9 +104,14 @@ class IdsWriter:
             body["logprobs"] = TOP if task.window else 1
         body |= dict(self.server.extra) | dict(settings.extra)
         home = home_of(task.question)
-        written = await self.tokens.draw(
-            body, context, len(group), where=task.where, seed=seeds[0], home=home, watch=watch_of(task)
-        )
+        try:
+            written = await self.tokens.draw(
+                body, context, len(group), where=task.where, seed=seeds[0], home=home, watch=watch_of(task)
+            )
+        except Rejected as error:
+            if not no_room(error, task):
+                raise
+            return [NO_ROOM] * len(group)
         for one, reply in zip(group, written, strict=True):
             one.note(reply)
             if reply.ids is None:
@@ -202,6 +211,11 @@ class IdsWriter:
         if len(pieces) == most and finish == "length" and ended:
             finish = "open"
         return Completion(tuple(task.steps), finish, task.cost)
+
+
+def no_room(error: Rejected, task: Task) -> bool:
+    """Whether a server says that what is begun fills all that the model reads."""
+    return bool(task.text) and TOO_LONG in str(error)
 
 
 def stop_place(stops: Sequence[str], before: str, new: str) -> int | None:

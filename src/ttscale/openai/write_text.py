@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ttscale.core.confidence import TOP
-from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Finish, Step
 from ttscale.openai.draws import Task
-from ttscale.openai.failures import TOO_LONG, Rejected
+from ttscale.openai.failures import Rejected
 from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written, read_choices
 from ttscale.openai.server_kinds import Server
@@ -27,11 +26,9 @@ from ttscale.openai.settings import WriterSettings
 from ttscale.openai.step_records import step_logprobs
 from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
-from ttscale.openai.write_ids import stop_place
+from ttscale.openai.write_ids import NO_ROOM, no_room, stop_place
 from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
 
-NO_ROOM = Written("", "length", True, None, (), Cost(), True)
-"""What there is to write where the model can read no further."""
 _THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
 
 
@@ -69,9 +66,9 @@ class TextWriter:
                 watch=watch_of(task),
             )
         except Rejected as error:
-            if not task.text or TOO_LONG not in str(error):
+            if not no_room(error, task):
                 raise
-            return [NO_ROOM] * n  # what is begun ends here
+            return [NO_ROOM] * n
         for one, reply in zip(group, written, strict=True):
             one.note(reply)
             if self.settings.logprobs and reply.text and not reply.tokens:

@@ -189,7 +189,7 @@ class Writer:
         first = loop not in self._looking
         if first:
             self._looking[loop] = loop.create_task(self._find_way(task))
-            self._looking[loop].add_done_callback(lambda _: self._looking.pop(loop))
+            self._looking[loop].add_done_callback(lambda _: self._looking.pop(loop, None))
         try:
             return await asyncio.shield(self._looking[loop])  # whoever asked first may be given up meanwhile
         except Exception:
