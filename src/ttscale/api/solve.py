@@ -12,11 +12,9 @@ from typing import Any, TypeAlias
 from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
-from ttscale.api.elimination import spend
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
-from ttscale.api.rounds import Rounds
 from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
@@ -238,6 +236,9 @@ def _left_over(call: Call, questions: list[Question], done: dict[Question, Resul
 
 def _sharing(questions: list[Question], total: int, settings: CallSettings) -> list[Result]:
     """Results of questions that share a budget; the trace keeps what a round has drawn for the next one."""
+    from ttscale.api.elimination import spend  # most calls need neither
+    from ttscale.api.rounds import Rounds
+
     roles = {"generator": settings.generator, "verifier": settings.verifier, "reviser": settings.reviser}
     models = ModelSpecs(**roles).opened().given  # loaded once, not once for every round
     strategy = settings.strategy or (
