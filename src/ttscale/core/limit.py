@@ -35,15 +35,14 @@ class Limit:
     def __post_init__(self) -> None:
         for name in ("tokens", "flops", "seconds", "dollars"):
             value: Any = getattr(self, name)
-            if value is None:
-                continue
             number = isinstance(value, Real) and not isinstance(value, bool)
-            if not (number and 0 < value < math.inf):
+            if value is not None and not (number and 0 < value < math.inf):
                 raise ValueError(f"Limit({name}=...) must be positive and finite, or None for no cap; got {value!r}")
-            if name == "tokens" and value != math.trunc(value):
-                raise ValueError(f"Limit(tokens=...) must be a whole number of tokens; got {value!r}")
-            if name == "tokens":  # an integer of numpy's becomes Python's own, which traces can hold
-                object.__setattr__(self, name, math.trunc(value))
+        if self.tokens is not None:
+            whole = int(self.tokens)  # an integer of numpy's becomes Python's own, which traces can hold
+            if whole != self.tokens:
+                raise ValueError(f"Limit(tokens=...) must be a whole number of tokens; got {self.tokens!r}")
+            object.__setattr__(self, "tokens", whole)
 
     @property
     def counts(self) -> bool:
