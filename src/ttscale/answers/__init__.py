@@ -28,6 +28,7 @@ from ttscale.answers.rules import (
     text,
 )  # fmt: skip
 from ttscale.answers.thoughts import without_thoughts
+from ttscale.answers.wrappers import MAX_ANSWER
 
 __all__ = [
     "MATHEMATICS", "AnswerRule", "answer_classes", "choice", "code", "equal", "equivalent", "extract", "extract_answer",
@@ -72,7 +73,6 @@ def why_unreadable(answer: str) -> str | None:
     """
     from ttscale.answers.brackets import balanced
     from ttscale.answers.normalize import clean
-    from ttscale.answers.wrappers import MAX_ANSWER
 
     if not answer.strip():
         return "it is empty"
