@@ -90,6 +90,7 @@ def best_of_n(graded: Graded, n: int) -> float:
     """Exact expected accuracy of the best score among ``n`` of the K, as ``ttscale.core.selection.best`` chooses.
 
     Solutions with an answer go before those without; one that was cut off is never chosen.
+    A subset in which nothing has a score counts as wrong, where ``solve`` takes the most frequent answer.
     """
     total = _check(graded, n)
     finished = ~np.isnan(graded.scores)
