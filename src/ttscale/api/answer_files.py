@@ -7,7 +7,6 @@ refused. Errors are rows too; a run that goes on takes them out and asks again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from array import array
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ttscale.api import parquet_rows
+from ttscale.api.question_files import hash_of
 from ttscale.api.result import Result
 from ttscale.core.types import Question
 
@@ -60,7 +60,7 @@ class AnswerFiles:
         self._rows = self._file = -1
 
     def __contains__(self, question: Question) -> bool:
-        number = _hash(question.id)
+        number = hash_of(question.id)
         bucket = self._done[number >> _REST]
         at = bisect_left(bucket, number)
         return at < len(bucket) and bucket[at] == number
@@ -141,27 +141,29 @@ class AnswerFiles:
         for path in self._files():
             parquet = path.suffix == ".parquet"
             failed = False
-            hashes = ((_hash(id_), error) for id_, error in parquet_rows.ids(path)) if parquet else _ids_of_lines(path)
-            for number, error in hashes:
+            for id_, error in parquet_rows.ids(path) if parquet else _ids_of_lines(path):
                 failed = failed or error is not None
                 if error is None:
+                    number = hash_of(id_)
                     found[number >> _REST].append(number)
             if failed:
                 (parquet_rows.drop_errors if parquet else _drop_errors)(path)
         return [array("Q", sorted(bucket)) for bucket in found]
 
 
-def _ids_of_lines(path: Path) -> Iterator[tuple[int, str | None]]:
-    """The hash of the id, and the error, of every row."""
+def _ids_of_lines(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The id and the error of every row."""
     _whole_lines(path)
     with path.open("rb") as file:
         for at, line in enumerate(file, 1):
             try:
                 row = json.loads(line)
-                number, failure = _hash(row["id"]), row.get("error")
+                id_, failure = row["id"], row.get("error")
+                if not isinstance(id_, str):
+                    raise TypeError("an id is a text")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}, line {at}: not a row of ours; repair or remove it") from error
-            yield number, failure
+            yield id_, failure
 
 
 def _drop_errors(path: Path) -> None:
@@ -170,10 +172,6 @@ def _drop_errors(path: Path) -> None:
     with path.open("rb") as rows, rest.open("wb") as file:
         file.writelines(row for row in rows if json.loads(row).get("error") is None)
     rest.replace(path)
-
-
-def _hash(id_: str) -> int:
-    return int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _whole_lines(path: Path) -> int:

@@ -83,7 +83,7 @@ class _Seen:
 
     def is_new(self, question: Question, place: str) -> bool:
         """Whether the question is new; ``ValueError`` where another one had its id."""
-        id_, text = _hash(question.id), _hash(question.prompt)
+        id_, text = hash_of(question.id), hash_of(question.prompt)
         ids, texts = self._ids[id_ % BUCKETS], self._texts[id_ % BUCKETS]
         at = bisect_left(ids, id_)
         if at == len(ids) or ids[at] != id_:
@@ -95,7 +95,8 @@ class _Seen:
         return False
 
 
-def _hash(text: str) -> int:
+def hash_of(text: str) -> int:
+    """Eight bytes of hash: what is kept of an id or a text where there are millions."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 

@@ -205,7 +205,8 @@ def as_text(result: Result) -> str:
         if vote is None:
             lines.append("confidence  none: the solution shown has no vote")
         else:
-            weighted = any(one.share != one.count / sum(one.count for one in votes) for one in votes)
+            voters = sum(one.count for one in votes)
+            weighted = any(one.share != one.count / voters for one in votes)
             kind = "weighted votes" if weighted else "votes"
             lines.append(
                 f"confidence  {vote.share:.0%} of the {kind}, {vote.count} of {len(result.candidates)} solutions"

@@ -125,10 +125,10 @@ def read_problems(
         subject = None if fields["subject"] is None else str(fields["subject"])
         problem = Problem(id_, prompt, answer, _level(fields["level"]), subject, fields["answers"])
         text = plain(prompt)
-        known = [other for other in (id_, ids.get(text)) if other in problems]
-        said = [_contradiction(place, problem, places[other], problems[other]) for other in known if other is not None]
-        if any(said):
-            bad += [one for one in said if one][:1]
+        known = [other for other in (id_, ids.get(text, id_)) if other in problems]
+        said = (_contradiction(place, problem, places[other], problems[other]) for other in known)
+        if contradicts := next(filter(None, said), None):
+            bad.append(contradicts)
             torn.add(text)
             problems = {other: one for other, one in problems.items() if plain(one.prompt) != text}
         if id_ not in problems and text not in torn:
