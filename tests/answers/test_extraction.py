@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttscale.answers import extract_answer
-from ttscale.answers.extraction import MAX_TEXT
+from ttscale.answers import extract_answer, extraction, thoughts
+from ttscale.answers.extraction import MAX_TEXT, extract_words
+from ttscale.answers.thoughts import spoken_spans
 from ttscale.answers.wrappers import MAX_ANSWER
 
 BOXED = [
@@ -202,3 +203,28 @@ def test_thoughts_change_nothing(thought: str) -> None:
 )  # fmt: skip
 def test_an_abbreviation_ends_no_sentence(text, answer):
     assert extract_answer(text) == answer
+
+
+PIECES = [text for text, _ in BOXED + MARKED + SENTENCES + THINKING + PRECEDENCE] + [
+    *(
+        "It is not B.",
+        "I pick B.",
+        "So, C is right.",
+        "The best option is (D)",
+        "La réponse est 4",
+        "Die Antwort lautet 5",
+    ),
+    *("答案是7", "final value is 8", "A: 9", "#### 10", "Résultat : 11", "İstanbul İ", "First we add. ", "\n", " "),
+    *("<think>12</think>", "[THINK]13", "<|channel>thought 14<channel|>", "◁think▷15◁/think▷", "<", "["),
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
+def test_where_the_search_begins_changes_no_answer(text: str) -> None:
+    """Stems are looked for first, since that is quick; here patterns are searched in the whole text as well."""
+    found = extract_answer(text), extract_words(text), spoken_spans(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extraction, "_start", lambda small, stems: 0)
+        patch.setattr(thoughts, "_STEMS", ("",))
+        patch.setattr(thoughts, "_OPENINGS", ("",))
+        assert (extract_answer(text), extract_words(text), spoken_spans(text)) == found

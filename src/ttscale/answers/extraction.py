@@ -15,7 +15,7 @@ Linear time: every pattern is bounded or anchored, and only the last ``MAX_TEXT`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -59,9 +59,13 @@ _MARK = re.compile(
     r"(?P<json>\"(?:[^\"\\\n]|\\.){1,1000}\"|-?[0-9.]+|true|false|\[[^\[\]\n]{0,400}\])",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
+_MARK_STEMS = (
+    *"ans result option choice solution 答案 解答 réponse respuesta antwort ответ #### a:".split(),
+    "final value",
+)
+"""A text has no mark before the first of these, less ``_BEFORE``, which is quicker to find out than to search."""
 _NEXT_OPTION = re.compile(rf"^{_GAP}{_BOLD}B:", re.MULTILINE)
 """Under a line "A: ..." it says that both are options, or names for something."""
-_KINDS = ("tag", "answer", "bracket", "heading", "hashes", "line", "cell", "json")
 _SENTENCE = re.compile(
     r"(?<![A-Za-z])(?:answers?|(?P<method>solutions?)|(?P<choice>(?:correct|right|best) (?:option|choice|answer)s?)|"
     r"final (?:result|value))(?![A-Za-z])"
@@ -70,6 +74,7 @@ _SENTENCE = re.compile(
     rf"{_GAP}:?",
     re.IGNORECASE,
 )
+_SENTENCE_STEMS = ("answer", "solution", "option", "choice", "final result", "final value")
 _PICKED = re.compile(
     r"(?<!not )(?<!n't )(?<!never )\b(?:choose|pick|select|go with) (?:option |choice |answer )?"
     r"\(?(?P<one>[A-J])\)?(?=[.,!\s]*$|[.,!])"
@@ -80,6 +85,12 @@ _PICKED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """A letter that is chosen in a sentence of its own."""
+_PICKED_STEMS = (
+    *("choose", "pick", "select", "go with", "is correct", "is right", "is best"),
+    *("the correct", "the right", "the best", "is the answer"),
+)
+_BEFORE = 60
+"""Characters that a mark or a sentence has before its stem, or more."""
 _LETTERS = re.compile(r"\(?[A-J]\)?(?:(?:,| and| or| &|, and| y| et| und) ?\(?[A-J]\)?(?![\w']))+")
 _THE_LETTER = re.compile(
     r"(?:(?:la|le|el|die|der|das|a|o|il|lo) |l['’])?(?:option|opción|letra|opção)? ?(?<=[\w'’] )\(?([A-J])\)?\W*",
@@ -95,7 +106,8 @@ _WORDY = 5
 _LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
 
 
-_Found: TypeAlias = tuple[int, re.Match[str], Callable[[str, re.Match[str]], str | None]]
+_Read: TypeAlias = Callable[[str, re.Match[str]], str | None]
+_Found: TypeAlias = tuple[int, re.Match[str], _Read]
 
 
 def extract_answer(text: str) -> str | None:
@@ -151,20 +163,30 @@ def _firm(answer: str) -> bool:
 def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
     read_mark = partial(_marked, words=words)
-    marks: list[_Found] = [(mark.start(), mark, read_mark) for mark in _MARK.finditer(text)]
-    said: list[_Found] = [(sentence.start(), sentence, _said) for sentence in _SENTENCE.finditer(text)]
-    said += [(pick.start(), pick, _picked) for pick in _PICKED.finditer(text)]
     small = text.lower()
-    if any(stem in small for stem in (ASCII_STEMS if small.isascii() else STEMS)):
-        marks += [(mark.start(), mark, read_mark) for mark in _FOREIGN_MARK.finditer(text)]
-        said += [(sentence.start(), sentence, _said) for sentence in _FOREIGN_SENTENCE.finditer(text)]
-    fields = [mark for _, mark, _ in marks[-_TRIES:] if mark.re is _MARK and mark["json"] is not None]
+    marks = _found(_MARK, text, _start(small, _MARK_STEMS), read_mark)
+    fields = [mark for _, mark, _ in marks[-_TRIES:] if mark.lastgroup == "json"]
+    said = _found(_SENTENCE, text, _start(small, _SENTENCE_STEMS), _said)
+    said += _found(_PICKED, text, _start(small, _PICKED_STEMS), _picked)
+    foreign = _start(small, ASCII_STEMS if small.isascii() else STEMS)
+    marks += _found(_FOREIGN_MARK, text, foreign, read_mark)
+    said += _found(_FOREIGN_SENTENCE, text, foreign, _said)
     for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
-        if any(_in_string(text[field.end() : at]) for field in fields if field.end() <= at):
+        if fields and any(_in_string(text[field.end() : at]) for field in fields if field.end() <= at):
             continue
         answer = read(text, match)
         if answer:
             yield at, answer
+
+
+def _start(small: str, stems: Sequence[str]) -> int | None:
+    """Where to begin the search for what has one of ``stems`` in it; None if there is none in ``small``."""
+    first = min([at for at in map(small.find, stems) if at >= 0], default=None)
+    return None if first is None else max(0, first - _BEFORE - small.count("\u0307", 0, first))
+
+
+def _found(pattern: re.Pattern[str], text: str, start: int | None, read: _Read) -> list[_Found]:
+    return [] if start is None else [(match.start(), match, read) for match in pattern.finditer(text, start)]
 
 
 def _in_string(text: str) -> bool:
@@ -174,7 +196,7 @@ def _in_string(text: str) -> bool:
 
 def _marked(text: str, mark: re.Match[str], words: bool) -> str | None:
     """What stands after a marker: a value, or all ``words`` of its sentence."""
-    kind = next((name for name in _KINDS if mark[name] is not None), "") if mark.re is _MARK else "answer"
+    kind = mark.lastgroup or ""
     if kind == "tag":
         inside = re.sub(r"^\s*(?:final )?answer\s?:\s?", "", mark["tag"], flags=re.IGNORECASE).strip()
         return inside if words else from_sentence(inside)

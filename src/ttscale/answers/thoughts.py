@@ -20,7 +20,8 @@ _TAGS = re.compile(
     re.IGNORECASE,
 )
 _OPENINGS = ("<", "[", "◁")
-"""A text without any of these holds no tag, which is quicker to find out than to search."""
+_STEMS = ("think", "thought", "reasoning", "scratchpad", "analysis", "reflection", "channel", "<unused9")
+"""A text without any of the former, or any of the latter, holds no tag, which is quicker to find out than to search."""
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|message\|>)?")
 _TURN_ENDS = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _BARE_HARMONY = re.compile(r"analysis(?=[A-Z])")
@@ -61,7 +62,8 @@ def spoken_spans(
 def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
     """(start, end, whether it closes) of each tag."""
     found = []
-    for tag in _TAGS.finditer(text) if any(sign in text for sign in _OPENINGS) else ():
+    small = text.lower() if any(map(text.__contains__, _OPENINGS)) else ""
+    for tag in _TAGS.finditer(text) if any(map(small.__contains__, _STEMS)) else ():
         closes = (
             tag["closing"]
             or tag["close"]

@@ -8,6 +8,7 @@ MAX_ANSWER = 1_000
 """Characters of an answer that is read as more than text. The longest of MATH-500 has 53."""
 
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), *((sign, sign) for sign in ("$$", "$", "**", "__", "*", "`", '"')))
+_FIRST = {start[0] for start, _ in _WRAPPERS}
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _END = re.compile(r"(?:\\[,;:!]|[.,;:\s])+$")
 GOES_ON = re.compile(r"(?<=[0-9])(?:\.{3,}|…)|(?<=,)\s{0,3}(?:\.{3,}|…)")
@@ -19,7 +20,7 @@ def unwrap(text: str) -> str:
     for _ in range(8):
         before = text
         text = text.strip() if GOES_ON.search(text[-9:]) else _END.sub("", text.strip())
-        for start, end in _WRAPPERS:
+        for start, end in _WRAPPERS if text[:1] in _FIRST else ():
             inner = text[len(start) : -len(end)]
             if len(text) > len(start + end) and text == start + inner + end and start not in inner:
                 text = inner.strip()
