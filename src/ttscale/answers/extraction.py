@@ -60,8 +60,8 @@ _MARK = re.compile(
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
 )
 _MARK_STEMS = (
-    *"ans result option choice solution 答案 解答 réponse respuesta antwort ответ #### a:".split(),
-    "final value",
+    *("ans", "result", "option", "choice", "solution", "final value", "####", "a:"),
+    *("答案", "解答", "réponse", "respuesta", "antwort", "ответ"),
 )
 """A text has no mark before the first of these, less ``_BEFORE``, which is quicker to find out than to search."""
 _NEXT_OPTION = re.compile(rf"^{_GAP}{_BOLD}B:", re.MULTILINE)
