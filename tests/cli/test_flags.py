@@ -182,6 +182,13 @@ def test_a_wrong_command_says_what_to_do(name: str, capsys: pytest.CaptureFixtur
     assert len(shown.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("prompt", "mark"), [("qwen-math", "\n\n"), ("four-shot", "\n")])
+def test_a_family_by_name_brings_what_ends_its_steps(prompt: str, mark: str) -> None:
+    server = ("--base-url", "http://localhost:1/v1", "--model", "m")
+    generator: Any = roles_of(options(*server, "--prompt", prompt))["generator"]
+    assert generator.settings.delimiter == mark
+
+
 def test_without_arguments_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "solve" in capsys.readouterr().out

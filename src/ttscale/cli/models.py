@@ -163,7 +163,8 @@ class _Roles:
 
     def _reviser(self, reviser: Any) -> Any:
         options = self._options
-        sampling = {name: value for name, value in self._sampling.items() if name != "prompt" or not options.generator}
+        of_prompt = ("prompt", "delimiter") if options.generator else ()
+        sampling = {name: value for name, value in self._sampling.items() if name not in of_prompt}
         if reviser is None or not (sampling or self._placed):
             return reviser
         if isinstance(reviser, str):
@@ -216,7 +217,7 @@ def _flag(name: str) -> str:
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
     names = ("max_new_tokens", "temperature", "top_p")
     found = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    return found | ({"prompt": _prompt(options.prompt)} if options.prompt else {})
+    return found | (_prompt(options.prompt) if options.prompt else {})
 
 
 def _placed(options: argparse.Namespace) -> dict[str, Any]:
@@ -237,16 +238,17 @@ def _price(text: str) -> Price:
         raise ValueError(f"--price {text!r} must be IN,OUT or IN,OUT,CACHED in dollars per million tokens") from error
 
 
-def _prompt(given: str) -> Any:
+def _prompt(given: str) -> dict[str, Any]:
+    """The prompt format, and what ends a step where a family is named."""
     from ttscale import prompts
 
     families = {name: getattr(prompts, name.upper().replace("-", "_")) for name in PROMPTS}
     if given.lower() in families:
-        return families[given.lower()].prompt
+        return dict(families[given.lower()]._asdict())
     if not Path(given).is_file():
         raise ValueError(f"--prompt {given!r} is neither a file nor one of {', '.join(PROMPTS)}")
     try:
-        return prompts.PromptFormat(**json.loads(Path(given).read_text(encoding="utf-8")))
+        return {"prompt": prompts.PromptFormat(**json.loads(Path(given).read_text(encoding="utf-8")))}
     except (TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"--prompt {given}: not a PromptFormat as JSON ({error})") from error
 
