@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ttscale import answers, evaluation, training
 from ttscale.core.types import Question
+from ttscale.evaluation.problems.grading import grade_text
 from ttscale.evaluation.problems.problem import (
     ANSWER_FIELDS,
     ID_FIELDS,
@@ -183,3 +184,27 @@ def test_a_rule_is_part_of_a_problems_digest() -> None:
 def test_a_reference_is_read_by_the_problems_rule() -> None:
     code = "def double(x):\n    return 2 * x"
     assert as_problems([{"question": "Double?", "answer": code, "answers": "code"}])[0].answer == code
+
+
+@pytest.mark.parametrize(
+    ("rule", "reference", "stated"),
+    [
+        ("choice", "The answer is (B)", "B"),
+        ("number", "6 * 3 = 18\n#### 18", "18"),
+        ("text", "Answer: Paris", "Paris"),
+        ("code", "```python\nx = 1\n```", "x = 1"),
+        (answers.json("a"), '{"a": 7}', "7"),
+        (answers.regex(r"ans=(\d+)"), "ans=7", "7"),
+    ],
+)
+def test_a_reference_may_state_its_answer_as_a_solution_does(rule: Any, reference: str, stated: str) -> None:
+    (problem,) = as_problems([{"question": "Which?", "answer": reference, "answers": rule}])
+    assert problem.answer == stated
+    assert grade_text(reference, problem.answer, problem.answers)
+    assert as_problems([problem]) == [problem]
+
+
+@pytest.mark.parametrize(("rule", "reference"), [("choice", "Paris"), ("choice", 1), ("number", "many")])
+def test_a_reference_that_no_solution_could_state_is_refused(rule: str, reference: Any) -> None:
+    with pytest.raises(ValueError, match=rf"problem 1: the reference answer '{reference}' cannot be read: the rule "):
+        as_problems([{"question": "Which?", "answer": reference, "answers": rule}])

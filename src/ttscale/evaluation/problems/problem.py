@@ -16,6 +16,7 @@ from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_named
+from ttscale.answers.rules import Choice, Number
 from ttscale.core.checks import check_choice, check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
@@ -211,7 +212,12 @@ def _reference(answer: Any, rule: AnswerRule) -> str:
     if not isinstance(answer, str):
         raise ValueError(f"the reference answer {short(repr(answer))} is neither a text nor a number")
     if rule != MATHEMATICS and answer.strip():
-        return whole_characters(answer)
+        stated = rule.extract(whole_characters(answer))
+        if stated is None and isinstance(rule, Choice | Number):
+            raise ValueError(
+                f"the reference answer {short(repr(answer))} cannot be read: the rule {rule.name} finds no answer in it"
+            )
+        return stated or whole_characters(answer)
     final = final_answer(whole_characters(answer))
     stated = final or ""
     if final is None and answer.strip():
