@@ -111,7 +111,7 @@ def read_problems(
         check_count("limit", limit)
     problems: dict[str, Problem] = {}
     places: dict[str, str] = {}
-    ids: dict[str, str] = {}  # the first id of each text
+    ids: dict[str, list[str]] = {}  # of each text
     bad: list[str] = []
     torn: set[str] = set()  # texts of questions with several answers
     for place, row in placed:
@@ -126,15 +126,16 @@ def read_problems(
         subject = None if fields["subject"] is None else str(fields["subject"])
         problem = Problem(id_, prompt, answer, _level(fields["level"]), subject, fields["answers"])
         text = plain(prompt)
-        known = [other for other in (id_, ids.get(text, id_)) if other in problems]
+        known = [other for other in (id_, *ids.get(text, [])[:1]) if other in problems]
         said = (_contradiction(place, problem, places[other], problems[other]) for other in known)
         if contradicts := next(filter(None, said), None):
             bad.append(contradicts)
             torn.add(text)
-            problems = {other: one for other, one in problems.items() if plain(one.prompt) != text}
+            for other in ids.pop(text):
+                del problems[other]
         if id_ not in problems and text not in torn:
             problems[id_], places[id_] = problem, place
-            ids.setdefault(text, id_)
+            ids.setdefault(text, []).append(id_)
         if len(problems) == limit:
             break
     if bad and bad_references == "raise":
