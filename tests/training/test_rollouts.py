@@ -332,6 +332,15 @@ def test_other_settings_or_questions_are_refused(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_the_header_is_held_to_behind_an_empty_line_too(tmp_path):
+    path = tmp_path / "r.jsonl"
+    collect(path)
+    path.write_bytes(b"\n" + path.read_bytes())
+    with pytest.raises(ValueError, match="begun with other settings \\(rollouts: 8 there, 9 now\\)"):
+        collect(path, rollouts=9)
+    assert collect(path).new_questions == 0
+
+
 def test_a_damaged_middle_is_not_taken_for_a_torn_end(tmp_path):
     path = tmp_path / "r.jsonl"
     collect(path)

@@ -73,7 +73,7 @@ class RolloutFile(Closing):
             if not line.strip():
                 continue
             record = _parse(line, self.path, number)
-            if number == 1:
+            if end == 0:
                 _check_header(record, settings, self.path)
                 end = offset
             elif "done" in record:
