@@ -142,6 +142,11 @@ def test_a_rule_is_found_again_by_its_name(name: str) -> None:
     assert answers.name_of_rule(answers.rule_called(name)) == name
 
 
+@pytest.mark.parametrize("name", ["mathematics", "choice", "number", "text", "code"])
+def test_a_bare_name_means_what_it_means_to_solve(name: str) -> None:
+    assert answers.rule_called(name) == answers.rule_named(name)
+
+
 @pytest.mark.parametrize("bad", ["choise", 3, object()])
 def test_what_is_no_rule_is_refused(bad: object) -> None:
     with pytest.raises(ValueError, match="answer"):

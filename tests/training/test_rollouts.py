@@ -16,10 +16,14 @@ from pathlib import Path
 import pytest
 
 from training.toys import TwoStep
+from ttscale import answers
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Key, Step
+from ttscale.testing import FakeGenerator
+from ttscale.training import judge, quality_report, read_rollouts, write_examples
 from ttscale.training.data.rollouts import collect_rollouts
+from ttscale.verifiers import FunctionVerifier
 
 QUESTIONS = [(f"What is {i} + {7 - i}?", "7") for i in range(6)]
 
@@ -339,6 +343,21 @@ def test_the_header_is_held_to_behind_an_empty_line_too(tmp_path):
     with pytest.raises(ValueError, match="begun with other settings \\(rollouts: 8 there, 9 now\\)"):
         collect(path, rollouts=9)
     assert collect(path).new_questions == 0
+
+
+def test_a_questions_own_rule_goes_with_its_solutions(tmp_path):
+    """Rounded to a whole number, 6.9 and 7.2 are one answer: it has two votes, and 3 has one."""
+    path, row = tmp_path / "r.jsonl", {"id": "q", "question": "How many?", "answer": "7", "answers": answers.number(0)}
+    drawn = FakeGenerator(["Answer: 3", "Answer: 6.9", "Answer: 7.2"])
+    collect(path, [row], drawn, samples=3, estimate="outcome")
+    with pytest.raises(ValueError, match="or another answer rule, than the one given now"):
+        collect(path, [row | {"answers": None}], drawn, samples=3, estimate="outcome")
+    write_examples(read_rollouts(path).examples, tmp_path / "again.jsonl")
+    for file in (path, tmp_path / "again.jsonl"):
+        examples = read_rollouts(file).examples
+        assert [example.correct for example in examples] == [False, True, True]
+        report = quality_report(judge(FunctionVerifier(lambda candidate: 0.5), examples), budgets=(3,))
+        assert report.selection[0].accuracy["majority"].value == 1.0
 
 
 def test_a_damaged_middle_is_not_taken_for_a_torn_end(tmp_path):

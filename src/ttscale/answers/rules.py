@@ -204,8 +204,10 @@ def name_of_rule(rule: AnswerRule) -> str:
 
 def rule_called(name: str) -> AnswerRule:
     """The rule that a trace names; the mathematical one for a rule that is not ours."""
+    if name in _NAMED:
+        return _NAMED[name]
     kind, _, argument = name.removesuffix(")").partition("(")
     if kind == "number":
         return Number(int(argument) if re.fullmatch("-?[0-9]{1,9}", argument) else None)
     made = {"choice": Choice, "json": Json, "code": Code, "regex": Regex}.get(kind)
-    return made(argument) if made else _NAMED.get(kind, MATHEMATICS)
+    return made(argument) if made else MATHEMATICS

@@ -23,7 +23,7 @@ from ttscale.training.fit.arguments import examples_of
 
 def candidate_of(example: StepExample, number: int = 0) -> Candidate:
     """The example as a verifier sees it; ``number`` tells solutions of one question apart."""
-    question = Question(example.id, example.prompt)
+    question = Question(example.id, example.prompt, example.answers)
     key = Key((0, example.id, "example", number))
     attempts = tuple(
         Candidate(question, key.child("attempt", i), (Step(text),), "stop") for i, text in enumerate(example.attempts)
@@ -78,6 +78,6 @@ def judge(verifier: AnyVerifier | str | Path, examples: Iterable[StepExample], *
                 f"{prompts[e.id][:60]!r} and {e.prompt[:60]!r}; give every question an id of its own"
             )
     return [
-        Judged(e.id, bool(e.correct), e.answer, scores, e.labels if len(scores) == len(e.steps) else ())
+        Judged(e.id, bool(e.correct), e.answer, scores, e.labels if len(scores) == len(e.steps) else (), e.answers)
         for e, scores in zip(examples, verifier_scores(verifier, examples, together=together), strict=True)
     ]

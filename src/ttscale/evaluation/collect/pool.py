@@ -138,6 +138,6 @@ class Pool:
 def check_digest(question: str, digest: str, problem: Problem, where: str) -> None:
     if digest != problem.digest:
         raise ValueError(
-            f"question {question!r} has another text or reference answer in {where} than now; ids must mean the same "
-            "question in both, so use another file for another data set"
+            f"question {question!r} has another text or reference answer, or another answer rule, in {where} than now; "
+            "ids must mean the same question in both, so use another file for another data set"
         )

@@ -301,8 +301,8 @@ def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path:
         )
     if record.digest != piece.problem.digest:
         raise ValueError(
-            f"{path} has records of a question {record.question!r} with another text or reference answer; ids must "
-            "mean the same question, so write to another file for another data set"
+            f"{path} has records of a question {record.question!r} with another text or reference answer, or another "
+            "answer rule; ids must mean the same question, so write to another file for another data set"
         )
 
 

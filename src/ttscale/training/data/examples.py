@@ -7,11 +7,12 @@ does). Counts are kept beside labels, so that soft, hard and filtered labels can
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
+from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_called
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.jsonl import write_rows
 
@@ -37,6 +38,8 @@ class StepExample:
     n_correct: tuple[int, ...] = ()
     finish: Literal["stop", "length"] = "stop"
     """Whether it ended, or was cut off: then nobody wrote an end of sequence, and none is learnt or judged."""
+    answers: AnswerRule = field(default=MATHEMATICS, compare=False, repr=False)
+    """The answer rule of its question, by which its solutions vote."""
 
     def __post_init__(self) -> None:
         steps: Any = self.steps
@@ -74,6 +77,8 @@ class StepExample:
             row["finish"] = self.finish
         if self.attempts:
             row["attempts"] = list(self.attempts)
+        if self.answers != MATHEMATICS:
+            row["answers"] = name_of_rule(self.answers)
         return row
 
 
@@ -188,6 +193,7 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
         n_rollouts=counts[0],
         n_correct=counts[1],
         finish=finish,
+        answers=rule_called(str(row.get("answers"))),
     )
 
 

@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ttscale.answers import MATHEMATICS, name_of_rule
 from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.evaluation.problems.jsonl import encoded
+from ttscale.evaluation.problems.problem import Problem
 
 FORMAT = "rollouts/1"
 
@@ -41,28 +43,22 @@ class RolloutFile(Closing):
         """Close the file."""
         self._file.close()
 
-    def has(self, question: str, prompt: str, reference: str) -> bool:
-        """Whether a question is finished; one that is there with another text or reference answer is refused."""
-        closing = self.done.get(question)
-        if closing is not None and (closing["prompt"], closing["reference"]) != (prompt, reference):
+    def has(self, problem: Problem) -> bool:
+        """Whether a question is finished; one that is there with another text, reference or answer rule is refused."""
+        closing = self.done.get(problem.id)
+        asked = {"prompt": problem.prompt, "answers": None} | graded_by(problem)
+        if closing is not None and any(closing.get(name) != value for name, value in asked.items()):
             raise ValueError(
-                f"question {question!r} in {self.path} has another text or reference answer than the one given now; "
-                "use the same questions to go on, or another file"
+                f"question {problem.id!r} in {self.path} has another text or reference answer, or another answer rule, "
+                "than the one given now; use the same questions to go on, or another file"
             )
         return closing is not None
 
-    def append(
-        self,
-        question: str,
-        prompt: str,
-        reference: str,
-        rows: Sequence[Mapping[str, Any]],
-        closing: Mapping[str, Any],
-    ) -> None:
+    def append(self, problem: Problem, rows: Sequence[Mapping[str, Any]], closing: Mapping[str, Any]) -> None:
         """Write one whole question and what is known of it; after this returns it is on the disk."""
-        last = {"done": question, "prompt": prompt, "reference": reference, **closing}
+        last = {"done": problem.id, "prompt": problem.prompt, **graded_by(problem), **closing}
         self._file.append(b"".join(map(encoded, [*rows, last])))
-        self.done[question] = last
+        self.done[problem.id] = last
 
     def _read(self, settings: Mapping[str, Any]) -> int:
         """Fill ``done``; return the offset after the last complete question (or header)."""
@@ -87,6 +83,12 @@ class RolloutFile(Closing):
                     f"{self.path} is not a rollout file (it starts with {start[:40]!r}); it is left as it is"
                 )
         return end
+
+
+def graded_by(problem: Problem) -> dict[str, str]:
+    """The fields that say what solutions are graded by: the reference, and the rule where it is not the usual one."""
+    rule = {} if problem.answers == MATHEMATICS else {"answers": name_of_rule(problem.answers)}
+    return {"reference": problem.answer} | rule
 
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:

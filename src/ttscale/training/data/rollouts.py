@@ -24,6 +24,7 @@ from ttscale.core.requests import Completion, Request, Sample, check_temperature
 from ttscale.core.types import Candidate
 from ttscale.evaluation.problems.grading import right_answers
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
+from ttscale.training.data.rollout_file import graded_by
 from ttscale.training.data.run_searches import FileRow, Filled, QuestionRows, fill, workers_of
 from ttscale.training.data.step_values import (
     Estimate,
@@ -122,7 +123,8 @@ def collect_rollouts(
 
     If the file exists, its finished questions are kept and the rest is drawn; other settings are refused. A question
     the generator fails on is left out, and a ``RoleError`` at the end says so. Each row has ``id, prompt, sample,
-    steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``.
+    steps, values, n_rollouts, n_correct, answer, correct, reference, finish, policy, seed``, and ``answers``, the name
+    of the question's answer rule, where it is not the mathematical one.
     """
     problems = as_problems(questions)
     with workers_of("generator", generator, executor, workers, ray_options) as (obj, name, crew):
@@ -182,7 +184,7 @@ def solution_row(
         "n_correct": [correct for _, correct in counts],
         "answer": solution.answer,
         "correct": right,
-        "reference": problem.answer,
+        **graded_by(problem),
         "finish": solution.finish,
         "policy": policy,
         "seed": seed,

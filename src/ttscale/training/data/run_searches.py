@@ -78,7 +78,7 @@ def fill(
     check_count("together", together)
     started = time.monotonic()
     with RolloutFile(path, settings) as file:
-        missing = [problem for problem in problems if not file.has(problem.id, problem.prompt, problem.answer)]
+        missing = [problem for problem in problems if not file.has(problem)]
         done = len(problems) - len(missing)
         with tqdm(total=len(problems), initial=done, unit="question", disable=not progress) as bar:
             writer = _Writer(file, missing, bar, together)
@@ -244,5 +244,5 @@ class _Writer:
     def _append(self, index: int) -> None:
         problem = self._missing[index]
         rows, closing = self._finished.pop(index)
-        self._file.append(problem.id, problem.prompt, problem.answer, rows, closing)
+        self._file.append(problem, rows, closing)
         self._bar.update(1)
