@@ -10,6 +10,7 @@ import pytest
 
 from ttscale import (
     Candidate,
+    Compare,
     Completion,
     Cost,
     Key,
@@ -218,12 +219,14 @@ OPEN = sample(0, max_steps=2)
 WHOLE = sample(0)
 REVISE = Revise((ROOT,), ROOT.key.child(0))
 SCORE = Score(ROOT.extend(ROOT.key.child(0), steps_of("a\nb"), "stop"))
+COMPARE = Compare((SCORE.candidate, SCORE.candidate), ROOT.key.child(0))
 NAN = float("nan")
 
 WRONG_REPLIES: dict[str, tuple[Any, Any, str]] = {
     "none": (WHOLE, None, "the generator returned NoneType instead of a Completion"),
     "text": (REVISE, "Answer: 1", "the reviser returned str instead of a Completion"),
     "verdict for a sample": (WHOLE, Verdict((0.5,)), "the generator returned Verdict"),
+    "text for a comparison": (COMPARE, "first", "str instead of a Preference: return ttscale.Preference"),
     "completion for a score": (SCORE, DONE, "the verifier returned Completion instead of a Verdict"),
     "finish": (WHOLE, Completion(steps_of("a"), "eos"), "finish='eos'"),  # type: ignore[arg-type]
     "too many steps": (OPEN, completion_of("a\nb\nc"), "3 steps where at most 2"),
@@ -260,11 +263,12 @@ def test_a_reply_that_breaks_the_protocol_ends_its_question_with_a_role_error(
     request_: Any, reply: Any, problem: str
 ) -> None:
     recorded: list[Any] = []
-    engine = Engine(ALL, lambda *what: recorded.append(what))
+    roles = (*ALL, "comparator")
+    engine = Engine(roles, lambda *what: recorded.append(what))
     engine.start(ROOT, yields([request_])())
     other = Candidate(Question("r", "And?"), Key((0, "r")))
     engine.start(other, yields([Sample(other, other.key.child(0))])())
-    for ticket in [ticket for role in ALL for ticket in engine.take(role)]:
+    for ticket in [ticket for role in roles for ticket in engine.take(role)]:
         engine.give(ticket, reply if ticket.slot == 0 else DONE)
     ended = dict(engine.ended())
     error = ended[0].error

@@ -38,6 +38,11 @@ _REPLIES: dict[Role, type] = {
     "verifier": Verdict,
     "comparator": Preference,
 }
+_INSTEAD = {
+    Completion: 'Completion((Step("text"),), "stop")',
+    Verdict: "Verdict((0.5,))",
+    Preference: "Preference((1.0, 0.0))",
+}
 _MOST = 1e300
 """No amount is larger, so that many can be added up."""
 _AMOUNTS = attrgetter(*(field.name for field in fields(Cost)))
@@ -128,7 +133,7 @@ def reply_problem(request: Request, reply: Any) -> str | None:
     wanted = _REPLIES[role]
     fits: bool = isinstance(reply, wanted)
     if not fits:
-        instead = {Verdict: "Verdict((0.5,))", Completion: 'Completion((Step("text"),), "stop")'}[wanted]
+        instead = _INSTEAD[wanted]
         return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}: return ttscale.{instead}"
     spent = reply.cost
     if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
