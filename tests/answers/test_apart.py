@@ -79,6 +79,7 @@ x = 3 + 4 = 7 == 7
 x = y = 2 == 2
 C = 2\pi r = 10\pi == 10\pi
 S = 1 + 2 + \cdots + 10 = 55 == 55
+S = 1 + 2 + ... + 10 = 55 == 55
 A = \text{base} \cdot \text{height} = 12 == 12
 \sum_{k=1}^n k = \frac{n(n+1)}{2} = 55 == 55
 x ≡ 3 (mod 7) == x \equiv 3 \pmod 7

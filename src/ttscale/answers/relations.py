@@ -121,7 +121,7 @@ def _hold_together(middle: list[str]) -> None:
     for side in middle:
         if _TWO.fullmatch(side) or _LINKS.search(side):
             raise Unreadable("two relations without a comma")
-        if not LABEL.fullmatch(side) and not _ANNOUNCES.search(side):
+        if not LABEL.fullmatch(side) and not _ANNOUNCES.search(side) and "..." not in side:
             read(_TEXT.sub(" q ", side))
 
 
