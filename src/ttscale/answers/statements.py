@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 
 from ttscale.answers.markers import ABBREVIATIONS, SHORT_UNITS
-from ttscale.answers.units import is_unit
 from ttscale.answers.wrappers import MAX_ANSWER, closing_brace, unwrap
 
 BOLD_SPAN = re.compile(r"(\*\*|__)(?=\S)(.+?)\1")
@@ -47,15 +46,16 @@ _REMARKS = re.compile(
     r"(?:as|at|by|of|to the|chance|probability|possible|times|"
     r"for|from|when|if|after|using|via|with(?! (?:a )?remainder)|in(?! base)|on|where|while|under|per|each|"
     r"is|are|was|were|will|would|has|have|that|this|which|we|it|the|total|because|since|so|hence|thus|not|but|only|"
-    r"exactly|again|too|also|respectively|left|altogether|overall|and (?:so|thus|hence)|"
-    r"or(?! more| less| fewer| above))"
+    r"exactly|again|too|also|respectively|left|altogether|overall|instead|rather|"
+    r"and (?:so|thus|hence|not)|or(?! more| less| fewer| above))"
     r"(?![A-Za-z])|\((?!mod|\\p?mod)|[^\w\\(:+/]",
     re.IGNORECASE,
 )
 """How a remark on a formula begins, which says no other value."""
 SCALED = (
     r"(?:(?:million|billion|trillion|thousand|hundred|dozen)(?: [a-z]+){0,2}|(?:percent )?(?:increase|decrease)"
-    r"|[ap]\.?m\.?|or (?:more|less|fewer)|even|odd)(?![A-Za-z])"
+    r"|[ap]\.?m\.?|noon|midnight|or (?:more|less|fewer)|(?:even|odd|prime)(?! [a-z])|squared|cubed|factorial"
+    r"|halves|thirds|fourths|(?:fif|six|seven|eigh|nin|ten|hundred|thousand)ths)(?![A-Za-z])"
 )
 """Words behind a number that make it another one, or a time."""
 _PARTS = re.compile(r"^\s*\([a-z]\) +\S", re.MULTILINE)
@@ -88,12 +88,9 @@ def statement(text: str) -> str:
 def changes(tail: str) -> bool:
     """Whether the words behind a formula say another thing than the formula: million, PM, hours and 20 minutes."""
     bare = _bare(tail).strip(" *_")
-    tokens = bare.split()
-    if not tokens or len(tokens) > 5 or _REMARKS.match(bare) or re.search(r"[=,;]", bare):
+    if not bare or len(bare.split()) > 5 or _REMARKS.match(bare) or re.search(r"[=,;]", bare):
         return False
-    if re.match(SCALED, bare, re.IGNORECASE) or re.search(r"[0-9\\]", bare) or SPAN.search(tail):
-        return True
-    return not any(is_unit(token) for token in tokens) and all(re.fullmatch(r"[A-Za-z.-]+", token) for token in tokens)
+    return bool(re.match(SCALED, bare, re.IGNORECASE) or re.search(r"[0-9\\]", bare) or SPAN.search(tail))
 
 
 def _bare(text: str) -> str:
