@@ -125,6 +125,10 @@ SENTENCES = [
     ("So the ratio is 3:1.", "3:1"),
     ("Answer: The train leaves at 5 PM.", "5 PM"),
     ("So Tom shares 3 of them with 5 friends.", None),
+    ("In total he needs 2.5kg.", None),  # not 2
+    ("So she ran 12,345km.", None),
+    ("So they walked at least 12.5km.", None),
+    ("So he earned 1,234.50€.", "1234.5"),
     # one value, or one that a verb or "=" leads to
     ("So after 3 days she has 12 eggs.", "12"),
     ("So she makes 13 * 2 = $26.", "26"),

@@ -13,9 +13,11 @@ from ttscale.answers.markers import COPULA
 from ttscale.answers.statements import BOLD_SPAN, FORMULA, JOIN, SPAN, statement
 from ttscale.answers.units import is_measure
 
-_DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"
+_DIGITS = r"(?>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)"
+"""A number and no part of one: of 12.5km it is not 12."""
 _WHOLE = re.compile(
-    rf"(?<![\w.:])(?:(?P<bound>(?:at (?:least|most)|(?:more|less|fewer) than|up to) [$€£]?{_DIGITS}%?(?![\w]))"
+    r"(?<![\w.:])(?<![0-9],)"
+    rf"(?:(?P<bound>(?:at (?:least|most)|(?:more|less|fewer) than|up to) [$€£]?{_DIGITS}%?(?![\w]))"
     rf"|(?P<change>(?:in|de)creased? (?:by |of )?[$€£]?{_DIGITS}%?(?![\w])|{_DIGITS}%? (?:in|de)crease(?![a-z]))"
     rf"|(?P<time>[0-9]{{1,2}}(?::[0-9]{{2}})? ?[ap]\.?m(?:\.|(?![a-z]))|(?<![-0-9/])[0-9]{{1,2}}:[0-9]{{2}}(?![\d:]))"
     r"|(?P<date>(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|"
@@ -29,14 +31,14 @@ _NUMBER = re.compile(
     r"(?<![A-Za-z0-9.,/_^-])(?<![0-9]:)(?<![A-Za-z)] [-+*/] )[-$€£]?\$?"
     rf"{_DIGITS}(?:/[0-9]+)?%?(?![0-9A-Za-z]|:[0-9])"
 )
-SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|[0-9][0-9.,]* ?[$€£]")
+SUM_OF_MONEY = re.compile(r"\\?[$€£] ?[0-9][0-9.,]*[0-9]|\\?[$€£] ?[0-9]|(?<![0-9])(?<![0-9][.,])[0-9][0-9.,]*+ ?[$€£]")
 _PROSE = re.compile(r"\$[?!,;:.]|\$[^$\\]*[a-z]{2,} [a-z]{2,} [a-z]{2,}")
 """Between two dollars that are sums of money or stray: "how many $? just about 1$"."""
 _HAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]{2}")
 _COPULAS = 20
 """Of a sentence, the last ones looked at."""
 _EQUATION = r"(?<![\w^])[A-Za-z](?:\w|\([a-z]\))?\s?=\s?[^\s=,$][^=,$]*?"
-_EQUATIONS = re.compile(rf"{_EQUATION}(?:(?:,| and| or|, and|, or) {_EQUATION})+(?=[\s.]*$)")
+_EQUATIONS = re.compile(rf"{_EQUATION}(?:(?:,| and| or|, and|, or) {_EQUATION}){{1,50}}(?=[\s.]*$)")
 _VERB = re.compile(
     r"(?:=|(?<![^\W_])(?:is|are|was|were|be|has|have|had|makes?|made|gets?|got|needs?|pays?|paid|spends?|spent|earns?|earned|"
     r"costs?|takes?|took|leaves?|left|equals?|total(?:s|ed)?|sells?|sold|receives?|uses?|used|gives?|gave|remains?|weighs?|"
