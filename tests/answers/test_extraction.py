@@ -215,6 +215,7 @@ PIECES = [text for text, _ in BOXED + MARKED + SENTENCES + THINKING + PRECEDENCE
         "Die Antwort lautet 5",
     ),
     *("答案是7", "final value is 8", "A: 9", "#### 10", "Résultat : 11", "İstanbul İ", "First we add. ", "\n", " "),
+    *("Solucion: 16", "SOLUTİON: 17", "The anſwer is 18.", "<THİNK>19</THİNK>"),
     *("<think>12</think>", "[THINK]13", "<|channel>thought 14<channel|>", "◁think▷15◁/think▷", "<", "["),
 ]
 

@@ -179,6 +179,9 @@ SHAPES = [
     ("不选B", None),
     ("正解：B", "B"),
     ("Solución: 12", "12"),
+    ("Solucion: 12", "12"),
+    ("SOLUTİON: 12", "12"),  # re.IGNORECASE takes these for an i and an s
+    ("The anſwer is 12.", "12"),
     ("Solución: primero sumamos 3 y 4.", None),
     ("Résultat : 12", "12"),
     ("Respuesta correcta: B", "B"),

@@ -24,7 +24,7 @@ from ttscale.answers.conclusions import concluded, only
 from ttscale.answers.markers import APART, ASCII_STEMS, ENGLISH_NOUN, NOUN, REFUSED, SAYING, STEMS
 from ttscale.answers.payloads import behind, below, line, value_or_end
 from ttscale.answers.statements import FORMULA, statement, tidy
-from ttscale.answers.thoughts import without_thoughts
+from ttscale.answers.thoughts import lowered, without_thoughts
 from ttscale.answers.values import from_sentence
 from ttscale.answers.wrappers import MAX_ANSWER
 
@@ -163,7 +163,7 @@ def _firm(answer: str) -> bool:
 def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
     """What marks and sentences give and where, the last first; a mark before a sentence in its own line."""
     read_mark = partial(_marked, words=words)
-    small = text.lower()
+    small = lowered(text)
     marks = _found(_MARK, text, _start(small, _MARK_STEMS), read_mark)
     fields = [mark for _, mark, _ in marks[-_TRIES:] if mark.lastgroup == "json"]
     said = _found(_SENTENCE, text, _start(small, _SENTENCE_STEMS), _said)
@@ -182,7 +182,7 @@ def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
 def _start(small: str, stems: Sequence[str]) -> int | None:
     """Where to begin the search for what has one of ``stems`` in it; None if there is none in ``small``."""
     first = min([at for at in map(small.find, stems) if at >= 0], default=None)
-    return None if first is None else max(0, first - _BEFORE - small.count("\u0307", 0, first))
+    return None if first is None else max(0, first - _BEFORE)
 
 
 def _found(pattern: re.Pattern[str], text: str, start: int | None, read: _Read) -> list[_Found]:

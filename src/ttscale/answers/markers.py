@@ -18,7 +18,7 @@ NOUN = "(?:" + _NOUNS.replace("\n", "") + ")"
 ENGLISH_NOUN = (
     "(?:answer|ans|(?:final )?result|final value|(?:correct|right|best|my) (?:option|choice)|(?P<solution>solution))"
 )
-_STEMS = """resultat résultat solución 选 選 结果 結果
+_STEMS = """résultat soluci 选 選 结果 結果
 répons repons respuest resultado antwort ergebnis lösung ответ respost rispost odpowied cevap đáp svar
 antwoord jawaban الجواب الإجابة उत्तर 答 正解 정답 답"""
 STEMS = tuple(_STEMS.split())

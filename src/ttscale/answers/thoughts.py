@@ -59,10 +59,15 @@ def spoken_spans(
     return kept if thinking else [*kept, (start, len(text))]
 
 
+def lowered(text: str) -> str:
+    """``text`` in small letters, no longer than it was, with an i or s for what ``re.IGNORECASE`` takes for one."""
+    return text.replace("İ", "i").replace("ı", "i").replace("ſ", "s").lower()
+
+
 def _marks(text: str, delimiters: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
     """(start, end, whether it closes) of each tag."""
     found = []
-    small = text.lower() if any(map(text.__contains__, _OPENINGS)) else ""
+    small = lowered(text) if any(map(text.__contains__, _OPENINGS)) else ""
     for tag in _TAGS.finditer(text) if any(map(small.__contains__, _STEMS)) else ():
         closes = (
             tag["closing"]
