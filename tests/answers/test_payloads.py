@@ -24,6 +24,10 @@ REASONED = [
     ("Answer: There are 18 apples. They are red.", "18"),
     ("Answer: Tom has 5 apples. He buys 3 bags of 2.", None),  # nothing says which it is
     ("Answer: Dr. J. Smith", "Dr. J. Smith"),
+    ("Answer: First quadrant", "first quadrant"),
+    ("Answer: To the left.", "to the left"),
+    ("Answer: First find the sum. It is hard.", None),
+    ("Answer: $AB = 5$ million.", "AB = 5 million"),
 ]
 BELOW = [
     ("The answers are:\n1. 18\n2. 19", "18, 19"),

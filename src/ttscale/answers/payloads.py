@@ -34,6 +34,8 @@ _SETS_OUT = re.compile(
     re.IGNORECASE,
 )
 """How a reasoning begins: a sentence that is no answer."""
+_PLACE = re.compile(r"(?:first|to|here|below)(?: [^\W\d_]+){1,3}", re.IGNORECASE)
+"""First quadrant, to the left: with nothing behind them they are answers."""
 
 
 def line(text: str, start: int) -> str:
@@ -73,11 +75,11 @@ def value_or_end(payload: str, rest: str) -> str | None:
     sets_out = value == first and _SETS_OUT.match(first)
     more = _after(payload, first) or (_after(rest, first) if sets_out else "")
     if not more or _EXPLAINS.match(more):
-        return None if sets_out else value
+        return None if sets_out and (more or not _PLACE.fullmatch(first)) else value
     end = concluded(rest) or closing_value(rest)
     return end or (None if sets_out or re.search("[0-9]", more) else value)
 
 
 def _after(text: str, first: str) -> str:
-    """What follows the sentence ``first`` in ``text``."""
-    return text[text.find(first) + len(first) :].strip(" \t\n.?!*_")
+    """What follows the sentence ``first`` in ``text``; nothing where it was taken out of its dollars."""
+    return text.partition(first)[2].strip(" \t\n.?!*_")
