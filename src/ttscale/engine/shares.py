@@ -78,8 +78,8 @@ def _cut(reply: Reply) -> bool:
 def stoppable_race(active: Active) -> Race | None:
     """The race whose losers may be stopped in the middle; None where there is none.
 
-    Under a limit on tokens or FLOPs nobody is: what a loser has cost by then decides what the limit lets out next, and
-    it must not depend on the batch.
+    Under a limit on tokens, FLOPs or dollars nobody is: what a loser has cost by then decides what the limit lets out
+    next, and it must not depend on the batch.
     """
     counts = active.limit is not None and active.limit.counts
     return active.wave if isinstance(active.wave, Race) and not counts else None
