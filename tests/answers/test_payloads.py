@@ -196,6 +196,9 @@ SHAPES = [
     ("Answer: D: the moon", "D"),
     ("Answer:\n- A: yes\n- B: no", "A: yes, B: no"),
     ("Answer: Both B and C", "B, C"),
+    ("选A\n" * 60 + "The answer is B.", "B"),
+    ("答案：5\n" * 60 + "Answer: 7", "7"),
+    ("I choose A.\n" * 60 + "The answer is B.", "B"),
 ]
 
 

@@ -30,8 +30,8 @@ from ttscale.answers.wrappers import MAX_ANSWER
 
 MAX_TEXT = 200_000
 """Characters read from the end of a text. A final answer stands at the end; 200,000 are some 50,000 tokens."""
-_TRIES = 50
-"""Markers looked at from the end before giving up: what precedes fifty empty ones is no final answer."""
+_TRIES = 100
+"""Markers looked at from the end before giving up: what precedes a hundred empty ones is no final answer."""
 
 _HOPE = re.compile(r"I hope (?:it|this)[^.\n]{0,60}\.?\s*$")
 _EOS = re.compile(
@@ -171,8 +171,8 @@ def _stated(text: str, words: bool) -> Iterator[tuple[int, str]]:
     foreign = _start(small, ASCII_STEMS if small.isascii() else STEMS)
     marks += _found(_FOREIGN_MARK, text, foreign, read_mark)
     said += _found(_FOREIGN_SENTENCE, text, foreign, _said)
-    for at, match, read in sorted(marks[-_TRIES:] + said[-_TRIES:], key=lambda found: -found[0]):
-        if fields and any(_in_string(text[field.end() : at]) for field in fields if field.end() <= at):
+    for at, match, read in sorted(marks + said, key=lambda found: -found[0])[:_TRIES]:
+        if any(_in_string(text, field.end(), at) for field in fields):
             continue
         answer = read(text, match)
         if answer:
@@ -189,9 +189,10 @@ def _found(pattern: re.Pattern[str], text: str, start: int | None, read: _Read) 
     return [] if start is None else [(match.start(), match, read) for match in pattern.finditer(text, start)]
 
 
-def _in_string(text: str) -> bool:
-    """Whether what stands behind ``text``, which follows a field of JSON, is in a string of the same object."""
-    return len(text) < MAX_ANSWER and "}" not in text and text.replace(r"\"", "").count('"') % 2 == 1
+def _in_string(text: str, field: int, at: int) -> bool:
+    """Whether ``at`` is in a string of the same object as a field of JSON that ends at ``field``."""
+    between = text[field:at] if at - field < MAX_ANSWER else "}"
+    return "}" not in between and between.replace(r"\"", "").count('"') % 2 == 1
 
 
 def _marked(text: str, mark: re.Match[str], words: bool) -> str | None:
