@@ -1,10 +1,9 @@
 """Cuts what a model thought out of what it said. Text in, text out; each pattern is linear in the text.
 
-Shapes: ``<think>...</think>`` and its relatives, ``[THINK]`` (no other word in square brackets,
-which are headings and links), ``<|channel>thought...<channel|>``, harmony's channels,
-``<|begin_of_thought|>``, ``<|START_THINKING|>``. A block that is never closed goes to the end: then nothing was said.
-A closing tag alone ends a block that the prompt opened: what stands before it was thought. A prompt that opens a block
-which the reply never closes is told with ``opened``.
+Shapes: ``<think>...</think>`` and its relatives, ``[THINK]`` (other words in square brackets are headings and links),
+``<|channel>thought...<channel|>``, harmony's channels, ``<|begin_of_thought|>``, ``<|START_THINKING|>``. A block that
+is never closed goes to the end: then nothing was said. A closing tag alone ends a block that the prompt opened: what
+stands before it was thought. A prompt that opens a block which the reply never closes is told with ``opened``.
 """
 
 from __future__ import annotations

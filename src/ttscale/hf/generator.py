@@ -20,10 +20,10 @@ class HFGenerator(HFWriter):
     limits a solution, and in step search each step; ``prompt`` lays the question out, and ``chat_template_kwargs`` are
     what its chat template is given ({"enable_thinking": False}, say).
     What is left out comes from the checkpoint's ``ttscale.json``, else from its generation config (temperature, top_k,
-    top_p, min_p, penalties, bans and biases, stop strings, limits), else from our defaults (one step per
-    line). ``generation_config`` is one of your own (``transformers.GenerationConfig``), or None: none at all.
-    ``ValueError`` names a setting in it that ttscale does not have. ``sampling`` holds the settings that results depend
-    on and that our defaults do not say; it is part of what stored results call this generator.
+    top_p, min_p, penalties, bans and biases, stop strings, limits), else from our defaults (one step per line).
+    ``generation_config`` is one of your own (``transformers.GenerationConfig``), or None: none at all. ``ValueError``
+    names a setting in it that ttscale does not have. ``sampling`` holds the settings that results depend on and that
+    our defaults do not say; it is part of what stored results call this generator.
     """
 
     def sample(self, requests: Sequence[Sample], /) -> list[Completion]:

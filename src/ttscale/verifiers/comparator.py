@@ -44,10 +44,9 @@ class PromptedComparator:
     Every comparison is asked in the order given and the other way round, and the two are averaged, since models prefer
     what stands first or last. The weights are the probabilities of the solutions' letters as the first word of the
     reply, where the generator shows probabilities; elsewhere, or with ``votes``, the shares of so many replies to each
-    order. ``prompt`` holds ``{question}``, ``{solutions}``, ``{number}`` and ``{letters}``; a default prompt
-    that asks for solutions does not go with it. What is read and written is
-    the verifier's cost. The noise comes from the key of the comparison. Solutions are shown without their thoughts,
-    unless ``thoughts`` is True.
+    order. ``prompt`` holds ``{question}``, ``{solutions}``, ``{number}`` and ``{letters}``. The generator's default
+    prompt, which asks for solutions, does not go with it. What is read and written is the verifier's cost. The noise
+    comes from the key of the comparison. Solutions are shown without their thoughts, unless ``thoughts`` is True.
     """
 
     def __init__(

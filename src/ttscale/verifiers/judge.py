@@ -55,9 +55,9 @@ class JudgeVerifier:
     to [0, 1]; ``criteria`` says by what it should judge. ``prompt`` holds ``{question}`` and ``{solution}``. The
     prompts that ask for solutions (the default one, those of ``ttscale.prompts``) do not go with it; a system prompt of
     your own does. A solution is shown without its thoughts, unless ``thoughts`` is True. What the judge reads and
-    writes is the verifier's cost.
-    The same candidate gets the same votes, whatever else is judged. ``on_error``: a candidate whose judge says nothing
-    that can be read ends its question ("raise", the default), or competes without a score ("unscored").
+    writes is the verifier's cost. The same candidate gets the same votes, whatever else is judged. ``on_error``: a
+    candidate whose judge says nothing that can be read ends its question ("raise", the default), or competes without a
+    score ("unscored").
     """
 
     aggregate: Aggregate = "last"
