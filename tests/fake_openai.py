@@ -114,10 +114,7 @@ class FakeServer:
     def start(self) -> FakeServer:
         """Listen, on the same port as before if there was one."""
         handler = type("Handler", (_Handler,), {"fake": self})
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", self.port), handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
@@ -353,6 +350,11 @@ def tokens_of(text: Any, wide: bool) -> list[int]:
 def text_of(ids: Any) -> str:
     """What tokens say."""
     return "".join("<eos>" if i == EOS else "\n\n" if i == TWO_NEWLINES else chr(i - 10) for i in ids)
+
+
+class _Server(ThreadingHTTPServer):
+    block_on_close = False
+    request_queue_size = 1024  # connections that wait to be accepted; beyond that the kernel drops some
 
 
 class _Handler(BaseHTTPRequestHandler):

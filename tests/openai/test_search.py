@@ -91,11 +91,11 @@ def test_a_server_that_dies_for_good_in_the_middle_loses_nothing(tmp_path: Path)
     questions = [f"question {i}" for i in range(40)]
     trace = tmp_path / "trace.jsonl"
 
-    def solve(server: FakeServer) -> list[Result]:
+    def solve(server: FakeServer, **patience: int) -> list[Result]:
         return ttscale.solve_all(
             questions,
             4,
-            generator=generator(server.url, retries=1),
+            generator=generator(server.url, **patience),
             verifier=Toy(),
             strategy=Beam(width=2),
             resume=trace,
@@ -108,7 +108,7 @@ def test_a_server_that_dies_for_good_in_the_middle_loses_nothing(tmp_path: Path)
         )
         needed = len(server.requests)
     with serving(fault=lambda n, body: "drop" if n >= needed // 2 else None) as server:
-        broken = solve(server)
+        broken = solve(server, retries=1)
     failed = [result for result in broken if result.error is not None]
     assert failed
     for result in failed:
