@@ -55,7 +55,7 @@ class FakeServer:
     kind: Literal["vllm", "sglang", "transformers", "llama.cpp", "openai"] = "vllm"
     fault: Callable[[int, dict[str, Any]], Fault | None] = lambda n, body: None
     listing: Callable[[int], str | None] = lambda n: None
-    """The status with which the n-th look at its models (from 0) fails, or None."""
+    """The status with which the n-th look at its models (from 0) fails, "html" for a web page, or None."""
     looks: int = 0
     """Looks at its models so far."""
     delimiter: str = "\n"
@@ -373,6 +373,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"detail": "Not Found"})
         elif (status := self.fake.listing(self.fake.looks)) is not None:
             self.fake.looks += 1
+            if status == "html":
+                self._send_bytes(200, b"<html>Welcome</html>", kind="text/html")
+                return
             self._send(int(status), {"error": {"message": f"no list for {self.headers.get('authorization')}"}})
         else:
             self.fake.looks += 1

@@ -301,11 +301,11 @@ def test_trouble_that_lasts_is_an_error_and_asked_about_again() -> None:
         assert server.bodies[0]["repetition_penalty"] == 1.0
 
 
-@pytest.mark.parametrize(("status", "looks"), [("404", 1), ("405", 1), ("501", 1), ("401", 2), ("403", 2)])
+@pytest.mark.parametrize(("status", "looks"), [("404", 1), ("405", 1), ("501", 1), ("401", 2), ("403", 2), ("html", 3)])
 def test_a_server_that_lists_nothing_is_generic(status: str, looks: int) -> None:
     """That there is no list is remembered; that a key may not see it is not."""
     with serving(listing=lambda n: status) as server:
-        shared = Connection(server.url)
+        shared = Connection(server.url, sleep=nap)
         for _ in range(2):
             role = unknown(shared)
             sample(role, whole(), whole(1))

@@ -37,7 +37,7 @@ CONNECT_TIMEOUT = 5.0
 FIRST_CONNECT = 1.5
 """The same for the first attempt of a request, so that a person hears within two seconds that nobody answers."""
 STATUS_ROUNDS = 2
-"""Retries of a mere look (``look``) that the server answers with an error."""
+"""Retries of a mere look (``look``) that the server answers with an error, or any path that shows no JSON."""
 NO_LIST = (404, 405, 501)
 """Statuses of /models that say that there is no such list, now and later."""
 ENDPOINTS = ("/chat/completions", "/completions", "/models")
@@ -164,20 +164,19 @@ class Connection:
         """
         try:
             return await self.listing()
-        except Refused as error:
-            if isinstance(error, Rejected) or error.status is None:
-                return None
-            raise
+        except Rejected:
+            return None
 
     async def listing(self) -> Any:
-        """The same; None where the server has no such list. Both are remembered. Any other error is raised."""
+        """The same; None where the server has no such list, or a page that is none, which is remembered too. Any other
+        error is raised."""
         state = await self._state()
         async with state.looking:
             if not self._looked:
                 try:
                     self._models = await self._ask("GET", "/models", None, _same, "/models", 0, self._retries)
-                except Rejected as error:
-                    if error.status not in NO_LIST:
+                except Refused as error:
+                    if error.status is not None and error.status not in NO_LIST:
                         raise
                 self._looked = True
         return self._models
@@ -250,7 +249,9 @@ class Connection:
                             del owed[endpoint]
                         else:
                             owed[endpoint] = got.wait or 0.0
-                        over = round_ == self._retries or not owed or (last.answered and round_ >= answered)
+                        # What is shown at a path and is no JSON, such as a web page, will be none later.
+                        most = answered if last.status or method == "POST" else STATUS_ROUNDS
+                        over = round_ == self._retries or not owed or (last.answered and round_ >= most)
                         if endpoint == asked[-1] and not over:  # it waits in its place
                             wait = max(backoff(round_, seed), min(owed.values()) + 0.1 * backoff(round_, seed))
                             self._say(last, asked, round_ + 1, wait)
