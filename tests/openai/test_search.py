@@ -216,6 +216,15 @@ def test_whether_a_server_takes_token_ids_is_asked_once(caplog: pytest.LogCaptur
     assert sum(path.endswith("tokenize") for path, *_ in server.requests) <= 1
 
 
+@pytest.mark.parametrize("kind", ["auto", "vllm"])
+def test_a_server_in_trouble_is_looked_at_once_for_all_who_wait(kind: str) -> None:
+    with serving(listing=lambda n: "503") as server:
+        role = generator(server.url, kind, retries=2)
+        results = ttscale.solve_all([f"q {i}" for i in range(6)], 2, generator=role, strategy="majority_vote")
+    assert ["status 503" in str(result.error) for result in results] == [True] * 6
+    assert server.looks == 3
+
+
 RUNS_ON = ["step 1\n", "Answer: 5\n", "\nProblem:\n", "What is 2+2?\n", "\nSolution:\n", "Answer: 4\n"]
 """A base model that has been shown solved examples writes the next of them after its solution."""
 

@@ -184,7 +184,8 @@ class Writer:
         return replace(one, steps=tuple(replace(s, text=known_tags(self.settings.prompt, s.text)) for s in one.steps))
 
     async def _way_found(self, task: Task) -> IdsWriter | TextWriter:
-        """The way that the first question finds. The others wait for it, and look for themselves if it fails."""
+        """The way that the first question finds. The others wait for it, and look for themselves where the server
+        rejects the first. Where it is in trouble they fail with it."""
         loop = asyncio.get_running_loop()
         first = loop not in self._looking
         if first:
@@ -192,7 +193,7 @@ class Writer:
             self._looking[loop].add_done_callback(lambda _: self._looking.pop(loop, None))
         try:
             return await asyncio.shield(self._looking[loop])  # whoever asked first may be given up meanwhile
-        except Exception:
+        except Rejected:
             if first:
                 raise
             return await self._find_way(task)
