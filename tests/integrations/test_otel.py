@@ -94,6 +94,16 @@ def test_nobody_is_told_unless_asked_and_results_do_not_change() -> None:
     assert len(recorder.events) == told
 
 
+def test_a_question_that_never_began_does_not_end() -> None:
+    """It has the id of another in progress, which would be taken for ended."""
+    recorder, pair = Recorder(), [ttscale.Question("q", "one"), ttscale.Question("q", "two")]
+    with watching(recorder):
+        for _ in ttscale.solve_stream(pair, 4, generator=Priced(), strategy="majority_vote", progress=False):
+            pass
+    assert [event[0] for event in recorder.events if event[0] in ("began", "ended")] == ["began", "ended"]
+    assert ("ended", "q", None, False) in recorder.events
+
+
 def test_every_request_is_told_once_with_its_wait() -> None:
     recorder = Recorder()
     with watching(recorder):

@@ -192,11 +192,12 @@ class Call:
     def _reporting(self, on_result: OnResult) -> OnEnd:
         def on_end(index: int, ended: Ended) -> None:
             question = self._open.pop(index)
-            recorded = () if index in self._refused else self._recorded.pop(question.id, ())
+            began = index not in self._refused
             self._refused.discard(index)
+            recorded = self._recorded.pop(question.id, ()) if began else ()
             result, end = self._result(question, ended, recorded)
             self._progress.end(question)
-            for watch in WATCHES:
+            for watch in WATCHES if began else ():
                 watch.ended(question, ended.cost, ended.stopped_by, ended.error)
             on_result(question, result)  # before an observer, which Ctrl-C may interrupt, hears of it
             self._emit(end)
