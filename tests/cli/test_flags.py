@@ -163,6 +163,7 @@ WRONG = {
     "bundled domain": (["solve", "Who are you?", "--max-new-tokens", "64"], "give your own model"),
     "shard of one": (["solve", "q", "--shard", "1/2"], "--shard 1/2 is a share of the questions of --input"),
     "dollars": (["solve", "q", "--generator", "x/y", "--max-dollars", "1"], "--max-dollars goes by what the server"),
+    "own dollars": (["solve", "q", "--verifier", "no.such:judge", "--max-dollars", "1"], "No module named 'no'"),
     "all dollars": (["solve", "--input", __file__, "--total-dollars", "1"], "give --price IN,OUT"),
     "trace's folder": (["solve", "Compute 1 + 2 + 3", "--trace", "no/such/t.jsonl"], "--trace no/such/t.jsonl must be"),
 }

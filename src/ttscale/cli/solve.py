@@ -111,7 +111,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_price(options: argparse.Namespace) -> None:
     """``ValueError`` for a cap on dollars where nothing is known to cost any. A role of one's own may know."""
-    own = not options.base_url and any(":" in (given or "") for given in (options.generator, options.reviser))
+    roles = (options.generator, options.reviser, options.verifier, options.comparator)
+    own = not options.base_url and any(":" in (given or "") for given in roles)
     for flag in ("max_dollars", "total_dollars"):
         if getattr(options, flag) is not None and not options.price and not own:
             raise ValueError(f"--{flag.replace('_', '-')} goes by what the server takes: give --price IN,OUT")
