@@ -216,6 +216,15 @@ def test_whether_a_server_takes_token_ids_is_asked_once(caplog: pytest.LogCaptur
     assert sum(path.endswith("tokenize") for path, *_ in server.requests) <= 1
 
 
+def test_questions_about_models_are_asked_of_a_server_without_token_ids() -> None:
+    """That a server lacks the model is read from its own words alone."""
+    question = ttscale.Question("model-1", "Which model is it?")
+    with serving() as server:
+        (result,) = ttscale.solve_all([question], 2, generator=generator(server.url), strategy="majority_vote")
+    assert result.error is None
+    assert len(result.candidates) == 2
+
+
 @pytest.mark.parametrize("kind", ["auto", "vllm"])
 def test_a_server_in_trouble_is_looked_at_once_for_all_who_wait(kind: str) -> None:
     with serving(listing=lambda n: "503") as server:
@@ -344,10 +353,11 @@ def test_a_prompt_that_does_not_fit_is_an_error_all_the_same() -> None:
         ttscale.solve("q", 4, generator=generator(server.url), verifier=Toy(), strategy="beam")
 
 
+@pytest.mark.parametrize("more", ["", "Traceback (most recent call last): " * 50])
 @pytest.mark.parametrize(("kind", "ids"), [("sglang", False), ("vllm", True)])
-def test_a_server_that_lists_no_length_says_that_the_context_is_full(kind: Any, ids: bool) -> None:
-    """By status 400 with its context length. What is begun is cut off there."""
-    words = "This model's maximum context length is 40 tokens. However, you requested 41 tokens."
+def test_a_server_that_lists_no_length_says_that_the_context_is_full(kind: Any, ids: bool, more: str) -> None:
+    """By status 400 with its context length, in as many words as it likes. What is begun is cut off there."""
+    words = f"This model's maximum context length is 40 tokens. However, you requested 41 tokens. {more}"
 
     def full(n: int, body: dict[str, Any]) -> str | None:
         prompt = text_of(body["prompt"]) if ids else body["prompt"]

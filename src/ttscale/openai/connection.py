@@ -309,14 +309,14 @@ class Connection:
             ok = True if well else None if isinstance(failure, Hopeless) else False
             self.pool.end(endpoint, ok, probe, self._clock())
         # Raised here and not above: the client's own exception holds the request, and with it the key.
-        what = self.scrub(failure.what, SAID)
+        what = said = self.scrub(failure.what, SAID)
         log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
         for told in WATCHES:
             told.retried(self.endpoints[endpoint], what)
         if isinstance(failure, Hopeless):
             status = failure.status
-            what += await self._advice(endpoint, path, status)
-            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", status)
+            what += failure.advice + await self._advice(endpoint, path, status)
+            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", status, said)
         return replace(failure, what=what)
 
     def _say(self, last: Failure, asked: Sequence[int], retry: int, wait: float) -> None:

@@ -34,10 +34,10 @@ class MalformedReply(Exception):
 class Refused(RoleError):
     """The server answered, and the answer was an error."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, said: str = "") -> None:
         super().__init__(message)
-        self.status = status
-        """Its HTTP status, where it had one."""
+        self.status, self.said = status, said
+        """Its HTTP status, where it had one, and what it said."""
 
 
 class Rejected(Refused):
@@ -52,6 +52,8 @@ class Failure:
     answered: bool = False
     wait: float | None = None
     status: int | None = None
+    advice: str = ""
+    """What to do about it, which goes behind ``what``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,21 @@ class Hopeless(Failure):
 
 def judge_status(error: openai.APIStatusError, keyed: bool) -> Failure:
     """What to make of an HTTP error; ``keyed``: whether a key was given."""
-    status, what = error.status_code, f"status {error.status_code}: {_said(error)}"
+    status, what, advice = error.status_code, f"status {error.status_code}: {_said(error)}", ""
     if 300 <= status < 400:
         where = error.response.headers.get("location", "somewhere else")
         what = f"status {status}: the server redirects to {where}; give the URL that serves the model as base_url"
     if status in (401, 403):
-        what += (
+        advice = (
             "; the server does not take this key: pass the right one as api_key=..., or set OPENAI_API_KEY"
             if keyed
             else "; no key was given: pass api_key=..., or set OPENAI_API_KEY"
         )
     if status in (400, 413) and says_too_long(_said(error)):
-        what += TOO_LONG
+        advice = TOO_LONG
     hopeless = status not in TRANSIENT_STATUS and (status < 500 or status in HOPELESS_STATUS)
     if hopeless or (status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")):
-        return Hopeless(what, answered=True, status=status)
+        return Hopeless(what, answered=True, status=status, advice=advice)
     return Failure(what, True, retry_after(error.response.headers), status)
 
 

@@ -156,7 +156,7 @@ class OpenAIVerifier:
         except Rejected as error:
             if error.status not in OF_ONE_INPUT:
                 raise
-            return TooLongError(str(error)) if says_too_long(str(error)) else error
+            return TooLongError(str(error)) if says_too_long(error.said) else error
         try:
             return self._verdict(rows, cost, shown, where)
         except RoleError as error:

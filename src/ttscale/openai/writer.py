@@ -216,7 +216,7 @@ class Writer:
         try:
             await way.prepare(task)
         except Rejected as error:
-            if error.status in (404, 405, 501) and "model" not in str(error).lower():
+            if error.status in (404, 405, 501) and "model" not in error.said.lower():
                 log.warning("%s takes no token ids here (%s); text is sent instead", self.name, error)
                 return None
             if error.status != 400 or not self.settings.chat or self._asked_chat is not None or self._given_prompt:
