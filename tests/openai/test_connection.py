@@ -196,6 +196,20 @@ def test_no_more_requests_are_under_way_than_allowed() -> None:
     assert server.busiest == 3
 
 
+def test_requests_that_look_for_the_right_model_wait_for_no_place() -> None:
+    """They hold all there are, and none would be free for the look."""
+
+    async def many(url: str) -> list[Any]:
+        connection = Connection(url, api_key=KEY, concurrency=2)
+        asked = [connection.post("/completions", BODY, lambda data: data, where="a test") for _ in range(6)]
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)  # not for ever
+
+    with serving(fault=lambda n, body: "404") as server:
+        errors = asyncio.run(many(server.url))
+    assert ["lists the models 'toy'" in str(error) for error in errors] == [True] * 6
+    assert server.looks == 1
+
+
 def test_one_that_waits_for_a_retry_keeps_its_place() -> None:
     """So a server that answers 429 sees less traffic, not more."""
     with serving(fault=failing("429")) as server:

@@ -14,6 +14,7 @@ import math
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -70,9 +71,9 @@ class Connection:
     ``base_url``: one URL or several (a question's requests go to one of them, on failure to the next; see
     ``pool.py``), ``weights`` how much of the work each of them gets. None is the official client's default
     (``OPENAI_BASE_URL`` or api.openai.com). ``api_key``: None reads ``OPENAI_API_KEY``. ``concurrency`` requests at
-    most are under way at each endpoint, those that wait for a retry included, so that a server that answers 429 sees
-    less traffic, not more. ``timeout`` is for a whole reply, in seconds, however slowly it drips.
-    ``retries`` more rounds over all endpoints follow a failure (429, 408, 5xx, lost connection, timeout, broken
+    most are under way at each endpoint beside looks at what it serves, those that wait for a retry included, so that a
+    server that answers 429 sees less traffic, not more. ``timeout`` is for a whole reply, in seconds, however slowly it
+    drips. ``retries`` more rounds over all endpoints follow a failure (429, 408, 5xx, lost connection, timeout, broken
     reply), with exponential backoff, jitter and the server's Retry-After; one above ``max_wait`` seconds counts as a
     refusal. ``sleep`` and ``clock`` are for tests.
     """
@@ -226,7 +227,8 @@ class Connection:
             for endpoint in asked:
                 began = self._clock()
                 with self.pool.load(endpoint):
-                    async with state.slots[endpoint]:
+                    # A look waits for no slot: requests that are told 404 look at /models and hold theirs.
+                    async with state.slots[endpoint] if method == "POST" else nullcontext():
                         for told in WATCHES:
                             told.queued(self.endpoints[endpoint], self._clock() - began)
                         if endpoint != asked[-1] and not self.pool.available(endpoint, self._clock()):
