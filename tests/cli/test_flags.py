@@ -134,6 +134,7 @@ def test_a_file_of_settings_and_the_command_line_has_the_last_word(tmp_path: Pat
         with_config(["solve", "q", f"--config={path}"], make_parser())
 
 
+SERVED = ("--base-url", "http://localhost:1/v1", "--model", "m")
 WRONG = {
     "no question": (["solve"], "give a question, or --input FILE"),
     "both": (["solve", "q", "--input", "x"], "give a question, or --input FILE"),
@@ -163,6 +164,10 @@ WRONG = {
     "bundled domain": (["solve", "Who are you?", "--max-new-tokens", "64"], "give your own model"),
     "shard of one": (["solve", "q", "--shard", "1/2"], "--shard 1/2 is a share of the questions of --input"),
     "dollars": (["solve", "q", "--generator", "x/y", "--max-dollars", "1"], "--max-dollars goes by what the server"),
+    "device of one's own": (
+        ["solve", "q", *SERVED, "--device", "cpu", "--verifier", "ttscale.verifiers:ConfidenceVerifier"],
+        "--device is for models that run here",
+    ),
     "own dollars": (["solve", "q", "--verifier", "no.such:judge", "--max-dollars", "1"], "No module named 'no'"),
     "all dollars": (["solve", "--input", __file__, "--total-dollars", "1"], "give --price IN,OUT"),
     "trace's folder": (["solve", "Compute 1 + 2 + 3", "--trace", "no/such/t.jsonl"], "--trace no/such/t.jsonl must be"),

@@ -118,7 +118,7 @@ class _Roles:
 
         options = self._options
         verifier, reviser = self._own("verifier", options.verifier), self._own("reviser", options.reviser)
-        made: dict[str, Any] = {"generator": self._generator()}
+        made: dict[str, Any] = {"generator": self._generator(verifier, reviser)}
         made |= {"reviser": self._reviser(reviser), "verifier": self._verifier(verifier)}
         if options.judge is not None:
             made["verifier"] = self._judging("--judge", JudgeVerifier, options.judge, made)
@@ -141,12 +141,12 @@ class _Roles:
             check_name(role, own)
         return own
 
-    def _generator(self) -> Any:
+    def _generator(self, *others: Any) -> Any:
         options, sampling, placed = self._options, self._sampling, self._placed
         if options.base_url:
             if not options.generator:
                 raise ValueError("--base-url needs --model NAME, the name that the server knows the model by")
-            if placed and not (options.verifier or options.reviser):
+            if placed and not any(isinstance(other, str) for other in others):
                 raise ValueError(f"--{next(iter(placed))} is for models that run here, not for a server")
             return _on_server(options.generator, options, sampling)
         if options.price:
