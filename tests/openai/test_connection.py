@@ -210,6 +210,17 @@ def test_requests_that_look_for_the_right_model_wait_for_no_place() -> None:
     assert server.looks == 1
 
 
+def test_who_asks_for_the_models_meanwhile_shares_the_look_and_its_failure() -> None:
+    async def many(url: str) -> list[Any]:
+        connection = Connection(url, api_key=KEY, retries=2, sleep=Sleeps())
+        return await asyncio.gather(*[connection.models() for _ in range(5)], return_exceptions=True)
+
+    with serving(listing=lambda n: "503") as server:
+        errors = asyncio.run(many(server.url))
+    assert ["status 503" in str(error) for error in errors] == [True] * 5
+    assert server.looks == 3
+
+
 def test_one_that_waits_for_a_retry_keeps_its_place() -> None:
     """So a server that answers 429 sees less traffic, not more."""
     with serving(fault=failing("429")) as server:

@@ -57,8 +57,9 @@ class _LoopState:
 
     clients: list[openai.AsyncOpenAI]
     slots: list[asyncio.Semaphore]
-    looking: asyncio.Lock
     keeper: AsyncGenerator[None, None]
+    looking: asyncio.Task[None] | None = None
+    """The last look at /models, which all who ask meanwhile wait for."""
 
 
 _KEEPERS: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
@@ -172,14 +173,10 @@ class Connection:
         """The same; None where the server has no such list, or a page that is none, which is remembered too. Any other
         error is raised."""
         state = await self._state()
-        async with state.looking:
-            if not self._looked:
-                try:
-                    self._models = await self._ask("GET", "/models", None, _same, "/models", 0, self._retries)
-                except Refused as error:
-                    if error.status is not None and error.status not in NO_LIST:
-                        raise
-                self._looked = True
+        if not self._looked:
+            if state.looking is None or state.looking.done():
+                state.looking = asyncio.create_task(self._list())
+            await asyncio.shield(state.looking)  # whoever asked first may be given up meanwhile
         return self._models
 
     async def aclose(self) -> None:
@@ -202,6 +199,14 @@ class Connection:
         return self._secrets.scrub(text, most)
 
     # Inside.
+
+    async def _list(self) -> None:
+        try:
+            self._models = await self._ask("GET", "/models", None, _same, "/models", 0, self._retries)
+        except Refused as error:
+            if error.status is not None and error.status not in NO_LIST:
+                raise
+        self._looked = True
 
     async def _ask(
         self,
@@ -387,7 +392,7 @@ class Connection:
             ]
             keeper = _close_with_loop(clients)
             slots = [asyncio.Semaphore(self._concurrency) for _ in self._urls]
-            state = _LoopState(clients, slots, asyncio.Lock(), keeper)
+            state = _LoopState(clients, slots, keeper)
             for table in (self._states, _KEEPERS):
                 for old in [other for other in table if other.is_closed()]:
                     del table[old]
