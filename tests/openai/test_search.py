@@ -91,7 +91,7 @@ def test_a_server_that_dies_for_good_in_the_middle_loses_nothing(tmp_path: Path)
     questions = [f"question {i}" for i in range(40)]
     trace = tmp_path / "trace.jsonl"
 
-    def solve(server: FakeServer, **patience: int) -> list[Result]:
+    def solve(server: FakeServer, **patience: Any) -> list[Result]:
         return ttscale.solve_all(
             questions,
             4,

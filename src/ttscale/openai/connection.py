@@ -233,7 +233,8 @@ class Connection:
                 began = self._clock()
                 with self.pool.load(endpoint):
                     # A look waits for no slot: requests that are told 404 look at /models and hold theirs.
-                    async with state.slots[endpoint] if method == "POST" else nullcontext():
+                    slot: Any = state.slots[endpoint] if method == "POST" else nullcontext()
+                    async with slot:
                         for told in WATCHES:
                             told.queued(self.endpoints[endpoint], self._clock() - began)
                         if endpoint != asked[-1] and not self.pool.available(endpoint, self._clock()):
