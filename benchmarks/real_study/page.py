@@ -42,7 +42,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def contrasts(found: Mapping[str, Any]) -> str:
     """The primary contrasts, those not drawn too."""
-    rows = []
+    rows, before = [], []
     drawn, *others = (
         {row["name"]: row for row in own}
         for own in (found["contrasts"], *(run["contrasts"] for run in found["earlier runs"]))
@@ -50,15 +50,19 @@ def contrasts(found: Mapping[str, Any]) -> str:
     for number, planned in enumerate(found["planned"], 1):
         row = drawn.get(planned["name"])
         verdict = "not drawn" if row is None else row["verdict"]
-        shown = [verdict if verdict in ("not shown", "not drawn") else f"**{verdict}**"]
-        shown += [difference(own.get(planned["name"])) for own in others]
-        rows.append([str(number), planned["name"], planned["paper"], difference(row), *shown])
+        shown = verdict if verdict in ("not shown", "not drawn") else f"**{verdict}**"
+        rows.append([str(number), planned["name"], planned["paper"], difference(row), shown])
+        before.append([str(number), *(difference(own.get(planned["name"])) for own in others)])
     counts = {verdict: sum(row["verdict"] == verdict for row in drawn.values()) for verdict in VERDICTS}
     summary = ", ".join(f"{many} {verdict}" for verdict, many in counts.items())
     count = next(iter(drawn.values()))["questions"]
-    earlier = [f"{run['name']} ({run['questions']})" for run in found["earlier runs"]]
-    header = ["", "difference of", "the paper", "here", "verdict", *earlier]
-    return f"{summary} ({count} test questions):\n\n" + table(header, rows)
+    earlier = [f"{run['name']} ({run['questions']} questions)" for run in found["earlier runs"]]
+    return (
+        f"{summary} ({count} test questions):\n\n"
+        + table(["", "difference of", "the paper", "here", "verdict"], rows)
+        + "\n\nWhat earlier runs found:\n\n"
+        + table(["", *earlier], before)
+    )
 
 
 def difference(row: Mapping[str, Any] | None) -> str:
