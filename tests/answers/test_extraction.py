@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,16 +218,19 @@ PIECES = [text for text, _ in BOXED + MARKED + SENTENCES + THINKING + PRECEDENCE
     ),
     *("答案是7", "final value is 8", "A: 9", "#### 10", "Résultat : 11", "İstanbul İ", "First we add. ", "\n", " "),
     *("Solucion: 16", "SOLUTİON: 17", "The anſwer is 18.", "<THİNK>19</THİNK>"),
+    *("\nAnswer: -5", "\nThe final answer is: 1,250.", "\n####7.5", "\nanswer is 3", '{"answer": "', r"\boxed{4}$."),
     *("<think>12</think>", "[THINK]13", "<|channel>thought 14<channel|>", "◁think▷15◁/think▷", "<", "["),
 ]
 
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
-def test_where_the_search_begins_changes_no_answer(text: str) -> None:
-    """Stems are looked for first, since that is quick; here patterns are searched in the whole text as well."""
+def test_where_the_search_begins_and_ends_changes_no_answer(text: str) -> None:
+    """Stems and a plain end are looked for first, since that is quick; here all patterns search the whole text, too."""
     found = extract_answer(text), extract_words(text), spoken_spans(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(extraction, "_start", lambda small, stems: 0)
+        patch.setattr(extraction, "_PLAIN", re.compile("(?!)"))
+        patch.setattr(extraction, "_MAY_STATE", re.compile(""))
         patch.setattr(thoughts, "_STEMS", ("",))
         patch.setattr(thoughts, "_OPENINGS", ("",))
         assert (extract_answer(text), extract_words(text), spoken_spans(text)) == found

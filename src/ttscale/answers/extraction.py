@@ -104,6 +104,12 @@ _FOREIGN_SENTENCE = re.compile(rf"{APART}{SAYING}{_GAP}[:：]?(?P<method>)(?P<ch
 _WORDY = 5
 """A sentence that goes on in more words than this, without a digit or a formula, explains and does not answer."""
 _LETTER = re.compile(r"\(?([A-J])\)?(?=$|[\s.,:;)。，、]|[^\x00-\x7f])")
+_MAY_STATE = re.compile(r"[^\W\d_]|#")
+"""What every mark and every sentence has in it."""
+_PLAIN = re.compile(
+    r"(?:#### ?|(?:the )?(?:final )?answer(?::| is:?) )(-?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)\.?\Z", re.IGNORECASE
+)
+"""A last line that can be read but one way: no mark, sentence or box of a text comes after it."""
 
 
 _Read: TypeAlias = Callable[[str, re.Match[str]], str | None]
@@ -142,10 +148,15 @@ def _spoken(text: str) -> str:
 
 def _answer(spoken: str, words: bool) -> str | None:
     """The answer that a box, a mark or a sentence gives; with ``words`` the whole sentence behind a mark."""
+    plain = _PLAIN.match(spoken, spoken.rfind("\n") + 1)
+    if plain and '"' not in spoken:
+        return plain[1]
     found = boxes(spoken)
     while found and not tidy(found[-1].content):
         found.pop()
     boxed = tidy(one_answer(spoken, found)) if found else None
+    if boxed and not _MAY_STATE.search(spoken, found[-1].end):
+        return boxed
     for at, answer in _stated(spoken, words):
         tidied = tidy(answer)
         if boxed and (at < found[-1].end or (tidied and not _firm(tidied))):
