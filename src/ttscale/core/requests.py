@@ -10,7 +10,7 @@ import math
 from collections.abc import Generator as PyGenerator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, final, overload, runtime_checkable
 
 from ttscale.core.cost import FREE, Cost
 from ttscale.core.types import Candidate, Finish, Key, Question, Step, tokens_drawn
@@ -147,6 +147,7 @@ def where(request: Request) -> str:
     return f"question {request.question.label}, {'candidate' if isinstance(request, Score) else 'key'} {request.key}"
 
 
+@final  # so that asking for its type is enough, which takes a tenth of the time
 @dataclass(frozen=True, slots=True)
 class Race(Sequence[Request]):
     """A wave of draws of which only the ``first`` to finish count.

@@ -80,7 +80,7 @@ class SyncWorker:
         self.role = role
         self._obj = obj
         self._session = _opened(obj)
-        self._stops_losers = isinstance(self._session, BoundedSession)
+        self._stops_losers = self._session is not None and isinstance(self._session, BoundedSession)
         self.most: int | None = None if self._session else max_batch_of(obj)
         """The most requests it takes at once."""
         self._out: dict[int, Ticket] = {}

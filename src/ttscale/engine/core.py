@@ -116,7 +116,8 @@ class Engine:
             active.missing -= 1
             if active.missing == 0 or active.limit is not None or self._shared:
                 self._go_on(ticket.slot, active)
-        self._go_on_with_held()
+        if self._held:
+            self._go_on_with_held()
 
     def fail(self, ticket: Ticket, error: Exception) -> None:
         """Say that a ticket cannot be answered: ends its question, and no other, with ``error``."""
@@ -245,6 +246,14 @@ class Engine:
         Both go in the order of the wave, whatever the order of arrival: what a limit lets out, and what the costs add
         up to, depends on the replies alone (law 2).
         """
+        if active.limit is None and self._shared is None:  # nothing that a reply could change
+            while active.let_out < len(active.wave):
+                self._let_out(slot, active)
+            if active.missing == 0:
+                for place in range(active.settled, active.let_out):
+                    enter_ledger(active, place)
+                active.settled = active.let_out
+            return
         while True:
             if active.let_out < len(active.wave) and may_go(active, self._shared):
                 self._let_out(slot, active)
@@ -264,7 +273,7 @@ class Engine:
     def _let_out(self, slot: int, active: Active) -> None:
         """Answer the next request from the trace, or with a cut-off past the token cap, or queue it for fresh work."""
         place = active.let_out
-        request = share_out(active, active.wave[place])
+        request = active.wave[place] if active.limit is None else share_out(active, active.wave[place])
         active.let_out += 1
         if active.stopped_by and draws(request):
             # Past the token cap nothing more is drawn; the strategy sees cut-offs and chooses from what it has.
@@ -272,7 +281,7 @@ class Engine:
         else:
             if self._shared:
                 self._shared.sent(draws(request))
-            reply = recalled(active, request)
+            reply = recalled(active.recall, active.race, request) if active.recall else None
             if reply is not None and _caught(reply_problem, request, reply):
                 reply = None  # a trace that was changed by hand: asked again
         if reply is None:
@@ -294,7 +303,7 @@ class Engine:
             problem = request_problem(request, active.root, self._roles)
             if problem:
                 return problem
-            if isinstance(request, Score):
+            if type(request) is Score:
                 continue
             path = request.key.path
             if path in active.keys:
@@ -314,7 +323,7 @@ class Engine:
         for place in range(active.settled, len(active.replies)):
             if active.replies[place] is not None:
                 enter_ledger(active, place)
-        if isinstance(active.wave, Race) and active.missing:
+        if type(active.wave) is Race and active.missing:
             for request, reply in zip(active.wave, active.replies, strict=True):
                 if reply is not None:
                     keep_finished(active, request, reply)
@@ -333,7 +342,7 @@ class Engine:
 def _answers(active: Active) -> list[Reply]:
     """What the search is sent for a wave that is answered whole."""
     replies = [reply for reply in active.replies if reply is not None]
-    if not isinstance(active.wave, Race):
+    if type(active.wave) is not Race:
         return replies
     replies = after_race(active.wave, replies)
     for request, reply in zip(active.wave, replies, strict=True):

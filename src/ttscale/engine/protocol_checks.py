@@ -32,12 +32,7 @@ from ttscale.core.types import Candidate, Key, Outcome, Step
 _NUMBERS = {int, float}
 _KEY_PARTS = {int, str}
 _INTEGERS = {int}
-_REPLIES: dict[Role, type] = {
-    "generator": Completion,
-    "reviser": Completion,
-    "verifier": Verdict,
-    "comparator": Preference,
-}
+_REPLIES: dict[type, type] = {Sample: Completion, Revise: Completion, Score: Verdict, Compare: Preference}
 _INSTEAD = {
     Completion: 'Completion((Step("text"),), "stop")',
     Verdict: "Verdict((0.5,))",
@@ -59,7 +54,10 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             f"the strategy asked for a {role} and none was given; pass {role}=..., name it in the strategy's needs, "
             "or choose another strategy"
         )
-    if isinstance(request, (Sample, Revise)):
+    if isinstance(request, Compare):
+        if (problem := _compare_problem(request)) is not None:
+            return problem
+    elif not isinstance(request, Score):
         if request.max_tokens is not None:
             return (
                 f"max_tokens is for the engine to set, under a Limit; got {request.max_tokens!r} at key {request.key}"
@@ -68,8 +66,6 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             return f"race is for the engine to set, in what it remembers; got {request.race!r} at key {request.key}"
         if isinstance(request, Revise) and (problem := _attempts_problem(request)):
             return problem
-    elif isinstance(request, Compare) and (problem := _compare_problem(request)):
-        return problem
     question = request.question
     if question is not root.question and question.id != root.question.id:
         return f"the strategy asked about another question, {question.label}; keep the root's id"
@@ -91,7 +87,8 @@ def request_problem(request: Request, root: Candidate, roles: Set[Role]) -> str 
             return f"max_steps must be a positive integer or None; got {most!r} at key {request.key}"
         if temperature is not None and not is_temperature(temperature):
             return f"temperature must be None or a number of at least 0; got {temperature!r} at key {request.key}"
-        return _window_problem(request)
+        if request.window is not None or request.stop_below is not None:
+            return _window_problem(request)
     return None
 
 
@@ -116,8 +113,6 @@ def _compare_problem(request: Compare) -> str | None:
 def _window_problem(request: Sample) -> str | None:
     window: Any = request.window
     below: Any = request.stop_below
-    if window is below is None:
-        return None
     if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
         return f"window must be a positive number of tokens or None; got {window!r} at key {request.key}"
     if below is not None and (
@@ -129,8 +124,7 @@ def _window_problem(request: Sample) -> str | None:
 
 def reply_problem(request: Request, reply: Any) -> str | None:
     """What is wrong with a reply to this request."""
-    role = ROLE_OF[type(request)]
-    wanted = _REPLIES[role]
+    role, wanted = ROLE_OF[type(request)], _REPLIES[type(request)]
     fits: bool = isinstance(reply, wanted)
     if not fits:
         instead = _INSTEAD[wanted]
@@ -236,7 +230,7 @@ def _preference_problem(candidates: int, weights: Any) -> str | None:
 
 def race_problem(wave: Any) -> str | None:
     """What is wrong with a race as a whole."""
-    if not isinstance(wave, Race):
+    if type(wave) is not Race:
         return None
     if not isinstance(wave.draws, tuple) or not all(isinstance(draw, Sample | Revise) for draw in wave.draws):
         return "a Race must hold a tuple of Sample and Revise requests"

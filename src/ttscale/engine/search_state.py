@@ -134,7 +134,7 @@ def enter_ledger(active: Active, place: int) -> None:
         return
     active.generations += begins(request)
     active.steps += len(reply.steps)
-    if reply.finish == "stop" and not isinstance(active.wave, Race):
+    if reply.finish == "stop" and type(active.wave) is not Race:
         keep_finished(active, request, reply)
 
 
@@ -153,7 +153,7 @@ def draws(request: Request) -> bool:
 
 def begins(request: Request) -> bool:
     """Whether the request begins a solution, rather than going on with one or judging it."""
-    return isinstance(request, Revise) or (isinstance(request, Sample) and not request.prefix.steps)
+    return not request.prefix.steps if isinstance(request, Sample) else isinstance(request, Revise)
 
 
 def _larger(a: Cost, b: Cost) -> Cost:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ttscale.core.requests import Completion, Race, Reply, Request, Revise, Sample
 from ttscale.engine.races import bound
-from ttscale.engine.search_state import Active, draws, room_of
+from ttscale.engine.search_state import Active, Recall, draws, room_of
 
 
 def share_out(active: Active, request: Request) -> Request:
@@ -28,7 +28,7 @@ def share_out(active: Active, request: Request) -> Request:
             left = sum(draws(one) for one in active.wave[active.let_out :])
             share = active.limit.share(room, active.costliest[True].sampled_tokens, left)
         active.shared_at = active.settled
-        if isinstance(active.wave, Race):
+        if type(active.wave) is Race:
             lost = bound(active.wave, active.replies[: active.settled])
             share = share if lost is None else min(share, lost)
         request = replace(request, max_tokens=share)
@@ -49,18 +49,16 @@ def remembered(request: Request, race: str | None, reply: Reply) -> Request:
     return request
 
 
-def recalled(active: Active, request: Request) -> Reply | None:
+def recalled(recall: Recall, race: str | None, request: Request) -> Reply | None:
     """The reply that a trace holds; one without a share serves a request with one, if it is no longer.
 
     In a race it is asked for the draw as that race left it. Whoever recalls may answer with the whole draw.
     """
-    if active.recall is None:
-        return None
-    if active.race is not None and isinstance(request, (Sample, Revise)):
-        return active.recall(replace(request, race=active.race))
-    reply = active.recall(request)
+    if race is not None and isinstance(request, (Sample, Revise)):
+        return recall(replace(request, race=race))
+    reply = recall(request)
     if reply is None and isinstance(request, (Sample, Revise)) and request.max_tokens is not None:
-        reply = active.recall(replace(request, max_tokens=None))
+        reply = recall(replace(request, max_tokens=None))
         reply = reply if reply is not None and _fits(request.max_tokens, reply) else None
     return reply
 
@@ -82,4 +80,4 @@ def stoppable_race(active: Active) -> Race | None:
     next, and it must not depend on the batch.
     """
     counts = active.limit is not None and active.limit.counts
-    return active.wave if isinstance(active.wave, Race) and not counts else None
+    return active.wave if type(active.wave) is Race and not counts else None

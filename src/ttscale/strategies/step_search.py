@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, weighted_vote
-from ttscale.core.types import Candidate, Outcome, Step
+from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.allocation import Allocation
 from ttscale.strategies.waves import draw, judge
 
@@ -42,7 +42,7 @@ def step_search(
         # In the last round nobody needs the scores of open beams any more.
         last = round_ == max_rounds
         of_parent = [groups[p] for (p, _), candidate in zip(family, drawn, strict=True) if candidate.finish == "open"]
-        distinct, copies = _distinct(of_parent, [] if last else open_beams)
+        distinct, copies = ([], []) if last else _distinct(of_parent, open_beams)
         seen = (yield from _roll_out(distinct, lookahead)) if lookahead and distinct else distinct
         scores = yield from judge([*just_ended, *seen], aggregate)
         ended += just_ended
@@ -65,14 +65,15 @@ def _distinct(groups: list[int], prefixes: list[Candidate]) -> tuple[list[Candid
 
     Prefixes are equal if their parents are (the same number in ``groups``) and their last steps are.
     """
-    found: dict[tuple[int, Step], int] = {}
-    copies = [
-        found.setdefault((group, prefix.steps[-1]), len(found)) for group, prefix in zip(groups, prefixes, strict=False)
-    ]
-    distinct: dict[int, Candidate] = {}
-    for group, prefix in zip(copies, prefixes, strict=True):
-        distinct.setdefault(group, prefix)
-    return list(distinct.values()), copies
+    found: dict[tuple[object, ...], int] = {}
+    distinct: list[Candidate] = []
+    copies: list[int] = []
+    for group, prefix in zip(groups, prefixes, strict=True):
+        step = prefix.steps[-1]
+        copies.append(found.setdefault((group, step.text, step.tokens), len(distinct)))
+        if copies[-1] == len(distinct):
+            distinct.append(prefix)
+    return distinct, copies
 
 
 def _roll_out(prefixes: list[Candidate], k: int) -> Search[list[Candidate]]:
