@@ -234,3 +234,16 @@ def test_the_second_question_of_an_id_leaves_the_trace_of_the_first() -> None:
     assert "two questions in progress have the id 'q'" in str(refused.error)
     assert sum(event["event"] == "reply" for event in real.trace.events()) == 4
     assert sum(event["event"] == "reply" for event in refused.trace.events()) == 0
+
+
+def test_a_refused_id_leaves_file_and_observer_the_first_question_alone(tmp_path: Any) -> None:
+    pair = [ttscale.Question("q", "What is 1?"), ttscale.Question("q", "What is 2?")]
+    path, seen = tmp_path / "trace.jsonl", list[Any]()
+    options: Any = {"generator": FakeGenerator(reply), "progress": False, "resume": path, "observe": seen.append}
+    found = [result for _, result in ttscale.solve_stream(pair, 4, **options)]
+    refused, real = sorted(found, key=lambda result: len(result.candidates))
+    tags = ["start", *["reply"] * 4, "end"]
+    assert [event["event"] for event in seen] == tags
+    assert [event["event"] for event in real.trace.events()] == tags
+    assert [event["error"] for event in real.trace.events() if event["event"] == "end"] == [None]
+    assert [event.get("prompt") for event in refused.trace.events()] == ["What is 2?", None]

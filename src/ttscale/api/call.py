@@ -194,20 +194,21 @@ class Call:
             question = self._open.pop(index)
             began = index not in self._refused
             self._refused.discard(index)
-            recorded = self._recorded.pop(question.id, ()) if began else ()
+            recorded = self._recorded.pop(question.id, ()) if began else None
             result, end = self._result(question, ended, recorded)
             self._progress.end(question)
             for watch in WATCHES if began else ():
                 watch.ended(question, ended.cost, ended.stopped_by, ended.error)
             on_result(question, result)  # before an observer, which Ctrl-C may interrupt, hears of it
-            self._emit(end)
+            if began:  # the end of a question under this id is that of the one in progress
+                self._emit(end)
 
         return on_end
 
     def _result(
-        self, question: Question, ended: Ended, recorded: Sequence[tuple[Request, Reply]]
+        self, question: Question, ended: Ended, recorded: Sequence[tuple[Request, Reply]] | None
     ) -> tuple[Result, Event]:
-        """The result of a question, and the event that ends its trace."""
+        """The result of a question, and the event that ends its trace. ``recorded`` is None where none was begun."""
         outcome = ended.outcome
         winner = None if outcome.chosen is None else outcome.candidates[outcome.chosen]
         whole = ended.error is None and ended.stopped_by is None  # what a limit cut says nothing of the generator
@@ -218,10 +219,10 @@ class Call:
         score = None if outcome.chosen is None else outcome.scores[outcome.chosen]
         strategy = f"{self._described}: {outcome.note}" if outcome.note else self._described
         end = end_event(question, winner, score, strategy, ended.stopped_by, ended.error)
-        if self._file:
+        if self._file and recorded is not None:
             trace = Trace(question, path=self._file.path)
         else:
-            trace = Trace(question, self._start_event(question), tuple(recorded), end)
+            trace = Trace(question, self._start_event(question), tuple(recorded or ()), end)
         result = Result(
             question=question,
             answer=winner.answer if winner else None,
