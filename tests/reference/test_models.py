@@ -51,6 +51,18 @@ def test_an_unknown_model_is_refused_by_name() -> None:
         reference.path("judge")
 
 
+@pytest.mark.parametrize("bad", [{"temperature": [1]}, {"chat_template_kwargs": {"a": 1}}, {"device": ["cpu"]}])
+def test_a_setting_that_cannot_be_kept_is_refused_by_name(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"^{next(iter(bad))}=.*hashable"):
+        reference.load("generator", **bad)
+
+
+@pytest.mark.parametrize("role", ["verifer", "comparator", ["generator"]])
+def test_a_role_without_a_bundled_model_is_refused(role: Any) -> None:
+    with pytest.raises(ValueError, match="choose one of generator, verifier, reviser"):
+        reference.load(role)
+
+
 def test_the_verifiers_file_says_how_to_score() -> None:
     settings = json.loads((reference.path("verifier") / "ttscale_verifier.json").read_text())
     assert settings["kind"] == "implicit"

@@ -10,11 +10,26 @@ from typing import Any
 from ttscale.core.protocols import Role
 from ttscale.strategies import ComputeOptimalScheduler
 
+ROLES: tuple[Role, ...] = ("generator", "verifier", "reviser")
 _loading = RLock()
 
 
 def load(role: Role, *, device: str | None = None, dtype: str | None = None, **sampling: Any) -> Any:
-    """The bundled generator, verifier or reviser; ``sampling`` are settings of the generator, such as temperature."""
+    """The bundled generator, verifier or reviser; ``sampling`` are settings of the generator, such as temperature.
+
+    What is loaded is kept by its settings, so they must be hashable; ``ValueError`` names one that is not, and a role
+    that none of the bundled models has.
+    """
+    if role not in ROLES:
+        raise ValueError(f"there is no bundled {role!r}; choose one of {', '.join(ROLES)}")
+    for name, value in {"device": device, "dtype": dtype, **sampling}.items():
+        try:
+            hash(value)
+        except TypeError:
+            raise ValueError(
+                f"{name}={value!r:.200} is no setting of a bundled model, which is kept by its settings: give a "
+                f"number, a text or another hashable value, not a {type(value).__name__}"
+            ) from None
     with _loading:  # a cache alone would let every thread load
         return _load(role, device, dtype, tuple(sorted(sampling.items())))
 
