@@ -51,8 +51,9 @@ def load(name: str, tokenizer: Any, how: Loading) -> tuple[Any, Any]:
             raise
         except WRONG as error:
             raise ValueError(
-                f"could not load {name!r}: {error}. Give a local folder or a hub id with safetensors weights "
-                "(allow_pickle=True loads older formats, trust_remote_code=True runs the checkpoint's own code)."
+                f"could not load {name!r}: {str(error).rstrip(' .')}. Give a local folder or a hub id with safetensors "
+                "weights (allow_pickle=True loads older formats, trust_remote_code=True runs the checkpoint's own "
+                "code)."
             ) from error
 
 

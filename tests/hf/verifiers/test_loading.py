@@ -95,6 +95,11 @@ def test_a_head_of_another_shape_than_the_configuration_says_is_refused(tmp_path
         HFVerifier(str(tmp_path))
 
 
+def test_the_message_for_an_id_that_is_nowhere_has_single_full_stops() -> None:
+    with pytest.raises(ValueError, match=r"^could not load 'nobody/nothing-here': (?:(?!\.\.)[\s\S])*\)\.$"):
+        HFModel("nobody/nothing-here")
+
+
 @pytest.mark.parametrize("family", MAKERS)
 def test_shards_in_bfloat16_are_read_like_one_file_in_full_precision(family: Any, tmp_path: Path) -> None:
     whole, sharded = tmp_path / "whole", tmp_path / "sharded"

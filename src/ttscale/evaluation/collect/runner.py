@@ -63,8 +63,8 @@ class Failures:
         if self.errors:
             key, error = next(iter(self.errors.items()))
             raise TtscaleError(
-                f"{len(self.errors)} {what} failed; the first, {key}: {type(error).__name__}: {error}. Everything else "
-                "is stored; a second run tries only these again"
+                f"{len(self.errors)} {what} failed; the first, {key}: {type(error).__name__}: "
+                f"{str(error).rstrip(' .')}. Everything else is stored; a second run tries only these again"
             ) from error
 
 
