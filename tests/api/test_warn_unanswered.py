@@ -35,7 +35,8 @@ def test_a_vote_without_answers_warns_once() -> None:
 
 def test_a_vote_of_what_was_cut_off_warns_once() -> None:
     (message,) = warned(Says("Answer: 5", "length"), strategy="majority_vote")
-    assert "max_new_tokens" in message
+    assert "raise max_new_tokens" in message
+    assert "fill all that the model reads, shorten the prompt" in message
 
 
 @pytest.mark.parametrize("text", ["Answer: 5", "5", r"\boxed{5}"])

@@ -14,7 +14,7 @@ import pytest
 import ttscale
 from fake_openai import FAULTS, FakeServer, serving, text_of
 from ttscale import Beam, BestOfN, MajorityVote, Result, Score, Verdict
-from ttscale.core.errors import RoleError
+from ttscale.core.errors import AnswerWarning, RoleError
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser, OpenAIVerifier
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.revisers import PromptedReviser
@@ -363,7 +363,8 @@ def test_a_server_that_lists_no_length_says_that_the_context_is_full(kind: Any, 
         prompt = text_of(body["prompt"]) if ids else body["prompt"]
         return "400" if prompt.count("step ") >= 4 else None
 
-    with serving(kind=kind, ids=ids, write=goes_on, fault=full, says=words) as server:
+    advice = pytest.warns(AnswerWarning, match="Lower max_new_tokens")
+    with serving(kind=kind, ids=ids, write=goes_on, fault=full, says=words) as server, advice:
         result = ttscale.solve("q", 4, generator=generator(server.url, kind), verifier=Toy(), strategy="beam")
         assert server.faulty
     assert result.answer == "5"

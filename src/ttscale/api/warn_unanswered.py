@@ -38,7 +38,8 @@ class Unanswered:
         if self.cut_off:
             said.append(
                 f"in {self.cut_off} of {self.asked} questions most solutions were cut off at the length limit, and "
-                "what is cut off never votes: raise max_new_tokens of the generator"
+                "what is cut off never votes: raise max_new_tokens of the generator; where prompt and solution fill "
+                "all that the model reads, shorten the prompt or serve it with a longer context"
             )
         if self.silent:
             said.append(

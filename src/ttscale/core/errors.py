@@ -38,4 +38,4 @@ class BudgetError(ValueError):
 
 
 class AnswerWarning(UserWarning):
-    """The votes of a call had nothing to count; says which setting to change."""
+    """Solutions were cut off or state no answer, so the votes of a call have less to count; says what to change."""

@@ -8,13 +8,14 @@ blank before the first word goes with what follows, one at the end of the soluti
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from ttscale.core.confidence import TOP
 from ttscale.core.cost import Cost
-from ttscale.core.errors import RoleError
+from ttscale.core.errors import AnswerWarning, RoleError
 from ttscale.core.requests import Completion
 from ttscale.core.types import Step
 from ttscale.openai.draws import Task
@@ -109,7 +110,7 @@ class IdsWriter:
                 body, context, len(group), where=task.where, seed=seeds[0], home=home, watch=watch_of(task)
             )
         except Rejected as error:
-            if not no_room(error, task):
+            if not no_room(error, task, settings.max_new_tokens):
                 raise
             return [NO_ROOM] * len(group)
         for one, reply in zip(group, written, strict=True):
@@ -213,9 +214,21 @@ class IdsWriter:
         return Completion(tuple(task.steps), finish, task.cost)
 
 
-def no_room(error: Rejected, task: Task) -> bool:
-    """Whether a server says that what is begun fills all that the model reads."""
-    return bool(task.text) and TOO_LONG in str(error)
+def no_room(error: Rejected, task: Task, most: int | None) -> bool:
+    """Whether a server says that what is begun fills all that the model reads, if ``most`` new tokens go with it.
+
+    Warns then, since such a solution is cut off like one that was too long, and more tokens would cut it off sooner.
+    """
+    full = bool(task.text) and TOO_LONG in str(error)
+    if full and most is not None:
+        warnings.warn(
+            "the server refuses to go on with a solution, which is cut off there: what is begun and max_new_tokens "
+            "together exceed what the model reads. Lower max_new_tokens, which limits each step of a step search, or "
+            "shorten the prompt",
+            AnswerWarning,
+            stacklevel=2,
+        )
+    return full
 
 
 def stop_place(stops: Sequence[str], before: str, new: str) -> int | None:

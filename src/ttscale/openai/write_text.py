@@ -66,7 +66,7 @@ class TextWriter:
                 watch=watch_of(task),
             )
         except Rejected as error:
-            if not no_room(error, task):
+            if not no_room(error, task, self.settings.max_new_tokens):
                 raise
             return [NO_ROOM] * n
         for one, reply in zip(group, written, strict=True):
