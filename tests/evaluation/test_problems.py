@@ -181,6 +181,40 @@ def test_a_rule_is_part_of_a_problems_digest() -> None:
     assert as_problems([{"question": "Who?", "answer": "4", "answers": ["4", "four"]}])[0].answers == one.answers
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("chioce", "choice"),
+        ("Choice", "choice"),
+        ("multiple_choice", "choice"),
+        ("choice(ABCD)", "choice"),
+        ("numbr", "number"),
+        ("number (2)", "number"),
+        ("txt", "text"),
+        ("mathematic", "mathematics"),
+        ("json", r"ttscale\.answers\.json\(\.\.\.\)"),
+        ("regex([A-D])", r"ttscale\.answers\.regex\(\.\.\.\)"),
+    ],
+)
+def test_a_misspelt_rule_is_refused(given: str, meant: str) -> None:
+    row = {"question": "Which?", "answer": "B", "answers": given}
+    with pytest.raises(ValueError, match=rf"^problem 1: no answer rule is called .* did you mean '?{meant}'?\?"):
+        as_problems([row])
+
+
+def test_a_rule_that_was_not_made_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"problem 1: .*call it"):
+        as_problems([{"question": "Which?", "answer": "B", "answers": answers.choice}])
+
+
+@pytest.mark.parametrize(
+    "foreign", ["42", "Paris", "B", "the text of the law", "f(x)", "code 7", "", "next", "lumber", 42, {"text": ["4"]}]
+)
+def test_an_answers_field_of_another_kind_is_passed_over(foreign: Any) -> None:
+    (problem,) = as_problems([{"question": "Which?", "answer": "lumber", "answers": foreign}])
+    assert problem.answers == answers.MATHEMATICS
+
+
 def test_a_reference_is_read_by_the_problems_rule() -> None:
     code = "def double(x):\n    return 2 * x"
     assert as_problems([{"question": "Double?", "answer": code, "answers": "code"}])[0].answer == code

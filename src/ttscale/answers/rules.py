@@ -7,6 +7,7 @@ resumed files. Any object with the two methods will do; one without ``name`` is 
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Hashable
@@ -180,6 +181,8 @@ _NAMED: dict[str, AnswerRule] = {
     "text": Text(),
     "code": Code(),
 }
+_NEAR = 0.8
+"""How alike a text and the name of a rule must be (difflib): "chioce" and "numbr" are, "test" and "node" are not."""
 
 
 def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
@@ -189,12 +192,26 @@ def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
     if isinstance(rule, str):
         if rule in _NAMED:
             return _NAMED[rule]
+        near = near_rule(rule)
+        named = repr(near) if near in _NAMED else f"ttscale.answers.{near}(...)"
+        meant = f"did you mean {named}? There" if near else "there"
         raise ValueError(
-            f"no answer rule is called {rule!r}; there are {', '.join(_NAMED)}, or pass a rule of your own"
+            f"no answer rule is called {rule!r}; {meant} are {', '.join(_NAMED)}, or pass a rule of your own, or one "
+            "with settings, such as ttscale.answers.number(2)"
         )
     if callable(getattr(rule, "extract", None)) and callable(getattr(rule, "key", None)):
         return rule
     raise ValueError(f"answers must be a name or an object with extract(text) and key(answer); got {rule!r}")
+
+
+def near_rule(given: str) -> str | None:
+    """The name of a rule that a text must mean: one close to it, or a name with settings, choice(ABCD)."""
+    word = re.fullmatch(r"\s*([A-Za-z]+(?:[_-][A-Za-z]+)*)\s*(?:\(.*\))?\s*", given)
+    if word is None:
+        return None
+    names, said = (*_NAMED, "json", "regex"), word[1].lower()
+    part = next((name for name in names if name in re.split("[_-]", said)), None)
+    return part or next(iter(difflib.get_close_matches(said, names, n=1, cutoff=_NEAR)), None)
 
 
 def name_of_rule(rule: AnswerRule) -> str:

@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_named
-from ttscale.answers.rules import Choice, Number
+from ttscale.answers.rules import Choice, Number, near_rule
 from ttscale.core.checks import check_choice, check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
@@ -82,9 +82,9 @@ def as_problems(
     In a row, the question is in ``problem``, ``question`` or ``prompt``; the reference in ``answer``, ``final_answer``,
     ``ground_truth``, ``ground_truth_answer`` or ``solution``, as a final answer or as a solution that ends in one
     (GSM8K's ``#### 18``, MATH's ``\\boxed{18}``); ``id`` (or ``unique_id``), ``level``, ``subject`` and ``answers``
-    (an answer rule or its name) are optional. A field that holds null counts as absent. Without an id, the id is a
-    hash of the question. Half a character (a lone surrogate) becomes "\\ufffd". A question that comes twice under one
-    id, with one answer, counts once. ``limit`` stops after so many problems.
+    (an answer rule or its name; what is nothing like one is passed over) are optional. A field that holds null counts
+    as absent. Without an id, the id is a hash of the question. Half a character (a lone surrogate) becomes "\\ufffd". A
+    question that comes twice under one id, with one answer, counts once. ``limit`` stops after so many problems.
 
     ``ValueError`` names the row that lacks a field, an id that two questions share, a question with two answers, and a
     reference that cannot be graded against. ``bad_references="skip"`` leaves out the question of such a reference,
@@ -186,14 +186,21 @@ def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
         )
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"{place} has no question: expected a text, got {short(repr(prompt))}")
-    return found | {"prompt": whole_characters(prompt), "answers": _rule(found["answers"])}
+    return found | {"prompt": whole_characters(prompt), "answers": _rule(place, found["answers"], found["answer"])}
 
 
-def _rule(given: Any) -> AnswerRule:
-    """The answer rule of a row; the mathematical one where a field of that name holds something else."""
+def _rule(place: str, given: Any, reference: Any) -> AnswerRule:
+    """The answer rule of a row; the mathematical one where a field of that name holds something else.
+
+    ``ValueError`` for what is almost a rule: a misspelt name, one with settings, a function that makes a rule.
+    """
     try:
         return rule_named(given)
-    except ValueError:
+    except ValueError as error:
+        if getattr(given, "__module__", None) == rule_named.__module__:
+            raise ValueError(f"{place}: answers is {given!r}, which makes a rule: call it, such as choice()") from error
+        if isinstance(given, str) and given != reference and near_rule(given):
+            raise ValueError(f"{place}: {error}; rename or drop the field if it holds no rule") from error
         return MATHEMATICS
 
 
