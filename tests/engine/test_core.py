@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -162,6 +163,14 @@ WRONG_STRATEGIES: dict[str, tuple[Callable[[], Any], str]] = {
     "chooses beyond": (yields([sample(0)], returns=outcome("stop", 1)), "chose candidate 1 of 1"),
     "chooses by name": (yields([sample(0)], returns=outcome("stop", "best")), "chose"),
     "chooses what was cut off": (yields([sample(0)], returns=outcome("length", 0)), "not finished"),
+    "weights missing": (
+        yields([sample(0)], returns=replace(outcome("stop", 0), weights=())),
+        "1 candidates and 0 weights",
+    ),
+    "weights not finite": (
+        yields([sample(0)], returns=replace(outcome("stop", 0), weights=(math.inf,))),
+        "holds the weight inf",
+    ),
     "scores missing": (yields([sample(0)], returns=outcome("stop", 0, ())), "1 candidates and 0 scores"),
     "candidates that are none": (yields([sample(0)], returns=Outcome(("x",), (None,), 0)), "candidate"),  # type: ignore[arg-type]
     "candidates missing": (yields([sample(0)], returns=Outcome(None, (), None)), "TypeError"),  # type: ignore[arg-type]

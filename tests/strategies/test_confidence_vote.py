@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ttscale
 from ttscale import Candidate, Completion, Cost, Question, Sample, Step
 from ttscale.core.confidence import by_step, falls_below
+from ttscale.integrations.gateway.reply import votes as gateway_votes
 from ttscale.strategies import ConfidenceVote
 from ttscale.strategies.confidence_vote import reached_by
 from ttscale.testing import FakeGenerator, ToyLM, ToyWorld, waves
@@ -95,6 +96,26 @@ def test_offline_is_deepconf(measure: Any, share: float) -> None:
         assert outcome.chosen is not None
         assert outcome.candidates[outcome.chosen].answer == wanted
         assert outcome.scores == pytest.approx(tuple(sure))
+
+
+@pytest.mark.parametrize("warmup", [None, 6])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_the_votes_of_a_result_are_those_that_were_counted(share: float, warmup: int | None) -> None:
+    for seed in range(10):
+        stored = Stored(seed, 20)
+        strategy = ConfidenceVote(share, 8, warmup=warmup, measure="lowest")
+        result = ttscale.solve("?", 20, generator=stored, strategy=strategy, progress=False)
+        lowest = [min(groups(v, 8)) for v in stored.confidences]
+        bar = np.percentile(lowest[:warmup], 100 * (1 - share)) - 1e-12
+        kept = [i for i, c in enumerate(result.candidates) if c.done and (lowest[i] >= bar or i >= (warmup or 20))]
+        weight = {answer: sum(lowest[i] for i in kept if stored.answers[i] == answer) for answer in "012"}
+        votes = result.votes()
+        assert sum(vote.count for vote in votes) == len(kept) < 20
+        assert votes[0].answer == result.answer
+        shares = {vote.answer: vote.share for vote in votes}
+        assert shares == pytest.approx({a: w / sum(weight.values()) for a, w in weight.items() if w})
+        assert f", {20 - len(kept)} without a vote" in str(result)
+        assert gateway_votes(result, tools=False) == result.to_dict()["votes"]
 
 
 def test_as_many_are_kept_as_the_share_says_where_it_is_whole() -> None:

@@ -235,6 +235,7 @@ class Call:
             trace=trace,
             error=ended.error,
             stopped_by=ended.stopped_by,
+            weights=outcome.weights,
         )
         return result, end
 

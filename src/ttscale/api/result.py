@@ -40,6 +40,7 @@ class Result:
     ``error``: why the search failed, or None. With an error the other fields hold what was there when it happened.
     ``stopped_by``: "tokens", "flops", "seconds" or "dollars" when that limit ended the search, "total_tokens",
     "total_flops" or "total_dollars" when the one over the batch did, "interrupt" for Ctrl-C, else None.
+    ``weights``: what the candidates' votes weighed, None for one that had no vote; None where that is the scores.
 
     Two results are equal when the same candidates, scores and answer came out, whatever they cost and however long
     they took.
@@ -56,6 +57,7 @@ class Result:
     trace: Trace = field(compare=False, repr=False)
     error: Exception | None = field(default=None, compare=False)
     stopped_by: str | None = None
+    weights: tuple[float | None, ...] | None = None
 
     def __str__(self) -> str:
         strategy = _POLICY.sub("Policy(...)", self.strategy)
@@ -74,8 +76,11 @@ class Result:
         )
 
     def votes(self) -> list[Vote]:
-        """The answers with their votes, heaviest first: weighted by scores where there are any."""
-        return tally(self.candidates, self.scores)
+        """The answers with their votes, heaviest first: weighted by scores where there are any.
+
+        Those that the strategy did not let vote (``ConfidenceVote`` keeps the surest) are not counted.
+        """
+        return tally(self.candidates, self.scores if self.weights is None else self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the trace, as plain JSON data."""
@@ -142,5 +147,6 @@ def _answer_line(result: Result) -> str:
     cap = (result.stopped_by or "").replace("_", " ")
     stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
     silent = len(result.candidates) - sum(vote.count for vote in votes)
-    without = f", {silent} without an answer" if silent and votes else ""
+    what = "an answer" if result.weights is None else "a vote"
+    without = f", {silent} without {what}" if silent and votes else ""
     return f"answer    {result.answer}  ({score}{count} of {len(result.candidates)} solutions{without}{stopped})"

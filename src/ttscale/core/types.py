@@ -181,10 +181,12 @@ class Outcome:
     """What a strategy returns: its candidates, a score for each (None where none was asked for) and the winner.
 
     ``chosen`` is an index into ``candidates``, or None when no candidate was finished. ``note`` says in a few words
-    what was decided on the way (the scheduler names the strategy it went on with).
+    what was decided on the way (the scheduler names the strategy it went on with). ``weights`` are what the candidates'
+    votes weighed, None for one that had no vote, where that is not the scores.
     """
 
     candidates: tuple[Candidate, ...]
     scores: tuple[float | None, ...]
     chosen: int | None
     note: str = ""
+    weights: tuple[float | None, ...] | None = None

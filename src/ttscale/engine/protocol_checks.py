@@ -145,14 +145,17 @@ def outcome_problem(outcome: Any) -> str | None:
     """What is wrong with what a strategy returned."""
     if not isinstance(outcome, Outcome):
         return f"the strategy returned {type(outcome).__name__} instead of an Outcome"
-    if len(outcome.scores) != len(outcome.candidates):
-        return f"the outcome has {len(outcome.candidates)} candidates and {len(outcome.scores)} scores"
+    given = {"score": outcome.scores} | ({} if outcome.weights is None else {"weight": outcome.weights})
+    for what, numbers in given.items():
+        if len(numbers) != len(outcome.candidates):
+            return f"the outcome has {len(outcome.candidates)} candidates and {len(numbers)} {what}s"
     strangers = [type(candidate).__name__ for candidate in outcome.candidates if not isinstance(candidate, Candidate)]
     if strangers:
         return f"the outcome holds {strangers[0]} as a candidate"
-    for score in outcome.scores:
-        if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score)):
-            return f"the outcome holds the score {score!r}; scores are finite Python numbers or None"
+    for what, numbers in given.items():
+        for number in numbers:
+            if number is not None and not (isinstance(number, (int, float)) and math.isfinite(number)):
+                return f"the outcome holds the {what} {number!r}; {what}s are finite Python numbers or None"
     chosen: Any = outcome.chosen
     if chosen is None:
         return None

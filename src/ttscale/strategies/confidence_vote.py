@@ -56,7 +56,7 @@ class ConfidenceVote:
         keeps = [s is not None and s >= bar for s in ranked] + [True] * (budget - first)
         kept = [score if keep else None for score, keep in zip(scores, keeps, strict=True)]
         voting = scores if all(score is None for score in kept) else kept
-        return Outcome(tuple(candidates), scores, weighted_vote(candidates, voting))
+        return Outcome(tuple(candidates), scores, weighted_vote(candidates, voting), weights=tuple(voting))
 
 
 def confidence(candidate: Candidate, measure: Literal["tail", "lowest"]) -> float | None:

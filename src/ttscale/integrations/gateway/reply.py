@@ -176,5 +176,7 @@ def votes(result: Result, tools: bool) -> list[dict[str, Any]]:
 
 
 def _judged(result: Result) -> tuple[float | None, ...]:
-    """The verifier's scores; None for each candidate where there was no verifier."""
+    """What votes weigh: the strategy's weights, else the verifier's scores, None for each where there was none."""
+    if result.weights is not None:
+        return result.weights
     return result.scores if result.cost.verifier_calls else (None,) * len(result.candidates)
