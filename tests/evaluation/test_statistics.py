@@ -88,6 +88,27 @@ def test_every_estimate_is_the_mean_over_all_ordered_draws(method: Method, solut
 
 
 @pytest.mark.parametrize("method", ["majority", "best_of_n", "weighted_best_of_n"])
+@given(solutions=SOLUTIONS, judged=st.lists(st.booleans(), min_size=5, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_solutions_that_nobody_could_judge_count_as_solve_counts_them(
+    method: Method, solutions: list[Solution], judged: list[bool]
+) -> None:
+    """One that was finished and is longer than the verifier reads has an answer and no score."""
+    pool = pool_of(solutions)
+    known = [score if was else math.nan for score, was in zip(pool.scores, judged, strict=False)]
+    pool = Graded("q", pool.correct, pool.classes, np.array(known), pool.tokens)
+    if method != "majority" and np.isnan(pool.scores).all():
+        return
+    for n in range(1, len(solutions) + 1):
+        outcomes = []
+        for order in itertools.permutations(range(len(solutions)), n):
+            drawn = [candidate(i, solutions[i]) for i in order]
+            place = chosen(method, drawn, [None if math.isnan(known[i]) else known[i] for i in order])
+            outcomes.append(place is not None and drawn[place].answer == RIGHT)
+        assert accuracy(pool, method, n) == pytest.approx(float(np.mean(outcomes)), abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["majority", "best_of_n", "weighted_best_of_n"])
 @given(solutions=SOLUTIONS, scale=st.sampled_from([1e-10, 1e-17, 1e-300]))
 @settings(max_examples=60, deadline=None)
 def test_tiny_scores_are_ranked_like_others(method: Method, solutions: list[Solution], scale: float) -> None:

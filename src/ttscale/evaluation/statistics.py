@@ -50,8 +50,9 @@ class Graded:
 def accuracy(graded: Graded, method: Method, n: int, *, draws: int = 200, seed: int = 0) -> float:
     """Expected accuracy of one question when ``method`` chooses among ``n`` of its K solutions.
 
-    Exact for pass@1, best-of-N and the oracle. Votes are averaged over all subsets, or over ``draws`` random ones where
-    there are more than ``EXACT``. ``ValueError`` for an unknown method, an N outside 1 to K, and missing scores.
+    Exact for pass@1, best-of-N and the oracle. Votes (for best-of-N those among solutions without a score) are averaged
+    over all subsets, or over ``draws`` random ones where there are more than ``EXACT``. ``ValueError`` for an unknown
+    method, an N outside 1 to K, and missing scores.
     """
     check_choice("method", method, get_args(Method))
     if method not in ("pass@1", "oracle", "majority") and np.isnan(graded.scores).all() and graded.correct.any():
@@ -63,7 +64,7 @@ def accuracy(graded: Graded, method: Method, n: int, *, draws: int = 200, seed: 
     if method == "oracle":
         return pass_at_k(len(graded.correct), int(graded.correct.sum()), n)
     if method == "best_of_n":
-        return best_of_n(graded, n)
+        return best_of_n(graded, n, draws=draws, seed=seed)
     return vote(graded, n, weighted=method == "weighted_best_of_n", draws=draws, seed=seed)
 
 
@@ -86,11 +87,11 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.prod((n - c - i) / (n - i) for i in range(k)) if n - c >= k else 1.0
 
 
-def best_of_n(graded: Graded, n: int) -> float:
+def best_of_n(graded: Graded, n: int, *, draws: int = 200, seed: int = 0) -> float:
     """Exact expected accuracy of the best score among ``n`` of the K, as ``ttscale.core.selection.best`` chooses.
 
-    Solutions with an answer go before those without; one that was cut off is never chosen.
-    A subset in which nothing has a score counts as wrong, where ``solve`` takes the most frequent answer.
+    Solutions with an answer go before those without; one that was cut off is never chosen. In a subset in which nothing
+    has a score the most frequent answer is, as in a ``vote`` of these with ``draws`` and ``seed``.
     """
     total = _check(graded, n)
     finished = ~np.isnan(graded.scores)
@@ -107,6 +108,12 @@ def best_of_n(graded: Graded, n: int) -> float:
         if rank >= 0:
             found += (free[total - above] - free[total - above - size]) * float(graded.correct[group].mean())
         above += size
+    bare = np.isnan(graded.scores)
+    if free[int(bare.sum())] and graded.correct[bare].any():
+        unscored = Graded(
+            graded.question, graded.correct[bare], graded.classes[bare], graded.scores[bare], graded.tokens[bare]
+        )
+        found += free[int(bare.sum())] * vote(unscored, n, weighted=False, draws=draws, seed=seed)
     return float(found)
 
 
@@ -121,9 +128,16 @@ def vote_over(masks: Bools, weights: Floats, classes: NDArray[np.int64], correct
 
     The answer class with the largest summed weight wins. Of that class, and of classes that tie, the solution with the
     largest weight is chosen, the earlier of equals: in random order each of those is as likely. A class of -1 or a
-    weight of NaN does not vote; a subset without any voter is wrong. ``weights``, ``classes`` and ``correct`` are [K].
+    weight of NaN does not vote; in a subset where every weight is NaN all answers have one vote, and one without any
+    voter is wrong. ``weights``, ``classes`` and ``correct`` are [K].
     """
-    voters = (classes >= 0) & ~np.isnan(weights)
+    judged = ~np.isnan(weights)
+    bare = ~(masks & judged).any(axis=1)
+    if bare.any() and not judged.all():
+        unscored = vote_over(masks[bare], np.ones_like(weights), classes, correct) * bare.sum()
+        scored = 0.0 if bare.all() else vote_over(masks[~bare], weights, classes, correct) * (~bare).sum()
+        return float((unscored + scored) / len(masks))
+    voters = (classes >= 0) & judged
     if not voters.any():
         return 0.0
     weights = np.where(voters, weights, 0.0)
