@@ -17,6 +17,11 @@ x=\pi y=2 == 2
 x=1 when y=2 == 2
 x=1 with y=2 == 2
 x=1 but y=2 == 2
+x=1 of y=2 == 2
+x = 50% of 30 == 30
+10 choose 2 == 2
+10 choose 2 == 20
+17 plus 3 \equiv 5 == 5
 x=1\text{ with }y=2 == 2
 AB=3 \\ BC=4 == AB=5 \\ BC=4
 AB=3\\BC=4 == AB=4\\BC=3
@@ -82,6 +87,15 @@ S = 1 + 2 + \cdots + 10 = 55 == 55
 S = 1 + 2 + ... + 10 = 55 == 55
 A = \text{base} \cdot \text{height} = 12 == 12
 \sum_{k=1}^n k = \frac{n(n+1)}{2} = 55 == 55
+x = 50% of 30 = 15 == 15
+x = 50\% \text{ of } 30 = 15 == 15
+x = 20 percent of $30 = $6 == 6
+n = 10 choose 2 = 45 == 45
+n = 10 choose 2 = (10)(9)/2 = 45 == 45
+x = 3 out of 5 = 60% == 60%
+x = 17 mod 5 = 2 == 2
+50% of 30 = 15 == 15
+10 choose 2 = 45 == 45
 x ≡ 3 (mod 7) == x \equiv 3 \pmod 7
 x \equiv 3\ (\text{mod}\ 7) == x \equiv 3 \pmod{7}
 x \equiv 3 \text{ (mod 7)} == x \equiv 3 \pmod{7}

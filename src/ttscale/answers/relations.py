@@ -35,6 +35,11 @@ _TWO = re.compile(r".*(?:[0-9)}][.:]?\s+(?:[A-Za-z]{2,}\s+)*[A-Za-z]\w*|\\pi\s+[
 """The middle of "x = 1 y = 2"."""
 _LINKS = re.compile(r"\\text\{[^{}]*(?<![a-z])(?:and|at|but|for|if|or|so|then|when|where|while|with)(?![a-z])[^{}]*\}")
 _TEXT = re.compile(r"\\text\{[^{}]*\}")
+_OPERATOR = re.compile(
+    r"(?<=[0-9)}])(?:\s+|\s*\\text\{\s*)(?:(?:percent |out )?of|choose|times|plus|minus|divided by)"
+    r"(?:\s+|\s*\}\s*)(?=[0-9(\\])"
+)
+"""A word between two numbers that makes one value of them: 50 of 30, 10 choose 2."""
 _NAMES = re.compile(r"\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)")
 _CONDITIONS = frozenset(("mod", "gcd", "lcm", "max", "min", "floor", "ceil"))
 _TRIGONOMETRY = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
@@ -101,6 +106,8 @@ def _equation(sides: list[str], congruent: bool) -> AnswerKey | str:
         return left
     if _ANNOUNCES.match(left) and not congruent:
         return right
+    if left_tree is None and right_tree and not congruent and (worded := _OPERATOR.sub(" * ", left)) != left:
+        left_tree = tree if (tree := _try(worded)) and not symbols(tree) | within else None
     if left_tree is None or right_tree is None:
         raise Unreadable("an equation with a side that is no formula")
     names = symbols(left_tree) | symbols(right_tree)
@@ -122,7 +129,7 @@ def _hold_together(middle: list[str]) -> None:
         if _TWO.fullmatch(side) or _LINKS.search(side):
             raise Unreadable("two relations without a comma")
         if not LABEL.fullmatch(side) and not _ANNOUNCES.search(side) and "..." not in side:
-            read(_TEXT.sub(" q ", side))
+            read(_TEXT.sub(" q ", _OPERATOR.sub(" * ", side)))
 
 
 def _quantity(tree: Formula, names: set[str]) -> bool:
