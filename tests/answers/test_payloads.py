@@ -24,6 +24,12 @@ REASONED = [
     ("Answer: There are 18 apples. They are red.", "18"),
     ("Answer: Tom has 5 apples. He buys 3 bags of 2.", None),  # nothing says which it is
     ("Answer: Dr. J. Smith", "Dr. J. Smith"),
+    ("Answer: Tom and Mary. They have 5 each.", "Tom and Mary"),
+    ("Answer: Tom Smith. He has 5 apples.", "Tom Smith"),
+    ("Answer: New York City. It has 8 million people.", "New York City"),
+    ("**Answer:** Tom, Mary and Ann. They got 5, 6 and 7.", "Tom, Mary and Ann"),
+    ("Answer: Detailed Solution. They have 5 each.", None),
+    ("Answer: Alice and Bob have more. They have 5 each.", None),
     ("Answer: First quadrant", "first quadrant"),
     ("Answer: To the left.", "to the left"),
     ("Answer: First find the sum. It is hard.", None),

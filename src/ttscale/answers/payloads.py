@@ -34,6 +34,12 @@ _SETS_OUT = re.compile(
     re.IGNORECASE,
 )
 """How a reasoning begins: a sentence that is no answer."""
+_WORD = r"[A-ZÀ-ÖØ-Þ][\w'’-]*"
+_PROPER = re.compile(
+    rf"(?!.*(?:Solution|Explanation|Reason|Calculation|Proof|Step|Work))(?:The )?{_WORD}"
+    rf"(?:(?:,? (?:and|or|&) |, | (?:of |of the |de |von |van )?){_WORD}){{0,9}}"
+)
+"""Names, which begin no reasoning: Tom and Mary, New York City."""
 _PLACE = re.compile(r"(?:first|to|here|below)(?: [^\W\d_]+){1,3}", re.IGNORECASE)
 """First quadrant, to the left: with nothing behind them they are answers."""
 
@@ -77,7 +83,8 @@ def value_or_end(payload: str, rest: str) -> str | None:
     if not more or _EXPLAINS.match(more):
         return None if sets_out and (more or not _PLACE.fullmatch(first)) else value
     end = concluded(rest) or closing_value(rest)
-    return end or (None if sets_out or re.search("[0-9]", more) else value)
+    reasons = re.search("[0-9]", more) and not _PROPER.fullmatch(first)
+    return end or (None if sets_out or reasons else value)
 
 
 def _after(text: str, first: str) -> str:
