@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Hashable, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ttscale
 from ttscale import answers
+from ttscale.answers.formats import blocks
 from ttscale.evaluation.problems.grading import grade, grade_text
 from ttscale.evaluation.problems.problem import Problem
 from ttscale.viz import tree
@@ -54,6 +58,23 @@ from ttscale.viz import tree
 )
 def test_a_rule_finds_its_answer(rule: answers.AnswerRule, text: str, stated: str | None) -> None:
     assert answers.extract(text, rule) == stated
+
+
+LINES = st.sampled_from(["```", "````", "~~~", "~~~~~", "  ```py", "x", " ", "`", "{", "```a`b```", "\n", "\n", "\n"])
+
+
+@given(st.lists(LINES, max_size=20).map("".join))
+def test_blocks_are_those_of_one_expression(text: str) -> None:
+    """The expression that says what a block is takes quadratic time where fences stay open."""
+    fenced = r"^[ \t]*(`{3,}+|~{3,}+)[ \t]*\{?([^\s`{}]*)[^\n]*\n(.*?)^[ \t]*\1"
+    found = re.findall(fenced, text, re.DOTALL | re.MULTILINE)
+    assert list(blocks(text)) == [(name, body) for _, name, body in found]
+
+
+def test_fences_that_stay_open_are_looked_at_once() -> None:
+    """Ever shorter fences, none of which the next one closes, before many pairs."""
+    ladder = "".join("~" * n + "\n" for n in range(1000, 3, -1))
+    assert answers.extract(ladder + "```\nx\n```\n" * 20_000, answers.code()) == "x"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import contextlib
 import json as jsonlib
 import re
 import textwrap
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from ttscale.answers.thoughts import without_thoughts
 
 _MOST_OBJECTS = 500
 """Opening braces tried, the last ones of a reply."""
-_FENCED = re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[ \t]*\{?([^\s`{}]*)[^\n]*\n(.*?)^[ \t]*\1", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(`{3,}+|~{3,}+)[ \t]*\{?([^\s`{}]*)[^\n]*\n?", re.MULTILINE)
+"""A line that begins a block, or ends one that began with as many signs or fewer."""
 _ALIASES = (
     "python py python3 py3",
     "javascript js node",
@@ -38,6 +39,24 @@ def _names(language: str) -> set[str]:
     """How fences name a language, in small letters."""
     name = language.lower()
     return {name}.union(*(group.split() for group in _ALIASES if name in group.split()))
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """The language and the body of each fenced block that is closed; in linear time."""
+    fences = list(_FENCE.finditer(text))
+    longest: dict[str, int] = {}
+    behind: list[int] = []  # of each fence, from the last on, the signs of the longest one like it that follows
+    for fence in reversed(fences):
+        sign, length = fence[1][0], len(fence[1])
+        behind.append(longest.get(sign, 0))
+        longest[sign] = max(length, longest.get(sign, 0))
+    begun: re.Match[str] | None = None
+    for fence, most in zip(fences, reversed(behind), strict=True):
+        if begun is None:
+            begun = fence if len(fence[1]) <= most else None  # else nothing closes it
+        elif fence[1].startswith(begun[1]):
+            yield begun[2], text[begun.end() : fence.start()]
+            begun = None
 
 
 def _whole_if_it_is(text: str) -> int | float:
@@ -100,9 +119,9 @@ class Code:
         return f"code({self.language})"
 
     def extract(self, text: str) -> str | None:
-        blocks = [(name.lower(), textwrap.dedent(body)) for _, name, body in _FENCED.findall(without_thoughts(text))]
-        own = [body for name, body in blocks if name in _names(self.language)]
-        own = own or [body for name, body in blocks if not name]
+        found = [(name.lower(), textwrap.dedent(body)) for name, body in blocks(without_thoughts(text))]
+        own = [body for name, body in found if name in _names(self.language)]
+        own = own or [body for name, body in found if not name]
         return own[-1].strip("\n") or None if own else None
 
     def key(self, answer: str) -> Hashable:
