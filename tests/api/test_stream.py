@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ttscale
+from ttscale.api import outbox
 from ttscale.engine.drive import WINDOW
 from ttscale.testing import FakeGenerator, as_async
 
@@ -247,3 +248,82 @@ def test_a_refused_id_leaves_file_and_observer_the_first_question_alone(tmp_path
     assert [event["event"] for event in real.trace.events()] == tags
     assert [event["error"] for event in real.trace.events() if event["event"] == "end"] == [None]
     assert [event.get("prompt") for event in refused.trace.events()] == ["What is 2?", None]
+
+
+class Clock:
+    """Time that passes where a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_source_that_makes_one_wait_holds_no_answer_back(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
+    """Each question takes 3 s to come and 1 s to be answered: it has its answer before the next one is read."""
+    clock, log = Clock(), list[str]()
+    monkeypatch.setattr(outbox, "monotonic", clock)
+
+    def slow() -> Iterator[ttscale.Question]:
+        for question in numbered(5):
+            clock.now += 3
+            log.append(f"read {question.id}")
+            yield question
+
+    def write(request: ttscale.Sample) -> str:
+        clock.now += 1
+        log.append(f"drawn {request.question.id}")
+        return reply(request)
+
+    role: Any = FakeGenerator(write)
+    role = as_async(role) if asynchronous else role
+    found = {q.id: r for q, r in ttscale.solve_stream(slow(), 1, generator=role, progress=False)}
+    assert log == [f"{what} {i}" for i in range(5) for what in ("read", "drawn")]
+    expected = ttscale.solve_all(numbered(5), 1, generator=FakeGenerator(reply), progress=False)
+    assert found == {result.question.id: result for result in expected}
+
+
+def test_a_slow_source_is_read_for_as_long_as_the_search_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call takes 5 s whatever its size, a read 0.5 s: after the first call ten are read for the next one."""
+    clock, sizes = Clock(), list[int]()
+    monkeypatch.setattr(outbox, "monotonic", clock)
+
+    def slow() -> Iterator[ttscale.Question]:
+        for question in numbered(60):
+            clock.now += 0.5
+            yield question
+
+    class Batches:
+        def sample(self, requests: Sequence[ttscale.Sample]) -> list[ttscale.Completion]:
+            clock.now += 5
+            sizes.append(len(requests))
+            return FakeGenerator(reply).sample(requests)
+
+    assert len(list(ttscale.solve_stream(slow(), 1, generator=Batches(), progress=False))) == 60
+    assert sizes[0] == 1
+    assert set(sizes[1:-1]) <= {10, 11}
+
+
+def batches_before_each_read(monkeypatch: pytest.MonkeyPatch, seconds: float, limit: Any) -> list[int]:
+    clock, generator, read = Clock(), FakeGenerator(reply), list[int]()
+    monkeypatch.setattr(outbox, "monotonic", clock)
+
+    def source() -> Iterator[ttscale.Question]:
+        for question in numbered(50):
+            clock.now += seconds
+            read.append(len(generator.batches))
+            yield question
+
+    list(ttscale.solve_stream(source(), 2, generator=generator, progress=False, total_limit=limit))
+    return read
+
+
+def test_a_quick_source_is_read_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batches_before_each_read(monkeypatch, 0.01, None) == [0] * 50
+
+
+def test_a_total_limit_is_shared_out_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = ttscale.Limit(tokens=150)
+    quick, slow = (batches_before_each_read(monkeypatch, seconds, limit) for seconds in (0.0, 3.0))
+    assert quick == slow

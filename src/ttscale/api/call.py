@@ -97,6 +97,11 @@ class Call:
         return is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in self._roles.items()))
 
     @property
+    def shares_limit(self) -> bool:
+        """Whether a total limit is shared out, by which questions are in progress together."""
+        return self._shared is not None
+
+    @property
     def used_up(self) -> str | None:
         """Which cap of the total limit is used up, as ``Result.stopped_by`` names it."""
         return f"total_{self._shared.reached}" if self._shared and self._shared.reached else None

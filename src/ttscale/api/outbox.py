@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from ttscale.api.arguments import check_question
@@ -19,6 +20,8 @@ from ttscale.core.types import Question
 from ttscale.engine.drive import WINDOW
 
 Pair = tuple[Question, Result]
+QUICK = 0.1
+"""Seconds that a read may take without being put off: batches are larger where the questions are read first."""
 
 
 class Closed(Exception):
@@ -47,10 +50,14 @@ class Outbox:
 
         At most ``WINDOW`` are in progress. With room for one more the search asks for it at every turn, and so learns
         at once that the consumer has gone. What is wrong with the input is raised once the questions before it have
-        ended.
+        ended. Where the last read took longer than ``QUICK``, the search works for as long, or until nothing is in
+        progress, before the next one: a source that makes one wait does not hold back what can be answered. (Under a
+        total limit it would decide who gets what.)
         """
         failure: Exception | None = None
-        for given in _checked(questions):
+        source = _checked(questions)
+        took = worked = 0.0  # by the last read; on the search, which reads may now take as well
+        while True:
             with self._change:
                 while max(len(self._ready), call.in_progress) >= WINDOW and not self._closed:
                     if call.in_progress:
@@ -61,11 +68,24 @@ class Outbox:
                             self._change.acquire()
                     else:
                         self._change.wait()
+            while call.in_progress and took > max(QUICK, worked) and not call.shares_limit:
+                began = monotonic()
+                yield None
+                worked += monotonic() - began
+                self.check()
+            began = monotonic()
+            given = next(source, None)
+            took = monotonic() - began
+            worked = max(0.0, worked - took) if took > QUICK else 0.0
             self.check()
+            if given is None:
+                break
             if isinstance(given, Exception):
                 failure = given
                 break
+            began = monotonic()
             yield given
+            worked += monotonic() - began
         while call.in_progress:
             yield None
             self.check()

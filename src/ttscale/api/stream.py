@@ -59,12 +59,13 @@ def solve_stream(
 ) -> Iterator[Pair]:
     """Yield each question with its result as it ends; the order is that of ending.
 
-    ``questions`` is any iterable, or an async one; it is read as far as there is work for it, and may be endless. Their
-    ids must differ. A question that fails has ``Result.error`` set and never costs the others anything. Arguments are
-    those of ``solve_all``. Closing the iterator stops the search. On Ctrl-C what has ended is yielded, then questions
-    in progress with their best so far (``stopped_by="interrupt"``), and ``KeyboardInterrupt`` is raised. Once a
-    ``total_limit`` is used up, what is in progress ends with its best so far (``stopped_by`` says so) and no further
-    question is read.
+    ``questions`` is any iterable, or an async one; it is read as far as there is work for it, and may be endless. Where
+    it makes one wait (a queue, say), what was read is worked on before the next read. Only an async one is read while
+    models work. Their ids must differ. A question that fails has ``Result.error`` set and never costs the others
+    anything. Arguments are those of ``solve_all``. Closing the iterator stops the search. On Ctrl-C what has ended is
+    yielded, then questions in progress with their best so far (``stopped_by="interrupt"``), and ``KeyboardInterrupt``
+    is raised. Once a ``total_limit`` is used up, what is in progress ends with its best so far (``stopped_by`` says so)
+    and no further question is read.
     """
     settings = CallSettings(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
