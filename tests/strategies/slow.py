@@ -162,4 +162,5 @@ def revision(roles: Any, root: Candidate, n: int, chains: int, context: int, how
         if winner is not None:
             winners.append(mine[winner])
     last = vote([candidates[i] for i in winners], [scores[i] for i in winners])
-    return Outcome(tuple(candidates), tuple(scores), None if last is None else winners[last])
+    weights = tuple(score if i in winners else None for i, score in enumerate(scores))
+    return Outcome(tuple(candidates), tuple(scores), None if last is None else winners[last], weights=weights)

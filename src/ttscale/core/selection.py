@@ -56,12 +56,15 @@ def best(candidates: Sequence[Candidate], scores: Sequence[float | None]) -> int
     return -max(ranked)[2]
 
 
-def vote_weights(candidates: Sequence[Candidate], weights: Sequence[float | None]) -> list[float]:
-    """For each candidate the total weight of its answer's equivalence class; 0 for one that has no answer.
+def vote_shares(candidates: Sequence[Candidate]) -> tuple[float | None, ...]:
+    """For each candidate the share of the votes that its answer got.
 
-    A candidate that is not finished, states no answer or has no weight does not vote.
+    None for one that is not finished or states no answer: it does not vote.
     """
-    return _totals(_voting(candidates, weights), weights, rule_of(candidates))
+    weights = [1.0] * len(candidates)
+    votes = _totals(_voting(candidates, weights), weights, rule_of(candidates))
+    voters = sum(vote > 0 for vote in votes)
+    return tuple(vote / voters if vote else None for vote in votes)
 
 
 def rule_of(candidates: Sequence[Candidate]) -> AnswerRule:

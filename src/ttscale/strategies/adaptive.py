@@ -18,7 +18,7 @@ from ttscale.answers import AnswerRule, answer_classes
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
-from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, rule_of, vote_weights, weighted_vote
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, rule_of, vote_shares, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.policy import Policy, default_policy
 from ttscale.strategies.waves import draw, draw_whole, judge, scores_of_outcome
@@ -55,11 +55,8 @@ class AdaptiveConsistency:
             leading, second = heaviest(list(answers), list(answers.values()), rule_of(candidates))
             if chance_to_lead(leading, second) >= self.confidence:
                 break
-        votes = vote_weights(candidates, [1.0] * len(candidates))
-        voters = sum(vote > 0 for vote in votes)
-        shares = tuple(vote / voters if vote else None for vote in votes)
         note = f"drew {sum(bool(c.steps) for c in candidates)} of {budget}"  # past a cap replies are empty
-        return Outcome(tuple(candidates), shares, majority_vote(candidates), note)
+        return Outcome(tuple(candidates), vote_shares(candidates), majority_vote(candidates), note)
 
 
 @dataclass(frozen=True, slots=True)

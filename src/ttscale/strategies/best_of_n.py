@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
-from ttscale.core.selection import Aggregate, best, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.selection import Aggregate, best, check_aggregate, majority_vote, vote_shares, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.waves import draw_whole, judge
 
@@ -27,10 +27,7 @@ class MajorityVote:
 
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         candidates = yield from draw_whole(root, budget)
-        votes = vote_weights(candidates, [1.0] * len(candidates))
-        voters = sum(vote > 0 for vote in votes)
-        shares = tuple(vote / voters if vote else None for vote in votes)
-        return Outcome(tuple(candidates), shares, majority_vote(candidates))
+        return Outcome(tuple(candidates), vote_shares(candidates), majority_vote(candidates))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Race, Sample, Search, length_of
-from ttscale.core.selection import majority_vote, vote_weights
+from ttscale.core.selection import majority_vote, vote_shares
 from ttscale.core.types import Candidate, Outcome
 
 
@@ -41,9 +41,7 @@ class FirstFinished:
         candidates = [root.extend(key, r.steps, r.finish) for key, r in zip(keys, replies, strict=True)]
         first = [i for i in range(k) if replies[i].finish == "stop"]  # the others are sent as LOST, which is cut off
         first.sort(key=lambda i: (length_of(replies[i]), i))
-        votes = vote_weights([candidates[i] for i in first], [1.0] * len(first))
-        shares: list[float | None] = [None] * k
-        for i, vote in zip(first, votes, strict=True):
-            shares[i] = vote / sum(map(bool, votes)) if vote else None
-        winner = majority_vote([candidates[i] for i in first])
-        return Outcome(tuple(candidates), tuple(shares), None if winner is None else first[winner])
+        voting = [candidates[i] for i in first]
+        shares = dict(zip(first, vote_shares(voting), strict=True))
+        winner = majority_vote(voting)
+        return Outcome(tuple(candidates), tuple(map(shares.get, range(k))), None if winner is None else first[winner])

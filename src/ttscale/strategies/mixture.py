@@ -12,7 +12,7 @@ from typing import Literal
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Search
-from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_shares, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.thompson import NormalArm, thompson
 from ttscale.strategies.waves import draw, judge
@@ -62,9 +62,7 @@ class Mixture:
         if self.by == "share":
             keys = [root.key.child("model", names[i % len(names)], i) for i in range(budget)]
             candidates = yield from draw([root] * budget, keys)
-            votes = vote_weights(candidates, [1.0] * budget)
-            shares = tuple(vote / sum(map(bool, votes)) if vote else None for vote in votes)
-            return Outcome(tuple(candidates), shares, majority_vote(candidates))
+            return Outcome(tuple(candidates), vote_shares(candidates), majority_vote(candidates))
         candidates, scores, seen = [], list[float | None](), [list[float]() for _ in names]
         while len(candidates) < budget:
             arms = [NormalArm.of(rewards) for rewards in seen]

@@ -13,7 +13,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.filter_pass import run_filter
-from ttscale.strategies.particles import Select, check_ending, choose
+from ttscale.strategies.particles import Select, check_ending, choose, finished_weights
 from ttscale.strategies.resampling import Resample, check_resample
 
 
@@ -47,4 +47,7 @@ class ParticleFilter:
     def search(self, root: Candidate, budget: int, /) -> Search[Outcome]:
         particles = yield from run_filter(root, budget, self.resample, self.ess, self.max_rounds, self.aggregate)
         candidates, scores = [p.candidate for p in particles], [p.score for p in particles]
-        return Outcome(tuple(candidates), tuple(scores), choose(particles, self.select, root.key.child("choose")))
+        winner = choose(particles, self.select, root.key.child("choose"))
+        weights = finished_weights(particles)
+        votes = tuple(map(weights.get, range(budget))) if self.select == "vote" else None
+        return Outcome(tuple(candidates), tuple(scores), winner, weights=votes)

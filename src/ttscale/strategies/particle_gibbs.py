@@ -14,7 +14,7 @@ from ttscale.core.requests import Search
 from ttscale.core.selection import Aggregate, check_aggregate
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.filter_pass import run_filter
-from ttscale.strategies.particles import Particle, Select, check_ending, choose
+from ttscale.strategies.particles import Particle, Select, check_ending, choose, finished_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +55,8 @@ class ParticleGibbs:
             drawn = choose(particles, "sample", start.key.child("keep"))
             kept = None if drawn is None else particles[drawn]
         candidates = tuple(found)
-        return Outcome(candidates, tuple(found.values()), None if winner is None else candidates.index(winner))
+        chosen, votes = None if winner is None else candidates.index(winner), None
+        if self.select == "vote":  # the last filter's particles
+            weights = {particles[i].candidate: weight for i, weight in finished_weights(particles).items()}
+            votes = tuple(map(weights.get, candidates))
+        return Outcome(candidates, tuple(found.values()), chosen, weights=votes)

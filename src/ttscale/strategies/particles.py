@@ -65,11 +65,16 @@ def choose(particles: Sequence[Particle], select: Select, key: Key) -> int | Non
     candidates = [particle.candidate for particle in particles]
     if select == "best":
         return best(candidates, [particle.score for particle in particles])
-    finished = [i for i, candidate in enumerate(candidates) if candidate.done]
+    weights = finished_weights(particles)
+    if select == "vote" or not weights:
+        return weighted_vote(candidates, [weights.get(i) for i in range(len(particles))])
+    return list(weights)[pick(list(weights.values()), uniform(key))]
+
+
+def finished_weights(particles: Sequence[Particle]) -> dict[int, float]:
+    """The weight of each finished particle by its index; they add up to 1."""
+    finished = [i for i, particle in enumerate(particles) if particle.candidate.done]
     if not finished:
-        return None
+        return {}
     weights = softmax([particles[i].log_weight for i in finished])  # among all of them they could round to nothing
-    if select == "vote":
-        winner = weighted_vote([candidates[i] for i in finished], weights)
-        return None if winner is None else finished[winner]
-    return finished[pick(weights, uniform(key))]
+    return dict(zip(finished, weights, strict=True))

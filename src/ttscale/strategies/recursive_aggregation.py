@@ -14,7 +14,7 @@ from typing import ClassVar, cast
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Revise, Search
-from ttscale.core.selection import majority_vote, vote_weights
+from ttscale.core.selection import majority_vote, vote_shares
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.chance import subset
 
@@ -59,11 +59,9 @@ class RecursiveAggregation:
                 for key, reply, attempts in zip(keys, replies, seen, strict=True)
             ]
         voters = drawn[-population:] if any(c.done for c in drawn[-population:]) else drawn
-        votes = vote_weights(voters, [1.0] * len(voters))
-        total = sum(vote > 0 for vote in votes)
-        shares = [None] * (len(drawn) - len(voters)) + [vote / total if vote else None for vote in votes]
-        winner = majority_vote(voters)
-        return Outcome(tuple(drawn), tuple(shares), None if winner is None else len(drawn) - len(voters) + winner)
+        before, winner = len(drawn) - len(voters), majority_vote(voters)
+        shares = (*[None] * before, *vote_shares(voters))
+        return Outcome(tuple(drawn), shares, None if winner is None else before + winner)
 
     def sizes(self, budget: int) -> tuple[int, int]:
         """The population and the rounds for this N; their product is at most N."""

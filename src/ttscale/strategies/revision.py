@@ -10,7 +10,7 @@ from typing import Literal, cast
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Revise, Search
-from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_weights, weighted_vote
+from ttscale.core.selection import Aggregate, check_aggregate, majority_vote, vote_shares, weighted_vote
 from ttscale.core.types import Candidate, Outcome
 from ttscale.strategies.waves import judge, lockstep
 
@@ -58,12 +58,12 @@ class SequentialRevision:
         written = yield from lockstep([_chain(root, c, length, self.context) for c, length in enumerate(lengths)])
         candidates = tuple(attempt for chain in written for attempt in chain)
         if self.select == "majority":
-            votes = vote_weights(candidates, [1.0] * len(candidates))
-            voters = sum(vote > 0 for vote in votes)
-            shares = tuple(vote / voters if vote else None for vote in votes)
-            return Outcome(candidates, shares, majority_vote(candidates))
+            return Outcome(candidates, vote_shares(candidates), majority_vote(candidates))
         scores = tuple((yield from judge(candidates, self.aggregate)))
-        return Outcome(candidates, scores, _hierarchical(candidates, scores, lengths))
+        winners = _chain_winners(candidates, scores, lengths)
+        final = weighted_vote([candidates[i] for i in winners], [scores[i] for i in winners])
+        weights = tuple(score if i in winners else None for i, score in enumerate(scores))
+        return Outcome(candidates, scores, None if final is None else winners[final], weights=weights)
 
 
 def chain_lengths(budget: int, ratio: float) -> list[int]:
@@ -92,10 +92,10 @@ def _chain(root: Candidate, chain: int, length: int, context: int) -> Search[lis
     return attempts
 
 
-def _hierarchical(
+def _chain_winners(
     candidates: Sequence[Candidate], scores: Sequence[float | None], lengths: Sequence[int]
-) -> int | None:
-    """The winner among the winners of the chains, which lie one after the other."""
+) -> list[int]:
+    """The winner of each chain; the chains lie one after the other."""
     winners = []
     start = 0
     for length in lengths:
@@ -103,5 +103,4 @@ def _hierarchical(
         if winner is not None:
             winners.append(start + winner)
         start += length
-    final = weighted_vote([candidates[i] for i in winners], [scores[i] for i in winners])
-    return None if final is None else winners[final]
+    return winners

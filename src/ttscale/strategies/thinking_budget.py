@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, cast
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Role
 from ttscale.core.requests import Completion, Sample, Search
-from ttscale.core.selection import majority_vote, vote_weights
+from ttscale.core.selection import majority_vote, vote_shares
 from ttscale.core.types import Candidate, Outcome, Step, tokens_drawn
 
 
@@ -56,10 +56,7 @@ class ThinkingBudget:
                 if candidates[i].finish == "open" or (thinking[i] and self._too_early(candidates[i], spent)):
                     candidates[i], thinking[i] = self.forced(candidates[i], spent)
             number += 1
-        votes = vote_weights(candidates, [1.0] * budget)
-        voters = sum(map(bool, votes))
-        shares = tuple(vote / voters if vote else None for vote in votes)
-        return Outcome(tuple(candidates), shares, majority_vote(candidates))
+        return Outcome(tuple(candidates), vote_shares(candidates), majority_vote(candidates))
 
     def forced(self, candidate: Candidate, used: int) -> tuple[Candidate, bool]:
         """The solution with what is written in the model's place, and whether it still thinks."""
