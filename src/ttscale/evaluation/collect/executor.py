@@ -6,12 +6,13 @@ Knows loaded models and the runner. Must not know what is recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from ttscale.api.load_roles import Models
 from ttscale.core.protocols import aggregate_of
 from ttscale.evaluation.collect.result_store import Store
-from ttscale.evaluation.collect.runner import Turn, Work, local_work
+from ttscale.evaluation.collect.runner import MOST_TOGETHER, Turn, Work, run_claimed
 
 
 class RunningExecutor(Protocol):
@@ -34,14 +35,8 @@ class LocalExecutor:
 
     def __init__(self, models: Models) -> None:
         self._models = models
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        return self._models.labels
-
-    @property
-    def aggregate(self) -> Any:
-        return aggregate_of(self._models.roles.get("verifier"))
+        self.labels = models.labels
+        self.aggregate: Any = aggregate_of(models.roles.get("verifier"))
 
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
-        return local_work(self._models, store, turn, share=share)
+        return partial(run_claimed, self._models, store, turn, share, MOST_TOGETHER)

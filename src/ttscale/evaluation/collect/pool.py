@@ -82,7 +82,8 @@ class Pool:
     @property
     def size(self) -> int:
         """K: how many samples (or chains) every question has."""
-        return min((self._reach(question) for question in self._blocks), default=0)
+        chains = self.kind == "chains"
+        return min((len(own if chains else self.drawn(question)) for question, own in self._blocks.items()), default=0)
 
     def drawn(self, question: str) -> tuple[Drawn, ...]:
         """The samples of a question, in the order of their keys."""
@@ -128,11 +129,6 @@ class Pool:
             self._marks[question + part] = mark
         scores = [aggregate(one.scores, how) if one.scores else math.nan for one in drawn]
         return Graded(question, mark[1], mark[0], np.array(scores), np.array([one.tokens for one in drawn]))
-
-    def _reach(self, question: str) -> int:
-        if self.kind == "chains":
-            return len(self._blocks[question])
-        return len(self.drawn(question))
 
 
 def check_digest(question: str, digest: str, problem: Problem, where: str) -> None:

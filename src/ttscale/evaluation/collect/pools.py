@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,13 +18,14 @@ from ttscale.api.arguments import as_seed
 from ttscale.api.load_roles import ModelSpec, ModelSpecs
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Cost
+from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import METHOD_OF, Role
 from ttscale.core.requests import Score, Search, Verdict, check_temperature
 from ttscale.core.types import Candidate, Outcome
 from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.pool import Drawn, Pool, PoolBlock, PoolKind, check_digest
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import MOST_TOGETHER, Piece, ShowProgress, local_work, run_pieces
+from ttscale.evaluation.collect.runner import MOST_TOGETHER, Piece, ShowProgress, run_claimed, run_pieces
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.revision import _chain
 from ttscale.strategies.waves import draw
@@ -88,8 +90,13 @@ def draw_pool(
         while pieces := _missing(asked, store, samples, header, "verifier" in models.roles):
             # A chain has one attempt out at a time, a block of samples has all of them.
             most = MOST_TOGETHER * (BLOCK if kind == "chains" else 1)
-            work = local_work(models, store, _block_data, share=False, most=most)
-            run_pieces(pieces, store, work, progress=progress, unit="block").check("blocks")
+            work = partial(run_claimed, models, store, _block_data, False, most)
+            if failures := run_pieces(pieces, store, work, progress=progress, unit="block"):
+                key, error = next(iter(failures.items()))
+                raise TtscaleError(
+                    f"{len(failures)} blocks failed; the first, {key}: {type(error).__name__}: "
+                    f"{str(error).rstrip(' .')}. Everything else is stored; a second run tries only these again"
+                ) from error
         return Pool(kind, seed, cast(dict[str, str | None], header["models"]), store.records.values()).of(asked)
 
 

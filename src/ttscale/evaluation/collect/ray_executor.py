@@ -16,7 +16,7 @@ from ttscale.core.idioms import Closing
 from ttscale.core.protocols import Role
 from ttscale.evaluation.collect.executor import LocalExecutor
 from ttscale.evaluation.collect.result_store import Store
-from ttscale.evaluation.collect.runner import Failures, Piece, Turn, Work, run_pieces
+from ttscale.evaluation.collect.runner import Piece, Turn, Work, run_pieces
 
 QUESTIONS = 8
 """Questions sent out at once: a lost worker loses no more."""
@@ -45,7 +45,7 @@ class Worker:
         with Store(None, {}, lambda _: None, Stored) as store:
             work = self._local.work(store, lambda piece, ended: {"key": piece.key, "data": turn(piece, ended)}, share)
             failures = run_pieces(pieces, store, work, progress=False, unit="search")
-            errors = {key: f"{type(error).__name__}: {error}" for key, error in failures.errors.items()}
+            errors = {key: f"{type(error).__name__}: {error}" for key, error in failures.items()}
             return [stored.data for stored in store.records.values()], errors
 
 
@@ -66,22 +66,21 @@ class RayExecutor(Closing):
 
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
         """What runs pieces on the workers and stores the records in this process."""
-        return lambda pieces, failures, bar: self._run(pieces, failures, bar, store, turn, share)
 
-    def _run(
-        self, pieces: Sequence[Piece], failures: Failures, bar: Any, store: Store[Any], turn: Turn, share: bool
-    ) -> None:
-        claimed = {owner for owner in dict.fromkeys(piece.owner for piece in pieces) if store.claim(owner)}
-        mine = [piece for piece in pieces if piece.owner in claimed and piece.key not in store.records]
-        for batch, reply in self._workers.map(_batches(mine), turn, share):
-            lost = isinstance(reply, Exception)
-            records, errors = ([], {piece.key: str(reply) for piece in batch}) if lost else reply
-            for data in records:
-                store.append(data)
-            failures.errors.update((key, TtscaleError(message)) for key, message in errors.items())
-            bar.update(len(batch))
-        for owner in claimed:
-            store.release(owner)
+        def run(pieces: Sequence[Piece], failures: dict[str, Exception], bar: Any) -> None:
+            claimed = {owner for owner in dict.fromkeys(piece.owner for piece in pieces) if store.claim(owner)}
+            mine = [piece for piece in pieces if piece.owner in claimed and piece.key not in store.records]
+            for batch, reply in self._workers.map(_batches(mine), turn, share):
+                lost = isinstance(reply, Exception)
+                records, errors = ([], {piece.key: str(reply) for piece in batch}) if lost else reply
+                for data in records:
+                    store.append(data)
+                failures.update((key, TtscaleError(message)) for key, message in errors.items())
+                bar.update(len(batch))
+            for owner in claimed:
+                store.release(owner)
+
+        return run
 
 
 def _batches(pieces: Sequence[Piece]) -> list[list[Piece]]:

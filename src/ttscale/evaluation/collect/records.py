@@ -223,8 +223,8 @@ class Records:
         rows = []
         for record in self:
             row = record.to_json()
-            rows.append({**row, **{f"cost_{name}": value for name, value in row["cost"].items()}})
-            del rows[-1]["cost"]
+            cost = row.pop("cost")
+            rows.append(row | {f"cost_{name}": value for name, value in cost.items()})
         return pandas.DataFrame(rows)
 
     def only(self, arms: Iterable[str]) -> Records:

@@ -12,11 +12,10 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ttscale.api.load_roles import Models
-from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import Strategy
 from ttscale.core.requests import Reply, Request, Revise, Sample
 from ttscale.core.trace import Address, address
@@ -52,25 +51,9 @@ class Piece:
         return json.dumps(["claim", *self.path[:2]], ensure_ascii=False)
 
 
-@dataclass(slots=True)
-class Failures:
-    """Pieces that failed, by key. They are not stored, so another run tries them again."""
-
-    errors: dict[str, Exception] = field(default_factory=dict)
-
-    def check(self, what: str) -> None:
-        """Raise a ``TtscaleError`` that names the first failure, if there is any."""
-        if self.errors:
-            key, error = next(iter(self.errors.items()))
-            raise TtscaleError(
-                f"{len(self.errors)} {what} failed; the first, {key}: {type(error).__name__}: "
-                f"{str(error).rstrip(' .')}. Everything else is stored; a second run tries only these again"
-            ) from error
-
-
 Turn = Callable[[Piece, Ended], Mapping[str, Any]]
-Work = Callable[[Sequence[Piece], Failures, Any], None]
-"""Runs those of the pieces that nobody else is at, and stores them; ticks the progress bar."""
+Work = Callable[[Sequence[Piece], dict[str, Exception], Any], None]
+"""Runs those of the pieces that nobody else is at; stores them, or their errors by key, and ticks the progress bar."""
 
 
 ShowProgress = bool | Callable[[int, int], None]
@@ -79,19 +62,19 @@ ShowProgress = bool | Callable[[int, int], None]
 
 def run_pieces(
     pieces: Sequence[Piece], store: Store[Any], work: Work, *, progress: ShowProgress, unit: str
-) -> Failures:
-    """Have every piece done that the store lacks.
+) -> dict[str, Exception]:
+    """Have every piece done that the store lacks; the errors of those that failed, by key.
 
     Returns when every piece is in the store (some by other processes) or has failed. Ctrl-C is raised again; what was
-    finished is stored.
+    finished is stored. Errors are not stored, so another run tries these pieces again.
     """
-    failures = Failures()
+    failures: dict[str, Exception] = {}
     left = [piece for piece in pieces if piece.key not in store.records]
     with _bar(len(pieces), progress, unit) as bar:
         bar.update(len(pieces) - len(left))
         while left:
             work(left, failures, bar)
-            left = [piece for piece in left if piece.key not in store.records and piece.key not in failures.errors]
+            left = [piece for piece in left if piece.key not in store.records and piece.key not in failures]
             # What is left is being worked on by others: wait for one of them to finish, or to die.
             if left and store.claim(left[0].owner, wait=True):
                 store.release(left[0].owner)
@@ -101,24 +84,20 @@ def run_pieces(
     return failures
 
 
-def local_work(models: Models, store: Store[Any], turn: Turn, *, share: bool, most: int = MOST_TOGETHER) -> Work:
-    """Work in this process, on at most ``most`` questions at once; ``turn`` makes the record of what came out."""
-    return lambda pieces, failures, bar: run_claimed(pieces, models, store, turn, failures, bar, share, most)
-
-
 def run_claimed(
-    pieces: Sequence[Piece],
     models: Models,
     store: Store[Any],
     turn: Turn,
-    failures: Failures,
-    bar: Any,
     share: bool,
-    most: int = MOST_TOGETHER,
+    most: int,
+    pieces: Sequence[Piece],
+    failures: dict[str, Exception],
+    bar: Any,
 ) -> None:
-    """Run the pieces of those questions that nobody else is at.
+    """Run the pieces of those questions that nobody else is at, in this process, on at most ``most`` at once.
 
-    With ``share``, one piece of a question at a time and the largest budget first, so that the next finds its draws.
+    ``turn`` makes the record of what came out. With ``share``, one piece of a question at a time and the largest budget
+    first, so that the next finds its draws.
     """
     shared = _Shared(pieces) if share else None
     size = together(pieces, most)
@@ -126,6 +105,7 @@ def run_claimed(
     running: list[Piece] = []
 
     def done(piece: Piece) -> None:
+        queue.ended(piece)
         if shared:
             shared.forget(piece)
         bar.update()
@@ -135,8 +115,7 @@ def run_claimed(
             piece = queue.next()
             if piece is None:
                 yield None
-            elif piece.key in failures.errors or piece.key in store.records:
-                queue.ended(piece)
+            elif piece.key in failures or piece.key in store.records:
                 done(piece)
             else:
                 running.append(piece)
@@ -150,10 +129,9 @@ def run_claimed(
         if ended.stopped_by == "interrupt":
             return
         if ended.error is not None:
-            failures.errors[piece.key] = ended.error
+            failures[piece.key] = ended.error
         else:
             store.append(turn(piece, ended))
-        queue.ended(piece)
         done(piece)
 
     run(

@@ -29,7 +29,7 @@ from ttscale.engine.core import Ended
 from ttscale.evaluation.collect.executor import LocalExecutor, RunningExecutor
 from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import Failures, Piece, ShowProgress, run_pieces
+from ttscale.evaluation.collect.runner import Piece, ShowProgress, run_pieces
 from ttscale.evaluation.problems.grading import grade
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.policy import policy_of
@@ -102,21 +102,26 @@ def sweep(
         ) as store:
             store.amend(lambda found: {**found, "models": {**found.get("models", {}), **running.labels}})
             _check_arms(store.records.values(), arms, resume)
-            failures, wanted_keys = Failures(), list[str]()
+            failures: dict[str, Exception] = {}
+            wanted_keys: list[str] = []
             for pieces in _rounds(arms, seeds, asked, store):
                 for piece in pieces:
                     if piece.key in store.records:
                         _check_record(store.records[piece.key], piece, running.labels, resume)
                 work = running.work(store, partial(record_data, labels=running.labels), share_draws)
-                found = run_pieces(pieces, store, work, progress=progress, unit="search")
-                failures.errors.update(found.errors)
+                failures |= run_pieces(pieces, store, work, progress=progress, unit="search")
                 wanted_keys += [piece.key for piece in pieces if not piece.probe]
             records = [store.records[key] for key in wanted_keys if key in store.records]
-    _warn(failures)
+    if failures:
+        key, error = next(iter(failures.items()))
+        warnings.warn(
+            f"{len(failures)} searches failed and are left out; the first, {key}: {type(error).__name__}: {error}",
+            stacklevel=2,
+        )
     order = {arm.name: place for place, arm in enumerate(arms)}
     records.sort(key=lambda record: (order[record.arm], record.budget))
     cells = [(arm.name, budget) for arm in arms for budget in arm.budgets or ()]
-    return Records(records, [problem.id for problem in asked], failures.errors, cells, seeds)
+    return Records(records, [problem.id for problem in asked], failures, cells, seeds)
 
 
 def _rounds(
@@ -260,7 +265,7 @@ def record_data(piece: Piece, ended: Ended, labels: Mapping[str, str]) -> dict[s
         score=None if outcome.chosen is None else outcome.scores[outcome.chosen],
         correct=grade(answer, piece.problem.answer, piece.problem.answers),
         cost=ended.cost,
-        difficulty=_difficulty(piece.strategy, _roles(labels), ended),
+        difficulty=_difficulty(piece.strategy, labels, ended),
         note=outcome.note,
         among=among[0] if among else "",
     ).to_json()
@@ -306,23 +311,21 @@ def _check_record(record: Record, piece: Piece, labels: Mapping[str, str], path:
         )
 
 
-def _roles(labels: Mapping[str, str]) -> list[Role]:
-    return [role for role in METHOD_OF if role in labels]
+def _needs(strategy: Strategy, labels: Mapping[str, str]) -> frozenset[Role]:
+    return needs_of(strategy, [role for role in METHOD_OF if role in labels])
 
 
 def _models_digest(strategy: Strategy, labels: Mapping[str, str]) -> str:
-    needs = needs_of(strategy, _roles(labels))
-    return hashlib.blake2b(
-        json.dumps({role: labels.get(role) for role in sorted(needs)}).encode(), digest_size=4
-    ).hexdigest()
+    made_by = {role: labels.get(role) for role in sorted(_needs(strategy, labels))}
+    return hashlib.blake2b(json.dumps(made_by).encode(), digest_size=4).hexdigest()
 
 
-def _difficulty(strategy: Strategy, at_hand: Iterable[Role], ended: Ended) -> float | None:
+def _difficulty(strategy: Strategy, labels: Mapping[str, str], ended: Ended) -> float | None:
     """1 minus the mean score of the probe where the strategy has one, else of all candidates; a cut-off one counts 0.
 
     None where no verifier took part.
     """
-    if "verifier" not in needs_of(strategy, at_hand):
+    if "verifier" not in _needs(strategy, labels):
         return None
     pairs = list(zip(ended.outcome.candidates, ended.outcome.scores, strict=True))
     probe = [score or 0.0 for candidate, score in pairs if candidate.key.path[2:3] == ("probe",)]
@@ -333,13 +336,3 @@ def _difficulty(strategy: Strategy, at_hand: Iterable[Role], ended: Ended) -> fl
 def _check_header(found: Mapping[str, Any], labels: Mapping[str, str], path: str | Path | None) -> None:
     check_format(found, FORMAT, path)
     check_labels(found.get("models", {}), labels, f"the sweep {path}")
-
-
-def _warn(failures: Failures) -> None:
-    if failures.errors:
-        key, error = next(iter(failures.errors.items()))
-        warnings.warn(
-            f"{len(failures.errors)} searches failed and are left out; the first, {key}: {type(error).__name__}: "
-            f"{error}",
-            stacklevel=3,
-        )
