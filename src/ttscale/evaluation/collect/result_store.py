@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ttscale.core.idioms import Closing
 from ttscale.core.record_file import BINARY, RecordFile
+from ttscale.evaluation.problems.jsonl import stored
 
 if sys.platform != "win32":
     import fcntl
@@ -91,7 +92,7 @@ class Store(Closing, Generic[T]):
             return
         with self._file.locked():  # nobody cuts or writes between two reads
             lines = list(self._file.lines(self._read_to))
-        self._take_in(lines)
+        self._take_in(lines, self.path)
 
     def append(self, data: Mapping[str, Any]) -> None:
         """Write one record; when this returns, a kill cannot lose it."""
@@ -110,7 +111,7 @@ class Store(Closing, Generic[T]):
             return
         with self._file.locked():
             self._file.cut_torn_line()
-            self._take_in(list(self._file.lines(self._read_to)))
+            self._take_in(list(self._file.lines(self._read_to)), self.path)
             header = amended(self.header)
             if header != self.header:
                 self._file.append(_line(header))
@@ -141,41 +142,32 @@ class Store(Closing, Generic[T]):
         if self.path is not None and sys.platform != "win32":
             fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, _byte(key))
 
-    def _take_in(self, lines: Iterable[bytes]) -> None:
+    def _take_in(self, lines: Iterable[bytes], path: str | Path) -> None:
         for line in lines:
             self._lines += 1
             self._read_to += len(line)
-            where = f"{self.path}, line {self._lines}"
+            where = f"{path}, line {self._lines}"
             if not line.strip():
                 continue
-            data = _read_line(line, where)
-            if self._lines == 1 or _is_header(data):
+            data = stored(line, where)
+            if self._lines == 1 or "ttscale" in data:
                 self._check_header(data)
                 self.header = data
-            else:
-                record = _read_record(data, self._parse, where)
-                self.records.setdefault(record.key, record)
+                continue
+            try:
+                record = self._parse(data)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{where}: not a record of this file ({type(error).__name__}: {error})") from error
+            self.records.setdefault(record.key, record)
 
 
 def read_store(path: str | Path, kind: str, parse: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Any], list[T]]:
     """The last header and the records of a file, without touching it; a torn last line is left out."""
-    header: dict[str, Any] = {}
-    records: dict[str, T] = {}
+    store = Store(None, {}, lambda header: check_format(header, kind, path), parse)
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break
-            if not line.strip():
-                continue
-            data = _read_line(line, f"{path}, line {number}")
-            if number == 1 or _is_header(data):
-                header = data
-                continue
-            check_format(header, kind, path)
-            record = _read_record(data, parse, f"{path}, line {number}")
-            records.setdefault(record.key, record)
-    check_format(header, kind, path)
-    return header, list(records.values())
+        store._take_in((line for line in file if line.endswith(b"\n")), path)
+    check_format(store.header, kind, path)  # of a file without any line
+    return dict(store.header), list(store.records.values())
 
 
 def check_format(header: Mapping[str, Any], expected: str, path: str | Path | None) -> None:
@@ -191,27 +183,6 @@ def check_format(header: Mapping[str, Any], expected: str, path: str | Path | No
 def _line(data: Mapping[str, Any]) -> bytes:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return (text + "\n").encode("utf-8", "surrogatepass")
-
-
-def _is_header(data: Mapping[str, Any]) -> bool:
-    return "ttscale" in data
-
-
-def _read_line(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}, is damaged ({error}), and not by a kill. Repair or remove that line") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{where}: expected an object; got {line[:40]!r}")
-    return data
-
-
-def _read_record(data: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], T], where: str) -> T:
-    try:
-        return parse(data)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where}: not a record of this file ({type(error).__name__}: {error})") from error
 
 
 def _byte(key: str) -> int:

@@ -43,6 +43,19 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, row
 
 
+def stored(line: bytes, where: str) -> dict[str, Any]:
+    """The object in a whole line of a file that ttscale writes; ``ValueError`` for one that was damaged since."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where}, is damaged ({error}), and not by a kill; nothing was changed: repair or remove that line by hand"
+        ) from error
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: expected an object, got {line[:40]!r}; the file is left as it is")
+    return row
+
+
 def encoded(row: Mapping[str, Any]) -> bytes:
     """A row as a line, with its newline."""
     return (whole_characters(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n").encode()

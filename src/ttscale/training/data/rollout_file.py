@@ -16,7 +16,7 @@ from typing import Any
 from ttscale.answers import MATHEMATICS, name_of_rule
 from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
-from ttscale.evaluation.problems.jsonl import encoded
+from ttscale.evaluation.problems.jsonl import encoded, stored
 from ttscale.evaluation.problems.problem import Problem
 
 FORMAT = "rollouts/1"
@@ -68,7 +68,7 @@ class RolloutFile(Closing):
             offset += len(line)
             if not line.strip():
                 continue
-            record = _parse(line, self.path, number)
+            record = stored(line, f"{self.path}, line {number}")
             if end == 0:
                 _check_header(record, settings, self.path)
                 end = offset
@@ -89,19 +89,6 @@ def graded_by(problem: Problem) -> dict[str, str]:
     """The fields that say what solutions are graded by: the reference, and the rule where it is not the usual one."""
     rule = {} if problem.answers == MATHEMATICS else {"answers": name_of_rule(problem.answers)}
     return {"reference": problem.answer} | rule
-
-
-def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path}, line {number}, is damaged ({error}) but is not the last line, so it was not torn by a kill; "
-            "nothing was changed: repair or remove that line by hand"
-        ) from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path}, line {number}: expected an object, got {line[:40]!r}; the file is left as it is")
-    return record
 
 
 def _check_header(record: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> None:
