@@ -73,14 +73,12 @@ def cross_validate_scheduler(
         own = [question for question in records.questions if folds[question] == fold]
         fitted.append(fit_policy(records, menu, thresholds=thresholds, probe=probe, questions=own))
     final = fit_policy(records, menu, thresholds=thresholds, probe=probe, provenance=provenance)
-    cells = {
-        budget: [
-            [scheduled(records, fitted[1 - folds[question]], menu, budget, one, question) for one in records.seeds]
-            for question in records.questions
-        ]
-        for budget in final.budgets
-    }
-    return CrossValidatedScheduler(of_records(name, cells), (fitted[0], fitted[1]), final, folds)
+
+    def by_the_other_half(budget: int, seed: int, question: str) -> Record:
+        return scheduled(records, fitted[1 - folds[question]], menu, budget, seed, question)
+
+    outcomes = of_records(name, records.questions, records.seeds, final.budgets, by_the_other_half)
+    return CrossValidatedScheduler(outcomes, (fitted[0], fitted[1]), final, folds)
 
 
 def fit_policy(

@@ -6,8 +6,9 @@ pool) is others' business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -51,9 +52,17 @@ class Outcomes:
         return paired_difference(self.rows(budget, chosen), other.rows(other_budget, chosen))
 
 
-def of_records(name: str, cells: Mapping[int, Sequence[Sequence[Record]]]) -> Outcomes:
-    """Outcomes from the records of each budget, [questions][seeds]."""
-    questions = tuple(row[0].question for row in next(iter(cells.values()), ()))
+def of_records(
+    name: str,
+    questions: Sequence[str],
+    seeds: Sequence[int],
+    budgets: Iterable[int],
+    record: Callable[[int, int, str], Record],
+) -> Outcomes:
+    """Outcomes from what ``record(budget, seed, question)`` gives."""
+    cells = {
+        budget: [[record(budget, seed, question) for seed in seeds] for question in questions] for budget in budgets
+    }
     correct = {
         budget: np.array([[float(record.correct) for record in row] for row in rows], dtype=np.float64)
         for budget, rows in cells.items()
@@ -65,16 +74,11 @@ def of_records(name: str, cells: Mapping[int, Sequence[Sequence[Record]]]) -> Ou
         }
         for budget, rows in cells.items()
     }
-    return Outcomes(name, questions, correct, cost)
+    return Outcomes(name, tuple(questions), correct, cost)
 
 
 def of_arm(records: Records, arm: str, name: str | None = None, questions: Sequence[str] | None = None) -> Outcomes:
     """An arm of a sweep at all its budgets."""
     chosen = records.questions if questions is None else questions
-    return of_records(
-        arm if name is None else name,
-        {
-            budget: [[records.get(arm, budget, seed, question) for seed in records.seeds] for question in chosen]
-            for budget in records.budgets(arm)
-        },
-    )
+    title = arm if name is None else name
+    return of_records(title, chosen, records.seeds, records.budgets(arm), partial(records.get, arm))

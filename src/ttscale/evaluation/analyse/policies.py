@@ -14,7 +14,7 @@ import numpy as np
 
 from ttscale.evaluation.analyse.difficulty import Bins
 from ttscale.evaluation.analyse.outcomes import Outcomes, of_records
-from ttscale.evaluation.collect.records import Records
+from ttscale.evaluation.collect.records import Record, Records
 from ttscale.evaluation.problems.splits import shuffled
 
 BinOf = Callable[[str, int], int]
@@ -82,18 +82,13 @@ def cross_validate(
     for fold in (0, 1):
         chosen_on = [question for question in records.questions if folds[question] == fold]
         picked.append(choose(records, chosen_on, bin_of, arms, fold))
-    cells = {
-        budget: [
-            [
-                records.get(picked[1 - folds[question]][own[question], budget].arm, budget, one, question)
-                for one in records.seeds
-            ]
-            for question in records.questions
-        ]
-        for budget in budgets_of(records, arms)
-    }
-    choices = tuple(choice for fold in picked for choice in fold.values())
-    return CrossValidated(of_records(name, cells), choices, folds)
+
+    def by_the_other_half(budget: int, seed: int, question: str) -> Record:
+        choice = picked[1 - folds[question]][own[question], budget]
+        return records.get(choice.arm, budget, seed, question)
+
+    outcomes = of_records(name, records.questions, records.seeds, budgets_of(records, arms), by_the_other_half)
+    return CrossValidated(outcomes, tuple(choice for fold in picked for choice in fold.values()), folds)
 
 
 def choose(

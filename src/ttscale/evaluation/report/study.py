@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,9 +108,7 @@ def run_study(
         )
 
     headline = swept("headline", [*arms.headline, *arms.adaptive], settings.seeds, asked)
-    asked = [
-        problem for problem in asked if problem.id in headline.questions
-    ]  # the sweep has warned of those that failed
+    asked = [problem for problem in asked if problem.id in headline.questions]  # the others failed, with a warning
     few = asked[: settings.figure_questions]
     draw = partial(draw_pool, seed=settings.pool_seed)
     solo = {role: models[role] for role in ("generator", "verifier")}
@@ -140,8 +139,9 @@ def run_study(
             second_pool = draw(
                 some, place / "second.jsonl", settings.deep_samples, **judged, progress=_of(progress, "second verifier")
             )
+    labels = pool.models if chains is None else pool.models | {"reviser": chains.models.get("reviser")}
     provenance = {
-        "models": {str(role): name for role, name in pool.models.items() if name} | _reviser_label(chains),
+        "models": {role: name for role, name in labels.items() if name},
         "data": data,
         "problems": problems_digest(asked),
     }
@@ -185,15 +185,11 @@ def fit_as_fine(
 ) -> CrossValidatedScheduler:
     """The fit with as many difficulty bins, up to the wanted number, as the ties among predictions allow."""
     own = records.only([*menu, *(PROBED + name for name in menu)])
-    for bins in range(settings.bins, 0, -1):
-        try:
-            return cross_validate_scheduler(
-                own, menu, thresholds=bins, probe=settings.probe, provenance=provenance, name=title
-            )
-        except ValueError:
-            if bins == 1:
-                raise
-    raise AssertionError("unreachable: settings.bins is at least 1")
+    fit = partial(cross_validate_scheduler, own, menu, probe=settings.probe, provenance=provenance, name=title)
+    for bins in range(settings.bins, 1, -1):
+        with suppress(ValueError):
+            return fit(thresholds=bins)
+    return fit(thresholds=1)
 
 
 def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy], budgets: Sequence[int]) -> Outcomes:
@@ -203,14 +199,7 @@ def _by_policy(records: Records, policy: Policy, menu: Mapping[str, Strategy], b
         raise ValueError(
             f"the policy names {', '.join(map(repr, foreign))}, which the study does not run; fit it over the same menu"
         )
-    cells = {
-        budget: [
-            [scheduled(records, policy, menu, budget, seed, question) for seed in records.seeds]
-            for question in records.questions
-        ]
-        for budget in budgets
-    }
-    return of_records(GIVEN, cells)
+    return of_records(GIVEN, records.questions, records.seeds, budgets, partial(scheduled, records, policy, menu))
 
 
 def _adaptive_by_halves(
@@ -242,14 +231,13 @@ def _adaptive_by_halves(
             progress=progress,
         )
         found |= dict.fromkeys(records.questions, records)
-    cells = {
-        budget: [
-            [records.get(name, budget, seed, question) for seed in settings.seeds]
-            for question, records in found.items()
-        ]
-        for budget in budgets
-    }
-    return of_records(name, cells)
+    return of_records(
+        name,
+        list(found),
+        settings.seeds,
+        budgets,
+        lambda budget, seed, question: found[question].get(name, budget, seed, question),
+    )
 
 
 def _hash_of(policy: Policy) -> str:
@@ -259,8 +247,3 @@ def _hash_of(policy: Policy) -> str:
 
 def _of(progress: bool | StageProgress, stage: str) -> bool | Callable[[int, int], None]:
     return partial(progress, stage) if callable(progress) else progress
-
-
-def _reviser_label(chains: Pool | None) -> dict[str, str]:
-    name = None if chains is None else chains.models.get("reviser")
-    return {} if name is None else {"reviser": name}
