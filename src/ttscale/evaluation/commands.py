@@ -28,7 +28,7 @@ from ttscale.evaluation.problems.problem import Problem, problems_digest
 from ttscale.evaluation.report.contents import study_report
 from ttscale.evaluation.report.page import write_report
 from ttscale.evaluation.report.settings import StudySettings, menu_arms, reduced
-from ttscale.evaluation.report.study import Study, run_study
+from ttscale.evaluation.report.study import run_study
 from ttscale.evaluation.report.tables import Findings, headline_table
 from ttscale.evaluation.statistics import Interval, paired_difference
 
@@ -44,7 +44,7 @@ def eval_command(options: argparse.Namespace) -> int:
         arm = Arm(repr(strategy), strategy)
     else:
         arm = arm_of(options.strategy)
-    problems = _problems(options)
+    problems = load(options.data, limit=options.limit)
     records = sweep([arm], [options.budget], problems, **models, seeds=[options.seed], resume=options.resume)
     failures = _failures(records, problems)
     found = _cell(records, arm.name, options.budget)
@@ -64,7 +64,7 @@ def sweep_command(options: argparse.Namespace) -> int:
         arms = arms_of(options.strategies)
     if options.against is not None and options.against not in [arm.name for arm in arms]:
         raise ValueError(f"--against {options.against!r} is none of {', '.join(arm.name for arm in arms)}")
-    problems = _problems(options)
+    problems = load(options.data, limit=options.limit)
     records = sweep(
         arms,
         _integers(options.budgets, "--budgets"),
@@ -85,7 +85,7 @@ def sweep_command(options: argparse.Namespace) -> int:
 
 
 def fit_policy_command(options: argparse.Namespace) -> int:
-    problems = _problems(options)
+    problems = load(options.data, limit=options.limit)
     budgets = _integers(options.budgets, "--budgets")
     seeds = _seeds(options, 1)
     if not 1 <= options.probe < max(budgets):
@@ -164,7 +164,16 @@ def report_command(options: argparse.Namespace) -> int:
         settings = replace(settings, budgets=budgets, probe=max(1, min(settings.probe, max(budgets) // 4)))
     if options.samples is not None:
         settings = replace(settings, samples=options.samples)
-    draw = partial(_study, options, _problems(options), folder, settings)
+    draw = partial(
+        run_study,
+        load(options.data, limit=options.limit),
+        folder,
+        settings,
+        **_models(options),
+        large=None if options.large is None else partial(_greedy, options.large),
+        ladder=options.ladder,
+        data=options.data,
+    )
     with beside(partial(draw, progress=False), _processes(options)):
         study = draw(progress=True)
     study.fitted.final.save(folder / "policy.json")
@@ -183,21 +192,6 @@ def report_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _study(
-    options: argparse.Namespace, problems: Sequence[Problem], folder: Path, settings: StudySettings, *, progress: bool
-) -> Study:
-    return run_study(
-        problems,
-        folder,
-        settings,
-        **_models(options),
-        large=None if options.large is None else _Greedy(options.large),
-        ladder=options.ladder,
-        data=options.data,
-        progress=progress,
-    )
-
-
 def _processes(options: argparse.Namespace) -> int:
     """As many as asked for; else one per core for the bundled models, which gain nothing from a second core."""
     if options.processes is None:
@@ -207,21 +201,11 @@ def _processes(options: argparse.Namespace) -> int:
     return int(options.processes)
 
 
-class _Greedy:
-    """Loads a model that decodes greedily; a class so that it can travel to other processes."""
+def _greedy(path: str) -> Any:
+    """A model that decodes greedily."""
+    from ttscale.hf import HFGenerator
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __call__(self) -> Any:
-        from ttscale.hf import HFGenerator
-
-        return HFGenerator(self._path, temperature=0.0)
-
-
-def _problems(options: argparse.Namespace) -> list[Problem]:
-
-    return load(options.data, limit=options.limit)
+    return HFGenerator(path, temperature=0.0)
 
 
 def _models(options: argparse.Namespace) -> dict[str, Any]:

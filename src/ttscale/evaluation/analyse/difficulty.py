@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from ttscale.evaluation.problems.splits import shuffled
 from ttscale.evaluation.statistics import Graded
@@ -117,15 +118,13 @@ def absolute_bins(difficulties: Mapping[str, float], thresholds: Sequence[float]
     return Bins(bins, len(thresholds) + 1, tuple(thresholds))
 
 
-def bins_that_fit(difficulties: Mapping[str, float], count: int = 5, least: int = 2) -> Bins:
-    """Quantile bins, as many up to ``count`` as ties allow with at least ``least`` questions in each."""
+def bins_that_fit(difficulties: Mapping[str, float], count: int) -> Bins:
+    """Quantile bins, as many up to ``count`` as ties allow with at least two questions in each."""
     for fewer in range(count, 1, -1):
-        try:
+        with suppress(ValueError):
             bins = quantile_bins(difficulties, fewer)
-        except ValueError:
-            continue
-        if min(bins.sizes) >= least:
-            return bins
+            if min(bins.sizes) >= 2:
+                return bins
     return quantile_bins(difficulties, 1)
 
 
@@ -193,18 +192,10 @@ def probe_agreement(pool: Sequence[Graded], probes: Sequence[int], *, bins: int 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's rank correlation with mean ranks for ties; None where either side does not vary."""
-    ours, theirs = _ranks(a), _ranks(b)
+    ours, theirs = (rankdata(np.asarray(values, dtype=np.float64).round(PLACES)) for values in (a, b))
     if len(set(ours)) < 2 or len(set(theirs)) < 2:
         return None
     return float(np.asarray(np.corrcoef(ours, theirs))[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
-    found = np.asarray(values, dtype=np.float64).round(PLACES)
-    _, place, count = np.unique(found, return_inverse=True, return_counts=True)
-    ends = np.cumsum(count)
-    means: NDArray[np.float64] = ends - (count - 1) / 2
-    return means[place]
 
 
 def _check(difficulties: Mapping[str, float], count: int) -> None:

@@ -6,9 +6,9 @@ Knows what was measured. Must not know how it was drawn, nor how a page is made 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ttscale.evaluation.analyse.chains import along_the_chain
-from ttscale.evaluation.analyse.difficulty import Bins
 from ttscale.evaluation.analyse.fitting import PROBED, versions
 from ttscale.evaluation.analyse.flops import (
     PAPER_RATIOS,
@@ -46,7 +46,7 @@ def study_report(found: Findings, command: str = "") -> Report:
         *((role, str(name)) for role, name in study.fitted.final.provenance["models"].items()),
         ("budgets", ", ".join(map(str, settings.budgets))),
         ("seeds", ", ".join(map(str, settings.seeds))),
-        ("difficulty bins", f"oracle {_sizes(found.all_oracle)} questions"),
+        ("difficulty bins", f"oracle {', '.join(map(str, found.all_oracle.sizes))} questions"),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions().items())),
     ]
     if study.headline.incomplete:
@@ -55,6 +55,7 @@ def study_report(found: Findings, command: str = "") -> Report:
         about.append(("made by", command))
     agreements = found.agreements()
     deep = study.pool if study.deep is None else study.deep
+    doublings = [2**k for k in range(deep.size.bit_length())]
     points = [point for point in study.headline.points() if not point.name.startswith(PROBED)]
     parts: list[Table | Figure] = [
         pareto.figure(points),
@@ -67,8 +68,8 @@ def study_report(found: Findings, command: str = "") -> Report:
         ),
         figures.accuracy_against_budget(found.search),
         figures.bars_by_bin(found.search, found.oracle, settings.budgets),
-        figures.pool_curves(deep, _powers(deep.size)),
-        figures.aggregation(deep, _powers(deep.size)),
+        figures.pool_curves(deep, doublings),
+        figures.aggregation(deep, doublings),
         *([over] if (over := remedies_table(found)) else []),
         adaptive_table(found),
         figures.difficulty_figure(agreements),
@@ -136,14 +137,9 @@ def flops_parts(found: Findings) -> list[Table | Figure]:
 
 def _flops_figure(found: Findings, multipliers: Sequence[tuple[float, float]], name: str, note: str) -> Figure:
     assert found.study.large is not None
-    shown = figures.flops_matched(
-        compare(found.paid, found.study.large, found.all_oracle, multipliers), found.all_oracle, note
-    )
-    return Figure(f"{shown.name}_{name}", shown.title, shown.caption, shown.panels)
-
-
-def _powers(most: int) -> list[int]:
-    return [2**k for k in range(most.bit_length()) if 2**k <= most]
+    matches = compare(found.paid, found.study.large, found.all_oracle, multipliers)
+    shown = figures.flops_matched(matches, found.all_oracle, note)
+    return replace(shown, name=f"{shown.name}_{name}")
 
 
 def _questions(study: Study) -> str:
@@ -154,7 +150,3 @@ def _questions(study: Study) -> str:
     if study.deep is not None:
         parts.append(f"{len(study.deep.questions)} with {study.deep.size} samples each")
     return ", ".join(parts)
-
-
-def _sizes(bins: Bins) -> str:
-    return ", ".join(map(str, bins.sizes))

@@ -23,15 +23,8 @@ AGGREGATES: tuple[Aggregate, ...] = ("last", "min", "prod", "mean")
 
 def accuracy_against_budget(methods: Sequence[Outcomes]) -> Figure:
     """Accuracy against N, sampled tokens and FLOPs, a line per method (paper: figure 3, left)."""
-    panels = [
-        Panel(
-            "against generations",
-            "budget N",
-            ACCURACY,
-            tuple(series(one.name, [(n, one.accuracy(n)) for n in one.budgets]) for one in methods),
-            log_x=True,
-        )
-    ]
+    lines = tuple(_by_budget(one) for one in methods)
+    panels = [Panel("against generations", "budget N", ACCURACY, lines, log_x=True)]
     for field, label in (("sampled_tokens", "sampled tokens per question"), ("flops", "FLOPs per question")):
         if all(one.cost[n][field] > 0 for one in methods for n in one.budgets):
             lines = tuple(
@@ -47,7 +40,7 @@ def accuracy_against_budget(methods: Sequence[Outcomes]) -> Figure:
     )
 
 
-def bars_by_bin(methods: Sequence[Outcomes], bins: Bins, budgets: Sequence[int], kind: str = "oracle") -> Figure:
+def bars_by_bin(methods: Sequence[Outcomes], bins: Bins, budgets: Sequence[int]) -> Figure:
     """Accuracy per difficulty bin, a group of bars per method and a panel per budget (paper: figure 3, right)."""
     panels = []
     for budget in budgets:
@@ -56,9 +49,10 @@ def bars_by_bin(methods: Sequence[Outcomes], bins: Bins, budgets: Sequence[int],
             panels.append(_bin_panel(f"N = {budget}", tuple(bars), bins))
     return Figure(
         "bars_by_bin",
-        f"Accuracy by difficulty ({kind} bins, 1 easiest)",
-        f"Which strategy is ahead depends on the question and the budget. Bins hold {_sizes(bins)} questions. Paper: "
-        "figure 3, right: beam search is ahead on medium questions and falls behind on easy ones as N grows.",
+        "Accuracy by difficulty (oracle bins, 1 easiest)",
+        "Which strategy is ahead depends on the question and the budget. Bins hold "
+        f"{', '.join(map(str, bins.sizes))} questions. Paper: figure 3, right: beam search is ahead on medium "
+        "questions and falls behind on easy ones as N grows.",
         tuple(panels),
     )
 
@@ -93,8 +87,7 @@ def ratio_curves(by_ratio: Mapping[float, Outcomes], budgets: Sequence[int], bin
 
 def compute_optimal(name: str, methods: Sequence[Outcomes], references: Sequence[Outcomes], paper: str) -> Figure:
     """Compute-optimal scaling against best-of-N (paper: figure 4 for search, figure 8 for revisions)."""
-    lines = [series(one.name, [(n, one.accuracy(n)) for n in one.budgets]) for one in methods]
-    lines += [series(one.name, [(n, one.accuracy(n)) for n in one.budgets], dashed=True) for one in references]
+    lines = [_by_budget(one) for one in methods] + [_by_budget(one, dashed=True) for one in references]
     return Figure(
         name,
         "Compute-optimal scaling against best-of-N",
@@ -111,12 +104,10 @@ def flops_matched(matches: Sequence[Match], bins: Bins, note: str = "") -> Figur
         own = [match for match in matches if match.ratio == ratio and match.bin is not None]
         if not own:
             continue
-        budget = own[0].budget
         bars = [series("large, greedy", [(match.bin or 0, match.large) for match in own])]
-        bars += [
-            series(f"small, N = {budget}", [(m.bin or 0, m.small) for m in own if m.small is not None])
-            for _ in range(budget is not None)
-        ]
+        small = [(match.bin or 0, match.small) for match in own if match.small is not None]
+        if small:
+            bars.append(series(f"small, N = {own[0].budget}", small))
         panels.append(_bin_panel(f"R = {ratio:g}, multiplier {own[0].multiplier:.3g}", tuple(bars), bins))
     return Figure(
         "flops_matched",
@@ -128,10 +119,9 @@ def flops_matched(matches: Sequence[Match], bins: Bins, note: str = "") -> Figur
     )
 
 
-def aggregation(
-    pool: Pool, budgets: Sequence[int], methods: Sequence[Method] = ("weighted_best_of_n", "best_of_n")
-) -> Figure:
+def aggregation(pool: Pool, budgets: Sequence[int]) -> Figure:
     """How the scores of a solution's steps become one: last, min, prod or mean (paper: appendix E)."""
+    methods: tuple[Method, ...] = ("weighted_best_of_n", "best_of_n")
     panels = []
     for method in methods:
         lines = []
@@ -175,14 +165,12 @@ def chain_figure(steps: Sequence[ChainStep], reference: float | None = None) -> 
     if reference is not None:
         lines.append(Series("generator", (1.0, float(len(steps))), (reference, reference), dashed=True))
     shares = []
-    for name, label in (
-        ("repaired", "wrong to right"),
-        ("broken", "right to wrong"),
-        ("repeated", "same wrong answer"),
-    ):
-        points = [(one.step, getattr(one, name)) for one in steps if getattr(one, name) is not None]
-        if points:
-            shares.append(Series(label, tuple(float(x) for x, _ in points), tuple(float(y) for _, y in points)))
+    named = {"repaired": "wrong to right", "broken": "right to wrong", "repeated": "same wrong answer"}
+    for name, label in named.items():
+        known = [one for one in steps if getattr(one, name) is not None]
+        if known:
+            places = tuple(float(one.step) for one in known)
+            shares.append(Series(label, places, tuple(getattr(one, name) for one in known)))
     return Figure(
         "along_the_chain",
         "Along a chain of revisions",
@@ -198,13 +186,9 @@ def chain_figure(steps: Sequence[ChainStep], reference: float | None = None) -> 
 def difficulty_figure(agreements: Sequence[Agreement]) -> Figure:
     """What a difficulty prediction from n samples is worth."""
     n = tuple(float(one.probes) for one in agreements)
-    known = [one for one in agreements if one.rank_correlation is not None]
+    known = [(float(one.probes), one.rank_correlation) for one in agreements if one.rank_correlation is not None]
     lines = (
-        Series(
-            "rank correlation with the oracle",
-            tuple(float(one.probes) for one in known),
-            tuple(float(one.rank_correlation or 0.0) for one in known),
-        ),
+        Series("rank correlation with the oracle", tuple(x for x, _ in known), tuple(y for _, y in known)),
         Series("same bin", n, tuple(one.same_bin for one in agreements)),
         Series("same bin or a neighbour", n, tuple(one.within_one for one in agreements)),
     )
@@ -217,6 +201,10 @@ def difficulty_figure(agreements: Sequence[Agreement]) -> Figure:
     )
 
 
+def _by_budget(one: Outcomes, dashed: bool = False) -> Series:
+    return series(one.name, [(n, one.accuracy(n)) for n in one.budgets], dashed=dashed)
+
+
 def _over_bins(one: Outcomes, budget: int, bins: Bins) -> Series:
     members = [(bin_, bins.members(bin_)) for bin_ in range(bins.count)]
     return series(one.name, [(bin_, one.accuracy(budget, own)) for bin_, own in members if own])
@@ -224,7 +212,3 @@ def _over_bins(one: Outcomes, budget: int, bins: Bins) -> Series:
 
 def _bin_panel(title: str, bars: tuple[Series, ...], bins: Bins) -> Panel:
     return Panel(title, "difficulty bin", ACCURACY, bars, "bars", ticks=tuple(str(b + 1) for b in range(bins.count)))
-
-
-def _sizes(bins: Bins) -> str:
-    return ", ".join(map(str, bins.sizes))

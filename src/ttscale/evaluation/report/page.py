@@ -5,9 +5,9 @@ Knows figures, tables and words. Must not know where the numbers come from.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape as _e
 from pathlib import Path
 
 from ttscale.evaluation.report import matplotlib as _draw
@@ -150,7 +150,3 @@ def _html_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-
-
-def _e(text: str) -> str:
-    return html.escape(text)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttscale.evaluation.report.figure_data import Figure, Panel, Series
+from ttscale.evaluation.report.figure_data import Figure, Panel, Series, series
 from ttscale.evaluation.statistics import Interval
 
 
@@ -52,15 +52,7 @@ def figure(points: Sequence[Point]) -> Figure:
     lines = []
     for name in dict.fromkeys(point.name for point in points):
         own = sorted((point for point in points if point.name == name), key=lambda point: point.tokens)
-        lines.append(
-            Series(
-                name,
-                tuple(point.tokens for point in own),
-                tuple(point.accuracy.value for point in own),
-                tuple(point.accuracy.low for point in own),
-                tuple(point.accuracy.high for point in own),
-            )
-        )
+        lines.append(series(name, [(point.tokens, point.accuracy) for point in own]))
     ahead = front(points)
     best = Series("Pareto front", tuple(p.tokens for p in ahead), tuple(p.accuracy.value for p in ahead), dashed=True)
     caption = (

@@ -141,13 +141,13 @@ def merged(arms: Iterable[Arm]) -> list[Arm]:
     return list(found.values())
 
 
-def reduced(seeds: Sequence[int] = (0,)) -> StudySettings:
+def reduced() -> StudySettings:
     """Budgets up to 16, one seed, a small pool: minutes on one core for 50 questions of the reference benchmark."""
     return StudySettings(
         (1, 4, 16),
         samples=16,
         chains=1,
-        seeds=tuple(seeds),
+        seeds=(0,),
         search=("majority", "best-of-N", "weighted best-of-N", "beam, M = 4", "lookahead k = 1, M = sqrt(N)"),
         menu=("weighted best-of-N", "beam, M = 4", "revisions 1:1"),
         ratios=(1.0,),

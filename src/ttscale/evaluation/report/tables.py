@@ -5,6 +5,7 @@ Knows what was measured. Must not know how it was drawn or how a page is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,27 +43,22 @@ class Findings:
         self.oracle = bins_that_fit(oracle_difficulty(few), settings.bins)
         self.predicted = bins_that_fit(predicted_difficulty(few), settings.bins)
         self.arms = {arm: of_arm(headline, arm) for arm in headline.arms}
-        shown = {arm: of_arm(records, arm) for arm in records.arms}
-        self.search = [shown[arm.name] for arm in study.arms.search]
-        self.shown = shown
+        self.shown = {arm: of_arm(records, arm) for arm in records.arms}
+        self.search = [self.shown[arm.name] for arm in study.arms.search]
         self.adaptive = [self.arms[arm.name] for arm in study.arms.adaptive]
         self.paid = study.fitted.outcomes
-        self.paid_search = study.by_search.outcomes
         menu = [arm for arm in policy_menu(reviser=False) if arm in self.arms]
         all_predicted = bins_that_fit(predicted_difficulty(self.pool), settings.bins)
         self.optimal = [
             cross_validate(headline, self.all_oracle, menu, name="compute-optimal, oracle bins").outcomes,
             cross_validate(headline, all_predicted, menu, name="compute-optimal, predicted bins").outcomes,
         ]
-        self.ratios = {ratio: one for arm, one in shown.items() if (ratio := _ratio(arm)) is not None}
-        self.majority_ratios = {
-            ratio: one for arm, one in shown.items() if (ratio := _ratio(arm, ", majority")) is not None
-        }
+        self.ratios = {ratio: one for arm, one in self.shown.items() if (ratio := _ratio(arm)) is not None}
         self.optimal_revisions: list[Outcomes] = []
         self.parallel: Outcomes | None = None
         self.parallel_shown: Outcomes | None = None
         if self.ratios:
-            own = [arm for arm in shown if _ratio(arm) is not None]
+            own = [arm for arm in self.shown if _ratio(arm) is not None]
             self.optimal_revisions = [
                 cross_validate(records, self.oracle, own, name="compute-optimal ratio, oracle bins").outcomes,
                 cross_validate(records, self.predicted, own, name="compute-optimal ratio, predicted bins").outcomes,
@@ -73,13 +69,13 @@ class Findings:
     @property
     def schedulers(self) -> list[Outcomes]:
         """The schedulers that pay for their probe: over everything, over searches only, and with a given policy."""
-        by_search = [self.paid_search] if self.ratios else []
+        by_search = [self.study.by_search.outcomes] if self.ratios else []
         return [self.paid, *by_search, *([self.study.given] if self.study.given else [])]
 
     def agreements(self) -> list[Agreement]:
         """Predicted against oracle difficulty for n = 1, 2, 4, ... and the full pool."""
         size = self.study.pool.size
-        probes = sorted({2**k for k in range(size.bit_length()) if 2**k <= size} | {size})
+        probes = sorted({*(2**k for k in range(size.bit_length())), size})
         return probe_agreement(self.pool, probes, bins=self.oracle.count)
 
 
@@ -233,9 +229,7 @@ def _all_parallel(ratios: dict[float, Outcomes]) -> Outcomes:
     )
 
 
-def _ratio(arm: str, suffix: str = "") -> float | None:
-    """The ratio in the name of a revision arm, None for other arms."""
-    if not arm.startswith("revisions ") or not arm.endswith(suffix) or (", " in arm) != bool(suffix):
-        return None
-    parts = arm.removeprefix("revisions ").removesuffix(suffix).split(":")
-    return float(parts[0]) / float(parts[1]) if len(parts) == 2 else None
+def _ratio(arm: str) -> float | None:
+    """The ratio in the name of a revision arm; None for other arms, and for revisions chosen by majority."""
+    found = re.fullmatch(r"revisions ([^:]+):([^:,]+)", arm)
+    return float(found[1]) / float(found[2]) if found else None

@@ -131,10 +131,10 @@ def quality_report(
     """Judge a verifier by its scores on solutions whose outcome is known.
 
     A question with K solutions gives the expected accuracy of choosing among N <= K of them (``statistics.accuracy``,
-    whose ``draws`` this is). Questions with fewer than N solutions are
-    left out of that row and noted. ``step_threshold``: a step label counts as positive from here on. With
-    ``probabilities=False`` scores may be any numbers (log-ratios, say): calibration and weighted best-of-N are left
-    out. Intervals are 95%, from ``resamples`` bootstrap resamples of the questions.
+    whose ``draws`` this is). Questions with fewer than N solutions are left out of that row and noted.
+    ``step_threshold``: a step label counts as positive from here on. With ``probabilities=False`` scores may be any
+    numbers (log-ratios, say): calibration and weighted best-of-N are left out. Intervals are 95%, from ``resamples``
+    bootstrap resamples of the questions.
     """
     rows = list(judged)
     check_aggregate(aggregate)
@@ -156,7 +156,8 @@ def quality_report(
     pair_rows = [_pairs(final[q], right[q]) for q in groups]
     both = [(won, pairs) for won, pairs in pair_rows if pairs]
     shares = np.array([won / pairs for won, pairs in both])
-    step_scores, step_labels = _steps(rows)
+    positions, step_scores, step_labels = _steps(rows)
+    positive = step_labels >= step_threshold
     step_table = reliability(step_scores, step_labels, bins) if probabilities else ()
     pool = [_graded(question, members, final[question], right[question]) for question, members in groups.items()]
     selection, notes = _selections(pool, budgets, draws, resamples, probabilities, seed)
@@ -173,10 +174,10 @@ def quality_report(
         ece=expected_calibration_error(table),
         brier=float(((scores - correct) ** 2).mean()) if probabilities else None,
         reliability=table,
-        step_auc=auc(step_scores, step_labels >= step_threshold) if step_scores.size else None,
+        step_auc=auc(step_scores, positive),
         step_ece=expected_calibration_error(step_table),
         step_reliability=step_table,
-        by_step=_by_step(rows, step_threshold),
+        by_step=_by_step(positions, step_scores, positive),
         selection=selection,
         notes=notes,
     )
@@ -226,26 +227,20 @@ def _pairs(scores: Floats, correct: Bools) -> tuple[float, int]:
     return (0.0 if share is None else share * pairs), pairs
 
 
-def _labels(row: Judged) -> tuple[float | None, ...]:
-    return row.step_labels or (float(row.correct),) * len(row.step_scores)
-
-
-def _steps(rows: Sequence[Judged]) -> tuple[Floats, Floats]:
-    pairs = [pair for row in rows for pair in zip(row.step_scores, _labels(row), strict=True)]
-    known = np.array([(score, label) for score, label in pairs if label is not None], dtype=np.float64).reshape(-1, 2)
-    return known[:, 0], known[:, 1]
-
-
-def _by_step(rows: Sequence[Judged], threshold: float) -> tuple[StepAuc, ...]:
-    columns: dict[int, list[tuple[float, float]]] = defaultdict(list)
+def _steps(rows: Sequence[Judged]) -> tuple[Floats, Floats, Floats]:
+    """Position (1 is the first), score and label of every step whose label is known."""
+    found = []
     for row in rows:
-        for step, (score, label) in enumerate(zip(row.step_scores, _labels(row), strict=True), start=1):
-            if label is not None:
-                columns[step].append((score, label))
-    return tuple(
-        StepAuc(step, len(pairs), auc(np.array([s for s, _ in pairs]), np.array([y for _, y in pairs]) >= threshold))
-        for step, pairs in sorted(columns.items())
-    )
+        known = row.step_labels or (float(row.correct),) * len(row.step_scores)
+        pairs = zip(row.step_scores, known, strict=True)
+        found += [(position, *pair) for position, pair in enumerate(pairs, start=1) if pair[1] is not None]
+    positions, scores, labels = np.array(found, dtype=np.float64).reshape(-1, 3).T
+    return positions, scores, labels
+
+
+def _by_step(positions: Floats, scores: Floats, positive: Bools) -> tuple[StepAuc, ...]:
+    places = [(int(step), positions == step) for step in np.unique(positions)]
+    return tuple(StepAuc(step, int(here.sum()), auc(scores[here], positive[here])) for step, here in places)
 
 
 def _graded(question: str, members: Sequence[Judged], scores: Floats, correct: Bools) -> Graded:
