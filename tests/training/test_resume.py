@@ -204,6 +204,12 @@ def test_a_full_disk_is_known_by_its_fullness(tmp_path, monkeypatch):
     assert told.errno == errno.ENOSPC
 
 
+def test_an_error_before_the_folder_is_there_is_told_as_it_is(tmp_path):
+    assert _fit.no_room(PermissionError(errno.EACCES, "Permission denied"), tmp_path / "m" / "n", "", "") is None
+    with pytest.raises(PermissionError), _fit.needs_room(tmp_path / "m", "", ""):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
 def test_another_runs_checkpoints_are_refused(base, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("ttscale.training.fit.run.load_trained", lambda *_: (_ for _ in ()).throw(Killed()))

@@ -33,7 +33,7 @@ from ttscale.training.fit.checkpoints import (
 )
 from ttscale.training.fit.objectives import Objective
 from ttscale.training.fit.recipe import Recipe
-from ttscale.training.fit.trainer import Evaluation, Feature, Fit, fit, no_room
+from ttscale.training.fit.trainer import Evaluation, Feature, Fit, fit, needs_room
 
 RECORD = "ttscale_training.json"
 ONLY_MEMORY = ("micro_batch", "gradient_checkpointing")
@@ -137,10 +137,8 @@ def run(
     check_ids(base, data.texts(pad_id(tokenizer)))
     model = load_model(base, task, recipe)
     if processes.is_main_process:
-        try:
+        with needs_room(folder, "nothing was begun", "the training then begins"):
             _write(checkpoints / "run.json", identity)
-        except OSError as error:
-            raise no_room(error, folder, "nothing was begun", "the training then begins") or error from error
     processes.wait_for_everyone()
     went = fit(model, data.training, data.held_out, objective, recipe, checkpoints, pad_id(tokenizer), progress)
     del model
@@ -165,15 +163,10 @@ def _save(
     """Write the chosen model whole; returns what was measured on it."""
     trained = load_trained(base, went.checkpoint, task, recipe).to(default_device())
     trained = trained.to(saved_dtype(base)).to(torch.float32)  # measured and calibrated as it will be read again
-    try:
+    with needs_room(folder, "training is done and its checkpoint is safe", "the model is then saved"):
         measured = finish(trained, folder)
         trained.to(saved_dtype(base)).save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
-    except Exception as error:
-        told = no_room(error, folder, "training is done and its checkpoint is safe", "the model is then saved")
-        if told is not None:
-            raise told from error
-        raise
     return measured
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -73,25 +73,20 @@ def fit(
         objective,
         model=model,
         args=arguments,
-        train_dataset=_Features(training),
-        eval_dataset=_Features(held_out),
+        train_dataset=training,
+        eval_dataset=held_out,
         data_collator=Collator(pad),
         callbacks=[_StopWhenOver(recipe), ReturnMemory()],
     )
     trainer.remove_callback(PrinterCallback)  # without a progress bar, silence
     last = _last_checkpoint(folder)
-    try:
-        if last is None or not _ended(last, recipe):
+    if last is None or not _ended(last, recipe):
+        with needs_room(folder, "the last complete checkpoint is safe", "it goes on from there"):
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    except Exception as error:
-        told = no_room(error, folder, "the last complete checkpoint is safe", "it goes on from there")
-        if told is not None:
-            raise told from error
-        raise
     newest = _last_checkpoint(folder)
     if newest is None:
         raise RuntimeError(f"training wrote no checkpoint to {folder}")
-    curve = _curve_in(newest)
+    curve = _curve(_state_in(newest))
     chosen = choose(curve, recipe.after_best)
     losses = [point.loss for point in curve]
     turned = min(losses) < losses[-1]
@@ -114,10 +109,6 @@ def _over(curve: Sequence[Evaluation], recipe: Recipe) -> bool:
 
 def _curve(state: TrainerState) -> tuple[Evaluation, ...]:
     return tuple(Evaluation(int(row["step"]), row["eval_loss"]) for row in state.log_history if "eval_loss" in row)
-
-
-def _curve_in(checkpoint: Path) -> tuple[Evaluation, ...]:
-    return _curve(_state_in(checkpoint))
 
 
 def _state_in(checkpoint: Path) -> TrainerState:
@@ -144,6 +135,18 @@ def _last_checkpoint(folder: Path) -> Path | None:
     return max(complete)[1] if complete else None
 
 
+@contextmanager
+def needs_room(folder: Path, safe: str, then: str) -> Iterator[None]:
+    """Raises what ``no_room`` says of an error in the block, if it says anything."""
+    try:
+        yield
+    except Exception as error:
+        told = no_room(error, folder, safe, then)
+        if told is None:
+            raise
+        raise told from error
+
+
 def no_room(error: Exception, folder: Path, safe: str, then: str) -> OSError | None:
     """What to raise for an error that came of a full disk or of a limit on files; None for any other.
 
@@ -160,7 +163,8 @@ def no_room(error: Exception, folder: Path, safe: str, then: str) -> OSError | N
 
 
 def _full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < 1 << 16
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))  # nothing may be written yet
+    return shutil.disk_usage(there).free < 1 << 16
 
 
 def _arguments(recipe: Recipe, examples: int, folder: Path, progress: bool) -> TrainingArguments:
@@ -198,17 +202,6 @@ def _arguments(recipe: Recipe, examples: int, folder: Path, progress: bool) -> T
         report_to=[],
         seed=recipe.seed,
     )
-
-
-class _Features(Dataset[Feature]):
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self._features = features
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def __getitem__(self, index: int) -> Feature:
-        return self._features[index]
 
 
 class _StopWhenOver(TrainerCallback):  # type: ignore[misc,unused-ignore]
