@@ -52,12 +52,8 @@ def chains(settings: Settings) -> None:
 def prm(settings: Settings) -> None:
     from ttscale.training.prm import train_prm
 
-    prepare = partial(_labelled, settings=settings)
-    _train(
-        partial(train_prm, separator=settings["separator"], calibrated=settings["calibrated"]),
-        settings,
-        prepare=prepare,
-    )
+    train = partial(train_prm, separator=settings["separator"], calibrated=settings["calibrated"])
+    _train(train, settings, prepare=partial(_labelled, settings=settings))
 
 
 def orm(settings: Settings) -> None:
@@ -181,22 +177,17 @@ def _labelled(examples: list[StepExample], settings: Settings) -> list[StepExamp
 
 def _read(path: str, settings: Settings) -> list[StepExample]:
     name = settings["format"]
-    if name == "prm800k":
-        if settings["neutral"] is None:
-            raise ValueError(
-                "--format prm800k needs --neutral positive, negative or unlabelled: what a rating of 0 means"
-            )
-        found = readers.read_prm800k(path, neutral=settings["neutral"])
-    else:
-        read: dict[str, Callable[[str], readers.Read]] = {
-            "own": readers.read_rollouts,
-            "trl": readers.read_trl,
-            "math-shepherd": readers.read_math_shepherd,
-            "rlhflow": readers.read_rlhflow,
-            "omegaprm": readers.read_omegaprm,
-        }
-        found = read[name](path)
-    return _say(found, path, settings["allow_malformed"])
+    if name == "prm800k" and settings["neutral"] is None:
+        raise ValueError("--format prm800k needs --neutral positive, negative or unlabelled: what a rating of 0 means")
+    read: dict[str, Callable[[str], readers.Read]] = {
+        "own": readers.read_rollouts,
+        "trl": readers.read_trl,
+        "math-shepherd": readers.read_math_shepherd,
+        "rlhflow": readers.read_rlhflow,
+        "omegaprm": readers.read_omegaprm,
+        "prm800k": partial(readers.read_prm800k, neutral=settings["neutral"]),
+    }
+    return _say(read[name](path), path, settings["allow_malformed"])
 
 
 def _say(found: readers.Read, path: str, allow_malformed: bool) -> list[StepExample]:

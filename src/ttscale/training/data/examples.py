@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_called
+from ttscale.core.checks import is_finite
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.jsonl import write_rows
 
@@ -162,7 +163,7 @@ def example_from_row(row: Mapping[str, Any]) -> StepExample:
         raise ValueError("steps is not a list of texts")
     if not isinstance(values, list) or len(values) != len(steps):
         raise ValueError("values and steps differ in number")
-    if not all(value is None or (_is_number(value) and 0 <= value <= 1) for value in values):
+    if not all(value is None or (is_finite(value) and 0 <= value <= 1) for value in values):
         raise ValueError("a value is not a number in [0, 1]")
     counts: list[tuple[int, ...]] = []
     for name in ("n_rollouts", "n_correct"):
@@ -215,9 +216,5 @@ def _outcome(example: StepExample) -> float:
     return float(example.correct)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and _is_number(value) and value >= 0
+    return isinstance(value, int) and is_finite(value) and value >= 0

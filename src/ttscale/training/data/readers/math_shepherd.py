@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import MalformedRow, Read, Source, read, text_of, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, cut_question, labelled, read, text_of
 
 MARK = "ки"
 FIRST_STEP = "Step 1:"
@@ -30,7 +29,7 @@ def read_math_shepherd(source: Source, *, separator: str = "\n", last_is_outcome
 
 
 def _convert(row: Mapping[str, Any], separator: str, last_is_outcome: bool) -> list[StepExample]:
-    text, labelled = text_of(row, "input"), text_of(row, "label")
+    text, marked = text_of(row, "input"), text_of(row, "label")
     *pieces, rest = text.split(MARK)
     if not pieces:
         raise MalformedRow("no step mark in 'input'")
@@ -38,26 +37,18 @@ def _convert(row: Mapping[str, Any], separator: str, last_is_outcome: bool) -> l
         raise MalformedRow("text after the last step mark")
     labels, position = [], 0
     for piece in pieces:
-        if not labelled.startswith(piece, position):
+        if not marked.startswith(piece, position):
             raise MalformedRow("'label' is not 'input' with its marks replaced")
         position += len(piece)
-        sign = labelled[position : position + 1]
+        sign = marked[position : position + 1]
         if sign not in ("+", "-"):
             raise MalformedRow("a step mark is not replaced by + or -")
         labels.append(1.0 if sign == "+" else 0.0)
         position += 1
-    if labelled[position:].strip():
+    if marked[position:].strip():
         raise MalformedRow("'label' is longer than 'input'")
-    start = pieces[0].find(FIRST_STEP)
-    if start < 0:
-        raise MalformedRow(f"no {FIRST_STEP!r} before the first mark, so the question's end is not known")
-    prompt = pieces[0][:start].strip()
-    steps = [pieces[0][start:].strip(), *(piece.strip() for piece in pieces[1:])]
-    if FIRST_STEP in pieces[0][start + len(FIRST_STEP) :]:
+    if pieces[0].count(FIRST_STEP) > 1:
         raise MalformedRow(f"{FIRST_STEP!r} comes twice before the first mark, so the question's end is not known")
-    if not prompt:
-        raise MalformedRow("no question before the first step")
-    if not all(steps):
-        raise MalformedRow("an empty step")
+    prompt, steps = cut_question(pieces, FIRST_STEP, "before the first mark")
     correct = labels[-1] == 1.0 if last_is_outcome else None
-    return [StepExample(Question.of(prompt).id, prompt, with_separators(steps, separator), tuple(labels), correct)]
+    return [labelled(prompt, steps, labels, separator, correct)]

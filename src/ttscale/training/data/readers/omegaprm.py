@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ttscale.core.checks import is_finite
 from ttscale.core.types import Question
 from ttscale.prompts.layouts import split_steps
 from ttscale.training.data.examples import StepExample
@@ -34,7 +35,7 @@ def _convert(row: Mapping[str, Any], separator: str) -> list[StepExample]:
         prefix, value = text_of(entry, "solution_prefix"), entry.get("mc_value")
         if not prefix.startswith(prompt):
             raise MalformedRow("a prefix does not begin with the question")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        if not is_finite(value) or not 0 <= value <= 1:
             raise MalformedRow("mc_value is not a number in [0, 1]")
         steps = split_steps(prefix[len(prompt) :].strip(), separator)
         if any(step.strip() for step in steps):

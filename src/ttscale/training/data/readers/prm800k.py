@@ -11,18 +11,8 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale.core.checks import check_choice
-from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import (
-    LeftOut,
-    MalformedRow,
-    Read,
-    Source,
-    list_of,
-    read,
-    text_of,
-    with_separators,
-)
+from ttscale.training.data.readers.rows import LeftOut, MalformedRow, Read, Source, labelled, list_of, read, text_of
 
 Neutral: TypeAlias = Literal["positive", "negative", "unlabelled"]
 
@@ -72,8 +62,7 @@ def _convert(row: Mapping[str, Any], meaning: Mapping[int, float | None], separa
         found.insert(0, (path, path_labels))
     if not found:
         raise LeftOut("no rated step")
-    id = Question.of(prompt).id
-    return [StepExample(id, prompt, with_separators(steps, separator), tuple(labels)) for steps, labels in found]
+    return [labelled(prompt, steps, labels, separator) for steps, labels in found]
 
 
 def _step(step: Any) -> tuple[Sequence[tuple[str, int | None]], int | None, str | None]:

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ttscale.core.types import Question
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import MalformedRow, Read, Source, list_of, read, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, cut_question, labelled, list_of, read
 
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
@@ -36,16 +35,8 @@ def _convert(row: Mapping[str, Any], boundary: str, separator: str) -> list[Step
     if any(sign.strip() not in ("+", "-") for _, sign in turns[1::2]):
         raise MalformedRow("an assistant turn is not + or -")
     labels = [1.0 if sign.strip() == "+" else 0.0 for _, sign in turns[1::2]]
-    first, *others = (text for _, text in turns[::2])
-    start = first.find(boundary)
-    if start < 0:
-        raise MalformedRow(f"no {boundary!r} in the first turn, so the question's end is not known")
-    prompt, steps = first[:start].strip(), [first[start:].strip(), *(step.strip() for step in others)]
-    if not prompt:
-        raise MalformedRow("no question before the first step")
-    if not all(steps):
-        raise MalformedRow("an empty step")
-    return [StepExample(Question.of(prompt).id, prompt, with_separators(steps, separator), tuple(labels))]
+    prompt, steps = cut_question([text for _, text in turns[::2]], boundary, "in the first turn")
+    return [labelled(prompt, steps, labels, separator)]
 
 
 def _turn(turn: Any) -> tuple[str, str]:

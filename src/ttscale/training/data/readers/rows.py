@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ttscale.core.types import Question
 from ttscale.evaluation.problems.jsonl import parsed
 from ttscale.training.data.examples import StepExample
 
@@ -91,9 +92,25 @@ def list_of(row: Mapping[str, Any], name: str) -> list[Any]:
     return list(value)
 
 
-def with_separators(steps: list[str], separator: str) -> tuple[str, ...]:
-    """The steps as a solution has them: each but the last ends in the separator."""
-    return (*(step if step.endswith(separator) else step + separator for step in steps[:-1]), steps[-1])
+def cut_question(texts: Sequence[str], boundary: str, where: str) -> tuple[str, list[str]]:
+    """The question and the steps: the first text holds the question and, from ``boundary`` on, the first step."""
+    start = texts[0].find(boundary)
+    if start < 0:
+        raise MalformedRow(f"no {boundary!r} {where}, so the question's end is not known")
+    prompt, steps = texts[0][:start].strip(), [step.strip() for step in (texts[0][start:], *texts[1:])]
+    if not prompt:
+        raise MalformedRow("no question before the first step")
+    if not all(steps):
+        raise MalformedRow("an empty step")
+    return prompt, steps
+
+
+def labelled(
+    prompt: str, steps: Sequence[str], labels: Iterable[float | None], separator: str, correct: bool | None = None
+) -> StepExample:
+    """The example of a question and its steps; each step but the last ends in the separator, as in a solution."""
+    ended = (step if step.endswith(separator) else step + separator for step in steps[:-1])
+    return StepExample(Question.of(prompt).id, prompt, (*ended, steps[-1]), tuple(labels), correct)
 
 
 def _rows(source: Source) -> Iterator[Any]:

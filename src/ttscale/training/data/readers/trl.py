@@ -11,10 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttscale.core.types import Question
 from ttscale.evaluation.problems.jsonl import write_rows
 from ttscale.training.data.examples import StepExample
-from ttscale.training.data.readers.rows import MalformedRow, Read, Source, list_of, read, text_of, with_separators
+from ttscale.training.data.readers.rows import MalformedRow, Read, Source, labelled, list_of, read, text_of
 
 
 def read_trl(source: Source, *, separator: str = "\n") -> Read:
@@ -58,5 +57,4 @@ def _convert(row: Mapping[str, Any], separator: str) -> list[StepExample]:
         raise MalformedRow("a completion is not a text")
     if not all(isinstance(label, bool | int | float) and 0 <= label <= 1 for label in labels):
         raise MalformedRow("a label is not true, false or a number in [0, 1]")
-    question = Question.of(prompt)
-    return [StepExample(question.id, prompt, with_separators(steps, separator), tuple(map(float, labels)))]
+    return [labelled(prompt, steps, map(float, labels), separator)]
