@@ -85,7 +85,7 @@ def test_a_control_token_in_a_text_is_served_as_it_was_trained(prm):
     example = StepExample("q", "What<eos> is 1?", ("good<pad>\n", "Answer: 7"), (1.0, 1.0))
     verifier = HFVerifier(str(prm.path))
     form = VerifierFormat.of_checkpoint(prm.path)
-    row = step_row(StepEncoder(verifier.model.tokenizer, form), example)
+    row = step_row(StepEncoder(verifier.model.tokenizer, form), 256, example)
     model = transformers.AutoModelForTokenClassification.from_pretrained(prm.path).eval()
     with torch.no_grad():
         plain = model(torch.tensor([row.feature["input_ids"]])).logits[0].softmax(-1)[row.reads, 1].tolist()

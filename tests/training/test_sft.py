@@ -18,7 +18,7 @@ from ttscale.prompts.layouts import PromptFormat
 from ttscale.training import Recipe, RevisionExample, read_solutions, train_sft
 from ttscale.training.fit import run
 from ttscale.training.fit import trainer as _fit
-from ttscale.training.fit.features import revision_features
+from ttscale.training.fit.features import revision_feature
 from ttscale.training.fit.objectives import TOKEN_CE
 
 WORKED = {"up": "go up\nA: 1", "down": "go down\nA: 2"}
@@ -82,9 +82,8 @@ def test_the_delimiter_and_the_prompt_are_saved_for_every_role(base, tmp_path):
 
 def test_the_loss_falls_on_the_solution_and_its_end_only(tokenizer):
     example = RevisionExample("a", "Q", (), "A: 1")
-    (feature,), skipped = revision_features(tokenizer, PLAIN, [example], 100)
+    feature = revision_feature(tokenizer, PLAIN, 100, example)
     context, target = tokenizer("Q\n")["input_ids"], tokenizer("A: 1")["input_ids"]
-    assert not skipped
     assert feature["labels"] == [-100] * len(context) + [*target, tokenizer.eos_token_id]
     assert feature["input_ids"] == [*context, *target, tokenizer.eos_token_id]
 

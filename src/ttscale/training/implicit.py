@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import accumulate
 from math import inf
 from pathlib import Path
@@ -35,7 +36,7 @@ from ttscale.training.fit.checkpoints import (
     pad_id,
     weights_hash,
 )
-from ttscale.training.fit.features import TokenizedExample, need_some, solution_rows
+from ttscale.training.fit.features import TokenizedExample, need_some, rows_of, solution_row
 from ttscale.training.fit.objectives import IGNORE, TOKEN_CE, Collator, implicit_bce
 from ttscale.training.fit.recipe import IMPLICIT_RECIPE, Recipe
 from ttscale.training.fit.run import TrainingResult, check_untrained, run, seen_by, split
@@ -83,12 +84,12 @@ def train_implicit_prm(
     _check_same_tokens(tokenizer, base, reference)
     form, saved = prompt_of(base, prompt)
     limit = min(recipe.max_tokens or 2**31, context_length(base), context_length(reference))
-    trained, skipped = solution_rows(tokenizer, form, training, limit)
+    row_of = partial(solution_row, tokenizer, form, limit)
+    trained, skipped = rows_of(row_of, training, "training")
+    validated, also_skipped = rows_of(row_of, held_out, "held-out")
     if goal == "right":
         trained = [row for row in trained if row.example.correct]
-    validated, also_skipped = solution_rows(tokenizer, form, held_out, limit)
-    need_some(trained, skipped, "training")
-    need_some(validated, also_skipped, "held-out")
+        need_some(trained, skipped, "training")
     batch = recipe.micro_batch
     compared = [*trained, *validated] if goal == "ratio" else validated
     check_ids(reference, [[pad_id(tokenizer)], *(row.feature["input_ids"] for row in compared)])

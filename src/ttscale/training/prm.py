@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import torch
 
 from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
 from ttscale.evaluation.verifier_quality.report import Judged, quality_report
+from ttscale.hf.verifiers.families.ttscale import StepEncoder
 from ttscale.hf.verifiers.input_format import FILE, VerifierFormat, VerifierKind
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.training.data.examples import StepExample, last_step_labels
 from ttscale.training.fit.arguments import check_call, sides_of
 from ttscale.training.fit.calibration import Calibration, calibrate
 from ttscale.training.fit.checkpoints import base_settings, context_length, load_tokenizer, pad_id
-from ttscale.training.fit.features import TokenizedExample, need_some, step_rows
+from ttscale.training.fit.features import TokenizedExample, rows_of, step_row
 from ttscale.training.fit.objectives import STEP_BCE, Collator, step_margin
 from ttscale.training.fit.recipe import PRM_RECIPE, Recipe
 from ttscale.training.fit.run import Data, TrainingResult, run, split
@@ -53,8 +55,7 @@ def train_prm(
     newline); ``prompt`` lays out the question (None: the base model's ``ttscale.json``, else plain text).
     ``calibrated``: fit scale and bias of the log-odds on the held-out questions and fold them into the head.
     """
-    given, held = sides_of(examples, validation, StepExample)
-    return _train("prm", base, given, out, held, test, recipe, separator, prompt, calibrated, progress)
+    return _train("prm", base, examples, out, validation, test, recipe, separator, prompt, calibrated, progress)
 
 
 def train_orm(
@@ -75,16 +76,13 @@ def train_orm(
     Examples that hold the earlier attempts of a revision make it the revision ORM (Snell et al., section 6). It then
     sees the attempts in its context, laid out as for the reviser. The arguments are those of ``train_prm``.
     """
-    given, held = sides_of(examples, validation, StepExample)
-    labelled = last_step_labels(given)
-    held = None if held is None else last_step_labels(held)
-    return _train("orm", base, labelled, out, held, test, recipe, separator, prompt, calibrated, progress)
+    return _train("orm", base, examples, out, validation, test, recipe, separator, prompt, calibrated, progress)
 
 
 def _train(
     kind: VerifierKind,
     base: str | os.PathLike[str],
-    examples: Sequence[StepExample],
+    examples: Iterable[StepExample],
     out: str | os.PathLike[str],
     validation: Iterable[StepExample] | None,
     test: Iterable[WithQuestion],
@@ -94,15 +92,17 @@ def _train(
     calibrated: bool,
     progress: bool,
 ) -> TrainingResult:
+    given, held = sides_of(examples, validation, StepExample)
+    if kind == "orm":
+        given, held = last_step_labels(given), None if held is None else last_step_labels(held)
     check_call(base, out, recipe, prompt)
-    training, held_out = split(base, examples, validation, test, recipe)
+    training, held_out = split(base, given, held, test, recipe)
     tokenizer = load_tokenizer(base)
-    form = _format(kind, base, examples, separator, prompt)
+    form = _format(kind, base, given, separator, prompt)
     limit = min(recipe.max_tokens or 2**31, context_length(base))
-    trained, skipped = step_rows(tokenizer, form, training, limit)
-    validated, also_skipped = step_rows(tokenizer, form, held_out, limit)
-    need_some(trained, skipped, "training")
-    need_some(validated, also_skipped, "held-out")
+    row_of = partial(step_row, StepEncoder(tokenizer, form), limit)
+    trained, skipped = rows_of(row_of, training, "training")
+    validated, also_skipped = rows_of(row_of, held_out, "held-out")
 
     def finish(model: Any, folder: Path) -> dict[str, Any]:
         found = _margins(model, tokenizer, validated, recipe.micro_batch)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ttscale.prompts.tokenize import uses_chat
 from ttscale.training.data.revision_data import RevisionExample
 from ttscale.training.fit.arguments import check_call, sides_of
 from ttscale.training.fit.checkpoints import base_settings, context_length, load_tokenizer
-from ttscale.training.fit.features import need_some, revision_features
+from ttscale.training.fit.features import revision_feature, rows_of
 from ttscale.training.fit.objectives import TOKEN_CE
 from ttscale.training.fit.recipe import REVISION_RECIPE, Recipe
 from ttscale.training.fit.run import Data, TrainingResult, run, split
@@ -73,11 +74,10 @@ def train_writer(
     saved |= settings
     uses_chat(tokenizer, form)  # refuses a chat format without a template
     limit = min(recipe.max_tokens or 2**31, context_length(base))
-    trained, skipped = revision_features(tokenizer, form, training, limit)
-    validated, also_skipped = revision_features(tokenizer, form, held_out, limit)
-    need_some(trained, skipped, "training")
-    need_some(validated, also_skipped, "held-out")
-    data = Data(trained, validated, dict(skipped + also_skipped), fingerprints([*training, *held_out]))
+    feature_of = partial(revision_feature, tokenizer, form, limit)
+    trained, skipped = rows_of(feature_of, training, "training")
+    validated, also_skipped = rows_of(feature_of, held_out, "held-out")
+    data = Data(trained, validated, skipped + also_skipped, fingerprints([*training, *held_out]))
     identity = {"prompt": asdict(form), **settings}
 
     def finish(model: Any, folder: Path) -> dict[str, Any]:
