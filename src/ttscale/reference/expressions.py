@@ -44,14 +44,11 @@ def read(prompt: str) -> Expression:
     if not isinstance(prompt, str):
         raise OutOfDomainError(f"the question must be a string, not {type(prompt).__name__}")
     text = prompt.strip()
-    if not text.startswith(PREFIX.strip()) or len(text) > 400:
+    if not re.match(rf"{PREFIX.strip()}\b", text) or len(text) > 400:
         raise OutOfDomainError(f"this question is outside the reference domain: {text[:60]!r}")
     body = text[len(PREFIX.strip()) :]
-    if body and (body[0].isalnum() or body[0] == "_"):
-        raise OutOfDomainError(f"this question is outside the reference domain: {text[:60]!r}")
     items: Expression = []
     position = 0
-    body = body.rstrip()
     while position < len(body):
         match = _TOKEN.match(body, position)
         if match is None:

@@ -1,12 +1,7 @@
 """How questions, solutions and earlier attempts are laid out for the reference models: one place, used everywhere.
 
-Knows: text. Must not know: tokenizers' classes, tensors, models.
-
-    <bos>Compute (17 + 5) * 3 - 48\\n              the prompt
-    22 * 3 - 48\\n66 - 48\\n18\\nAnswer: 18<eos>     a solution: steps end in a newline, the last one in <eos>
-
-A reviser sees its earlier attempts, oldest first, between the prompt and the new one, each closed by <eos>. The models'
-tokenizers carry a chat template that writes exactly this (user = question, assistant = attempt).
+Knows: text. Must not know: tokenizers' classes, tensors, models. The docstring of ``ttscale.reference`` shows a
+solution. A reviser sees its earlier attempts, oldest first, between the prompt and the new one, each closed by <eos>.
 """
 
 from __future__ import annotations

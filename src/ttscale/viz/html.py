@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from ttscale.core.cost import Cost
-from ttscale.viz.tree import Node, Tree
+from ttscale.viz.tree import Node, Tree, label
 from ttscale.viz.votes import Vote, votes, why
 
 OPEN_ALL_BELOW = 200
@@ -164,31 +164,27 @@ def _inside(tree: Tree, node: Node) -> str:
     if node.steps:
         parts.append(f"<pre>{escape(''.join(node.steps))}</pre>")
     if node.saw:
-        last = tree.nodes[node.saw[-1]]
-        parts.append(f'<div class="key">saw {escape(", ".join(_name(tree, tree.nodes[i]) for i in node.saw))}</div>')
-        changes = _difference("".join(last.steps), "".join(node.steps))
+        names = [_name(tree, i) for i in node.saw]
+        parts.append(f'<div class="key">saw {escape(", ".join(names))}</div>')
+        changes = "".join(_changes("".join(tree.nodes[node.saw[-1]].steps), "".join(node.steps)))
         if changes:
-            parts.append(f'<div class="key">changed from {escape(_name(tree, last))}:</div><pre>{changes}</pre>')
+            parts.append(f'<div class="key">changed from {escape(names[-1])}:</div><pre>{changes}</pre>')
     if node.same_as is not None:
-        parts.append(f'<div class="key">same text as {escape(_name(tree, tree.nodes[node.same_as]))}: one score</div>')
+        parts.append(f'<div class="key">same text as {escape(_name(tree, node.same_as))}: one score</div>')
     if node.cost != Cost():
         parts.append(f'<div class="key">{escape(_cost(node.cost))}</div>')
     return "".join(parts)
 
 
-def _name(tree: Tree, node: Node) -> str:
-    return "/".join(map(str, node.key[len(tree.nodes[0].key) :]))
+def _name(tree: Tree, index: int) -> str:
+    return label(tree.nodes[index].key, tree.nodes[0].key)
 
 
-def _difference(before: str, after: str) -> str:
-    """The words that went and came, as HTML; empty where the attempts are too long to compare."""
+def _changes(before: str, after: str) -> Iterator[str]:
+    """The words that went and came, as HTML; none where the attempts are too long to compare."""
     if len(before) + len(after) > LONGEST_DIFF:
-        return ""
+        return
     old, new = _WORDS.findall(before), _WORDS.findall(after)
-    return "".join(_changed(old, new))
-
-
-def _changed(old: list[str], new: list[str]) -> Iterator[str]:
     for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         went, came = escape("".join(old[a:b])), escape("".join(new[c:d]))
         if kind == "equal":

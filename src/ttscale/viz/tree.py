@@ -109,7 +109,7 @@ def tree(trace: Trace | Iterable[Event]) -> Tree:
     rule = str(start.get("answers", "mathematics"))
     builder = _Builder(tuple(start["key"]), rule_called(rule))
     # A draw arrives before its score and before what continues it, so one pass is enough.
-    replies = {_place(event): event for event in events if event["event"] == "reply"}
+    replies = {(event["op"] == "score", tuple(event["key"])): event for event in events if event["event"] == "reply"}
     for event in replies.values():
         builder.add(event)
     end = next((event for event in events[begins[-1] :] if event["event"] == "end"), {})
@@ -171,7 +171,7 @@ class _Builder:
                 key=key,
                 kind="revise" if revision else "sample",
                 parent=above,
-                label=_label(key, self.nodes[above].key),
+                label=label(key, self.nodes[above].key),
                 steps=steps,
                 finish=event["finish"],
                 answer=self._rule.extract(text) if event["finish"] == "stop" else None,
@@ -205,7 +205,7 @@ class _Builder:
             if above is None:
                 named = "/".join(map(str, key))
                 raise ValueError(f"the trace names the key {named!r}, which is not below its question's")
-            self._put(Node(key, "group", self._index[above], _label(key, above)), "")
+            self._put(Node(key, "group", self._index[above], label(key, above)), "")
         return self._index[key]
 
     def _drawn(self, key: Path) -> bool:
@@ -229,10 +229,7 @@ def _fate(node: Node, goes_on: bool) -> str:
     return "no answer found" if node.answer is None else ""
 
 
-def _place(event: Event) -> tuple[bool, Path]:
-    return event["op"] == "score", tuple(event["key"])
-
-
-def _label(key: Path, above: Path) -> str:
+def label(key: Path, above: Path) -> str:
+    """What a key adds to the one above it."""
     rest = key[len(above) :] if key[: len(above)] == above else key
     return "/".join(map(str, rest))

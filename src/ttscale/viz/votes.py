@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ttscale.answers import answer_classes, rule_called
@@ -27,7 +26,8 @@ class Vote:
 
 def votes(tree: Tree) -> list[Vote]:
     """One row per answer of the finished solutions, the winner first, then by count and total score."""
-    solutions = list(_solutions(tree))
+    # Rollouts of lookahead only judge a prefix: they cannot win.
+    solutions = [node for node in tree.nodes if node.finish == "stop" and not node.rollout]
     classes = answer_classes([node.answer for node in solutions], rule_called(tree.answers))
     groups: dict[int, list[Node]] = {}
     for node, group in zip(solutions, classes, strict=True):
@@ -63,11 +63,6 @@ def why(tree: Tree) -> str:
     if first.total is None and first.count == max(row.count for row in others):
         return f"{first.answer} won a tie of {first.count} votes: the answer that came first counts."
     return f"{first.answer} won by the rule of its strategy; by no measure over all solutions does it lead."
-
-
-def _solutions(tree: Tree) -> Iterator[Node]:
-    """The finished draws that could win: rollouts of lookahead only judge a prefix."""
-    return (node for node in tree.nodes if node.finish == "stop" and not node.rollout)
 
 
 def _vote(group: list[Node]) -> Vote:
