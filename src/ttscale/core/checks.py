@@ -1,9 +1,9 @@
-"""Checks of plain numbers that users and files hand in."""
+"""Checks of plain numbers and settings that users and files hand in."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 
@@ -24,6 +24,11 @@ def check_count(name: str, given: Any, least: int = 1, *, none: bool = False) ->
         return
     wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
     raise ValueError(f"{name} must be {wanted}{' or None' * none}; got {given!r}")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What an error says of each setting of ``now`` that was another one before."""
+    return [f"{key}: {before.get(key)!r} there, {now[key]!r} now" for key in now if before.get(key) != now[key]]
 
 
 def check_seed(given: Any) -> None:

@@ -137,7 +137,8 @@ def _train(
     prepare: Callable[[list[Any]], list[Any]] = list,
 ) -> None:
     """Train on what ``read`` (None: the reader that ``--format`` names) and ``prepare`` make of the data."""
-    recipe, prompt, test = _recipe(settings), _prompt(settings), _test_questions(settings)
+    recipe, prompt = Recipe(**{field.name: settings[field.name] for field in fields(Recipe)}), _prompt(settings)
+    test = () if settings["test_questions"] is None else from_jsonl(settings["test_questions"])
     read = read or partial(_read, settings=settings)
     examples = read(settings["data"])
     validation = None if settings["validation"] is None else read(settings["validation"])
@@ -206,10 +207,6 @@ def _questions(settings: Settings) -> list[Problem]:
     return from_jsonl(settings["questions"], bad_references="skip" if settings["skip_bad_references"] else "raise")
 
 
-def _test_questions(settings: Settings) -> Sequence[Problem]:
-    return () if settings["test_questions"] is None else from_jsonl(settings["test_questions"])
-
-
 def _prompt(settings: Settings) -> PromptFormat | None:
     if settings["prompt"] is None:
         return None
@@ -217,10 +214,6 @@ def _prompt(settings: Settings) -> PromptFormat | None:
         return PromptFormat.from_json(json.loads(Path(settings["prompt"]).read_text(encoding="utf-8")))
     except (ValueError, AttributeError) as error:
         raise ValueError(f"--prompt {settings['prompt']}: no prompt format in JSON: {error}") from error
-
-
-def _recipe(settings: Settings) -> Recipe:
-    return Recipe(**{field.name: settings[field.name] for field in fields(Recipe)})
 
 
 def _check_split(examples: Sequence[StepExample]) -> None:

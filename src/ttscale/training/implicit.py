@@ -92,7 +92,7 @@ def train_implicit_prm(
         need_some(trained, skipped, "training")
     batch = recipe.micro_batch
     compared = [*trained, *validated] if goal == "ratio" else validated
-    check_ids(reference, [[pad_id(tokenizer)], *(row.feature["input_ids"] for row in compared)])
+    check_ids(reference, tokenizer, (row.feature for row in compared))
     fixed = _token_logprobs(load_frozen(reference), tokenizer, compared, batch)
     before = fixed[-len(validated) :]
     data = data_of(trained, validated, skipped + also_skipped)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from ttscale.api.arguments import as_seed
 from ttscale.api.load_roles import ModelSpec, ModelSpecs
-from ttscale.core.checks import check_count
+from ttscale.core.checks import check_choice, check_count, differences
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
 from ttscale.core.protocols import METHOD_OF, Role
@@ -62,14 +62,13 @@ def draw_pool(
     """
     asked = as_problems(problems)
     check_count("samples", samples)
-    if kind not in ("samples", "chains"):
-        raise ValueError(f'kind must be "samples" or "chains"; got {kind!r}')
+    check_choice("kind", kind, get_args(PoolKind))
     if kind == "chains":
         check_count("length", length)
-    if kind == "chains" and temperature is not None:
-        raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
+        if temperature is not None:
+            raise ValueError("a reviser has its own temperature; temperature= is for a pool of samples")
     check_temperature(temperature)
-    as_seed(seed)
+    seed = as_seed(seed)
     specs = ModelSpecs(generator, verifier, reviser).check()
     drawer: Role = "generator" if kind == "samples" else "reviser"
     if drawer not in specs.roles:
@@ -78,7 +77,7 @@ def draw_pool(
     header = {
         "ttscale": FORMAT,
         "kind": kind,
-        "seed": as_seed(seed),
+        "seed": seed,
         "models": {role: models.labels.get(role) for role in METHOD_OF},
         "temperature": temperature,
     } | ({"length": length} if kind == "chains" else {})
@@ -181,10 +180,8 @@ def _read_block(data: Mapping[str, Any]) -> PoolBlock:
 
 def _check_header(found: Mapping[str, Any], header: Mapping[str, Any], path: str | Path | None) -> None:
     check_format(found, FORMAT, path)
-    changed = [name for name in header if found.get(name) != header[name]]
-    if changed:
+    if changed := differences(found, header):
         raise ValueError(
-            f"the pool {path} was drawn with other settings ("
-            + "; ".join(f"{name}: {found.get(name)!r} there, {header[name]!r} now" for name in changed)
-            + "). Samples of different models or seeds must not be mixed: use the same settings, or another file"
+            f"the pool {path} was drawn with other settings ({'; '.join(changed)}). Samples of different models or "
+            "seeds must not be mixed: use the same settings, or another file"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.answers import MATHEMATICS, name_of_rule
+from ttscale.core.checks import differences
 from ttscale.core.idioms import Closing
 from ttscale.core.record_file import RecordFile
 from ttscale.evaluation.problems.jsonl import encoded, stored
@@ -97,10 +98,8 @@ def _check_header(record: Mapping[str, Any], settings: Mapping[str, Any], path: 
             f"{path} is not a rollout file (its first line has no 'ttscale': {FORMAT!r}); it is left as it is"
         )
     before = record.get("settings", {})
-    changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
-    if changed:
+    if changed := differences(before, dict.fromkeys(before) | dict(settings)):
         raise ValueError(
-            f"{path} was begun with other settings ("
-            + ", ".join(f"{key}: {before.get(key)!r} there, {settings.get(key)!r} now" for key in changed)
-            + "). Use the same settings to go on, or another file."
+            f"{path} was begun with other settings ({', '.join(changed)}). Use the same settings to go on, or another "
+            "file."
         )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from tqdm import tqdm
 
@@ -99,14 +99,6 @@ def fill(
         return Filled(file.path, list(file.done.values()), len(missing), writer.cost, time.monotonic() - started)
 
 
-class Done(NamedTuple):
-    """What came of one question on another machine."""
-
-    written: QuestionRows | None
-    error: Exception | None
-    cost: Cost
-
-
 class SearchWorker:
     """Lives on a Ray worker: the role, loaded once."""
 
@@ -117,15 +109,15 @@ class SearchWorker:
         """What rows call the role."""
         return name_of(self._obj)
 
-    def run(self, problems: Sequence[Problem], search: Fills, seed: int) -> list[Done]:
-        """What each problem's search ended with."""
+    def run(self, problems: Sequence[Problem], search: Fills, seed: int) -> list[tuple[QuestionRows | None, Ended]]:
+        """What to write of each problem, and how its search ended."""
         written: dict[int, QuestionRows] = {}
         ended: dict[int, Ended] = {}
         keep = written.__setitem__
         jobs = (_job(problem, search, seed, partial(keep, index)) for index, problem in enumerate(problems))
         run(jobs, {self._role: self._obj}, ended.__setitem__, window=max(1, len(problems)))
         errors = {index: portable(one.error) for index, one in ended.items() if one.error is not None}
-        return [Done(written.get(i), errors.get(i), ended[i].cost) for i in range(len(problems))]
+        return [(written.get(i), Ended(cost=ended[i].cost, error=errors.get(i))) for i in range(len(problems))]
 
 
 @contextmanager
@@ -178,14 +170,14 @@ class _Writer:
     def job(self, index: int, search: Fills, seed: int) -> Job:
         return _job(self._missing[index], search, seed, partial(self._finished.__setitem__, index))
 
-    def take(self, problems: Sequence[Problem], reply: Sequence[Done] | Exception) -> None:
+    def take(self, problems: Sequence[Problem], reply: Sequence[tuple[QuestionRows | None, Ended]] | Exception) -> None:
         """Take in what a worker has done for some of the problems, or why it could not."""
-        done = [Done(None, reply, Cost())] * len(problems) if isinstance(reply, Exception) else reply
-        for problem, one in zip(problems, done, strict=True):
+        done = [(None, Ended(error=reply))] * len(problems) if isinstance(reply, Exception) else reply
+        for problem, (written, ended) in zip(problems, done, strict=True):
             index = self._index[problem.id]
-            if one.written is not None:
-                self._finished[index] = one.written
-            self.end(index, Ended(cost=one.cost, error=one.error))
+            if written is not None:
+                self._finished[index] = written
+            self.end(index, ended)
 
     def note(self, question: Question, request: Request, reply: Reply) -> None:
         """Count a reply for the throughput that is shown."""

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -209,10 +209,10 @@ def saved_dtype(path: str | os.PathLike[str]) -> torch.dtype:
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
-def check_ids(path: str | os.PathLike[str], texts: Iterable[Sequence[int]]) -> None:
-    """Refuse token ids that the checkpoint's model has no embedding for."""
+def check_ids(path: str | os.PathLike[str], tokenizer: Any, features: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse features with token ids that the checkpoint's model has no embedding for."""
     entries = getattr(_config(os.fspath(path)).get_text_config(), "vocab_size", None)
-    highest = max(map(max, texts))
+    highest = max(pad_id(tokenizer), *(max(feature["input_ids"]) for feature in features))
     if isinstance(entries, int) and highest >= entries:
         raise ValueError(
             f"the data have the token id {highest}, and the model in {os.fspath(path)!r} has embeddings for {entries} "

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import transformers
 
+from ttscale.core.checks import differences
 from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
 from ttscale.hf.model import default_device
 from ttscale.training.fit.arguments import questions_of
@@ -79,11 +80,6 @@ class Data:
     questions: Sequence[str]
     """Fingerprints of the training questions and of the held-out ones."""
 
-    def texts(self, pad: int) -> Iterator[Sequence[int]]:
-        """The token ids of everything the model will read."""
-        yield [pad]
-        yield from (feature["input_ids"] for feature in (*self.training, *self.held_out))
-
     def digest(self) -> str:
         """A hash of everything that is trained and validated on. (Not ``reference``, which a model computed.)"""
         hashed = hashlib.blake2b(digest_size=16)
@@ -134,7 +130,7 @@ def run(
             shutil.rmtree(checkpoints, ignore_errors=True)  # left by a kill between the record and this line
         return done
     _check_unfinished(checkpoints, identity)
-    check_ids(base, data.texts(pad_id(tokenizer)))
+    check_ids(base, tokenizer, (*data.training, *data.held_out))
     model = load_model(base, task, recipe)
     if processes.is_main_process:
         with needs_room(folder, "nothing was begun", "the training then begins"):
@@ -247,17 +243,16 @@ def _check_unfinished(checkpoints: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _compare(stored: Mapping[str, Any], identity: Mapping[str, Any], folder: Path, what: str) -> None:
-    changed = [name for name in identity if stored.get(name) != identity[name]]
-    if changed:
+    if any(stored.get(name) != identity[name] for name in identity):
         details = []
-        for name in changed:
-            before, now = stored.get(name), identity[name]
+        for name, now in identity.items():
+            before = stored.get(name)
             if isinstance(before, dict) and isinstance(now, dict):
-                details += [
-                    f"{key}: {before.get(key)!r} there, {now[key]!r} now" for key in now if before.get(key) != now[key]
-                ]
+                details += differences(before, now)
+            elif name == "data" and before != now:
+                details.append("other examples")
             else:
-                details.append("other examples" if name == "data" else f"{name}: {before!r} there, {now!r} now")
+                details += differences({name: before}, {name: now})
         raise ValueError(
             f"{folder} {what} differently ({'; '.join(details)}); use the same settings, or another folder"
         )
