@@ -7,7 +7,6 @@ final verifier score over the same samples, without labels.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -204,5 +203,5 @@ def _check(difficulties: Mapping[str, float], count: int) -> None:
     if count < 1:
         raise ValueError(f"the number of bins must be positive; got {count}")
     for question, difficulty in difficulties.items():
-        if not 0 <= difficulty <= 1 or math.isnan(difficulty):
+        if not 0 <= difficulty <= 1:
             raise ValueError(f"the difficulty of question {question!r} is {difficulty}; it must lie in [0, 1]")

@@ -7,7 +7,7 @@ is another way to choose among the same N samples of a pool, so all of them cost
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +34,7 @@ def remedies(
     graded = pool.graded()
     found: dict[str, list[list[float]]] = {}
     spent = np.zeros((len(graded), len(budgets)))
-    others = _by_question(second)
+    others = {} if second is None else {one.question: one for one in second.graded()}
     for row, one in enumerate(graded):
         texts = [solution.text for solution in pool.drawn(one.question)[: len(one.scores)]]
         ways: dict[str, list[float]] = {}
@@ -82,7 +82,7 @@ def tempered(graded: Graded, factor: float) -> Graded:
     return replace(graded, scores=1 / (1 + ((1 - clipped) / clipped) ** factor))
 
 
-def stopped(graded: Graded, n: int, draws: int = DRAWS, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def stopped(graded: Graded, n: int, draws: int = DRAWS) -> tuple[float, float]:
     """Accuracy and mean solutions drawn when the weighted vote ends once decided: looked at after 4, 8, 16, ... of N.
 
     The rule is ``AdaptiveScheduler``'s. Orders are random, the same for every n.
@@ -91,9 +91,10 @@ def stopped(graded: Graded, n: int, draws: int = DRAWS, confidence: float = CONF
     right = spent = 0.0
     rows = len(places)
     open_ = np.ones(rows, dtype=np.bool_)
-    for size in _doublings(n):
+    sizes = [FIRST * 2**k for k in range(n.bit_length()) if FIRST * 2**k < n]
+    for size in [*sizes, n]:
         mask = places < size
-        leads = np.array([decided(graded, mask[row], confidence) if open_[row] else False for row in range(rows)])
+        leads = np.array([decided(graded, mask[row], CONFIDENCE) if open_[row] else False for row in range(rows)])
         ends = open_ & (leads | (size == n))
         if ends.any():
             right += _weighted(graded, mask[ends]) * ends.sum()
@@ -113,12 +114,3 @@ def decided(graded: Graded, mask: Bools, confidence: float) -> bool:
 
 def _weighted(graded: Graded, masks: Bools) -> float:
     return vote_over(masks, graded.scores, graded.classes, graded.correct)
-
-
-def _doublings(n: int) -> list[int]:
-    sizes = [size for size in (FIRST * 2**k for k in range(n.bit_length())) if size < n]
-    return [*sizes, n]
-
-
-def _by_question(pool: Pool | None) -> Mapping[str, Graded]:
-    return {} if pool is None else {one.question: one for one in pool.graded()}

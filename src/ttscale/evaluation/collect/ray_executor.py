@@ -5,7 +5,7 @@ Knows the runner; ``api/on_ray.py`` knows Ray. Must not know what is measured. E
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,7 +67,7 @@ class RayExecutor(Closing):
     def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
         """What runs pieces on the workers and stores the records in this process."""
 
-        def run(pieces: Sequence[Piece], failures: dict[str, Exception], bar: Any) -> None:
+        def run(pieces: Sequence[Piece], failures: dict[str, Exception], tick: Callable[[int], object]) -> None:
             claimed = {owner for owner in dict.fromkeys(piece.owner for piece in pieces) if store.claim(owner)}
             mine = [piece for piece in pieces if piece.owner in claimed and piece.key not in store.records]
             for batch, reply in self._workers.map(_batches(mine), turn, share):
@@ -76,7 +76,7 @@ class RayExecutor(Closing):
                 for data in records:
                     store.append(data)
                 failures.update((key, TtscaleError(message)) for key, message in errors.items())
-                bar.update(len(batch))
+                tick(len(batch))
             for owner in claimed:
                 store.release(owner)
 

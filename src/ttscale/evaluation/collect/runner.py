@@ -12,6 +12,7 @@ import json
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +53,8 @@ class Piece:
 
 
 Turn = Callable[[Piece, Ended], Mapping[str, Any]]
-Work = Callable[[Sequence[Piece], dict[str, Exception], Any], None]
-"""Runs those of the pieces that nobody else is at; stores them, or their errors by key, and ticks the progress bar."""
+Work = Callable[[Sequence[Piece], dict[str, Exception], Callable[[int], object]], None]
+"""Runs those of the pieces that nobody else is at; stores them, or their errors by key, and says how many are done."""
 
 
 ShowProgress = bool | Callable[[int, int], None]
@@ -70,16 +71,16 @@ def run_pieces(
     """
     failures: dict[str, Exception] = {}
     left = [piece for piece in pieces if piece.key not in store.records]
-    with _bar(len(pieces), progress, unit) as bar:
-        bar.update(len(pieces) - len(left))
+    with _shown(len(pieces), progress, unit) as tick:
+        tick(len(pieces) - len(left))
         while left:
-            work(left, failures, bar)
+            work(left, failures, tick)
             left = [piece for piece in left if piece.key not in store.records and piece.key not in failures]
             # What is left is being worked on by others: wait for one of them to finish, or to die.
             if left and store.claim(left[0].owner, wait=True):
                 store.release(left[0].owner)
             store.refresh()
-            bar.update(sum(piece.key in store.records for piece in left))
+            tick(sum(piece.key in store.records for piece in left))
             left = [piece for piece in left if piece.key not in store.records]
     return failures
 
@@ -92,7 +93,7 @@ def run_claimed(
     most: int,
     pieces: Sequence[Piece],
     failures: dict[str, Exception],
-    bar: Any,
+    tick: Callable[[int], object],
 ) -> None:
     """Run the pieces of those questions that nobody else is at, in this process, on at most ``most`` at once.
 
@@ -108,7 +109,7 @@ def run_claimed(
         queue.ended(piece)
         if shared:
             shared.forget(piece)
-        bar.update()
+        tick(1)
 
     def jobs() -> Iterator[Job | None]:
         while not queue.empty:
@@ -122,7 +123,7 @@ def run_claimed(
                 yield _job(piece, models)
         for piece in queue.refused:
             if piece.key in store.records:
-                bar.update()
+                tick(1)
 
     def on_end(index: int, ended: Ended) -> None:
         piece = running[index]
@@ -245,27 +246,22 @@ class _Shared:
             self._replies.pop(owner, None)
 
 
-class _CallbackProgress:
-    """A progress bar that calls a function instead of drawing."""
-
-    def __init__(self, total: int, tell: Callable[[int, int], None]) -> None:
-        self._total, self._tell, self._done = total, tell, 0
-
-    def __enter__(self) -> _CallbackProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int = 1) -> None:
-        self._done += count
-        self._tell(self._done, self._total)
-
-
-def _bar(total: int, progress: ShowProgress, unit: str) -> Any:
+@contextmanager
+def _shown(total: int, progress: ShowProgress, unit: str) -> Iterator[Callable[[int], object]]:
+    """What to call with how many more are done."""
     from tqdm import tqdm
 
-    if callable(progress):
-        return _CallbackProgress(total, progress)
-    # disable=None: no bar where the output is not a terminal.
-    return tqdm(total=total, unit=unit, disable=None if progress and sys.stderr is not None else True, smoothing=0.05)
+    if not callable(progress):
+        # disable=None: no bar where the output is not a terminal.
+        disable = None if progress and sys.stderr is not None else True
+        with tqdm(total=total, unit=unit, disable=disable, smoothing=0.05) as bar:
+            yield bar.update
+        return
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, total)
+
+    yield tick

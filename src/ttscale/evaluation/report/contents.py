@@ -77,7 +77,7 @@ def study_report(found: Findings, command: str = "") -> Report:
         confusion_table(agreements, settings.probe),
     ]
     if study.chains is not None:
-        steps = along_the_chain(study.chains.graded_chains(settings.aggregate))
+        steps = along_the_chain(study.chains.graded_chains())
         reference = float(sum(one.correct.mean() for one in found.pool) / len(found.pool))
         parts.append(figures.chain_figure(steps, reference))
     if found.ratios:
@@ -109,9 +109,9 @@ def flops_parts(found: Findings) -> list[Table | Figure]:
         tuple((f"c = {c}", f"{ratio:g}", f"{multiplier:.1f}") for c, ratio, multiplier in paper),
         "M + (3/c)(M - 1)/R: c = 1 counts inference as 2 P D, c = 2 as 4 P D for the verifier.",
     )
-    if study.large is None:
-        return [rates]
     parts: list[Table | Figure] = [rates]
+    if study.large is None:
+        return parts
     for c in PAPER_RATIOS:
         own = [(ratio, multiplier) for version, ratio, multiplier in paper if version == c]
         parts.append(_flops_figure(found, own, f"paper_c{c}", f"By the paper's formula, c = {c}. "))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from ttscale.api.arguments import as_seed, check_budget
 from ttscale.core.checks import check_count
 from ttscale.core.protocols import Strategy
-from ttscale.core.selection import Aggregate
 from ttscale.evaluation.analyse.fitting import PROBED, probed
 from ttscale.evaluation.collect.arms import (
     MIXED,
@@ -59,7 +58,6 @@ class StudySettings:
     """Budgets of the strategies that decide while they spend (None: those of ``fit_budgets`` from 4 on)."""
     pool_seed: int = 1000
     """Not one of ``seeds``: a question's bin must not depend on the samples that it is scored on."""
-    aggregate: Aggregate = "last"
     search: tuple[str, ...] | None = None
     """Names of the search arms to run (None: all of ``search_arms``)."""
     menu: tuple[str, ...] | None = None
@@ -89,19 +87,16 @@ class StudySettings:
 
     def arms(self, reviser: bool) -> StudyArms:
         """What to sweep over."""
-        search = [arm for arm in search_arms(self.aggregate) if self.search is None or arm.name in self.search]
+        search = [arm for arm in search_arms() if self.search is None or arm.name in self.search]
         revisions: list[Arm] = []
         if reviser:
-            revisions = [
-                *revision_arms(self.budgets, self.ratios, aggregate=self.aggregate),
-                *revision_arms(self.budgets[-1:], self.ratios, "majority"),
-            ]
-        menu = policy_menu(reviser, self.aggregate)
-        menu = {name: menu[name] for name in menu if self.menu is None or name in self.menu}
+            revisions = revision_arms(self.budgets, self.ratios)
+            revisions += revision_arms(self.budgets[-1:], self.ratios, "majority")
+        menu = {name: one for name, one in policy_menu(reviser).items() if self.menu is None or name in self.menu}
         everywhere = tuple(sorted({*self.budgets, *self.fitted_at, *(self.adaptive_budgets or ())}))
         chief = [replace(arm, budgets=everywhere) for arm in search if arm.name in CHIEF]
         if reviser:
-            chief.append(Arm(PARALLEL, SequentialRevision(0.0, aggregate=self.aggregate), everywhere))
+            chief.append(Arm(PARALLEL, SequentialRevision(0.0), everywhere))
         chief += [Arm(MIXED, menu[MIXED], everywhere)] if MIXED in menu else []
         late = tuple(budget for budget in self.fitted_at if budget >= LEAST_ADAPTIVE) or self.fitted_at[-1:]
         late = self.adaptive_budgets or late

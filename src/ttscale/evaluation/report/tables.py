@@ -36,7 +36,7 @@ class Findings:
     def __init__(self, study: Study) -> None:
         self.study = study
         settings, records, headline = study.settings, study.records, study.headline
-        pool = study.pool.graded(settings.aggregate)
+        pool = study.pool.graded()
         self.pool = [one for one in pool if one.question in set(headline.questions)]
         few = [one for one in pool if one.question in set(records.questions)]
         self.all_oracle = bins_that_fit(oracle_difficulty(self.pool), settings.bins)
