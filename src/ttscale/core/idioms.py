@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Self
 
@@ -19,6 +20,15 @@ class Closing:
     def close(self) -> None:
         """Let go of what it holds."""
         raise NotImplementedError
+
+
+@contextmanager
+def needed(said: str) -> Iterator[None]:
+    """Where an import in the block fails, the ``ImportError`` says this: who needs it, and how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(said) from error
 
 
 def lazy(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:

@@ -106,8 +106,7 @@ def quality(settings: Settings) -> None:
     if settings["verifier"] == BUNDLED:
         _check_split(examples)
     judged = judge(settings["verifier"], examples)
-    options = {name: settings[name] for name in ("aggregate", "bins", "seed")}
-    report = quality_report(judged, **options)
+    report = quality_report(judged, aggregate=settings["aggregate"], bins=settings["bins"], seed=settings["seed"])
     out = Path(settings["out"])
     out.parent.mkdir(parents=True, exist_ok=True)
     text = quality_markdown(report, f"Quality of {settings['verifier']}")

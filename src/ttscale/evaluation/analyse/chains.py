@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttscale.evaluation.statistics import Graded, Interval, mean_interval, paired_difference
+from ttscale.evaluation.statistics import Bools, Graded, Interval, mean_interval, paired_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +35,26 @@ def along_the_chain(chains: Sequence[Sequence[Graded]]) -> list[ChainStep]:
     lengths = {len(chain.correct) for own in chains for chain in own}
     if len(lengths) != 1:
         raise ValueError(f"chains must all have one length to be averaged step by step; got {sorted(lengths)}")
+    every = [chain for own in chains for chain in own]
+    correct = np.array([chain.correct for chain in every])  # [chains, steps]
+    classes = np.array([chain.classes for chain in every])
+    means = np.array([np.mean([chain.correct for chain in own], axis=0) for own in chains])  # [questions, steps]
     steps = []
-    first = np.array([np.mean([chain.correct[0] for chain in own]) for own in chains])
     for at in range(lengths.pop()):
-        per_question = np.array([np.mean([chain.correct[at] for chain in own]) for own in chains])
-        wrong = right = repaired = broken = repeated = 0
-        for chain in (chain for own in chains for chain in own) if at else ():
-            before, now = bool(chain.correct[at - 1]), bool(chain.correct[at])
-            wrong, right = wrong + (not before), right + before
-            repaired, broken = repaired + (now and not before), broken + (before and not now)
-            same = chain.classes[at] == chain.classes[at - 1] >= 0
-            repeated += int(same and not before)
+        now, before = correct[:, at], correct[:, at - 1]
+        repeats = (classes[:, at] == classes[:, at - 1]) & (classes[:, at] >= 0)
         steps.append(
             ChainStep(
                 at + 1,
-                mean_interval(per_question),
-                paired_difference(per_question, first),
-                repaired / wrong if wrong else None,
-                broken / right if right else None,
-                repeated / wrong if wrong else None,
+                mean_interval(means[:, at]),
+                paired_difference(means[:, at], means[:, 0]),
+                _share(now, ~before) if at else None,
+                _share(~now, before) if at else None,
+                _share(repeats, ~before) if at else None,
             )
         )
     return steps
+
+
+def _share(these: Bools, among: Bools) -> float | None:
+    return float(these[among].mean()) if among.any() else None

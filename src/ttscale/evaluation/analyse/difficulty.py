@@ -8,6 +8,7 @@ final verifier score over the same samples, without labels.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,9 +94,7 @@ def quantile_bins(difficulties: Mapping[str, float], count: int = 5, *, ties: Ti
     values = np.sort(np.array(list(difficulties.values())))
     edges = np.flatnonzero(np.diff(values) > 10**-PLACES) + 1  # places between two different difficulties
     if len(edges) < count - 1:
-        common, many = max(
-            zip(*np.unique(values.round(PLACES), return_counts=True), strict=True), key=lambda pair: pair[1]
-        )
+        ((common, many),) = Counter(values.round(PLACES).tolist()).most_common(1)
         raise ValueError(
             f"{count} quantile bins would leave one empty: {many} of {len(values)} questions have the difficulty "
             f"{common:.3g}. Use fewer bins, absolute_bins, or ties='split'"

@@ -153,22 +153,13 @@ def _missing(
 def _block_data(piece: Piece, ended: Ended) -> dict[str, Any]:
     assert isinstance(piece.strategy, BlockOfSolutions)
     verdicts = piece.strategy.verdicts
-    return {
-        "question": piece.problem.id,
-        "digest": piece.problem.digest,
-        "first": int(piece.key.rpartition("|")[2]),
-        "drawn": [
-            {
-                "answer": one.answer,
-                "finish": one.finish,
-                "scores": list(verdicts[i].step_scores) if i in verdicts else [],
-                "text": one.text,
-                "tokens": sum(len(step.tokens) or step.drawn or 0 for step in one.steps),
-            }
-            for i, one in enumerate(ended.outcome.candidates)
-        ],
-        "cost": asdict(ended.cost),
-    }
+    drawn = []
+    for i, one in enumerate(ended.outcome.candidates):
+        scores = verdicts[i].step_scores if i in verdicts else ()
+        tokens = sum(len(step.tokens) or step.drawn or 0 for step in one.steps)
+        drawn.append(Drawn(one.answer, one.finish, scores, one.text, tokens))
+    first = int(piece.key.rpartition("|")[2])
+    return asdict(PoolBlock(piece.problem.id, piece.problem.digest, first, tuple(drawn), ended.cost))
 
 
 def _read_block(data: Mapping[str, Any]) -> PoolBlock:

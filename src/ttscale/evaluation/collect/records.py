@@ -16,6 +16,7 @@ import numpy as np
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import TtscaleError
+from ttscale.core.idioms import needed
 from ttscale.evaluation.report.matplotlib import to_svg
 from ttscale.evaluation.report.pareto import Plot, Point, answer, figure
 from ttscale.evaluation.statistics import Floats, Interval, mean_interval, paired_difference
@@ -216,10 +217,8 @@ class Records:
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame``, one row per record; the fields of the cost are columns ``cost_...``."""
-        try:
+        with needed("a DataFrame needs pandas: pip install pandas"):
             import pandas
-        except ImportError as error:
-            raise ImportError("a DataFrame needs pandas: pip install pandas") from error
         rows = []
         for record in self:
             row = record.to_json()

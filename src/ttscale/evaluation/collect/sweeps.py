@@ -152,7 +152,7 @@ def _rounds(
         }
         probed = {id_: store.records[key].difficulty or 0.0 for id_, key in keys.items() if key in store.records}
         shares = allocation.shares(probed, budget)
-        among = _digest(shares)
+        among = hashlib.blake2b("\x00".join(shares).encode(), digest_size=4).hexdigest()
         rest += [
             Piece(
                 record_key(name, budget, seed, problem.id, among),
@@ -173,10 +173,6 @@ def _piece(name: str, budget: int, seed: int, problem: Problem, strategy: Strate
     return Piece(
         record_key(name, budget, seed, problem.id), problem, (seed, problem.id), strategy, budget, repr(strategy)
     )
-
-
-def _digest(shares: Mapping[str, int]) -> str:
-    return hashlib.blake2b("\x00".join(shares).encode(), digest_size=4).hexdigest()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttscale.core.checks import check_count
+from ttscale.core.idioms import needed
 from ttscale.evaluation.problems.jsonl import read_rows
 from ttscale.evaluation.problems.problem import BadReferences, Problem, read_problems
 
@@ -47,13 +48,11 @@ def from_hub(
     hub_id: str, *, split: str = "test", configuration: str | None = None, limit: int | None = None
 ) -> list[Problem]:
     """Problems from a data set on the Hugging Face hub, by the package ``datasets``; fields as in ``as_problems``."""
-    try:
+    with needed(
+        f"loading {hub_id!r} from the hub needs the package datasets: pip install 'ttscale[train]'; or give a local "
+        "JSONL file"
+    ):
         import datasets
-    except ImportError as error:
-        raise ImportError(
-            f"loading {hub_id!r} from the hub needs the package datasets: pip install 'ttscale[train]'; or give a "
-            "local JSONL file"
-        ) from error
     try:
         rows = datasets.load_dataset(hub_id, configuration, split=split)
     except (OSError, ValueError) as error:

@@ -54,17 +54,13 @@ def check_reference(reference: str) -> str:
     """
     if not isinstance(reference, str):
         raise ValueError(f"a reference answer must be a text, got {reference!r}")
-    problem = why_unreadable(reference) or _only_marks(reference)
+    problem = why_unreadable(reference)
+    if not problem and extract_answer(reference) is None and extract_answer(f"{reference.rstrip()} 7") == "7":
+        problem = "it marks an answer and holds none"  # "####" or "Answer:"
     if problem:
         shown = reference if len(reference) <= 80 else reference[:77] + "..."
         raise ValueError(f"the reference answer {shown!r} cannot be read: {problem}")
     return reference
-
-
-def _only_marks(reference: str) -> str | None:
-    """What is wrong with "####" and "Answer:", texts that state an answer as soon as one is put after them."""
-    marks = extract_answer(reference) is None and extract_answer(f"{reference.rstrip()} 7") == "7"
-    return "it marks an answer and holds none" if marks else None
 
 
 def final_answer(solution: str) -> str | None:

@@ -6,6 +6,7 @@ import io
 import re
 from typing import Any
 
+from ttscale.core.idioms import needed
 from ttscale.evaluation.report.figure_data import Figure, Panel, ratio_name
 
 COLOURS = ("#2f6fb2", "#d9822b", "#3a9a5b", "#b23a48", "#7a5aa6", "#8c6d46", "#d06ba6", "#6f7a86", "#a3a02f", "#2aa3a3")
@@ -26,12 +27,10 @@ def available() -> bool:
 
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG element to put into a page; the same data give the same text."""
-    try:
+    with needed("drawing needs matplotlib: pip install 'ttscale[plot]'"):
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Canvas
-    except ImportError as error:
-        raise ImportError("drawing needs matplotlib: pip install 'ttscale[plot]'") from error
     with matplotlib.rc_context({"svg.hashsalt": figure.name, "svg.fonttype": "none", "font.size": 9}):
         count = len(figure.panels)
         canvas = Canvas(figsize=(4.6 * count if count > 1 else 6.4, 3.9), layout="constrained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ttscale.core.idioms import needed
 from ttscale.evaluation.statistics import Interval
 from ttscale.evaluation.verifier_quality.metrics import ReliabilityBin
 from ttscale.evaluation.verifier_quality.report import QualityReport
@@ -54,10 +55,8 @@ def plot_reliability(report: QualityReport, path: str | Path) -> None:
     """Draw the reliability table: share right against score, with the counts below. Needs matplotlib."""
     if not report.reliability:
         raise ValueError("this report has no reliability table: it was made with probabilities=False")
-    try:
+    with needed("plots need matplotlib: pip install 'ttscale[plot]'"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'ttscale[plot]'") from error
     figure = Figure(figsize=(4.5, 5.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
     points = [(row.score, row.right) for row in report.reliability if row.score is not None and row.right is not None]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale.core.checks import check_choice
+from ttscale.core.idioms import needed
 from ttscale.evaluation.problems.jsonl import parsed, write_rows
 from ttscale.training.data.examples import StepExample, id_in
 
@@ -88,10 +89,8 @@ def _attempts(right: str, wrong: Sequence[str], rng: random.Random, most: int, l
 
 def nearest(right: str, wrong: Sequence[str]) -> int:
     """Index of the wrong text with the smallest character edit (Levenshtein) distance; of equal ones the first."""
-    try:
+    with needed("revision data needs rapidfuzz: pip install 'ttscale[train]'"):
         from rapidfuzz.distance import Levenshtein
-    except ImportError as error:
-        raise ImportError("revision data needs rapidfuzz: pip install 'ttscale[train]'") from error
     best, best_distance = 0, None
     for index, text in enumerate(wrong):
         distance = Levenshtein.distance(right, text, score_cutoff=best_distance)

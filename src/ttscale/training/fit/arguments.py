@@ -21,11 +21,9 @@ _MADE_BY = {"StepExample": "read_rollouts(path).examples", "RevisionExample": "b
 def examples_of(given: Iterable[T], kind: type[T], name: str = "examples") -> list[T]:
     """The examples as a list; ``TypeError`` unless they are of this kind."""
     made = _MADE_BY[kind.__name__]
-    if isinstance(given, str | bytes | os.PathLike):
-        raise TypeError(f"{name} must be a list of {kind.__name__}, not the path {given!r}: read it first, {made}")
     if hasattr(given, "examples"):
         raise TypeError(f"{name} must be a list of {kind.__name__}, not a {type(given).__name__}: pass its .examples")
-    found = list(_each(given, name))
+    found = _listed(given, name, kind.__name__, made)
     for index, example in enumerate(found):
         if not isinstance(example, kind):
             raise TypeError(f"{name}[{index}] is a {type(example).__name__}, not a {kind.__name__}; {made} gives them")
@@ -38,15 +36,13 @@ def sides_of(examples: Iterable[T], validation: Iterable[T] | None, kind: type[T
     return examples_of(examples, kind), held
 
 
-def questions_of(given: Iterable[T], name: str = "test") -> list[T]:
-    """The questions as a list; ``TypeError`` unless each has ``id`` and ``prompt``."""
-    if isinstance(given, str | bytes | os.PathLike):
-        raise TypeError(f"{name} must be a list of questions, not the path {given!r}: read it, load_problems(path)")
-    found = list(_each(given, name))
+def questions_of(test: Iterable[T]) -> list[T]:
+    """The test questions as a list; ``TypeError`` unless each has ``id`` and ``prompt``."""
+    found = _listed(test, "test", "questions", "load_problems(path)")
     for index, question in enumerate(found):
         if not (hasattr(question, "id") and hasattr(question, "prompt")):
             raise TypeError(
-                f"{name}[{index}] is a {type(question).__name__} without id and prompt; as_problems(rows) makes "
+                f"test[{index}] is a {type(question).__name__} without id and prompt; as_problems(rows) makes "
                 "questions of pairs and dicts"
             )
     return found
@@ -67,7 +63,9 @@ def check_call(base: Any, out: Any, recipe: Any, prompt: Any) -> None:
         raise ValueError(f"out is the file {os.fspath(out)!r}; name a folder for the trained model")
 
 
-def _each(given: Iterable[T], name: str) -> Iterable[T]:
+def _listed(given: Iterable[T], name: str, what: str, reader: str) -> list[T]:
+    if isinstance(given, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a list of {what}, not the path {given!r}: read it first, {reader}")
     if not isinstance(given, Iterable):
         raise TypeError(f"{name} must be a list, not a {type(given).__name__}")
-    return given
+    return list(given)

@@ -21,6 +21,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
+from ttscale.core.idioms import needed
 from ttscale.prompts.tokenize import read_settings
 from ttscale.training.fit.recipe import Recipe
 
@@ -242,32 +243,21 @@ def _config(name: str) -> Any:
 
 def _check_architecture(config: Any, task: ModelKind, name: str) -> None:
     architectures = list(getattr(config, "architectures", None) or [])
-    causal = ("ForCausalLM", "LMHeadModel", *(["ForTokenClassification"] if task == "steps" else []))
+    steps = task == "steps"
+    causal = ("ForCausalLM", "LMHeadModel", *(["ForTokenClassification"] if steps else []))
     what = ", ".join(architectures) or type(config).__name__
     if getattr(config, "is_encoder_decoder", False) or (architectures and not architectures[0].endswith(causal)):
-        raise ValueError(
-            f"{name!r} is a {what}. "
-            + (
-                "A step verifier must read from left to right, so it is trained from a causal (decoder-only) LM."
-                if task == "steps"
-                else "A writer of solutions is trained from a causal (decoder-only) LM."
-            )
-        )
-    known = (
-        transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
-        if task == "steps"
-        else transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    )
+        trained = "A step verifier must read from left to right, so it is" if steps else "A writer of solutions is"
+        raise ValueError(f"{name!r} is a {what}. {trained} trained from a causal (decoder-only) LM.")
+    known = transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING if steps else transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     if type(config) not in known:
-        kind = "token-classification" if task == "steps" else "causal language"
+        kind = "token-classification" if steps else "causal language"
         raise ValueError(f"transformers has no {kind} model for {what} ({name!r}); choose another base model")
 
 
 def _with_adapters(model: Any, task: ModelKind, recipe: Recipe) -> Any:
-    try:
+    with needed("LoRA needs peft: pip install 'ttscale[train]'"):
         from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise ImportError("LoRA needs peft: pip install 'ttscale[train]'") from error
     rank = recipe.lora_rank or 1
     config = LoraConfig(
         task_type="TOKEN_CLS" if task == "steps" else "CAUSAL_LM",

@@ -20,6 +20,7 @@ import torch
 import transformers
 
 from ttscale.core.checks import differences
+from ttscale.core.idioms import needed
 from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
 from ttscale.hf.model import default_device
 from ttscale.training.fit.arguments import questions_of
@@ -108,10 +109,8 @@ def run(
     progress: bool,
 ) -> TrainingResult:
     """Train, choose, finish, save. The same call again goes on after a kill, and does nothing when all is done."""
-    try:
+    with needed("training needs accelerate: pip install 'ttscale[train]'"):
         from accelerate import PartialState
-    except ImportError as error:
-        raise ImportError("training needs accelerate: pip install 'ttscale[train]'") from error
     processes = PartialState()
     folder = Path(out)
     started = time.monotonic()
@@ -259,8 +258,7 @@ def _compare(stored: Mapping[str, Any], identity: Mapping[str, Any], folder: Pat
 
 
 def _record(result: TrainingResult, identity: Mapping[str, Any], data: Data) -> dict[str, Any]:
-    row = asdict(result)
-    row["path"] = str(result.path)
+    row = asdict(result) | {"path": str(result.path)}
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     seen = sorted({*data.questions, *seen_by(Path(result.base))})  # what the base was trained on, it has seen too
     return {"result": row, "identity": identity, "versions": versions, "training_questions": seen}

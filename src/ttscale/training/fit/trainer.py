@@ -88,8 +88,7 @@ def fit(
         raise RuntimeError(f"training wrote no checkpoint to {folder}")
     curve = _curve(_state_in(newest))
     chosen = choose(curve, recipe.after_best)
-    losses = [point.loss for point in curve]
-    turned = min(losses) < losses[-1]
+    turned = curve[_best(curve)].loss < curve[-1].loss
     return Fit(curve, chosen, folder / f"checkpoint-{curve[chosen].step}", turned)
 
 
