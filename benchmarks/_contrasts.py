@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ttscale.evaluation.statistics import Interval, holm
+import numpy as np
+
+from ttscale.evaluation.statistics import RESAMPLES, Floats, Interval
 
 Expected = Literal["ahead", "behind", "level"]
 MARGIN = 0.02
@@ -48,6 +50,27 @@ class Contrast:
     @property
     def interval(self) -> Interval:
         return Interval(self.difference, self.low, self.high)
+
+
+def paired_p_value(ours: Floats, theirs: Floats, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
+    """P of a mean difference at least as large, either way, when each question's sign is a coin flip (sign-flip test).
+
+    Both are [questions] or [questions, seeds]. The observed signs count as one of the flips, so that P is never 0.
+    """
+    differences = (ours - theirs).reshape(len(ours), -1).mean(axis=1)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(differences)))
+    means = np.abs(signs @ differences)
+    return float((1 + (means >= abs(differences.sum()) - 1e-9).sum()) / (1 + resamples))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P values adjusted for the number of claims (Holm 1979): below .05, the claim holds among all of them."""
+    adjusted: dict[str, float] = {}
+    least = 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = least
+    return {name: adjusted[name] for name in p_values}
 
 
 def judged(

@@ -16,12 +16,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from _contrasts import Expected, corrected, judged
+from _contrasts import Expected, corrected, judged, paired_p_value
 
 from ttscale import evaluation, reference
 from ttscale.evaluation import Arm, paired_difference
 from ttscale.evaluation.analyse.fitting import versions
-from ttscale.evaluation.statistics import paired_p_value
 from ttscale.strategies import DVTS, Beam, Lookahead, WeightedBestOfN
 
 ROOT = Path(__file__).parent.parent

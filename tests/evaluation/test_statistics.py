@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from benchmarks._contrasts import holm, paired_p_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +19,6 @@ from ttscale.evaluation.statistics import (
     Method,
     accuracy,
     curves,
-    holm,
-    paired_p_value,
     pass_at_k,
     vote_over,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tools.reference_models import tokenizer
 from tools.reference_models.documents import encode
+from tools.reference_models.tokenizer import pieces
 
 from ttscale import reference
-from ttscale.reference.layout import pieces
 
 QUESTION = "Compute 5 - (3 - 8) * 12"
 ATTEMPT = "5 - -5 * 12\n5 - -60\n65\nAnswer: 65"

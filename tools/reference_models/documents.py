@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tools.reference_models import student as _student
-from tools.reference_models.tokenizer import vocabulary
+from tools.reference_models.tokenizer import pieces, vocabulary
 
 from ttscale.reference.expressions import MAX_VALUE, apply, read, show
-from ttscale.reference.layout import answer_of, pieces, prompt
+from ttscale.reference.layout import answer_of, prompt
 from ttscale.reference.problems import Problem, stream
 
 IDS = {token: i for i, token in enumerate(vocabulary())}

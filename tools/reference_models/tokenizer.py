@@ -7,12 +7,15 @@ tokens, so no model has to guess which is meant.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 MERGED = ("Compute ", "Answer: ", " + ", " - ", " * ")
+PIECE = re.compile(r"<pad>|<bos>|<eos>|<unk>|Compute |Answer: | [-+*] |[\s\S]")
+"""A token in a text; a test compares this with the tokenizer."""
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
@@ -23,6 +26,11 @@ CHAT_TEMPLATE = (
 def vocabulary() -> list[str]:
     """Every token, in the order of its id."""
     return [*SPECIAL, "\n", *(chr(code) for code in range(32, 127)), *MERGED]
+
+
+def pieces(text: str) -> list[str]:
+    """The text cut into tokens, as the tokenizer cuts it; pure Python, for data preparation."""
+    return PIECE.findall(text)
 
 
 def make() -> PreTrainedTokenizerFast:

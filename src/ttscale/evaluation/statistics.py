@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -203,28 +203,10 @@ def paired_difference(ours: Floats, theirs: Floats, *, resamples: int = RESAMPLE
 
     Both are [questions] or [questions, seeds]. ``ValueError`` for different numbers of questions.
     """
-    return mean_interval(_differences(ours, theirs), resamples=resamples, seed=seed)
-
-
-def paired_p_value(ours: Floats, theirs: Floats, *, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """P of a mean difference at least as large, either way, when each question's sign is a coin flip (sign-flip test).
-
-    The observed signs count as one of the flips, so that P is never 0.
-    """
-    differences = _differences(ours, theirs)
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(differences)))
-    means = np.abs(signs @ differences)
-    return float((1 + (means >= abs(differences.sum()) - 1e-9).sum()) / (1 + resamples))
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P values adjusted for the number of claims (Holm 1979): below .05, the claim holds among all of them."""
-    adjusted: dict[str, float] = {}
-    least = 0.0
-    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[name]))
-        adjusted[name] = least
-    return {name: adjusted[name] for name in p_values}
+    a, b = _per_question(ours), _per_question(theirs)
+    if a.shape != b.shape:
+        raise ValueError(f"a paired comparison needs the same questions on both sides; got {len(a)} and {len(b)}")
+    return mean_interval(a - b, resamples=resamples, seed=seed)
 
 
 @lru_cache(maxsize=8)
@@ -232,13 +214,6 @@ def resampled(count: int, resamples: int, seed: int) -> NDArray[np.float32]:
     """How often each of ``count`` questions is drawn in each resample: [resamples, count], the same at every call."""
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=resamples)
     return drawn.astype(np.float32)
-
-
-def _differences(ours: Floats, theirs: Floats) -> Floats:
-    a, b = _per_question(ours), _per_question(theirs)
-    if a.shape != b.shape:
-        raise ValueError(f"a paired comparison needs the same questions on both sides; got {len(a)} and {len(b)}")
-    return a - b
 
 
 def _per_question(values: Floats) -> Floats:

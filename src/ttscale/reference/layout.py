@@ -18,9 +18,6 @@ DELIMITER = "\n"
 MAX_ATTEMPTS = 4
 """How many earlier attempts the reviser has learned to read (the paper's four)."""
 
-# Mirrors tools/reference_models/tokenizer.py; a test compares the two.
-_PIECE = re.compile(r"<pad>|<bos>|<eos>|<unk>|Compute |Answer: | [-+*] |[\s\S]")
-
 
 def prompt(question: str) -> str:
     """What the generator reads, special tokens spelled out: tokenize it with ``add_special_tokens=False``."""
@@ -33,12 +30,7 @@ def revision_prompt(question: str, attempts: Sequence[str]) -> str:
     return prompt(question) + "".join(attempt.rstrip(DELIMITER) + EOS for attempt in recent)
 
 
-def pieces(text: str) -> list[str]:
-    """The text cut into tokens, as the models' tokenizer cuts it; pure Python, for data preparation."""
-    return _PIECE.findall(text)
-
-
 def answer_of(solution: str) -> str | None:
     """The number after the last ``Answer: ``, or ``None``."""
-    found = re.findall(r"Answer: (-?\d+)\s*$", solution)
-    return found[-1] if found else None
+    found = re.search(r"Answer: (-?\d+)\s*$", solution)
+    return found[1] if found else None
