@@ -13,7 +13,7 @@ from typing import Any
 
 from ttscale.core.checks import check_count
 from ttscale.core.errors import TtscaleError
-from ttscale.core.idioms import Closing
+from ttscale.core.idioms import Closing, needed
 
 TRIES = 3
 """Workers a shard may kill before it counts as failed (it may be what kills them)."""
@@ -48,10 +48,8 @@ class RayWorkers(Closing):
 
     def __init__(self, make: Callable[[], Any], workers: int, options: Mapping[str, Any] | None = None) -> None:
         check_count("workers", workers)
-        try:
+        with needed("executor='ray' needs Ray: pip install 'ttscale[ray]'"):
             import ray
-        except ImportError as error:
-            raise ImportError("executor='ray' needs Ray: pip install 'ttscale[ray]'") from error
         self._ray: Any = ray
         self._lost = (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError)
         self._make = make

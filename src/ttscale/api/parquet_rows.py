@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.core.cost import FREE
+from ttscale.core.idioms import needed
 
 
 def check_installed() -> None:
     """``ImportError`` that says what to install, before anything is spent."""
-    try:
+    with needed("Parquet output needs pyarrow: pip install 'ttscale[parquet]'"):
         import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise ImportError("Parquet output needs pyarrow: pip install 'ttscale[parquet]'") from error
 
 
 def write(rows: Path, place: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ttscale.core.cost import Cost
-from ttscale.core.idioms import Closing
+from ttscale.core.idioms import Closing, needed
 from ttscale.core.requests import Reply
 from ttscale.core.types import Question
 from ttscale.core.version import __version__
@@ -25,10 +25,8 @@ def instrument(meter_provider: Any = None, tracer_provider: Any = None) -> Instr
 
     Providers are OpenTelemetry's; None takes the global ones. Raises ``ImportError`` where its API is missing.
     """
-    try:
+    with needed("instrument() needs OpenTelemetry: pip install 'ttscale[otel]'"):
         from opentelemetry import metrics, trace
-    except ImportError as error:
-        raise ImportError("instrument() needs OpenTelemetry: pip install 'ttscale[otel]'") from error
     meter = metrics.get_meter("ttscale", __version__, meter_provider)
     return Instrumentation(meter, trace.get_tracer("ttscale", __version__, tracer_provider))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ttscale.core.idioms import needed
 from ttscale.testing.async_and_session import as_async, as_session
 from ttscale.testing.fakes import FakeComparator, FakeGenerator, FakeReviser, FakeVerifier, completion_of, steps_of
 from ttscale.testing.laws import check_laws, deliver, toy_roles, waves
@@ -51,11 +52,7 @@ def __getattr__(name: str) -> Any:
     """The suites, on first use."""
     if name not in _SUITES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with needed(f"ttscale.testing.{name} is a pytest class and pytest is not installed; pip install 'ttscale[test]'"):
         import pytest
-    except ImportError as error:
-        raise ImportError(
-            f"ttscale.testing.{name} is a pytest class and pytest is not installed; pip install 'ttscale[test]'"
-        ) from error
     pytest.register_assert_rewrite(_SUITES[name])
     return getattr(import_module(_SUITES[name]), name)
