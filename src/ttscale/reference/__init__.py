@@ -21,17 +21,10 @@ the layout; the tokenizer's chat template writes the same (user = question, assi
 ``path("prm")`` is a verifier of steps with a head, for ``HFVerifier`` and ``AutoModelForTokenClassification``.
 
 **Verifier.** Implicit: the verifier is a causal LM taught by outcomes, read against the generator (the reference).
-With the solution's tokens x_t after the prompt, both models at temperature 1 over the full vocabulary, each seeing the
-plain prompt and the solution so far, the score of step k is::
-
-    S_k = sum_{t <= end of step k} [log p_verifier(x_t) - w * log p_reference(x_t)]
-    score_k = sigmoid(scale * sign(S_k) * log(1 + |S_k|) + bias)
-
-where step k's tokens include its newline; the closing <eos> does not count, the verifier was not taught with it.
-``ttscale_verifier.json`` beside the verifier's weights holds ``{"kind": "implicit", "version": 1, "reference":
-"../generator", "reference_weight": w, "scale": float, "bias": float, "curve": "log", "eos": false}``; ``reference`` is
-relative to that folder. With w = 1 this is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see
-the model card), the reference need not be loaded or run at all.
+``ttscale.hf.verifiers.implicit`` says what a step's score is, and what ``ttscale_verifier.json`` beside the weights
+holds: here a logarithmic curve, no <eos>, which the verifier was not taught with, and the weight w of the reference.
+With w = 1 the score is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model card), the
+reference need not be loaded or run at all.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ttscale.core.checks import check_choice
-from ttscale.evaluation.problems.splits import WithQuestion
+from ttscale.evaluation.problems.problem import WithQuestion
 from ttscale.hf.model import default_device
 from ttscale.hf.verifiers.input_format import FILE
 from ttscale.prompts.layouts import PromptFormat

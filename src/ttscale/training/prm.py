@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 
-from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
+from ttscale.evaluation.problems.problem import WithQuestion
+from ttscale.evaluation.problems.splits import fingerprints
 from ttscale.evaluation.verifier_quality.report import Judged, quality_report
 from ttscale.hf.verifiers.families.ttscale import StepEncoder
 from ttscale.hf.verifiers.input_format import FILE, VerifierFormat, VerifierKind

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttscale.evaluation.problems.splits import WithQuestion, fingerprints
+from ttscale.evaluation.problems.problem import WithQuestion
+from ttscale.evaluation.problems.splits import fingerprints
 from ttscale.prompts.layouts import PromptFormat
 from ttscale.prompts.tokenize import uses_chat
 from ttscale.training.data.revision_data import RevisionExample

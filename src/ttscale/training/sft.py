@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ttscale.evaluation.problems.jsonl import read_rows
-from ttscale.evaluation.problems.problem import QUESTION_FIELDS
-from ttscale.evaluation.problems.splits import WithQuestion
+from ttscale.evaluation.problems.problem import QUESTION_FIELDS, WithQuestion
 from ttscale.prompts.layouts import PromptFormat, whole_characters
 from ttscale.training.data.examples import id_in
 from ttscale.training.data.revision_data import RevisionExample

@@ -21,8 +21,6 @@ def trees(path: str | Path, question: str | None = None) -> list[Tree]:
     found = [tree(own) for own in events.values() if any(event["event"] == "start" for event in own)]
     kept = [one for one in found if question is None or question == one.question or question in one.prompt]
     if not kept:
-        what = (
-            "no question was begun in it" if not found else f"none of its {len(found)} questions matches {question!r}"
-        )
+        what = f"none of its {len(found)} questions matches {question!r}" if found else "no question was begun in it"
         raise ValueError(f"{path}: nothing to show, {what}")
     return kept

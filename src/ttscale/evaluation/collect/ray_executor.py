@@ -14,9 +14,8 @@ from ttscale.api.on_ray import RayWorkers
 from ttscale.core.errors import TtscaleError
 from ttscale.core.idioms import Closing
 from ttscale.core.protocols import Role
-from ttscale.evaluation.collect.executor import LocalExecutor
 from ttscale.evaluation.collect.result_store import Store
-from ttscale.evaluation.collect.runner import Piece, Turn, Work, run_pieces
+from ttscale.evaluation.collect.runner import LocalExecutor, Piece, Turn, Work, run_pieces
 
 QUESTIONS = 8
 """Questions sent out at once: a lost worker loses no more."""

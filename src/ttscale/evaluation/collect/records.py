@@ -201,11 +201,8 @@ class Records:
             for point in points
         )
         head = "<tr><th>strategy</th><th>N</th><th>accuracy</th><th>tokens a question</th></tr>"
-        failed = (
-            f"<p>Left out, since they failed: {escape(', '.join(self.failed_questions))}</p>"
-            if self.failed_questions
-            else ""
-        )
+        names = escape(", ".join(self.failed_questions))
+        failed = f"<p>Left out, since they failed: {names}</p>" if names else ""
         return f"<p>{escape(answer(points))}</p><table>{head}{rows}</table>{failed}"
 
     def plot(self, path: str | Path | None = None) -> Plot:

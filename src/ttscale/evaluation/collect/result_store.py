@@ -186,6 +186,5 @@ def _line(data: Mapping[str, Any]) -> bytes:
 
 
 def _byte(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") % (
-        CLAIM_BYTES
-    )
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % CLAIM_BYTES

@@ -14,10 +14,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ttscale.api.load_roles import Models
-from ttscale.core.protocols import Strategy
+from ttscale.core.protocols import Strategy, aggregate_of
 from ttscale.core.requests import Reply, Request, Revise, Sample
 from ttscale.core.trace import Address, address
 from ttscale.core.types import Candidate, Key, Question
@@ -143,6 +144,21 @@ def run_claimed(
         shared.recall if shared else None,
         window=size if share else most,
     )
+
+
+class LocalExecutor:
+    """The models in this process. What runs them elsewhere (``ray_executor.py``) looks the same."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self.labels = models.labels
+        """What the models are called, by role."""
+        self.aggregate: Any = aggregate_of(models.roles.get("verifier"))
+        """How the verifier wants its step scores aggregated, or None."""
+
+    def work(self, store: Store[Any], turn: Turn, share: bool) -> Work:
+        """What runs pieces and stores the records that ``turn`` makes of them."""
+        return partial(run_claimed, self._models, store, turn, share, MOST_TOGETHER)
 
 
 def together(pieces: Sequence[Piece], most: int = MOST_TOGETHER) -> int:

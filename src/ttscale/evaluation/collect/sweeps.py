@@ -26,10 +26,10 @@ from ttscale.api.settings import Executor
 from ttscale.core.protocols import METHOD_OF, ROLE_OF, Role, Strategy, needs_of
 from ttscale.core.selection import Aggregate
 from ttscale.engine.core import Ended
-from ttscale.evaluation.collect.executor import LocalExecutor, RunningExecutor
+from ttscale.evaluation.collect.ray_executor import RayExecutor
 from ttscale.evaluation.collect.records import Record, Records, record_key
 from ttscale.evaluation.collect.result_store import Store, check_format, read_store
-from ttscale.evaluation.collect.runner import Piece, ShowProgress, run_pieces
+from ttscale.evaluation.collect.runner import LocalExecutor, Piece, ShowProgress, run_pieces
 from ttscale.evaluation.problems.grading import grade
 from ttscale.evaluation.problems.problem import AnyProblem, Problem, as_problems
 from ttscale.strategies.policy import policy_of
@@ -97,9 +97,7 @@ def sweep(
         for arm in arms:
             warn_other_models(arm.strategy, running.labels)
         header = {"ttscale": FORMAT, "models": running.labels}
-        with Store(
-            resume, header, lambda found: _check_header(found, running.labels, resume), Record.from_json
-        ) as store:
+        with Store(resume, header, partial(_check_header, running.labels, resume), Record.from_json) as store:
             store.amend(lambda found: {**found, "models": {**found.get("models", {}), **running.labels}})
             _check_arms(store.records.values(), arms, resume)
             failures: dict[str, Exception] = {}
@@ -182,12 +180,10 @@ def _running(
     executor: Executor,
     workers: int,
     ray_options: Mapping[str, Any] | None,
-) -> Iterator[RunningExecutor]:
+) -> Iterator[LocalExecutor | RayExecutor]:
     if executor == "local":
         yield LocalExecutor(specs.load(wanted))
         return
-    from ttscale.evaluation.collect.ray_executor import RayExecutor
-
     with RayExecutor(specs, wanted, workers, ray_options) as running:
         yield running
 
@@ -329,6 +325,6 @@ def _difficulty(strategy: Strategy, labels: Mapping[str, str], ended: Ended) -> 
     return 1 - sum(scores) / len(scores) if scores else None
 
 
-def _check_header(found: Mapping[str, Any], labels: Mapping[str, str], path: str | Path | None) -> None:
+def _check_header(labels: Mapping[str, str], path: str | Path | None, found: Mapping[str, Any]) -> None:
     check_format(found, FORMAT, path)
     check_labels(found.get("models", {}), labels, f"the sweep {path}")

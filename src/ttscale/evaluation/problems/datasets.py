@@ -21,8 +21,7 @@ def load(source: str | Path, *, limit: int | None = None) -> list[Problem]:
     """Problems by name: "reference", "math-500", "gsm8k", a JSONL file, or the id of a data set on the hub."""
     name = str(source)
     if name == "reference":
-        if limit is not None:
-            check_count("limit", limit)
+        check_count("limit", limit, none=True)
         return from_reference(500 if limit is None else limit)
     if Path(source).is_file():
         return from_jsonl(source, limit=limit)

@@ -59,14 +59,19 @@ class Problem:
         return hashlib.blake2b(f"{self.prompt}\x00{self.answer}{rule}".encode(), digest_size=6).hexdigest()
 
 
-@runtime_checkable
-class ProblemLike(Protocol):
-    """Anything with these three fields, such as a problem of ``ttscale.reference``."""
+class WithQuestion(Protocol):
+    """Anything with the id and the text of a question: what splits look at."""
 
     @property
     def id(self) -> str: ...
     @property
     def prompt(self) -> str: ...
+
+
+@runtime_checkable
+class ProblemLike(WithQuestion, Protocol):
+    """Anything with its answer too, such as a problem of ``ttscale.reference``."""
+
     @property
     def answer(self) -> str: ...
 
@@ -107,8 +112,7 @@ def read_problems(
 ) -> list[Problem]:
     """``as_problems`` of (place, row) pairs. ``place`` and ``source`` say in errors where a row stands."""
     check_choice("bad_references", bad_references, get_args(BadReferences))
-    if limit is not None:
-        check_count("limit", limit)
+    check_count("limit", limit, none=True)
     problems: dict[str, Problem] = {}
     places: dict[str, str] = {}
     ids: dict[str, list[str]] = {}  # of each text

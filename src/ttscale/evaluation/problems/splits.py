@@ -7,19 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from ttscale.evaluation.problems.problem import plain
-
-
-class WithQuestion(Protocol):
-    """An example of a question: the part of it that splits look at."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def prompt(self) -> str: ...
-
+from ttscale.evaluation.problems.problem import WithQuestion, plain
 
 E = TypeVar("E", bound=WithQuestion)
 

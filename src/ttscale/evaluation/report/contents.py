@@ -117,10 +117,8 @@ def flops_parts(found: Findings) -> list[Table | Figure]:
         parts.append(_flops_figure(found, own, f"paper_c{c}", f"By the paper's formula, c = {c}. "))
     if study.ladder is not None:
         small, large = study.ladder
-        measured = []
-        for ratio in PAPER_RATIOS[1]:
-            questions = questions_for_ratio(small, ratio)
-            measured.append((ratio, measured_multiplier(small, large, questions)))
+        questions = {ratio: questions_for_ratio(small, ratio) for ratio in PAPER_RATIOS[1]}
+        measured = [(ratio, measured_multiplier(small, large, many)) for ratio, many in questions.items()]
         parts.append(_flops_figure(found, measured, "measured", "By measured FLOPs, all training included. "))
         parts.append(
             Table(

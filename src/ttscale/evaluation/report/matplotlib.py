@@ -16,15 +16,6 @@ MOST_TICKS = 14
 LETTERS_PER_INCH = 13
 
 
-def available() -> bool:
-    """Whether matplotlib is installed."""
-    try:
-        import matplotlib
-    except ImportError:
-        return False
-    return bool(matplotlib)
-
-
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG element to put into a page; the same data give the same text."""
     with needed("drawing needs matplotlib: pip install 'ttscale[plot]'"):

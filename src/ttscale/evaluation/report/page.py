@@ -6,12 +6,13 @@ Knows figures, tables and words. Must not know where the numbers come from.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape as _e
 from pathlib import Path
 
-from ttscale.evaluation.report import matplotlib as _draw
 from ttscale.evaluation.report.figure_data import Figure, table
+from ttscale.evaluation.report.matplotlib import to_svg
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2329; --soft: #56606b; --page: #fff; --head: #f4f6f8; --line: #dde2e7; }
@@ -67,8 +68,9 @@ def write_report(report: Report, folder: str | Path) -> tuple[Path, Path]:
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    drawn = _draw.available()
-    svgs = {part.name: _draw.to_svg(part) for part in report.parts if isinstance(part, Figure)} if drawn else {}
+    svgs: dict[str, str] = {}
+    with suppress(ImportError):
+        svgs = {part.name: to_svg(part) for part in report.parts if isinstance(part, Figure)}
     page, text = place / "report.html", place / "report.md"
     page.write_text(to_html(report, svgs), encoding="utf-8")
     if svgs:

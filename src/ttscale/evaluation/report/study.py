@@ -221,13 +221,14 @@ def _adaptive_by_halves(
     for half in (0, 1):
         own = [problem for problem in asked if fitted.folds.get(problem.id) == half]
         policy = fitted.policies[1 - half]
+        known_as = hashlib.blake2b(repr(policy).encode(), digest_size=4).hexdigest()  # by what it does alone
         records = sweep(
             [Arm(name, AdaptiveScheduler(policy, settings.probe))],
             budgets,
             own,
             **models,
             seeds=settings.seeds,
-            resume=place / f"adaptive-{half}-{_hash_of(policy)}.jsonl",
+            resume=place / f"adaptive-{half}-{known_as}.jsonl",
             progress=progress,
         )
         found |= dict.fromkeys(records.questions, records)
@@ -238,11 +239,6 @@ def _adaptive_by_halves(
         budgets,
         lambda budget, seed, question: found[question].get(name, budget, seed, question),
     )
-
-
-def _hash_of(policy: Policy) -> str:
-    """The same for policies that do the same, wherever they come from."""
-    return hashlib.blake2b(repr(policy).encode(), digest_size=4).hexdigest()
 
 
 def _of(progress: bool | StageProgress, stage: str) -> bool | Callable[[int, int], None]:

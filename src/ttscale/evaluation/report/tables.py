@@ -83,8 +83,7 @@ def headline_table(found: Findings) -> Table:
     """Compute-optimal at N against best-of-N at 4 N: the paper's 4 times less."""
     rows = []
     measured = [*found.schedulers, found.study.adaptive_fitted]
-    pairs = [(one, found.arms[WEIGHTED]) for one in measured]
-    pairs += [(one, found.arms[WEIGHTED]) for one in found.optimal]
+    pairs = [(one, found.arms[WEIGHTED]) for one in [*measured, *found.optimal]]
     if found.parallel and found.parallel_shown:
         pairs += [(one, found.parallel) for one in measured]
         pairs += [(one, found.parallel_shown) for one in found.optimal_revisions]
@@ -221,11 +220,11 @@ def _all_parallel(ratios: dict[float, Outcomes]) -> Outcomes:
     cells = {round(1 / ratio): one for ratio, one in ratios.items() if ratio <= 1}
     own = {budget: one for budget, one in cells.items() if budget in one.budgets}
     first = next(iter(own.values()))
-    return Outcomes(
-        PARALLEL_TITLE,
-        first.questions,
-        {budget: one.correct[budget] for budget, one in own.items()},
-        {budget: one.cost[budget] for budget, one in own.items()},
+    return replace(
+        first,
+        name=PARALLEL_TITLE,
+        correct={budget: one.correct[budget] for budget, one in own.items()},
+        cost={budget: one.cost[budget] for budget, one in own.items()},
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ttscale.core.idioms import needed
 from ttscale.evaluation.statistics import Interval
-from ttscale.evaluation.verifier_quality.metrics import ReliabilityBin
 from ttscale.evaluation.verifier_quality.report import QualityReport
 
 
@@ -30,22 +30,21 @@ def quality_markdown(report: QualityReport, title: str = "Verifier quality") -> 
         f"| Brier score | {_number(report.brier)} |",
     ]
     if report.selection:
-        methods = list(report.selection[0].accuracy)
-        lines += ["", "## Selection accuracy", "", "| N | questions | " + " | ".join(methods) + " |"]
-        lines += ["|---" * (len(methods) + 2) + "|"]
-        for row in report.selection:
-            cells = [_with_interval(row.accuracy[method]) for method in methods]
-            lines.append(f"| {row.n} | {row.questions} | " + " | ".join(cells) + " |")
-        lines += ["", "Gain over majority (paired):", "", "| N | " + " | ".join(report.selection[0].gain) + " |"]
-        lines += ["|---" * (len(report.selection[0].gain) + 1) + "|"]
-        for row in report.selection:
-            gains = [_with_interval(gain, sign=True) for gain in row.gain.values()]
-            lines.append(f"| {row.n} | " + " | ".join(gains) + " |")
+        methods, others = report.selection[0].accuracy, report.selection[0].gain
+        chosen = [[row.n, row.questions, *map(_with_interval, row.accuracy.values())] for row in report.selection]
+        gains = [[row.n, *(_with_interval(gain, sign=True) for gain in row.gain.values())] for row in report.selection]
+        lines += ["", "## Selection accuracy", "", *_table(["N", "questions", *methods], chosen)]
+        lines += ["", "Gain over majority (paired):", "", *_table(["N", *others], gains)]
     if report.reliability:
-        lines += ["", "## Reliability of the final score", "", *_reliability_rows(report.reliability)]
+        rows = [
+            [f"{row.low:.2f} to {row.high:.2f}", row.count, _number(row.score, ""), _number(row.right, "")]
+            for row in report.reliability
+        ]
+        header = ["score", "count", "mean score", "share right"]
+        lines += ["", "## Reliability of the final score", "", *_table(header, rows)]
     if report.by_step:
-        lines += ["", "## AUC by step position", "", "| step | count | AUC |", "|---|---|---|"]
-        lines += [f"| {row.step} | {row.count} | {_number(row.auc)} |" for row in report.by_step]
+        rows = [[row.step, row.count, _number(row.auc)] for row in report.by_step]
+        lines += ["", "## AUC by step position", "", *_table(["step", "count", "AUC"], rows)]
     if report.notes:
         lines += ["", "## Notes", "", *(f"- {note}" for note in report.notes)]
     return "\n".join(lines) + "\n"
@@ -71,8 +70,13 @@ def plot_reliability(report: QualityReport, path: str | Path) -> None:
     figure.savefig(path)
 
 
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
+    return [lines[0], "|---" * len(header) + "|", *lines[1:]]
+
+
+def _number(value: float | None, missing: str = "not defined") -> str:
+    return missing if value is None else f"{value:.3f}"
 
 
 def _with_interval(interval: Interval | None, sign: bool = False) -> str:
@@ -80,11 +84,3 @@ def _with_interval(interval: Interval | None, sign: bool = False) -> str:
         return "not defined"
     form = "+.3f" if sign else ".3f"
     return f"{interval.value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
-
-
-def _reliability_rows(table: tuple[ReliabilityBin, ...]) -> list[str]:
-    rows = ["| score | count | mean score | share right |", "|---|---|---|---|"]
-    for row in table:
-        score, right = ("" if value is None else f"{value:.3f}" for value in (row.score, row.right))
-        rows.append(f"| {row.low:.2f} to {row.high:.2f} | {row.count} | {score} | {right} |")
-    return rows

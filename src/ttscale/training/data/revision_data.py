@@ -68,7 +68,8 @@ def build_revision_data(
     for (id, prompt), group in groups.items():
         wrong = [s.text for s in group if not s.correct]
         for number, right in enumerate(s.text for s in group if s.correct):
-            rng = random.Random(_seed(f"{seed}/{id}/{number}"))
+            digest = hashlib.blake2b(f"{seed}/{id}/{number}".encode(), digest_size=8).digest()
+            rng = random.Random(int.from_bytes(digest, "big"))
             attempts = _attempts(right, wrong, rng, max_attempts, last)
             if keep and rng.random() < keep:
                 attempts = (*attempts[max(0, len(attempts) + 1 - max_attempts) :], right)
@@ -133,7 +134,3 @@ def _example(row: Any) -> RevisionExample:
     if not isinstance(attempts, list) or not all(isinstance(attempt, str) for attempt in attempts):
         raise ValueError("attempts is not a list of texts")
     return RevisionExample(id_in(row, row["prompt"]), row["prompt"], tuple(attempts), row["target"])
-
-
-def _seed(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

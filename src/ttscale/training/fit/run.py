@@ -21,7 +21,8 @@ import transformers
 
 from ttscale.core.checks import differences
 from ttscale.core.idioms import needed
-from ttscale.evaluation.problems.splits import E, WithQuestion, fingerprints, sides
+from ttscale.evaluation.problems.problem import WithQuestion
+from ttscale.evaluation.problems.splits import E, fingerprints, sides
 from ttscale.hf.model import default_device
 from ttscale.training.fit.arguments import questions_of
 from ttscale.training.fit.checkpoints import (
