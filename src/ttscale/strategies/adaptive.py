@@ -144,14 +144,32 @@ def heaviest(answers: Sequence[str | None], weights: Sequence[float | None], rul
 def chance_to_lead(a: float, b: float) -> float:
     """P(X > 1/2) for X ~ Beta(a + 1, b + 1): how sure it is that the answer with weight ``a`` is ahead of ``b``.
 
-    For few whole votes a finite sum, sum_{k<=a} C(a+b+1, k) / 2^(a+b+1).
+    For few whole votes a finite sum, sum_{k<=a} C(a+b+1, k) / 2^(a+b+1); else the continued fraction of the incomplete
+    beta function.
     """
     if float(a).is_integer() and float(b).is_integer() and a + b <= FEW:
         n = int(a + b) + 1
         return float(sum(math.comb(n, k) for k in range(int(a) + 1)) / 2**n)
-    from scipy.special import betainc  # a plain vote does not wait for scipy
+    return 1 - _below_half(a + 1, b + 1)
 
-    return float(betainc(b + 1, a + 1, 0.5))
+
+def _below_half(p: float, q: float) -> float:
+    """The regularised incomplete beta function I_x(p, q) at x = 1/2 (Lentz's method on its continued fraction)."""
+    if (p + 1) / (p + q + 2) < 0.5:  # the fraction converges fast below the mean only
+        return 1 - _below_half(q, p)
+    front = math.exp(math.lgamma(p + q) - math.lgamma(p) - math.lgamma(q) - (p + q) * math.log(2)) / p
+    c, d = 1.0, 1 / (1 - (p + q) * 0.5 / (p + 1))
+    total = d
+    for m in range(1, 1000):
+        for numerator in (
+            m * (q - m) * 0.5 / ((p + 2 * m - 1) * (p + 2 * m)),
+            -(p + m) * (p + q + m) * 0.5 / ((p + 2 * m) * (p + 2 * m + 1)),
+        ):
+            d, c = 1 / (1 + numerator * d), 1 + numerator / c
+            total *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * total
 
 
 def marginal_budgets(chances: Sequence[float], total: int, *, least: int = 1, most: int | None = None) -> list[int]:
