@@ -464,7 +464,7 @@ def test_the_first_attempt_waits_less_for_a_connection(monkeypatch: pytest.Monke
     waits = []
 
     async def send(self: Any, *arguments: Any) -> str:
-        waits.append(arguments[-2])
+        waits.append(arguments[-1])
         raise TimeoutError
 
     monkeypatch.setattr(Connection, "_send", send)

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import openai
@@ -60,6 +60,20 @@ class _LoopState:
     keeper: AsyncGenerator[None, None]
     looking: asyncio.Task[None] | None = None
     """The last look at /models, which all who ask meanwhile wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request(Generic[T]):
+    """One request, until it has its reply; see ``Connection.post``."""
+
+    path: str
+    body: object
+    """None for a mere look, which is a GET."""
+    read: Callable[[Any], T]
+    where: str
+    seed: int = 0
+    home: int | None = None
+    watch: StopListening | None = None
 
 
 _KEEPERS: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
@@ -157,7 +171,7 @@ class Connection:
         several endpoints as long as it is healthy and not much busier, so that they find each other's prefixes there.
         Raises ``RoleError`` when there is no hope left.
         """
-        return await self._ask("POST", path, body, read, where, seed, self._retries, home, watch)
+        return await self._ask(_Request(path, body, read, where, seed, home, watch), self._retries)
 
     async def models(self) -> Any:
         """What the server lists under /models; None where it lists nothing that can be read.
@@ -190,7 +204,7 @@ class Connection:
     async def look(self, path: str) -> Any:
         """What the server shows at ``path`` (see ``post``); None when it answers with an error instead."""
         try:
-            return await self._ask("GET", path, None, _same, path.removeprefix("/.."), 0, STATUS_ROUNDS)
+            return await self._ask(_Request(path, None, _same, path.removeprefix("/..")), STATUS_ROUNDS)
         except Refused:
             return None
 
@@ -198,42 +212,35 @@ class Connection:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
         return self._secrets.scrub(text, most)
 
+    def _read_reply(self, data: Any, read: Callable[[Any], T]) -> T:
+        """What ``read`` makes of the JSON in a reply."""
+        return read(data)
+
     # Inside.
 
     async def _list(self) -> None:
         try:
-            self._models = await self._ask("GET", "/models", None, _same, "/models", 0, self._retries)
+            self._models = await self._ask(_Request("/models", None, _same, "/models"), self._retries)
         except Refused as error:
             if error.status is not None and error.status not in NO_LIST:
                 raise
         self._looked = True
 
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        body: object,
-        read: Callable[[Any], T],
-        where: str,
-        seed: int,
-        answered: int,
-        home: int | None = None,
-        watch: StopListening | None = None,
-    ) -> T:
+    async def _ask(self, request: _Request[T], answered: int) -> T:
         """Rounds over the endpoints until one gives a reply; at most ``answered`` retries of what did get an answer."""
         state = await self._state()
         owed = dict.fromkeys(range(len(self._urls)), 0.0)  # endpoint -> seconds it still asked us to stay away
         attempts, last = 0, Failure("nothing was tried")
         declined: list[int] = []
         for round_ in range(self._retries + 1):
-            asked = [i for i in self.pool.order(home, self._clock()) if i in owed and owed[i] <= 0]
-            if home is not None and not round_:
-                self.pool.counts["home" if asked[0] == self.pool.home(home) else "away"] += 1
+            asked = [i for i in self.pool.order(request.home, self._clock()) if i in owed and owed[i] <= 0]
+            if request.home is not None and not round_:
+                self.pool.counts["home" if asked[0] == self.pool.home(request.home) else "away"] += 1
             for endpoint in asked:
                 began = self._clock()
                 with self.pool.load(endpoint):
                     # A look waits for no slot: requests that are told 404 look at /models and hold theirs.
-                    slot: Any = state.slots[endpoint] if method == "POST" else nullcontext()
+                    slot: Any = nullcontext() if request.body is None else state.slots[endpoint]
                     async with slot:
                         for told in WATCHES:
                             told.queued(self.endpoints[endpoint], self._clock() - began)
@@ -242,7 +249,7 @@ class Connection:
                         attempts += 1
                         connect = min(CONNECT_TIMEOUT if round_ else FIRST_CONNECT, self._timeout)
                         try:
-                            got = await self._attempt(state, endpoint, method, path, body, read, where, connect, watch)
+                            got = await self._attempt(state, endpoint, request, connect)
                         except Rejected as error:
                             if error.status not in OF_ONE_SERVER or len(owed) == 1:
                                 raise
@@ -258,10 +265,11 @@ class Connection:
                         else:
                             owed[endpoint] = got.wait or 0.0
                         # What is shown at a path and is no JSON, such as a web page, will be none later.
-                        most = answered if last.status or method == "POST" else STATUS_ROUNDS
+                        most = STATUS_ROUNDS if request.body is None and not last.status else answered
                         over = round_ == self._retries or not owed or (last.answered and round_ >= most)
                         if endpoint == asked[-1] and not over:  # it waits in its place
-                            wait = max(backoff(round_, seed), min(owed.values()) + 0.1 * backoff(round_, seed))
+                            wait = backoff(round_, request.seed)
+                            wait = max(wait, min(owed.values()) + 0.1 * wait)
                             self._say(last, asked, round_ + 1, wait)
                             await self._sleep(wait)
                             owed = {i: seconds - wait for i, seconds in owed.items()}
@@ -273,29 +281,20 @@ class Connection:
             if not owed
             else "is the server up? raise retries or timeout, lower concurrency, or add another base_url"
         )
-        what = self.scrub(f"no usable reply for {where} after {tried}; last: {last.what}; {advice}")
-        raise Refused(what, last.status) if last.answered else RoleError(what)
+        said = self.scrub(f"no usable reply for {request.where} after {tried}; last: {last.what}; {advice}")
+        raise Refused(said, last.status) if last.answered else RoleError(said)
 
-    async def _attempt(
-        self,
-        state: _LoopState,
-        endpoint: int,
-        method: str,
-        path: str,
-        body: object,
-        read: Callable[[Any], T],
-        where: str,
-        connect: float,
-        watch: StopListening | None,
-    ) -> T | Failure:
+    async def _attempt(self, state: _LoopState, endpoint: int, request: _Request[T], connect: float) -> T | Failure:
         """One request to one endpoint. Raises ``RoleError`` where no retry can help."""
         probe, well = self.pool.begin(endpoint, self._clock()), False
         failure: Failure = Hopeless("it was given up")
         try:
             async with asyncio.timeout(self._timeout):
-                at = self._urls[endpoint]
-                text = await self._send(state.clients[endpoint], method, at, path, body, connect, watch)
-            reply = _read(text, read)
+                text = await self._send(state.clients[endpoint], self._urls[endpoint], request, connect)
+            try:
+                reply = self._read_reply(json.loads(text), request.read)
+            except (ValueError, RecursionError) as error:
+                raise MalformedReply(f"the reply is not whole JSON ({error})") from None
             self._said[endpoint], well = 0, True
             return reply
         except openai.APIStatusError as error:
@@ -318,13 +317,13 @@ class Connection:
             self.pool.end(endpoint, ok, probe, self._clock())
         # Raised here and not above: the client's own exception holds the request, and with it the key.
         what = said = self.scrub(failure.what, SAID)
-        log.info("no reply for %s from %s: %s", where, self.endpoints[endpoint], what)
+        log.info("no reply for %s from %s: %s", request.where, self.endpoints[endpoint], what)
         for told in WATCHES:
             told.retried(self.endpoints[endpoint], what)
         if isinstance(failure, Hopeless):
             status = failure.status
-            what += failure.advice + await self._advice(endpoint, path, status)
-            raise Rejected(f"no reply for {where}: {what} (at {self.endpoints[endpoint]})", status, said)
+            what += failure.advice + await self._advice(endpoint, request.path, status)
+            raise Rejected(f"no reply for {request.where}: {what} (at {self.endpoints[endpoint]})", status, said)
         return replace(failure, what=what)
 
     def _say(self, last: Failure, asked: Sequence[int], retry: int, wait: float) -> None:
@@ -355,24 +354,14 @@ class Connection:
         given = self.endpoints[endpoint].rstrip("/")
         return f"; a base_url ends in /v1 as a rule: try {base}" if base != given else ""
 
-    async def _send(
-        self,
-        client: openai.AsyncOpenAI,
-        method: str,
-        base: str,
-        path: str,
-        body: object,
-        connect: float,
-        watch: StopListening | None,
-    ) -> str:
-        if path.startswith("/.."):
-            path = base.removesuffix("/v1") + path[3:]
+    async def _send(self, client: openai.AsyncOpenAI, base: str, request: _Request[T], connect: float) -> str:
+        path = request.path if not request.path.startswith("/..") else base.removesuffix("/v1") + request.path[3:]
         limits: Any = {"timeout": openai.Timeout(self._timeout, connect=connect)}
-        if method == "GET":
+        if request.body is None:
             return await client.get(path, cast_to=str, options=limits)
-        if watch is not None:
-            return await listen(client, path, body, limits, watch)
-        return await client.post(path, cast_to=str, body=body, options=limits)
+        if request.watch is not None:
+            return await listen(client, path, request.body, limits, request.watch)
+        return await client.post(path, cast_to=str, body=request.body, options=limits)
 
     async def _state(self) -> _LoopState:
         """The clients of the running loop; ``solve`` called twice runs two loops, and sockets cannot move over."""
@@ -432,14 +421,6 @@ async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenera
 
 def _same(data: Any) -> Any:
     return data
-
-
-def _read(text: str, read: Callable[[Any], T]) -> T:
-    """What ``read`` makes of the JSON in a reply."""
-    try:
-        return read(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise MalformedReply(f"the reply is not whole JSON ({error})") from None
 
 
 def model_names(listed: Any) -> list[str]:

@@ -5,7 +5,7 @@ It knows what becomes of the parameters of a request; not how a search goes, nor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ttscale.integrations.gateway.settings import Upstream
 from ttscale.integrations.gateway.tools import read_call
 from ttscale.openai.connection import Connection
 from ttscale.openai.draws import sample_task
-from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
+from ttscale.openai.generator_and_reviser import OpenAIGenerator
 from ttscale.openai.tasks import together
 from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import PromptFormat
@@ -50,46 +50,36 @@ def strategy_of(asked: Asked) -> Any:
     return None if asked.strategy is None else strategy_named(asked.strategy)
 
 
-def _in_ids(asked: Asked, scored: bool) -> bool:
-    strategy = strategy_of(asked)
-    return asked.readable and (scored if strategy is None else isinstance(strategy, STEPWISE))
-
-
 def generator_of(asked: Asked, connection: Connection, upstream: Upstream, scored: bool) -> Any:
     """Who draws. ``scored``: whether there is a verifier, with which the library's own choice may go step by step."""
     form = asked.extra.get("response_format")
     whole = form is not None and form != {"type": "text"}
-    if whole and isinstance(strategy_of(asked), STEPWISE):
+    strategy = strategy_of(asked)
+    stepwise = isinstance(strategy, STEPWISE)
+    if whole and stepwise:
         raise refused(
             "response_format",
             f"response_format holds for a whole reply, and {asked.strategy} writes one step by step, each of which the "
             "upstream would hold to it; leave it out, or choose a strategy such as majority_vote",
         )
-    generator = _generator(asked, connection, upstream, _in_ids(asked, scored) and not whole)
+    in_ids = asked.readable and not whole and (scored if strategy is None else stepwise)
+    made = ToolGenerator if asked.tools else CappedGenerator
+    generator = made(**settings_of(asked, connection, upstream), token_ids=in_ids)
     generator.continues = generator.continues and not whole
     return generator
 
 
-def _generator(asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> Any:
-    if not asked.chat:
-        plain = PromptFormat(chat=False, system=None, template="{question}", stop=asked.stop)
-        return CappedGenerator(
-            asked.model,
-            connection=connection,
-            api="completions",
-            server=upstream.kind,
-            prompt=plain,
-            extra=asked.extra,
-            token_ids=in_ids,
-            **_sampling(asked),
-        )
-    kind = ToolGenerator if asked.tools else ChatGenerator
-    return kind(asked, connection, upstream, in_ids)
-
-
-def _sampling(asked: Asked) -> dict[str, Any]:
-    """How the client wants the upstream to sample."""
+def settings_of(asked: Asked, connection: Connection, upstream: Upstream) -> dict[str, Any]:
+    """What the library's generator or reviser is told of a request."""
+    chat = PromptFormat(system=None, stop=asked.stop)
+    plain = PromptFormat(chat=False, system=None, template="{question}", stop=asked.stop)
     return {
+        "model": asked.model,
+        "connection": connection,
+        "server": upstream.kind,
+        "prompt": chat if asked.chat else plain,
+        "lay_out": (lambda turns: [*asked.messages, *turns[1:]]) if asked.chat else None,
+        "extra": {**asked.extra, **asked.tools},
         "temperature": 1.0 if asked.temperature is None else asked.temperature,
         "top_p": asked.top_p,
         "max_new_tokens": asked.max_tokens,
@@ -99,8 +89,8 @@ def _sampling(asked: Asked) -> dict[str, Any]:
 class CappedGenerator(OpenAIGenerator):
     """One whose ``max_new_tokens`` limit a whole reply, as clients mean it, however many requests write it."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self._drawn: dict[tuple[str | int, ...], int] = {}
         """Tokens of what was begun, by the candidate's key, for servers that count the tokens of a request only."""
 
@@ -130,50 +120,11 @@ def _within(request: Sample, most: int) -> Sample:
     return replace(request, max_tokens=min(most, request.max_tokens or most)) if request.prefix.steps else request
 
 
-class ChatGenerator(CappedGenerator):
-    """Draws replies to a chat, and continues those that are begun."""
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
-        super().__init__(
-            asked.model,
-            connection=connection,
-            server=upstream.kind,
-            prompt=PromptFormat(system=None, stop=asked.stop),
-            extra=dict(asked.extra) | dict(asked.tools),
-            token_ids=in_ids,
-            lay_out=_chat_of(asked),
-            **_sampling(asked),
-        )
-
-
-class ChatReviser(OpenAIReviser):
-    """Draws new attempts at the reply to a chat."""
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream) -> None:
-        super().__init__(
-            asked.model,
-            connection=connection,
-            server=upstream.kind,
-            prompt=PromptFormat(system=None, stop=asked.stop),
-            extra=asked.extra,
-            token_ids=False,
-            lay_out=_chat_of(asked),
-            **_sampling(asked),
-        )
-
-
-def _chat_of(asked: Asked) -> Callable[[Any], Any]:
-    """Puts the client's messages in the place of the one that held the question."""
-    return lambda turns: [*asked.messages, *turns[1:]]
-
-
-class ToolGenerator(ChatGenerator):
+class ToolGenerator(CappedGenerator):
     """Draws replies to a chat that may be tool calls. None is executed: a text stands for it in the search."""
 
-    continues = False
-
-    def __init__(self, asked: Asked, connection: Connection, upstream: Upstream, in_ids: bool) -> None:
-        super().__init__(asked, connection, upstream, in_ids)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.continues = False
         self.calls: dict[str, Mapping[str, Any]] = {}
         """The messages with calls as the upstream wrote them, by the text that stands for them."""

@@ -15,12 +15,11 @@ from typing import Any
 from ttscale.api.load_roles import open_role
 from ttscale.core.protocols import Role, needs_of
 from ttscale.core.types import Question
-from ttscale.integrations.gateway.generators import AS_IT_IS, ChatReviser, generator_of, strategy_of
+from ttscale.integrations.gateway.generators import AS_IT_IS, generator_of, settings_of, strategy_of
 from ttscale.integrations.gateway.request import Asked
 from ttscale.integrations.gateway.settings import GatewaySettings, Upstream, VerifierSettings, key_from
 from ttscale.integrations.gateway.usage import CountedConnection
-from ttscale.openai.connection import Connection
-from ttscale.openai.generator_and_reviser import OpenAIGenerator
+from ttscale.openai.generator_and_reviser import OpenAIGenerator, OpenAIReviser
 from ttscale.openai.server_kinds import named
 from ttscale.openai.verifier import OpenAIVerifier
 from ttscale.verifiers.comparator import PromptedComparator
@@ -63,7 +62,7 @@ class UpstreamRoles:
         """Whether the upstream is asked with the client's key."""
         try:  # what would otherwise fail for every client
             named(self._upstream.kind)
-            _connection(self._upstream, STRANGER, "draws")
+            CountedConnection(self._upstream.url, STRANGER, "draws", self._upstream)
         except ValueError as error:
             raise ValueError(f"the upstream cannot be asked: {error}") from error
         self._held: OrderedDict[str, _Held] = OrderedDict()
@@ -85,7 +84,8 @@ class UpstreamRoles:
             generator = generator_of(asked, held.draws, self._upstream, self._judged or self._verifier is not None)
             generator._warned = self._warned
             wants_reviser = asked.chat and "reviser" in needs_of(strategy_of(asked), ())
-            reviser = ChatReviser(asked, held.draws, self._upstream) if wants_reviser else None
+            settings = settings_of(asked, held.draws, self._upstream)
+            reviser = OpenAIReviser(**settings, token_ids=False) if wants_reviser else None
             judge = OpenAIGenerator(
                 asked.model, connection=held.judge, server=self._upstream.kind, prompt=AS_IT_IS, token_ids=False
             )
@@ -119,11 +119,11 @@ class UpstreamRoles:
         """The connections for the upstream's key, else the client's."""
         used = self._key or key or STRANGER
         name = hashlib.sha256(used.encode()).hexdigest()
-        held = self._held.get(name)
-        if held is None:
-            held = self._held[name] = _Held(
-                _connection(self._upstream, used, "draws"), _connection(self._upstream, used, "verifier")
-            )
+        if name not in self._held:
+            url, patience = self._upstream.url, self._upstream
+            draws = CountedConnection(url, used, "draws", patience)
+            self._held[name] = _Held(draws, CountedConnection(url, used, "verifier", patience))
+        held = self._held[name]
         self._held.move_to_end(name)
         held.users += 1
         try:
@@ -141,29 +141,10 @@ class UpstreamRoles:
             await held.judge.aclose()
 
 
-def _connection(upstream: Upstream, key: str, who: Any) -> CountedConnection:
-    return CountedConnection(
-        upstream.url,
-        key,
-        who,
-        concurrency=upstream.concurrency,
-        retries=upstream.retries,
-        timeout=upstream.timeout,
-    )
-
-
 def fixed_verifier(given: VerifierSettings, upstream: Upstream | None) -> Any:
     """The verifier that all requests share; None where there is none or it depends on the request."""
     if given.url is not None:
-        patience = upstream or Upstream()
-        connection: Connection = CountedConnection(
-            given.url,
-            key_from(given.key_env),
-            "verifier",
-            concurrency=patience.concurrency,
-            retries=patience.retries,
-            timeout=patience.timeout,
-        )
+        connection = CountedConnection(given.url, key_from(given.key_env), "verifier", upstream or Upstream())
         activation: Any = given.activation
         return OpenAIVerifier(given.model, layout=given.layout, connection=connection, activation=activation)
     return None if given.id in (None, "judge") else open_role("verifier", given.id)

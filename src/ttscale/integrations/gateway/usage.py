@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 from ttscale.api.result import Result
 from ttscale.core.protocols import Role, role_of
 from ttscale.core.requests import Completion, Sample, Score
+from ttscale.integrations.gateway.settings import Upstream
 from ttscale.openai.connection import Connection
 from ttscale.openai.reply import refusal_of, thinks_apart, told_usage
-from ttscale.openai.streams import StopListening
 
 T = TypeVar("T")
 Who = Literal["draws", "verifier"]
@@ -88,34 +88,21 @@ USED: ContextVar[Used | None] = ContextVar("USED", default=None)
 class CountedConnection(Connection):
     """A connection that counts what its replies say they used, also those that are then found to be broken."""
 
-    def __init__(self, url: str, key: str | None, who: Who, *, concurrency: int, retries: int, timeout: float) -> None:
+    def __init__(self, url: str, key: str | None, who: Who, patience: Upstream) -> None:
+        limits: dict[str, Any] = {name: getattr(patience, name) for name in ("concurrency", "retries", "timeout")}
         # An empty key would make Connection look for one in the environment, which is not the client's to use.
-        super().__init__(url, api_key=key or "none", concurrency=concurrency, retries=retries, timeout=timeout)
+        super().__init__(url, api_key=key or "none", **limits)
         self._who: Who = who
 
-    async def post(
-        self,
-        path: str,
-        body: Mapping[str, object],
-        read: Callable[[Any], T],
-        *,
-        where: str,
-        seed: int = 0,
-        home: int | None = None,
-        watch: StopListening | None = None,
-    ) -> T:
-        """See ``Connection.post``."""
-
-        def counted(data: Any) -> T:
-            used = USED.get()
-            if used is not None:
-                used.add(self._who, told_usage(data))
-            found = read(data)
-            if used is not None and self._who == "draws" and isinstance(data, dict):
-                used.see(data)
-            return found
-
-        return await super().post(path, body, counted, where=where, seed=seed, home=home, watch=watch)
+    def _read_reply(self, data: Any, read: Callable[[Any], T]) -> T:
+        """What ``read`` makes of a reply, which is counted before, and looked at once it was found whole."""
+        used = USED.get()
+        if used is not None:
+            used.add(self._who, told_usage(data))
+        found = read(data)
+        if used is not None and self._who == "draws" and isinstance(data, dict):
+            used.see(data)
+        return found
 
 
 def words_of(text: str) -> str:
