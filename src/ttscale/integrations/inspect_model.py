@@ -6,7 +6,7 @@ from typing import Any
 
 from inspect_ai.model import GenerateConfig, Model, ModelAPI, ModelOutput, ModelUsage, get_model, modelapi
 
-from ttscale.integrations.searcher import Searcher, about, best_text
+from ttscale.integrations.searcher import Searcher, about, best_text, tokens_of
 
 HARMLESS = ("max_retries", "timeout", "attempt_timeout", "max_connections", "adaptive_connections", "cache")
 """Settings of inspect's that are about asking, not about what is written."""
@@ -31,10 +31,8 @@ class SearchAPI(ModelAPI):
         result = await self._searcher.set(asked | settings).aask([{"role": m.role, "content": m.text} for m in input])
         text, finished = best_text(result)
         output = ModelOutput.from_content("ttscale/search", text, "stop" if finished else "max_tokens")
-        cost = result.cost
-        read = cost.prompt_tokens + cost.cached_tokens + cost.verifier_tokens
-        total = read + cost.sampled_tokens
-        output.usage = ModelUsage(input_tokens=read, output_tokens=cost.sampled_tokens, total_tokens=total)
+        read, drawn = tokens_of(result)
+        output.usage = ModelUsage(input_tokens=read, output_tokens=drawn, total_tokens=read + drawn)
         output.metadata = {"ttscale": about(result)}
         return output
 

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ttscale.api.result import Result
-from ttscale.integrations.searcher import Searcher, about, best_text
+from ttscale.integrations.searcher import Searcher, about, best_text, tokens_of
 
 
 class ChatTtscale(BaseChatModel):
@@ -55,15 +55,10 @@ def _chat(messages: list[Any]) -> list[dict[str, Any]]:
 
 def _reply(result: Result) -> ChatResult:
     text, finished = best_text(result)
-    cost = result.cost
-    prompt = cost.prompt_tokens + cost.cached_tokens + cost.verifier_tokens
+    read, drawn = tokens_of(result)
     message = AIMessage(
         content=text,
-        usage_metadata={
-            "input_tokens": prompt,
-            "output_tokens": cost.sampled_tokens,
-            "total_tokens": prompt + cost.sampled_tokens,
-        },
+        usage_metadata={"input_tokens": read, "output_tokens": drawn, "total_tokens": read + drawn},
         response_metadata={"finish_reason": "stop" if finished else "length", "ttscale": about(result)},
     )
     return ChatResult(generations=[ChatGeneration(message=message)])

@@ -6,7 +6,7 @@ It knows LiteLLM's custom providers; what a search is made of is in the ``Search
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import litellm
@@ -14,7 +14,7 @@ from litellm.llms.custom_llm import CustomLLM, CustomLLMError
 
 from ttscale.api.result import Result
 from ttscale.core.errors import RoleError
-from ttscale.integrations.searcher import Searcher, about, best_text
+from ttscale.integrations.searcher import Searcher, about, best_text, tokens_of
 
 
 def register(searcher: Searcher, name: str = "ttscale") -> None:
@@ -74,9 +74,8 @@ class _Errors:
 
 
 def _usage(result: Result) -> dict[str, int]:
-    cost = result.cost
-    prompt, drawn = cost.prompt_tokens + cost.cached_tokens + cost.verifier_tokens, cost.sampled_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": drawn, "total_tokens": prompt + drawn}
+    read, drawn = tokens_of(result)
+    return {"prompt_tokens": read, "completion_tokens": drawn, "total_tokens": read + drawn}
 
 
 def _filled(reply: Any, model: str, result: Result) -> Any:
@@ -91,6 +90,6 @@ def _filled(reply: Any, model: str, result: Result) -> Any:
 
 def _chunk(result: Result) -> dict[str, Any]:
     text, finished = best_text(result)
-    ending: Sequence[str] = ("stop", "length")
-    chunk = {"text": text, "is_finished": True, "finish_reason": ending[not finished], "index": 0, "tool_use": None}
+    ending = "stop" if finished else "length"
+    chunk = {"text": text, "is_finished": True, "finish_reason": ending, "index": 0, "tool_use": None}
     return chunk | {"usage": _usage(result), "provider_specific_fields": {"ttscale": about(result)}}

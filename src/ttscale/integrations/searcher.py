@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ttscale.api.result import Result
@@ -37,21 +37,14 @@ class Searcher:
 
     def ask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
         """Answer a question, or the last message of a chat. Raises what ``solve`` raises."""
-        return solve(_question(messages), self.budget, **self._rest())
+        return solve(_question(messages), **self._arguments())
 
     async def aask(self, messages: str | Sequence[Mapping[str, Any]]) -> Result:
         """``ask`` for an event loop."""
-        return await asolve(_question(messages), self.budget, **self._rest())
+        return await asolve(_question(messages), **self._arguments())
 
-    def _rest(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator,
-            "verifier": self.verifier,
-            "reviser": self.reviser,
-            "strategy": self.strategy,
-            "seed": self.seed,
-            "limit": self.limit,
-        }
+    def _arguments(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def _question(messages: str | Sequence[Mapping[str, Any]]) -> Question:
@@ -67,6 +60,12 @@ def best_text(result: Result) -> tuple[str, bool]:
     if result.text or any(candidate.done for candidate in result.candidates):
         return result.text, True
     return (result.candidates[0].text if result.candidates else ""), False
+
+
+def tokens_of(result: Result) -> tuple[int, int]:
+    """(tokens read, tokens drawn) of a search: every draw counts, and what its verifier read."""
+    cost = result.cost
+    return cost.prompt_tokens + cost.cached_tokens + cost.verifier_tokens, cost.sampled_tokens
 
 
 def about(result: Result) -> dict[str, Any]:

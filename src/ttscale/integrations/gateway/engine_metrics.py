@@ -11,7 +11,7 @@ from threading import Lock
 
 from ttscale.core.requests import Reply
 from ttscale.core.watch import Watch
-from ttscale.integrations.gateway.metrics import head
+from ttscale.integrations.gateway.metrics import Histogram, head
 
 WAITS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -27,7 +27,7 @@ class EngineMetrics(Watch):
         self._tokens: Counter[tuple[str, str]] = Counter()
         self._retries: Counter[str] = Counter()
         self._dollars = 0.0
-        self._waits, self._sizes = _Histogram(WAITS), _Histogram(SIZES)
+        self._waits, self._sizes = Histogram(WAITS), Histogram(SIZES)
 
     def asked(
         self, role: str, name: str, waits: Sequence[float], replies: Sequence[Reply | Exception], seconds: float
@@ -67,21 +67,3 @@ class EngineMetrics(Watch):
             lines += self._waits.lines("ttscale_engine_wait_seconds", "Seconds in the queue of a role.")
             lines += self._sizes.lines("ttscale_engine_batch_size", "Requests of one batch.")
         return "\n".join(lines) + "\n"
-
-
-class _Histogram:
-    def __init__(self, tops: Sequence[float]) -> None:
-        self._tops = tops
-        self._counts = [0] * (len(tops) + 1)
-        self._sum = 0.0
-
-    def add(self, value: float) -> None:
-        self._sum += value
-        self._counts[next((i for i, top in enumerate(self._tops) if value <= top), len(self._tops))] += 1
-
-    def lines(self, name: str, what: str) -> list[str]:
-        found, below = head(name, "histogram", what), 0
-        for top, count in zip((*map(str, self._tops), "+Inf"), self._counts, strict=True):
-            below += count
-            found.append(f'{name}_bucket{{le="{top}"}} {below}')
-        return [*found, f"{name}_sum {self._sum:.6f}", f"{name}_count {below}"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ttscale.core.cost import Cost
@@ -11,6 +12,28 @@ from ttscale.integrations.gateway.usage import Used
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper ends in seconds: from the gateway's own overhead to the longest search."""
+
+
+class Histogram:
+    """How many values there were up to each of ``tops``, and their sum."""
+
+    def __init__(self, tops: Sequence[float]) -> None:
+        self._tops = tops
+        self._counts = [0] * (len(tops) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        """One more value."""
+        self._sum += value
+        self._counts[bisect_left(self._tops, value)] += 1
+
+    def lines(self, name: str, what: str) -> list[str]:
+        """It in Prometheus's text format."""
+        found, below = head(name, "histogram", what), 0
+        for top, count in zip((*map(str, self._tops), "+Inf"), self._counts, strict=True):
+            below += count
+            found.append(f'{name}_bucket{{le="{top}"}} {below}')
+        return [*found, f"{name}_sum {self._sum:.6f}", f"{name}_count {below}"]
 
 
 @dataclass(slots=True)
@@ -25,15 +48,13 @@ class Metrics:
     generations: int = 0
     verifier_calls: int = 0
     cancelled: int = 0
-    seconds: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    seconds_sum: float = 0.0
+    seconds: Histogram = field(default_factory=lambda: Histogram(BUCKETS))
 
     def ended(self, path: str, status: int, seconds: float) -> None:
         """A request has been answered, well or badly; status 499 is a client that hung up."""
         self.requests[path, status] += 1
         self.cancelled += status == 499
-        self.seconds_sum += seconds
-        self.seconds[next((i for i, top in enumerate(BUCKETS) if seconds <= top), len(BUCKETS))] += 1
+        self.seconds.add(seconds)
 
     def spent(self, used: Used, cost: Cost) -> None:
         """What a search has used, also one that failed."""
@@ -60,12 +81,7 @@ class Metrics:
             ("cancelled", self.cancelled, "Requests whose client hung up."),
         ):
             lines += [*head(f"ttscale_{name}_total", "counter", what), f"ttscale_{name}_total {count}"]
-        lines += head("ttscale_request_seconds", "histogram", "Seconds from a request to the end of its reply.")
-        below = 0
-        for top, count in zip((*map(str, BUCKETS), "+Inf"), self.seconds, strict=True):
-            below += count
-            lines.append(f'ttscale_request_seconds_bucket{{le="{top}"}} {below}')
-        lines += [f"ttscale_request_seconds_sum {self.seconds_sum:.6f}", f"ttscale_request_seconds_count {below}"]
+        lines += self.seconds.lines("ttscale_request_seconds", "Seconds from a request to the end of its reply.")
         return "\n".join(lines) + "\n" + "".join(source() for source in self.sources)
 
 

@@ -70,18 +70,13 @@ def tool_vote(candidates: Sequence[Candidate]) -> int | None:
     done = [i for i, candidate in enumerate(candidates) if candidate.done]
     if not done:
         return None
-    names = _most_frequent([_names(candidates[i]) for i in done])
+    names = Counter(_names(candidates[i]) for i in done).most_common(1)[0][0]
     voters = [i for i in done if _names(candidates[i]) == names]
     if not names:
         chosen = majority_vote([candidates[i] for i in voters])
         return None if chosen is None else voters[chosen]
-    text = _most_frequent([candidates[i].text for i in voters])
+    text = Counter(candidates[i].text for i in voters).most_common(1)[0][0]
     return next(i for i in voters if candidates[i].text == text)
-
-
-def _most_frequent(values: list[Any]) -> Any:
-    counts = Counter(values)
-    return max(counts, key=lambda value: (counts[value], -values.index(value)))
 
 
 def _names(candidate: Candidate) -> tuple[str, ...]:
