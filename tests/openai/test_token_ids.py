@@ -15,6 +15,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise
 from ttscale.openai import Connection, OpenAIGenerator, OpenAIReviser
+from ttscale.openai.token_ids import _read_native
 from ttscale.prompts.layouts import FOUR_SHOT, PromptFormat
 from ttscale.verifiers import FunctionVerifier
 
@@ -195,6 +196,23 @@ def test_log_probabilities_come_with_the_tokens(kind: str) -> None:
     assert all(one.logprob is not None and one.logprob < 0 for one in (*whole.steps, *step.steps))
     assert step.steps[0].text == "a\n"
     assert step.finish == "open"
+
+
+@pytest.mark.parametrize("max_steps", [1, None])
+def test_a_step_without_its_log_probabilities_is_an_error_and_not_one_of_probability_1(max_steps: int | None) -> None:
+    """As from a proxy that takes them out."""
+    with serving(kind="vllm", ids=True) as server:
+        role = generator(server, logprobs=True, extra={"logprobs": None})
+        with pytest.raises(RoleError, match="returned no log-probabilities"):
+            sample(role, Sample(ROOT, Key((0, "a")), max_steps))
+
+
+def test_log_probabilities_of_llama_cpp_that_are_not_whole_count_as_none() -> None:
+    """The rest would be taken for those of other tokens."""
+    records = [{"token": "a", "logprob": None}, {"token": "b", "logprob": -1.0}]
+    draw = {"content": "ab", "tokens": [1, 2], "stop_type": "eos", "tokens_evaluated": 1, "tokens_predicted": 2}
+    (written,) = _read_native({**draw, "completion_probabilities": records}, 1)
+    assert written.tokens == ()
 
 
 def test_steps_that_came_without_tokens_are_tokenised() -> None:

@@ -26,6 +26,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.watch import WATCHES
 from ttscale.openai.failures import Failure, Hopeless, MalformedReply, Refused, Rejected, backoff, judge_status, why
 from ttscale.openai.pool import EndpointPool
+from ttscale.openai.reply import model_names
 from ttscale.openai.secrets import Secrets, shown
 from ttscale.openai.streams import StopListening, listen
 
@@ -421,10 +422,3 @@ async def _close_with_loop(clients: Sequence[openai.AsyncOpenAI]) -> AsyncGenera
 
 def _same(data: Any) -> Any:
     return data
-
-
-def model_names(listed: Any) -> list[str]:
-    """The names of the models in a reply to /models; none where it is no such reply."""
-    entries = listed.get("data") if isinstance(listed, dict) else None
-    found = [entry.get("id") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return [name for name in found if isinstance(name, str)]

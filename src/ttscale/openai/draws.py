@@ -68,8 +68,20 @@ class Task:
         left = self.max_tokens - self.cost.sampled_tokens
         return left if setting is None else min(setting, left)
 
-    def note(self, written: Written) -> None:
-        """Keep the confidence of what was drawn, where a window asks for it; ``RoleError`` where none came."""
+    def note(self, written: Written, resent: bool, logprobs: bool) -> None:
+        """Take in the cost of what was drawn, and its confidence where a window asks for it.
+
+        ``resent``: whether the server had been sent the context before. ``RoleError`` where log-probabilities or
+        confidences were asked for and none came.
+        """
+        if logprobs and written.text.removesuffix(written.stopped_by or "") and not written.tokens:
+            raise RoleError(
+                f"the server returned no log-probabilities ({self.where}); leave logprobs=False, or use another server"
+            )
+        cost = written.cost
+        if resent or self.asked > 1:
+            cost = replace(cost, resent_tokens=cost.prompt_tokens + cost.cached_tokens)
+        self.cost += cost
         if self.window is None:
             return
         if written.text and not written.confidences:

@@ -88,7 +88,7 @@ def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
         ENDINGS[finish] if said_no is None else "length",  # in the model's words, and no solution
         "stop_reason" in told or "matched_stop" in told,
         reason if isinstance(reason, str) else None,
-        tuple(_tokens(choice.get("logprobs"))),
+        tuple(read_tokens(choice.get("logprobs"))),
         Cost(),
         counted,
         read_ids(choice.get("token_ids")),
@@ -98,13 +98,13 @@ def _written(choice: Mapping[str, Any], chat: bool, counted: bool) -> Written:
 
 def token_confidences(choice: Mapping[str, Any]) -> list[float]:
     """The confidence of each token of a choice, or of a draw of llama.cpp; none where likeliest tokens are missing."""
-    told = _mapping(choice.get("logprobs"))
+    told = mapping(choice.get("logprobs"))
     items = told.get("content") if "content" in told else choice.get("completion_probabilities")
     if items is None:
-        tables = [list(_mapping(table).values()) for table in _list(told.get("top_logprobs"))]
+        tables = [list(mapping(table).values()) for table in _list(told.get("top_logprobs"))]
     else:
-        listed = [_list(_mapping(item).get("top_logprobs")) for item in _list(items)]
-        tables = [[_mapping(one).get("logprob") for one in some] for some in listed]
+        listed = [_list(mapping(item).get("top_logprobs")) for item in _list(items)]
+        tables = [[mapping(one).get("logprob") for one in some] for some in listed]
     read = [[float(value) for value in table if is_finite(value)] for table in tables]
     return [of_likeliest(table) for table in read] if all(read) else []
 
@@ -118,8 +118,8 @@ def _fields_of_stop(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """Where the fields stand that name a stop string: LiteLLM moves them, for vLLM behind it."""
     if "stop_reason" in choice or "matched_stop" in choice:
         return choice
-    inner = _mapping(choice.get("message")).get("provider_specific_fields")
-    return _mapping(choice.get("provider_specific_fields")) or _mapping(inner)
+    inner = mapping(choice.get("message")).get("provider_specific_fields")
+    return mapping(choice.get("provider_specific_fields")) or mapping(inner)
 
 
 def cost_of_draws(found: Sequence[Written], cost: Cost) -> list[Written]:
@@ -135,12 +135,12 @@ def cost_of_draws(found: Sequence[Written], cost: Cost) -> list[Written]:
 
 def read_first_token(data: Any) -> tuple[dict[str, float], Cost]:
     """The most likely first tokens with their probabilities; empty where the server sent none."""
-    found = _mapping(_only(data, "choices").get("logprobs"))
+    found = mapping(_only(data, "choices").get("logprobs"))
     if "content" in found:  # chats; llama.cpp answers plain completions so too
-        first = _mapping(next(iter(_list(found.get("content"))), None))
-        pairs = [(item.get("token"), item.get("logprob")) for item in map(_mapping, _list(first.get("top_logprobs")))]
+        first = mapping(next(iter(_list(found.get("content"))), None))
+        pairs = [(item.get("token"), item.get("logprob")) for item in map(mapping, _list(first.get("top_logprobs")))]
     else:
-        pairs = list(_mapping(next(iter(_list(found.get("top_logprobs"))), None)).items())
+        pairs = list(mapping(next(iter(_list(found.get("top_logprobs"))), None)).items())
     table: dict[str, float] = {}
     for token, logprob in pairs:
         if isinstance(token, str) and is_finite(logprob):
@@ -158,34 +158,50 @@ def read_rows(data: Any) -> tuple[list[Any], Cost]:
     return rows, Cost(verifier_tokens=cost.prompt_tokens + cost.cached_tokens, requests=cost.requests)
 
 
+def model_names(data: Any) -> list[str]:
+    """The names of the models that a server lists."""
+    found = [mapping(entry).get("id") for entry in _list(mapping(data).get("data"))]
+    return [name for name in found if isinstance(name, str)]
+
+
 def read_owner(data: Any) -> str:
     """Who owns the first model a server lists; "" where it lists none."""
-    first = _mapping(next(iter(_list(_mapping(data).get("data"))), None))
-    return str(first.get("owned_by", ""))
+    return str(_first_model(data).get("owned_by", ""))
+
+
+def context_limit(data: Any) -> int | None:
+    """The tokens that the first model a server lists reads (vLLM's ``max_model_len``, llama.cpp's ``meta.n_ctx``)."""
+    model = _first_model(data)
+    stated = (model.get("max_model_len"), mapping(model.get("meta")).get("n_ctx"))
+    return next((limit for limit in stated if is_count(limit) and limit), None)
+
+
+def _first_model(data: Any) -> Mapping[str, Any]:
+    return mapping(next(iter(_list(mapping(data).get("data"))), None))
 
 
 def count_of_slots(data: Any) -> int:
     """How many draws llama.cpp makes at a time, as its ``/props`` say; 1 where they do not."""
-    slots = _mapping(data).get("total_slots")
+    slots = mapping(data).get("total_slots")
     return max(1, slots) if is_count(slots) else 1
 
 
 def refusal_of(choice: Mapping[str, Any]) -> str | None:
     """What the model said instead of an answer; None where it did not refuse."""
-    message = _mapping(choice.get("message"))
+    message = mapping(choice.get("message"))
     said = message.get("refusal")
     return said if isinstance(said, str) and said and not message.get("content") else None
 
 
 def thinks_apart(choice: Mapping[str, Any]) -> bool:
     """Whether thinking came beside the text, and not in it."""
-    message = _mapping(choice.get("message"))
+    message = mapping(choice.get("message"))
     return bool(message.get("reasoning_content") or message.get("reasoning") or _parts(message.get("content"))[1])
 
 
 def _message(choice: Mapping[str, Any]) -> Any:
     """The assistant's text; thinking that the server cut out is put back in its tags."""
-    message = _mapping(choice.get("message"))
+    message = mapping(choice.get("message"))
     if message.get("tool_calls"):
         raise RoleError("the server answered with a tool call; no tools were offered")
     content, thoughts = _parts(message.get("content"))
@@ -202,7 +218,7 @@ def _parts(content: Any) -> tuple[Any, str]:
         return content, ""
     text, thoughts = "", ""
     for part in content:
-        kind = _mapping(part).get("type")
+        kind = mapping(part).get("type")
         if isinstance(part, str):
             text += part
         elif kind in ("text", "output_text") and isinstance(part.get("text"), str):
@@ -215,10 +231,11 @@ def _parts(content: Any) -> tuple[Any, str]:
     return text, thoughts
 
 
-def _tokens(logprobs: Any) -> list[tuple[str, float]]:
-    found = _mapping(logprobs)
+def read_tokens(logprobs: Any) -> list[tuple[str, float]]:
+    """Each token with its log-probability; none where one of them is missing."""
+    found = mapping(logprobs)
     if "content" in found:
-        pairs = [(item.get("token"), item.get("logprob")) for item in map(_mapping, _list(found.get("content")))]
+        pairs = [(item.get("token"), item.get("logprob")) for item in map(mapping, _list(found.get("content")))]
     else:
         pairs = list(zip(_list(found.get("tokens")), _list(found.get("token_logprobs")), strict=False))
     read = [(token, float(logprob)) for token, logprob in pairs if isinstance(token, str) and is_finite(logprob)]
@@ -227,14 +244,14 @@ def _tokens(logprobs: Any) -> list[tuple[str, float]]:
 
 def told_usage(data: Any) -> Mapping[str, Any]:
     """The "usage" of a reply as OpenAI writes it; llama.cpp's own endpoint counts under names of its own."""
-    draws = [_mapping(one) for one in (data if isinstance(data, list) else [data])]
+    draws = [mapping(one) for one in (data if isinstance(data, list) else [data])]
     if not draws or "tokens_evaluated" not in draws[0]:
-        return _mapping(_mapping(data).get("usage"))
+        return mapping(mapping(data).get("usage"))
     drawn = [one.get("tokens_predicted") for one in draws]
     return {
         "prompt_tokens": draws[0]["tokens_evaluated"],
         "completion_tokens": sum(drawn) if all(map(is_count, drawn)) else None,
-        "prompt_tokens_details": {"cached_tokens": _mapping(draws[0].get("timings")).get("cache_n")},
+        "prompt_tokens_details": {"cached_tokens": mapping(draws[0].get("timings")).get("cache_n")},
     }
 
 
@@ -245,7 +262,7 @@ def usage(data: Any) -> tuple[Cost, bool]:
     drawn = sampled or 0
     if not is_count(prompt) or not is_count(drawn):
         return Cost(requests=1), False
-    cached = _mapping(told.get("prompt_tokens_details")).get("cached_tokens")
+    cached = mapping(told.get("prompt_tokens_details")).get("cached_tokens")
     reused = min(cached, prompt) if is_count(cached) else 0
     cost = Cost(sampled_tokens=drawn, prompt_tokens=prompt - reused, cached_tokens=reused, requests=1)
     return cost, sampled is not None
@@ -268,7 +285,8 @@ def entries(data: Any, name: str, n: int) -> list[Mapping[str, Any]]:
     return found
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The object; an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 

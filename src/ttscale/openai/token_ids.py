@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttscale.core.checks import is_finite
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.connection import Connection
@@ -24,9 +23,10 @@ from ttscale.openai.reply import (
     Written,
     cost_of_draws,
     entries,
-    is_count,
+    mapping,
     read_choices,
     read_ids,
+    read_tokens,
     token_confidences,
     usage,
 )
@@ -97,29 +97,22 @@ class TokenIds:
 
         ``settings`` are named as in a completion request.
         """
+        body = {**settings, "prompt": list(ids), **({"n": n} if n > 1 else {})}
         if self._vllm:
-            body = {**settings, "prompt": list(ids), "return_token_ids": True, "include_stop_str_in_output": True}
-            if n > 1:
-                body["n"] = n
-            return await self._connection.post(
-                "/completions",
-                body,
-                lambda data: read_choices(data, False, n),
-                where=where,
-                seed=seed,
-                home=home,
-                watch=watch,
-            )
-        body = {**settings, "prompt": list(ids), "return_tokens": True, "cache_prompt": True}
-        for ours, theirs in (("max_tokens", "n_predict"), ("logprobs", "n_probs")):
-            if ours in body:
-                body[theirs] = int(body.pop(ours))  # type: ignore[call-overload]
-        body |= _native_form(body.pop("response_format", None))
-        if n > 1:
-            body["n"] = n
-        return await self._connection.post(
-            "/../completion", body, lambda data: _read_native(data, n), where=where, seed=seed, home=home, watch=watch
-        )
+            path = "/completions"
+            body |= {"return_token_ids": True, "include_stop_str_in_output": True}
+        else:
+            path = "/../completion"
+            body |= {"return_tokens": True, "cache_prompt": True}
+            for ours, theirs in (("max_tokens", "n_predict"), ("logprobs", "n_probs")):
+                if ours in body:
+                    body[theirs] = int(body.pop(ours))  # type: ignore[call-overload]
+            body |= _native_form(body.pop("response_format", None))
+
+        def read(data: Any) -> list[Written]:
+            return read_choices(data, False, n) if self._vllm else _read_native(data, n)
+
+        return await self._connection.post(path, body, read, where=where, seed=seed, home=home, watch=watch)
 
     async def _tokens(self, path: str, body: Mapping[str, object], where: str) -> tuple[int, ...]:
         def read(data: Any) -> tuple[int, ...]:
@@ -145,17 +138,6 @@ class TokenIds:
             store.popitem(last=False)
 
 
-def context_limit(listed: Any) -> int | None:
-    """The tokens that the first listed model reads (vLLM's ``max_model_len``, llama.cpp's ``meta.n_ctx``)."""
-    found = listed.get("data") if isinstance(listed, dict) else None
-    first = found[0] if isinstance(found, list) and found and isinstance(found[0], dict) else {}
-    meta = first.get("meta")
-    for value in (first.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None):
-        if is_count(value) and value > 0:
-            return value
-    return None
-
-
 def room(limit: int | None, ids: Sequence[int], most: int | None, where: str) -> int | None:
     """The tokens that may still be drawn after ``ids``; ``RoleError`` where there is no room left."""
     if limit is None:
@@ -170,12 +152,8 @@ def room(limit: int | None, ids: Sequence[int], most: int | None, where: str) ->
 
 def _native_form(given: Any) -> dict[str, object]:
     """A chat's ``response_format`` as llama.cpp's own endpoint is told of it."""
-    form = given if isinstance(given, dict) else {}
-    named = form.get("json_schema")
-    schemas = {
-        "json_object": form.get("schema"),
-        "json_schema": named.get("schema") if isinstance(named, dict) else None,
-    }
+    form = mapping(given)
+    schemas = {"json_object": form.get("schema"), "json_schema": mapping(form.get("json_schema")).get("schema")}
     return {"json_schema": schemas[form["type"]] or {}} if form.get("type") in schemas else {}
 
 
@@ -195,13 +173,14 @@ def _one_native(one: Mapping[str, Any]) -> Written:
     if not isinstance(text, str) or ids is None or kind not in ("eos", "word", "limit"):
         raise MalformedReply(f"the reply is no draw: {sorted(one)[:8]}, stop_type={kind!r}")
     stopped = word if kind == "word" and isinstance(word, str) else None
-    records = one.get("completion_probabilities")
-    tokens = [
-        (item["token"], float(item["logprob"]))
-        for item in (records if isinstance(records, list) else [])
-        if isinstance(item, dict) and isinstance(item.get("token"), str) and is_finite(item.get("logprob"))
-    ]
-    finish = "length" if kind == "limit" else "stop"
-    whole = whole_characters(text + (stopped or ""))
-    sure = tuple(token_confidences(one))
-    return Written(whole, finish, True, stopped, tuple(tokens), Cost(), True, ids, sure)  # type: ignore[arg-type]
+    return Written(
+        whole_characters(text + (stopped or "")),
+        "length" if kind == "limit" else "stop",
+        True,
+        stopped,
+        tuple(read_tokens({"content": one.get("completion_probabilities")})),
+        Cost(),
+        True,
+        ids,
+        tuple(token_confidences(one)),
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from ttscale.core.confidence import TOP
@@ -114,16 +114,12 @@ class IdsWriter:
                 raise
             return [NO_ROOM] * len(group)
         for one, reply in zip(group, written, strict=True):
-            one.note(reply)
+            one.note(reply, task.resent, settings.logprobs)
             if reply.ids is None:
                 raise RoleError(
                     f"the server returned no token ids ({one.where}), which a server of kind {self.server.name!r} does "
                     "since 2025; update it, or pass token_ids=False"
                 )
-            cost = reply.cost
-            if task.resent or one.asked > 1:
-                cost = replace(cost, resent_tokens=cost.prompt_tokens + cost.cached_tokens)
-            one.cost += cost
         return written
 
     async def _finish(self, task: Task, context: tuple[int, ...], written: Written) -> Completion:
@@ -193,10 +189,6 @@ class IdsWriter:
         finish: Literal["open", "stop", "length"] = written.finish
         if cut is not None:
             text, finish = text[: max(0, cut)], "stop"
-        if settings.logprobs and text and not written.tokens:
-            raise RoleError(
-                f"the server returned no log-probabilities ({task.where}); leave logprobs=False, or use another server"
-            )
         pieces = [text] if settings.delimiter is None else split_steps(text, settings.delimiter)
         pieces = [piece for piece in pieces if piece.strip()]
         records = step_tokens(pieces, written.tokens[: len(ids)], ids)

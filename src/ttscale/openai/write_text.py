@@ -45,7 +45,8 @@ class TextWriter:
     async def write(self, group: Sequence[Task]) -> list[Completion]:
         """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
         self._check_continues(group[0])
-        stop = self._stop_of(group[0])
+        step_end = self._step_end(group[0])
+        stop = self.settings.stop if step_end is None else (step_end, *self.settings.stop)
         written = await self.ask(group, stop)
         return await together([self._finish(task, one) for task, one in zip(group, written, strict=True)])
 
@@ -70,16 +71,7 @@ class TextWriter:
                 raise
             return [NO_ROOM] * n
         for one, reply in zip(group, written, strict=True):
-            one.note(reply)
-            if self.settings.logprobs and reply.text and not reply.tokens:
-                raise RoleError(
-                    f"the server returned no log-probabilities ({one.where}); leave logprobs=False, or use another "
-                    "server"
-                )
-            cost = reply.cost
-            if task.resent or one.asked > 1:
-                cost = replace(cost, resent_tokens=cost.prompt_tokens + cost.cached_tokens)
-            one.cost += cost
+            one.note(reply, task.resent, self.settings.logprobs)
         return [self._without_echo(task, one) for task, one in zip(group, written, strict=True)]
 
     def body(self, task: Task, seed: int, stop: Sequence[str]) -> dict[str, object]:
@@ -147,10 +139,6 @@ class TextWriter:
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-    def _stop_of(self, task: Task) -> list[str]:
-        """The stop strings of the first request: the delimiter too, where the server is to stop after a step."""
-        return [*filter(None, [self._step_end(task)]), *self.settings.stop]
 
     def _step_end(self, task: Task) -> str | None:
         """The delimiter, where the end of a step can be told; one that is a stop string too ends the solution."""

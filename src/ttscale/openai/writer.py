@@ -22,11 +22,11 @@ from ttscale.core.requests import Completion, FinishLine, check_temperature
 from ttscale.openai.connection import Connection, one_connection
 from ttscale.openai.draws import Task, share_requests
 from ttscale.openai.failures import Refused, Rejected
-from ttscale.openai.reply import count_of_slots, read_owner
+from ttscale.openai.reply import context_limit, count_of_slots, read_owner
 from ttscale.openai.server_kinds import GENERIC, OWNED_BY, Server, named
 from ttscale.openai.settings import WriterSettings, load_template
 from ttscale.openai.tasks import together, told
-from ttscale.openai.token_ids import TokenIds, context_limit
+from ttscale.openai.token_ids import TokenIds
 from ttscale.openai.write_ids import IdsWriter
 from ttscale.openai.write_text import TextWriter
 from ttscale.prompts.layouts import FOUR_SHOT, Messages, PromptFormat, check_prompt, family_of, known_tags
