@@ -10,7 +10,6 @@ import transformers
 
 from ttscale import Candidate, Key, Question, Sample
 from ttscale.hf import HFGenerator
-from ttscale.prompts.steps import context_ids
 
 WINDOW = 6
 
@@ -35,7 +34,7 @@ def test_windows_are_those_of_transformers_logits_and_stop_their_own_row(checkpo
     again = generator.sample(plain)  # who looks draws the same; the prompt is cached by now
     assert [(reply.steps, reply.finish) for reply in replies] == [(reply.steps, reply.finish) for reply in again]
     assert all(step.tail is None for reply in generator.sample(plain[:1]) for step in reply.steps)
-    context = context_ids(generator.model.tokenizer, generator._sampler.settings.prompt, Sample(root, root.key))[1]
+    context = generator._sampler.draw(Sample(root, root.key)).context
     every: list[list[float]] = []
     for reply in replies:
         tokens = [token for step in reply.steps for token in step.tokens]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ttscale
 from ttscale import Candidate, Completion, Cost, Question, Sample, Step
-from ttscale.core.confidence import by_step, falls_below
+from ttscale.core.confidence import falls_below, with_confidence
 from ttscale.integrations.gateway.reply import votes as gateway_votes
 from ttscale.strategies import ConfidenceVote
 from ttscale.strategies.confidence_vote import reached_by
@@ -24,7 +24,7 @@ from ttscale.testing import FakeGenerator, ToyLM, ToyWorld, waves
 def test_records_of_steps_by_numpy(values: list[float], window: int, data: Any) -> None:
     """Whatever the steps are, the lowest of all of them is the lowest window and the last tail is the last window."""
     cuts = sorted(data.draw(st.sets(st.integers(1, len(values)), max_size=5)) | {len(values)})
-    records = by_step(values, cuts, window)
+    records = with_confidence([Step("")] * len(cuts), values, cuts, window)
     means = [float(np.mean(values[i - window : i])) for i in range(window, len(values) + 1)]
     lowest = [record.lowest for record in records if record.lowest is not None]
     assert bool(lowest) == bool(means)
@@ -64,9 +64,9 @@ class Stored:
         return self._said(i, values, window, "stop")
 
     def _said(self, i: int, values: list[float], window: int, finish: Any) -> Completion:
-        (record,) = by_step(values, [len(values)], window)
-        step = Step(f"Answer: {self.answers[i]}", tuple(range(len(values))), tail=record.tail, lowest=record.lowest)
-        return Completion((step,), finish, Cost(sampled_tokens=len(values)))
+        step = Step(f"Answer: {self.answers[i]}", tuple(range(len(values))))
+        steps = with_confidence([step], values, [len(values)], window)
+        return Completion(tuple(steps), finish, Cost(sampled_tokens=len(values)))
 
 
 def groups(values: list[float], window: int) -> list[float]:

@@ -7,34 +7,34 @@ model is sure. Knows lists of such numbers; must not know where they come from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
-from typing import NamedTuple
+
+from ttscale.core.types import Step
 
 TOP = 20
 """Likeliest tokens that count: DeepConf's number, and the most that servers return."""
 
 
-class StepConfidence(NamedTuple):
-    """What a step keeps: two floats instead of one for every token."""
+def with_confidence(
+    steps: Sequence[Step], confidences: Sequence[float], ends: Sequence[int], window: int
+) -> list[Step]:
+    """The steps, which end before the tokens ``ends``, with what they keep of the confidences of a draw's tokens.
 
-    tail: float
-    """Mean over the last ``window`` tokens up to the end of the step, or over all there are."""
-    lowest: float | None
-    """Lowest mean of a whole window that ends in the step; None where there is none yet."""
-
-
-def by_step(confidences: Sequence[float], ends: Sequence[int], window: int) -> list[StepConfidence]:
-    """The records of steps that end before the tokens ``ends``, of a draw whose tokens have these confidences."""
+    Two floats instead of one for every token: ``Step.tail``, over all tokens there are where they are fewer than
+    ``window``, and ``Step.lowest``.
+    """
     sums = [0.0, *accumulate(confidences)]
     means = [(sums[i] - sums[i - window]) / window for i in range(window, len(sums))]
-    records = []
+    found = []
     begin = 0
-    for end in ends:
+    for step, end in zip(steps, ends, strict=True):
         size = max(1, min(window, end))
         ending = means[max(0, begin + 1 - window) : max(0, end + 1 - window)]
-        records.append(StepConfidence((sums[end] - sums[end - min(window, end)]) / size, min(ending, default=None)))
+        tail = (sums[end] - sums[end - min(window, end)]) / size
+        found.append(replace(step, tail=tail, lowest=min(ending, default=None)))
         begin = end
-    return records
+    return found
 
 
 def of_likeliest(logprobs: Iterable[float]) -> float:

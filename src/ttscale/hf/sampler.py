@@ -8,27 +8,22 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
-from ttscale.core.confidence import by_step
+from ttscale.core.confidence import with_confidence
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
-from ttscale.core.requests import Completion, Revise, Sample, check_temperature
+from ttscale.core.requests import Completion, Revise, Sample, check_temperature, where
 from ttscale.core.types import Step
 from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.known_logprobs import note
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling_settings import FROM_CHECKPOINT, Given, SamplingSettings, settings_of
-from ttscale.prompts.steps import StepText, context_ids, opened
+from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
 from ttscale.prompts.tokenize import PromptFormat
 
 logger = logging.getLogger("ttscale")
-
-
-class _FullContext(RoleError):
-    """What is begun fills all that the model reads: a draw that goes on from it is cut off at once."""
 
 
 class Sampler:
@@ -51,27 +46,20 @@ class Sampler:
     def draw(self, request: Sample | Revise) -> Draw:
         """The draw that answers this request; ``RoleError`` where the context is too long."""
         settings = self.settings
-        prompt, context = context_ids(self.model.tokenizer, settings.prompt, request)
-        max_steps, temperature, begins = None, None, True
+        prompt, context = context_ids(self.model.tokenizer, settings.prompt, request, self._longest)
+        max_steps = temperature = window = below = None
+        begins = True
         if isinstance(request, Sample):
             max_steps, temperature, begins = request.max_steps, request.temperature, not request.prefix.steps
-        limit = self._longest
-        room = limit - len(context)
-        label = f"question {request.question.label} (key {request.key})"
-        if room < 1 or not context:
-            what = f"is {len(context)} tokens long, the model reads at most {limit}" if context else "is empty"
-            wrong = RoleError if prompt >= limit or not context else _FullContext
-            raise wrong(
-                f"the context of {label} {what}; use a shorter question or prompt, or a model with a longer context"
-            )
+            window, below = request.window, request.stop_below
         if temperature is None:
             temperature = settings.temperature
         check_temperature(temperature)
-        most = min(self._most(len(context)), request.max_tokens or room)
+        most = self._most(len(context))
+        most = min(most, request.max_tokens or most)
         opening = settings.text.opens_thought(context[:prompt]) if begins else ""
-        window, below = (request.window, request.stop_below) if isinstance(request, Sample) else (None, None)
         seed = request.key.seed
-        return Draw(context, prompt, seed, temperature, max_steps, most, label, opening, window, below)
+        return Draw(context, prompt, seed, temperature, max_steps, most, where(request), opening, window, below)
 
     @property
     def _longest(self) -> int:
@@ -151,8 +139,7 @@ def _steps(text: StepText, row: Row) -> list[Step]:
     steps = [piece.step(row) for piece in spans]
     if row.draw.window is None:
         return steps
-    records = by_step(row.confidences, [piece.end for piece in spans], row.draw.window)
-    return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
+    return with_confidence(steps, row.confidences, [piece.end for piece in spans], row.draw.window)
 
 
 class _Piece(NamedTuple):
@@ -222,9 +209,10 @@ class SamplerSession:
         for ticket, request in requests:
             try:
                 rows.append(Row(ticket, self._sampler.draw(request)))
+            except FullContext:
+                self._failed.append((ticket, Completion((), "length")))
             except (RoleError, ValueError) as error:
-                full = isinstance(error, _FullContext)
-                self._failed.append((ticket, Completion((), "length") if full else error))
+                self._failed.append((ticket, error))
         self._decoder.admit(rows)
 
     def bound(self, ticket: int, tokens: int, /) -> None:

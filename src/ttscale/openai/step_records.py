@@ -6,10 +6,9 @@ Pure functions of texts and numbers; nothing of replies or servers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import accumulate
 
-from ttscale.core.confidence import by_step, first_below
+from ttscale.core.confidence import first_below, with_confidence
 from ttscale.core.types import Step
 from ttscale.prompts.layouts import split_steps
 
@@ -76,8 +75,7 @@ def confident_steps(steps: Sequence[Step], confidences: Sequence[float], window:
         ends = [round(len(confidences) * size / max(1, sizes[-1])) for size in sizes]
     else:
         ends = [min(end, len(confidences)) for end in accumulate(count or 0 for count in counts)]
-    records = by_step(confidences, ends, window)
-    return tuple(replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True))
+    return tuple(with_confidence(steps, confidences, ends, window))
 
 
 def given_up(

@@ -19,7 +19,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ttscale.core.requests import Revise, Sample
+from ttscale.core.errors import RoleError
+from ttscale.core.requests import Revise, Sample, where
 from ttscale.core.types import Step
 from ttscale.prompts.layouts import PromptFormat, known_tags, own_tags, shown_attempts
 from ttscale.prompts.tokenize import encode, piece_ids
@@ -60,14 +61,31 @@ def opened(steps: tuple[Step, ...], opening: str, form: PromptFormat) -> tuple[S
     return tuple(replace(step, text=known_tags(form, step.text)) for step in steps) if form.thoughts else steps
 
 
-def context_ids(tokenizer: Any, form: PromptFormat, request: Sample | Revise) -> tuple[int, tuple[int, ...]]:
-    """(length of the prompt, its tokens and those of each step of the prefix as sampled)."""
+class FullContext(RoleError):
+    """What is begun fills all that the model reads: a draw that goes on from it is cut off at once."""
+
+
+def context_ids(
+    tokenizer: Any, form: PromptFormat, request: Sample | Revise, longest: int
+) -> tuple[int, tuple[int, ...]]:
+    """(length of the prompt, its tokens and those of each step of the prefix as sampled).
+
+    Raises ``FullContext`` where what is begun leaves no room below ``longest``, ``RoleError`` where the prompt alone
+    does, or there are no tokens at all.
+    """
     tried = request.prefix.attempts if isinstance(request, Sample) else request.attempts
     attempts = shown_attempts(form, tried)
     ids = encode(tokenizer, form, request.question.prompt, attempts)
     prompt = len(ids)
     for step in request.prefix.steps if isinstance(request, Sample) else ():
         ids += step_ids(tokenizer, replace(step, text=own_tags(form, step.text)) if form.thoughts else step)
+    if not ids or len(ids) >= longest:
+        what = f"is {len(ids)} tokens long, the model reads at most {longest}" if ids else "is empty"
+        wrong = RoleError if prompt >= longest or not ids else FullContext
+        raise wrong(
+            f"the context of {where(request)} {what}; use a shorter question or prompt, or a model with a longer "
+            "context"
+        )
     return prompt, tuple(ids)
 
 

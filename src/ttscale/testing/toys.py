@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from random import Random
 
-from ttscale.core.confidence import by_step, falls_below
+from ttscale.core.confidence import falls_below, with_confidence
 from ttscale.core.cost import Cost
 from ttscale.core.requests import Compare, Completion, Preference, Revise, Sample, Score, Verdict
 from ttscale.core.types import Candidate, Key, Question, Step
@@ -251,9 +251,7 @@ def _short(reply: Completion, most: int | None) -> Completion:
 
 
 def _recorded(steps: Sequence[Step], sure: Sequence[float], window: int) -> tuple[Step, ...]:
-    ends = list(accumulate(len(step.tokens) for step in steps))
-    records = by_step(sure, ends, window)
-    return tuple(replace(step, tail=r.tail, lowest=r.lowest) for step, r in zip(steps, records, strict=True))
+    return tuple(with_confidence(steps, sure, list(accumulate(len(step.tokens) for step in steps)), window))
 
 
 def _work(world: ToyWorld, number: int, random: Random, temperature: float) -> Step:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ttscale.core.confidence import TOP, by_step, first_below, of_likeliest
+from ttscale.core.confidence import TOP, first_below, of_likeliest, with_confidence
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
-from ttscale.prompts.steps import StepText, context_ids, opened
+from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
 from ttscale.vllm.engine import VLLMEngine
 from ttscale.vllm.settings import VLLMSettings
 
@@ -60,10 +60,7 @@ class _Draw:
 
     def recorded(self, steps: list[Step], ends: Sequence[int]) -> list[Step]:
         """The steps that end before the tokens ``ends``, with what they keep of the confidence."""
-        if not self.window:
-            return steps
-        records = by_step(self.confidences, ends, self.window)
-        return [replace(step, tail=sure.tail, lowest=sure.lowest) for step, sure in zip(steps, records, strict=True)]
+        return with_confidence(steps, self.confidences, ends, self.window) if self.window else steps
 
 
 class VLLMSession:
@@ -85,11 +82,9 @@ class VLLMSession:
         """Take in (ticket, request) pairs; one that cannot be served is answered with its exception."""
         for ticket, request in requests:
             try:
-                draw = self._begin(ticket, request)
-                if draw is None:
-                    self._failed.append((ticket, Completion((), "length")))
-                else:
-                    self._enter(draw)
+                self._enter(self._begin(ticket, request))
+            except FullContext:
+                self._failed.append((ticket, Completion((), "length")))
             except (RoleError, ValueError) as error:
                 self._failed.append((ticket, error))
 
@@ -128,19 +123,11 @@ class VLLMSession:
 
     # Inside.
 
-    def _begin(self, ticket: int, request: Sample | Revise) -> _Draw | None:
-        """The draw that answers a request; None where what is begun fills the context: it is cut off there."""
-        length, context = context_ids(self._engine.tokenizer, self._settings.prompt, request)
-        room = self._engine.context_length - len(context)
-        if room < 1 and length < self._engine.context_length:
-            return None
-        if room < 1 or not context:
-            found = f"is {len(context)} tokens long, the model reads at most {self._engine.context_length}"
-            what = found if context else "is empty"
-            raise RoleError(
-                f"the context of question {request.question.label} (key {request.key}) {what}; use a shorter question "
-                "or prompt, or a model with a longer context"
-            )
+    def _begin(self, ticket: int, request: Sample | Revise) -> _Draw:
+        """The draw that answers a request."""
+        longest = self._engine.context_length
+        length, context = context_ids(self._engine.tokenizer, self._settings.prompt, request, longest)
+        room = longest - len(context)
         given = request.temperature if isinstance(request, Sample) else None
         max_steps = request.max_steps if isinstance(request, Sample) and self._settings.delimiter else None
         heat = self._settings.temperature if given is None else given
