@@ -19,7 +19,7 @@ Span: TypeAlias = tuple[int, int]
 """Where a step begins and ends in token ids."""
 
 REMEMBERED = 200_000
-"""Log-probabilities kept for one model at most; the oldest go first."""
+"""Log-probabilities kept for one model at most, and scores for one verifier, about 150 bytes each."""
 
 _KNOWN: WeakKeyDictionary[HFModel, OrderedDict[bytes, float]] = WeakKeyDictionary()
 
@@ -39,7 +39,7 @@ def note(model: HFModel, ids: Sequence[int], spans: Sequence[Span], logprobs: It
 
 
 def trim(table: OrderedDict[bytes, float]) -> None:
-    """Forget the oldest beyond ``REMEMBERED``."""
+    """Forget the least recently used beyond ``REMEMBERED``."""
     while len(table) > REMEMBERED:
         table.popitem(last=False)
 

@@ -169,11 +169,16 @@ def _file(checkpoint: str, name: str) -> str | None:
     if Path(checkpoint).is_file():
         return None
     try:
-        found = cached_file(
-            checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_gated_repo=True
-        )
+        return find_file(checkpoint, name)
     except (OSError, ValueError):
         return None
+
+
+def find_file(checkpoint: str, name: str) -> str | None:
+    """A file of a local folder or hub id; None where it has no such file, ``OSError`` where it cannot be asked."""
+    found = cached_file(
+        checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_gated_repo=True
+    )
     return None if found is None else str(found)
 
 

@@ -39,10 +39,6 @@ class Sampler:
         self._said = False
         self.sessions: WeakSet[SamplerSession] = WeakSet()
 
-    def live(self) -> int:
-        """Tokens sampled by draws that have not been answered, in any session."""
-        return sum(session.live for session in list(self.sessions))
-
     def draw(self, request: Sample | Revise) -> Draw:
         """The draw that answers this request; ``RoleError`` where the context is too long."""
         settings = self.settings
@@ -277,7 +273,7 @@ class HFWriter:
 
     def live(self) -> int:
         """Tokens sampled so far by draws that have not been answered."""
-        return self._sampler.live()
+        return sum(session.live for session in list(self._sampler.sessions))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -61,20 +61,18 @@ class SamplingSettings:
             )
         config = model.generation_config if given.generation_config is FROM_CHECKPOINT else given.generation_config
         checkpoint = read_generation_config(config, model.name)
-        self.delimiter = _delimiter(
-            own.get("delimiter", "\n") if given.delimiter is FROM_CHECKPOINT else given.delimiter
-        )
+
+        def said(name: str, default: Any) -> Any:
+            keyword = getattr(given, name)
+            return own.get(name, default) if keyword is FROM_CHECKPOINT else keyword
+
+        self.delimiter: str | None = said("delimiter", "\n")
+        if not isinstance(self.delimiter, str | None):
+            raise ValueError(f"delimiter must be a string or None; got {self.delimiter!r}")
         heat = _first(given.temperature, own.get("temperature"), checkpoint.temperature, 1.0)
         self.temperature: float = float(heat) if isinstance(heat, Real) else heat
         check_temperature(self.temperature)
-        self.filters = Filters(
-            *(
-                own.get(name, getattr(checkpoint, name))
-                if getattr(given, name) is FROM_CHECKPOINT
-                else getattr(given, name)
-                for name in ("top_k", "top_p", "min_p")
-            )
-        )
+        self.filters = Filters(*(said(name, getattr(checkpoint, name)) for name in ("top_k", "top_p", "min_p")))
         most = _first(given.max_new_tokens, own.get("max_new_tokens"), checkpoint.max_new_tokens, MAX_NEW_TOKENS)
         if not isinstance(most, Integral) or most < 1:
             raise ValueError(f"max_new_tokens must be a positive integer; got {most!r}")
@@ -111,12 +109,6 @@ def settings_of(model: HFModel, given: Given) -> tuple[SamplingSettings, dict[st
     if settings.chat_template is not None:
         unusual["chat_template"] = hashlib.blake2b(settings.chat_template.encode(), digest_size=4).hexdigest()
     return settings, unusual
-
-
-def _delimiter(given: Any) -> str | None:
-    if given is not None and not isinstance(given, str):
-        raise ValueError(f"delimiter must be a string or None; got {given!r}")
-    return given
 
 
 def _first(*values: Any) -> Any:

@@ -22,7 +22,6 @@ from ttscale.hf.memory import Budget
 from ttscale.hf.pick_runner import open_shared_kv
 from ttscale.hf.shared_kv import run_sequences
 from ttscale.hf.shared_kv.prefix_tree import PrefixTree
-from ttscale.hf.verifiers import scorer as scorer_module
 from ttscale.hf.verifiers.families.detect import verifier_family
 
 
@@ -215,7 +214,7 @@ def test_scores_of_weights_that_were_changed_are_forgotten(tmp_path: Path) -> No
 
 
 def test_memory_for_scores_is_bounded(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorer_module, "REMEMBERED", 5)
+    monkeypatch.setattr("ttscale.hf.known_logprobs.REMEMBERED", 5)
     verifier = HFVerifier(folder)
     verifier.score([Score(candidate("q", f"Step {i}.")) for i in range(20)])
     assert len(verifier._scorer._scores) == 5

@@ -44,11 +44,7 @@ class Block:
         slot = len(self.spans)
         nodes = tree.path(span[1])
         begin = nodes.index(span[0]) + 1 if span[0].parent is not None else 0
-        offset = 0
-        for node in nodes[begin:]:
-            assert node.kv is not None
-            self.slab.write(slot, offset, node.kv)
-            offset += len(node.tokens)
+        self.slab.fill(slot, (node.kv for node in nodes[begin:]))
         self.spans.append(span)
         self.readers.append(1)
 

@@ -8,7 +8,7 @@ per group into dense blocks while the group is decoded; the tree keeps every dis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +180,7 @@ def extend(own: SharedKV, items: Sequence[tuple[PrefixNode, Tokens]]) -> tuple[l
         slab = own.shape.slab()
         slab.reserve(0, len(parents), max(node.length for node in parents))
         for slot, node in enumerate(parents):
-            write_path(slab, slot, tree.path(node))
+            slab.fill(slot, (part.kv for part in tree.path(node)))
         rows = [[i for i, (node, _) in enumerate(items) if node is parent] for parent in parents]
         levels = [Level(slab.kv, [node.length for node in parents], [0] * len(parents), rows, len(items))]
     context = PrefillAttention(levels, positions, max(node.length + len(tokens) for node, tokens in items))
@@ -191,12 +191,3 @@ def extend(own: SharedKV, items: Sequence[tuple[PrefixNode, Tokens]]) -> tuple[l
         mine = kv[:, :, i, :, : len(tokens)].clone()
         ends.append(tree.insert(node, tokens, mine, hidden[i, len(tokens) - 1].clone()))
     return ends, hidden
-
-
-def write_path(slab: Slab, slot: int, nodes: Iterable[PrefixNode]) -> None:
-    """Copy a run of consecutive nodes into a slot."""
-    offset = 0
-    for node in nodes:
-        assert node.kv is not None
-        slab.write(slot, offset, node.kv)
-        offset += len(node.tokens)

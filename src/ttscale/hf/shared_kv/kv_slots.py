@@ -6,6 +6,8 @@ measured a contiguous read of 112 keys at 670 microseconds and of 100 out of 112
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,14 @@ class Slab:
     def write(self, slot: int, offset: int, kv: Tensor) -> None:
         """Put ``kv`` [layers, 2, kv heads, tokens, size] into a slot."""
         self.kv[:, :, slot, :, offset : offset + kv.shape[-2]] = kv
+
+    def fill(self, slot: int, parts: Iterable[Tensor | None]) -> None:
+        """Put the parts of a sequence into a slot, one after the other."""
+        offset = 0
+        for kv in parts:
+            assert kv is not None
+            self.write(slot, offset, kv)
+            offset += kv.shape[-2]
 
     def wipe(self, begin: int, end: int) -> None:
         """Nobody uses these slots any more."""

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers.utils.hub import cached_file
+
+from ttscale.hf.load import find_file
 
 FILES = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -35,23 +36,16 @@ def read_tensors(checkpoint: str, names: Sequence[str], allow_pickle: bool = Fal
 def tensor_files(checkpoint: str, allow_pickle: bool = False) -> dict[str, str]:
     """Which file holds each tensor of a checkpoint."""
     for single, index in (FILES, PICKLES) if allow_pickle else (FILES,):
-        path = _find(checkpoint, single)
+        path = find_file(checkpoint, single)
         if path is not None:
             return dict.fromkeys(_names(path), path)
-        path = _find(checkpoint, index)
+        path = find_file(checkpoint, index)
         if path is not None:
             with open(path, encoding="utf-8") as file:
                 weights: dict[str, str] = json.load(file)["weight_map"]
-            shards = {shard: _find(checkpoint, shard) or shard for shard in set(weights.values())}
+            shards = {shard: find_file(checkpoint, shard) or shard for shard in set(weights.values())}
             return {name: shards[shard] for name, shard in weights.items()}
     raise ValueError(f"{checkpoint!r} has no safetensors weights (allow_pickle=True loads older formats)")
-
-
-def _find(checkpoint: str, name: str) -> str | None:
-    found = cached_file(
-        checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_gated_repo=True
-    )
-    return None if found is None else str(found)
 
 
 def _names(path: str) -> list[str]:

@@ -95,7 +95,7 @@ class ImplicitVerifier:
 
     def score(self, requests: Sequence[Score], /) -> list[Verdict]:
         """One verdict per request, a probability for each step."""
-        plans = [self._encoded(request) for request in requests]
+        plans = [self._encode(request) for request in requests]
         sequences = [plan for plan in plans if not isinstance(plan, RoleError)]
         sums = [[0.0] * len(spans) for _, spans in sequences]
         spent = [Cost()] * len(sequences)
@@ -113,29 +113,17 @@ class ImplicitVerifier:
         ]
         return settle(replies, self.on_error)
 
-    def _verdict(self, request: Score, sums: list[float], cost: Cost) -> Verdict | RoleError:
-        try:
-            return Verdict(tuple(self._calibrated(sums, request)), cost)
-        except RoleError as error:
-            return error
-
-    def _encoded(self, request: Score) -> tuple[tuple[int, ...], list[Span]] | RoleError:
-        try:
-            return self._encode(request)
-        except RoleError as error:
-            return error
-
-    def _encode(self, request: Score) -> tuple[tuple[int, ...], list[Span]]:
-        """The question's and the solution's tokens, and where each step begins and ends in them."""
+    def _encode(self, request: Score) -> tuple[tuple[int, ...], list[Span]] | RoleError:
+        """The question's and the solution's tokens, and where each step begins and ends in them; or what is wrong."""
         candidate, tokenizer = request.candidate, self.model.tokenizer
         where = f"candidate {candidate.key} of question {candidate.question.label}"
         if not candidate.steps:
-            raise RoleError(f"cannot score a candidate without steps: {where}")
+            return RoleError(f"cannot score a candidate without steps: {where}")
         earlier = [attempt for attempt in candidate.attempts if attempt.steps] if self.attempts else []
         attempts = [attempt.text if self.thoughts else attempt.spoken for attempt in earlier]
         ids = encode(tokenizer, self._prompt, candidate.question.prompt, attempts)
         if not ids:
-            raise RoleError(f"the prompt of {where} has no tokens, so its first step cannot be scored")
+            return RoleError(f"the prompt of {where} has no tokens, so its first step cannot be scored")
         spans = []
         for step, said in zip(candidate.steps, said_steps(candidate, self.thoughts), strict=True):
             begin = len(ids)
@@ -145,21 +133,21 @@ class ImplicitVerifier:
             ids.append(tokenizer.eos_token_id)
             spans[-1] = (spans[-1][0], len(ids))
         if len(ids) > self._limit:
-            raise TooLongError(f"{where} is {len(ids)} tokens long; the verifier reads at most {self._limit}")
+            return TooLongError(f"{where} is {len(ids)} tokens long; the verifier reads at most {self._limit}")
         return tuple(ids), spans
 
-    def _calibrated(self, steps: list[float], request: Score) -> list[float]:
+    def _verdict(self, request: Score, steps: list[float], cost: Cost) -> Verdict | RoleError:
         scores, total = [], 0.0
         for step in steps:
             total += step
             if not math.isfinite(total):
-                raise RoleError(
+                return RoleError(
                     f"the log-likelihood of candidate {request.key} of question {request.question.label} is {total}: "
                     "broken weights, or tokens the verifier gives no probability"
                 )
             x = self.bias + self.scale * bend(total, self.curve)
             scores.append(round(1 / (1 + math.exp(-x)) if x > -700 else 0.0, DIGITS))
-        return scores
+        return Verdict(tuple(scores), cost)
 
     def __repr__(self) -> str:
         return f"ImplicitVerifier({self.model.name!r})"

@@ -23,6 +23,7 @@ from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError, TooLongError
 from ttscale.core.requests import Score, Verdict, where
 from ttscale.core.types import said_steps
+from ttscale.hf.known_logprobs import trim
 from ttscale.hf.memory import Budget
 from ttscale.hf.model import HFModel
 from ttscale.hf.pick_runner import Found, found
@@ -31,8 +32,6 @@ from ttscale.hf.shared_kv.run_sequences import Run, SharedStretch, run_as_tree, 
 from ttscale.hf.threads import suited_threads
 from ttscale.hf.verifiers.adapter import Adapter
 
-REMEMBERED = 200_000
-"""Scores kept, the least recently used dropped first; about 150 bytes each."""
 FORWARD_TOKENS = 16_384
 """Padded tokens of one forward; halved where memory does not allow it."""
 
@@ -94,8 +93,7 @@ class Scorer:
         replies: list[Verdict | Exception] = []
         for request, plan in zip(requests, plans, strict=True):
             replies.append(plan if isinstance(plan, Exception) else self._verdict(request, plan, work))
-        while len(self._scores) > REMEMBERED:
-            self._scores.popitem(last=False)
+        trim(self._scores)
         return replies
 
     def _verdict(self, request: Score, plan: EncodedSteps, work: dict[tuple[int, ...], _Scored]) -> Verdict | Exception:

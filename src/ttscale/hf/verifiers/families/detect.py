@@ -13,9 +13,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from torch import device as Device
 from torch import dtype as DType
 from transformers.utils import logging
-from transformers.utils.hub import cached_file
 
-from ttscale.hf.load import adapter_config, head_of_adapter
+from ttscale.hf.load import adapter_config, find_file, head_of_adapter
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import HEADS, Adapter, Headed, LinearHead
 from ttscale.hf.verifiers.checkpoint_tensors import tensor_files
@@ -188,9 +187,7 @@ def _with_head(trunk: HFModel, head: LinearHead) -> HFModel:
 
 def _read_json(checkpoint: str, name: str) -> Any:
     try:
-        path = cached_file(
-            checkpoint, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_gated_repo=True
-        )
+        path = find_file(checkpoint, name)
     except OSError as error:
         raise ValueError(f"cannot read {checkpoint!r}: {error}") from error
     if path is None:
