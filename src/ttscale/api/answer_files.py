@@ -48,8 +48,8 @@ class AnswerFiles:
             if self._one_file:
                 raise ValueError(f"Parquet is written shard by shard: name a folder, not {self._path}")
             parquet_rows.check_installed()
-        self._settings = self._path.with_name(self._path.name + ".settings.json") if self._one_file else None
-        self._settings = self._settings or self._path / "_settings.json"
+        beside = self._path.with_name(self._path.name + ".settings.json")
+        self._settings = beside if self._one_file else self._path / "_settings.json"
         if any(True for _ in self._files()) and not resume:
             raise FileExistsError(f"{self._path} is there already: add --resume to go on with it, or name another")
         (self._path.parent if self._one_file else self._path).mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,6 @@ class AnswerFiles:
             yield from sorted((*self._path.glob("part-*.jsonl*"), *self._path.glob("part-*.parquet")))
 
     def _check(self, settings: dict[str, Any]) -> None:
-        assert self._settings is not None
         if not self._settings.exists():
             part = self._settings.with_suffix(".part")
             part.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")

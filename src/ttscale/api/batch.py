@@ -87,16 +87,7 @@ def solve_batch(
     models = ModelSpecs(generator, verifier, None).check().opened().given
 
     def solved(some: list[Question], n: int, trace: Path) -> list[Result]:
-        return solve_all(
-            some,
-            n,
-            generator=models["generator"],
-            verifier=models["verifier"],
-            strategy=allocation.strategy,
-            seed=seed,
-            progress=progress,
-            resume=trace,
-        )
+        return solve_all(some, n, **models, strategy=allocation.strategy, seed=seed, progress=progress, resume=trace)
 
     with Rounds(resume, solved) as rounds:
         with suppress(KeyboardInterrupt):

@@ -124,6 +124,11 @@ class Result:
         return viz.html(viz.tree(self.trace))
 
 
+def not_begun(question: Question, error: Exception | None = None, stopped_by: str | None = None) -> Result:
+    """The result of a question of which nothing was drawn, and why."""
+    return Result(question, None, "", None, (), (), "", Cost(), Trace(question), error, stopped_by)
+
+
 def vote_for_answer(result: Result, votes: Sequence[Vote]) -> Vote | None:
     """The vote that the answer of a result got, whichever way it was spelled."""
     if result.answer is None:

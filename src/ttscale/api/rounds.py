@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from ttscale.api.result import Result
-from ttscale.core.cost import Cost
+from ttscale.api.result import Result, not_begun
 from ttscale.core.trace import Event, Trace, read_events
 from ttscale.core.types import Question
 
@@ -63,7 +62,7 @@ class Rounds:
 
     def results(self, questions: Sequence[Question]) -> list[Result]:
         """The last result of each question, to be read before the trace goes; empty for one that had no round."""
-        found = [self._found.get(question) or _untouched(question) for question in questions]
+        found = [self._found.get(question) or not_begun(question, stopped_by="interrupt") for question in questions]
         if self._resume is not None or not self._trace.exists():
             return found
         events: dict[str, list[Event]] = defaultdict(list)
@@ -73,8 +72,3 @@ class Rounds:
             replace(result, trace=KeptTrace(result.question, kept=tuple(events[result.question.id])))
             for result in found
         ]
-
-
-def _untouched(question: Question) -> Result:
-    """The result of a question that an interrupt kept from beginning."""
-    return Result(question, None, "", None, (), (), "", Cost(), Trace(question), None, "interrupt")

@@ -14,10 +14,8 @@ from ttscale.api.call import Call
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.on_ray import RayWorkers, portable
 from ttscale.api.progress import Progress
-from ttscale.api.result import Result
+from ttscale.api.result import Result, not_begun
 from ttscale.api.settings import CallSettings
-from ttscale.core.cost import Cost
-from ttscale.core.trace import Trace
 from ttscale.core.types import Question
 
 SHARD = 64
@@ -30,8 +28,9 @@ class Solver:
     """Lives on a worker: the models, loaded once."""
 
     def __init__(self, settings: CallSettings) -> None:
-        opened = specs_of(settings).opened()
-        roles = {name: getattr(opened, name) for name in ("generator", "verifier", "reviser", "comparator")}
+        names = ("generator", "verifier", "reviser", "comparator")
+        opened = ModelSpecs(*(getattr(settings, name) for name in names)).opened()
+        roles = {name: getattr(opened, name) for name in names}
         self._settings = replace(settings, **roles, executor="local", ray_options=None, progress=False)
 
     def run(self, questions: list[Question]) -> list[Result]:
@@ -41,11 +40,6 @@ class Solver:
             call.run(iter(questions), results.__setitem__)
         found = [results[question] for question in questions]
         return [one if one.error is None else replace(one, error=portable(one.error)) for one in found]
-
-
-def specs_of(settings: CallSettings) -> ModelSpecs:
-    """The models that a call names."""
-    return ModelSpecs(settings.generator, settings.verifier, settings.reviser, settings.comparator)
 
 
 def pairs_on_ray(
@@ -66,7 +60,7 @@ def _pairs(
     progress = Progress(count, settings.budget, f"budget {settings.budget}, on Ray", bar=settings.progress)
     with RayWorkers(partial(Solver, settings), settings.workers, settings.ray_options) as workers, progress:
         for shard, reply in workers.map(_shards(questions, size)):
-            results = [_lost(question, reply) for question in shard] if isinstance(reply, Exception) else reply
+            results = [not_begun(question, reply) for question in shard] if isinstance(reply, Exception) else reply
             for question, result in zip(shard, results, strict=True):
                 progress.solved(question, result.cost)
                 yield question, result
@@ -76,8 +70,3 @@ def _shards(questions: Iterable[Question], size: int) -> Iterator[list[Question]
     source = iter(questions)
     while shard := list(islice(source, size)):
         yield shard
-
-
-def _lost(question: Question, error: Exception) -> Result:
-    """The result of a question whose shard was given up."""
-    return Result(question, None, "", None, (), (), "", Cost(), Trace(question), error)
