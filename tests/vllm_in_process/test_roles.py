@@ -161,6 +161,8 @@ def test_a_step_limit_a_token_limit_and_a_stop_string() -> None:
     (first,) = role.sample([Sample(ROOT, Key((0, "a")), 1)])
     (rest,) = role.sample([Sample(ROOT.extend(Key((0, "a")), first.steps, "open"), Key((0, "b")), 1)])
     assert ([s.text.rstrip() for s in whole.steps], whole.finish) == (["a"], "stop")
+    assert Letters().decode(whole.steps[0].tokens) == "a"  # the stop string's tokens are none of the step's
+    assert whole.steps[0].logprob == pytest.approx(-0.25)
     assert ([s.text for s in first.steps], first.finish) == (["a\n"], "open")
     assert (rest.steps, rest.finish) == ((), "stop")
     (cut,) = generator(FakeLLM(lambda text, seed: "word "), max_new_tokens=7).sample([Sample(ROOT, Key((0, "a")), 1)])

@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
-from ttscale.core.confidence import with_confidence
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample, check_temperature, where
@@ -20,7 +19,8 @@ from ttscale.hf.decode import Decoder, Draw, Row
 from ttscale.hf.known_logprobs import note
 from ttscale.hf.model import HFModel
 from ttscale.hf.sampling_settings import FROM_CHECKPOINT, Given, SamplingSettings, settings_of
-from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
+from ttscale.prompts.drawn_steps import drawn_steps
+from ttscale.prompts.steps import FullContext, context_ids, opened
 from ttscale.prompts.tokenize import PromptFormat
 
 logger = logging.getLogger("ttscale")
@@ -77,7 +77,7 @@ class Sampler:
             flops=row.ran_flops + forwarded,
             seconds=row.seconds,
         )
-        steps = tuple(_steps(self.settings.text, row))
+        steps = drawn_steps(self.settings.text, row.draw.context, row, row.ends, row.cut, row.draw.window)
         self._note(row, steps)
         if row.finish != "open":
             self.ended += 1
@@ -114,69 +114,6 @@ class Sampler:
             spans[-1] = (spans[-1][0], len(ids))
             sums[-1] += row.eos[1]
         note(self.model, ids, spans, sums)
-
-
-def _steps(text: StepText, row: Row) -> list[Step]:
-    """The steps a finished row holds. A blank rest goes with the step before it, a stop string is cut off."""
-    spans: list[_Piece] = []
-    begin = 0
-    for end in [*row.ends, len(row.tokens)]:
-        if end > begin:
-            words = text.text(text.before(row.draw.context, row.tokens, begin), row.tokens[begin:end])
-            spans.append(_Piece(begin, end, words))
-        begin = end
-    if row.cut is not None:
-        spans = _cut(text, row, spans, row.cut)
-    if spans and row.finish != "open" and not spans[-1].words.strip():
-        rest = spans.pop()
-        if spans:
-            last = spans[-1]
-            spans[-1] = _Piece(last.begin, rest.end, last.words + rest.words, last.whole and rest.whole)
-    steps = [piece.step(row) for piece in spans]
-    if row.draw.window is None:
-        return steps
-    return with_confidence(steps, row.confidences, [piece.end for piece in spans], row.draw.window)
-
-
-class _Piece(NamedTuple):
-    """A step to be: the places of its tokens, and its text."""
-
-    begin: int
-    end: int
-    words: str
-    whole: bool = True
-    """Whether the tokens spell the text, and not more."""
-
-    def step(self, row: Row) -> Step:
-        """The step, with what its tokens' draws say."""
-        drawn = self.end - self.begin
-        return Step(
-            self.words,
-            tuple(row.tokens[self.begin : self.end]) if self.whole else (),
-            sum(row.logprobs[self.begin : self.end]),
-            sum(row.certainties[self.begin : self.end]) / max(1, drawn),
-            drawn=None if self.whole else drawn,
-        )
-
-
-def _cut(text: StepText, row: Row, spans: list[_Piece], keep: int) -> list[_Piece]:
-    """The first ``keep`` characters of the spans; a step cut inside a token keeps its text and what its tokens' draws
-    say, and loses the tokens, which spell more."""
-    kept: list[_Piece] = []
-    for piece in spans:
-        if keep <= 0:
-            break
-        if len(piece.words) > keep:
-            begin, words = piece.begin, piece.words[:keep]
-            before = text.before(row.draw.context, row.tokens, begin)
-            found = {n: text.text(before, row.tokens[begin:n]) for n in range(begin, piece.end + 1)}
-            spelled = [n for n, said in found.items() if said == words]
-            covering = next((n for n, said in found.items() if said.startswith(words)), piece.end)
-            end = spelled[-1] if spelled else covering
-            piece = _Piece(begin, end, words, bool(spelled))
-        kept.append(piece)
-        keep -= len(piece.words)
-    return kept
 
 
 class SamplerSession:

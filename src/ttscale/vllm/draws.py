@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ttscale.core.confidence import TOP, first_below, of_likeliest, with_confidence
+from ttscale.core.confidence import TOP, first_below, of_likeliest
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
+from ttscale.prompts.drawn_steps import drawn_steps
 from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
 from ttscale.vllm.engine import VLLMEngine
 from ttscale.vllm.settings import VLLMSettings
@@ -39,6 +40,8 @@ class _Draw:
     """The confidence of a window at which the draw is given up."""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    certainties: list[float] = field(default_factory=list)
+    """None: vLLM does not say them."""
     confidences: list[float] = field(default_factory=list)
     context_tokens: int = 0
     cached: int = 0
@@ -57,10 +60,6 @@ class _Draw:
         if lost is not None:
             del self.tokens[lost:], self.logprobs[lost:], self.confidences[lost:]
         return lost is not None
-
-    def recorded(self, steps: list[Step], ends: Sequence[int]) -> list[Step]:
-        """The steps that end before the tokens ``ends``, with what they keep of the confidence."""
-        return with_confidence(steps, self.confidences, ends, self.window) if self.window else steps
 
 
 class VLLMSession:
@@ -181,60 +180,28 @@ class VLLMSession:
             raise RoleError(f"vLLM ended the draw {draw.key} with {why!r} instead of 'stop' or 'length'")
         unsure = draw.give_up()
         cut = self._text.stops(draw.prompt, draw.tokens)
+        ends = self._ends(draw)
         if cut is not None:
-            return Completion(self._opened(draw, self._cut(draw, cut)), "stop", cost)
-        spans = self._spans(draw)
-        whole = [span for span in spans if span[2]]
-        if draw.max_steps is not None and len(whole) >= draw.max_steps:
-            return Completion(self._opened(draw, self._steps(draw, whole[: draw.max_steps])), "open", cost)
+            return Completion(self._steps(draw, ends, cut), "stop", cost)
+        if draw.max_steps is not None and len(ends) >= draw.max_steps:
+            del draw.tokens[ends[draw.max_steps - 1] :]
+            return Completion(self._steps(draw, ends[: draw.max_steps]), "open", cost)
         if why == "stop" and not ended and not unsure and len(draw.tokens) < draw.most:
             return None  # a step of several, or a blank that goes with what follows
         finish: Finish = "stop" if ended and not unsure else "length"
-        return Completion(self._opened(draw, self._steps(draw, spans)), finish, cost)
+        return Completion(self._steps(draw, ends), finish, cost)
 
-    def _opened(self, draw: _Draw, steps: list[Step]) -> tuple[Step, ...]:
-        return opened(tuple(steps), draw.opening, self._settings.prompt)
-
-    def _spans(self, draw: _Draw) -> list[tuple[int, int, bool]]:
-        """(begin, end, complete) of each step in the tokens drawn."""
-        spans, begin, text = [], 0, self._text
+    def _ends(self, draw: _Draw) -> list[int]:
+        """The number of tokens up to the end of each complete step."""
+        ends, begin, text = list[int](), 0, self._text
         for end in range(1, len(draw.tokens) + 1):
             if text.may_end(draw.tokens[end - 1]) and text.ends(
                 text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end]
             ):
-                spans.append((begin, end, True))
-                begin = end
-        if begin < len(draw.tokens):
-            spans.append((begin, len(draw.tokens), False))
-        return spans
-
-    def _steps(self, draw: _Draw, spans: Sequence[tuple[int, int, bool]]) -> list[Step]:
-        """The steps of spans; a blank rest goes with the step before it."""
-        joined: list[tuple[int, int]] = []
-        for begin, end, _ in spans:
-            if joined and not self._say(draw, begin, end).strip():
-                joined[-1] = (joined[-1][0], end)
-            else:
-                joined.append((begin, end))
-        said = [(begin, end, words) for begin, end in joined if (words := self._say(draw, begin, end)).strip()]
-        steps = [
-            Step(words, tuple(draw.tokens[begin:end]), sum(draw.logprobs[begin:end])) for begin, end, words in said
-        ]
-        return draw.recorded(steps, [end for _, end, _ in said])
-
-    def _cut(self, draw: _Draw, keep: int) -> list[Step]:
-        """The steps of the first ``keep`` characters; one cut short keeps its text and loses the tokens."""
-        steps, ends = [], []
-        for begin, end, _ in self._spans(draw):
-            words = self._say(draw, begin, end)
-            logprob = sum(draw.logprobs[begin:end])
-            if keep > 0 and words[:keep].strip():
-                known = len(words) <= keep
-                tokens = tuple(draw.tokens[begin:end]) if known else ()
-                steps.append(Step(words[:keep], tokens, logprob, drawn=None if known else end - begin))
                 ends.append(end)
-            keep -= len(words)
-        return draw.recorded(steps, ends)
+                begin = end
+        return ends
 
-    def _say(self, draw: _Draw, begin: int, end: int) -> str:
-        return self._text.text(self._text.before(draw.prompt, draw.tokens, begin), draw.tokens[begin:end])
+    def _steps(self, draw: _Draw, ends: Sequence[int], cut: int | None = None) -> tuple[Step, ...]:
+        steps = drawn_steps(self._text, draw.prompt, draw, ends, cut, draw.window)
+        return opened(steps, draw.opening, self._settings.prompt)
