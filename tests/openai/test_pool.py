@@ -91,7 +91,7 @@ def test_failures_in_a_row_eject_and_one_request_at_a_time_tries_whether_it_is_b
         fail(pool, 0, 1.0)
     homes = [home for home in range(50) if pool.home(home) == 0]
     assert all(pool.order(home, 1.0) == [1, 0] for home in homes)
-    assert pool.health(1.0) == {"a": "ejected", "b": "healthy"}
+    assert pool.health() == {"a": "ejected", "b": "healthy"}
     later = 1.0 + EJECTED
     assert pool.order(homes[0], later) == [0, 1]
     probe = pool.begin(0, later)
@@ -102,7 +102,7 @@ def test_failures_in_a_row_eject_and_one_request_at_a_time_tries_whether_it_is_b
     assert not pool.available(0, later + EJECTED)  # twice as long now
     assert pool.available(0, later + 2 * EJECTED)
     pool.end(0, True, pool.begin(0, later + 2 * EJECTED), later + 2 * EJECTED)
-    assert pool.health(0.0) == {"a": "healthy", "b": "healthy"}
+    assert pool.health() == {"a": "healthy", "b": "healthy"}
     assert pool.counts["ejections"] == 2
     assert pool.counts["returns"] == 1
 
@@ -123,7 +123,7 @@ def test_a_request_that_was_given_up_says_nothing_and_frees_the_probe() -> None:
         fail(pool, 0, 0.0)
     pool.end(0, None, pool.begin(0, EJECTED), EJECTED)
     assert pool.available(0, EJECTED)
-    assert pool.health(EJECTED)["a"] == "ejected"
+    assert pool.health()["a"] == "ejected"
 
 
 @pytest.mark.parametrize("bad", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.inf], [1.0, True], [1.0, "2"]])

@@ -77,7 +77,7 @@ def solve_stream(
         from ttscale.api.solve_on_ray import pairs_on_ray
 
         return pairs_on_ray((check_question(given, i) for i, given in enumerate(questions)), settings)
-    return _stream(questions, settings, Call(settings))
+    return _stream(questions, Call(settings))
 
 
 @helpful_keywords
@@ -106,7 +106,7 @@ def asolve_stream(
     return _astream(questions, Call(settings))
 
 
-def _stream(questions: Questions, settings: CallSettings, call: Call) -> Iterator[Pair]:
+def _stream(questions: Questions, call: Call) -> Iterator[Pair]:
     outbox = Outbox()
 
     def work() -> None:

@@ -70,7 +70,7 @@ def run(
     reports them, and is raised again.
     """
     if is_async(*(getattr(obj, METHOD_OF[role]) for role, obj in roles.items())):
-        _in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window, shared))
+        in_its_own_loop(lambda: arun(jobs, roles, on_end, record, recall, window, shared))
         return
     engine = Engine(roles, record, shared, time.monotonic if WATCHES else None)
     feeder = _JobFeeder(engine, jobs, on_end, recall, window)
@@ -244,7 +244,7 @@ def _deliver(engine: Engine, answers: Answers) -> None:
             engine.give(ticket, reply)
 
 
-def _in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def in_its_own_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run ``work`` in a new event loop; in a thread of its own where one is running already (notebooks).
 
     Ctrl-C reaches the main thread only, so that one cancels the work, waits until it has put down what it had, and then

@@ -5,10 +5,8 @@ TRL is not imported: a reward function is a plain function of prompts and comple
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ttscale.api.load_roles import open_role
@@ -17,6 +15,7 @@ from ttscale.core.protocols import aggregate_of
 from ttscale.core.requests import Score, Verdict
 from ttscale.core.selection import Aggregate, aggregate, check_aggregate
 from ttscale.core.types import Candidate, Key, Question, Step
+from ttscale.engine.drive import in_its_own_loop
 from ttscale.prompts.layouts import split_steps
 
 Reward = Callable[..., list[float | None]]
@@ -42,7 +41,7 @@ def reward_function(
         asked = [request for request in requests if request.candidate.steps]
         verdicts: Any = role.score(asked) if asked else []
         if inspect.isawaitable(verdicts):
-            verdicts = _run(_waited(verdicts))
+            verdicts = _awaited(verdicts)
         scores = dict(zip(asked, (_score(verdict, chosen) for verdict in verdicts), strict=True))
         return [scores.get(request) for request in requests]
 
@@ -50,18 +49,14 @@ def reward_function(
     return reward
 
 
-async def _waited(verdicts: Any) -> Any:
-    return await verdicts
+def _awaited(verdicts: Awaitable[list[Any]]) -> list[Any]:
+    found: list[Any] = []
 
+    async def wait() -> None:
+        found.extend(await verdicts)
 
-def _run(work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of ``work``; from a thread of its own where a loop is running already (notebooks)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+    in_its_own_loop(wait)
+    return found
 
 
 def _score(verdict: Verdict | Exception, how: Aggregate) -> float | None:

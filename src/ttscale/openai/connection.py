@@ -146,7 +146,7 @@ class Connection:
     @property
     def health(self) -> dict[str, str]:
         """Each endpoint as "healthy", "ejected" or "probing"."""
-        return self.pool.health(self._clock())
+        return self.pool.health()
 
     def __getstate__(self) -> object:
         raise TypeError(
@@ -271,7 +271,7 @@ class Connection:
                         if endpoint == asked[-1] and not over:  # it waits in its place
                             wait = backoff(round_, request.seed)
                             wait = max(wait, min(owed.values()) + 0.1 * wait)
-                            self._say(last, asked, round_ + 1, wait)
+                            self._say(last, endpoint, round_ + 1, wait)
                             await self._sleep(wait)
                             owed = {i: seconds - wait for i, seconds in owed.items()}
             if over:
@@ -327,15 +327,12 @@ class Connection:
             raise Rejected(f"no reply for {request.where}: {what} (at {self.endpoints[endpoint]})", status, said)
         return replace(failure, what=what)
 
-    def _say(self, last: Failure, asked: Sequence[int], retry: int, wait: float) -> None:
+    def _say(self, last: Failure, endpoint: int, retry: int, wait: float) -> None:
         """Tell whoever waits that nobody answers: once per retry, however many requests meet the same."""
-        for endpoint in asked[-1:]:
-            if retry > self._said[endpoint]:
-                self._said[endpoint] = retry
-                log.warning(
-                    "%s at %s, retry %d of %d in %.1f s",
-                    *(last.what, self.endpoints[endpoint], retry, self._retries, wait),
-                )
+        if retry > self._said[endpoint]:
+            self._said[endpoint] = retry
+            where = self.endpoints[endpoint]
+            log.warning("%s at %s, retry %d of %d in %.1f s", last.what, where, retry, self._retries, wait)
 
     async def _advice(self, endpoint: int, path: str, status: int | None) -> str:
         """What to do about "not found": name the model as the server does, or give the URL its last part."""

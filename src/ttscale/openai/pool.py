@@ -129,7 +129,7 @@ class EndpointPool:
             one.ejections = min(one.ejections + 1, 16)
             self.counts["ejections"] += 1
 
-    def health(self, now: float) -> dict[str, str]:
+    def health(self) -> dict[str, str]:
         """By name: "healthy", "ejected", or "probing" while a request tries it."""
         return {
             one.name: "healthy" if one.until is None else "probing" if one.probing else "ejected" for one in self._all

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from types import EllipsisType
 from typing import Any
 
@@ -11,9 +12,7 @@ from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.prompts.layouts import PromptFormat, family_of
 from ttscale.vllm.draws import VLLMSession
 from ttscale.vllm.engine import VLLMEngine
-from ttscale.vllm.settings import VLLMSettings
-
-MAX_NEW_TOKENS = 2048
+from ttscale.vllm.settings import MAX_NEW_TOKENS, VLLMSettings
 
 
 class _Role:
@@ -39,16 +38,9 @@ class _Role:
         self.settings = VLLMSettings(form, mark, temperature, top_p, top_k, min_p, max_new_tokens)
         self.name = self.engine.name
         self.worker = ("vllm", id(self.engine.llm))
-        usual: dict[str, tuple[object, object]] = {
-            "prompt": (form, family.prompt),
-            "delimiter": (mark, family.delimiter),
-            "temperature": (temperature, 1.0),
-            "top_p": (top_p, 1.0),
-            "top_k": (top_k, -1),
-            "min_p": (min_p, 0.0),
-            "max_new_tokens": (max_new_tokens, MAX_NEW_TOKENS),
-        }
-        self.sampling = {name: value for name, (value, default) in usual.items() if value != default}
+        usual = VLLMSettings(family.prompt, family.delimiter)
+        given = {field.name: getattr(self.settings, field.name) for field in fields(usual)}
+        self.sampling = {name: value for name, value in given.items() if value != getattr(usual, name)}
         """Settings that are not the usual ones: part of what stored results call this role."""
 
     def __repr__(self) -> str:

@@ -10,6 +10,8 @@ from ttscale.core.requests import check_temperature
 from ttscale.prompts.layouts import PromptFormat, stop_strings
 from ttscale.prompts.tokenize import uses_chat
 
+MAX_NEW_TOKENS = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class VLLMSettings:
@@ -17,11 +19,11 @@ class VLLMSettings:
 
     prompt: PromptFormat
     delimiter: str | None
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = -1
+    min_p: float = 0.0
+    max_new_tokens: int = MAX_NEW_TOKENS
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
