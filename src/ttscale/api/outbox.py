@@ -58,16 +58,11 @@ class Outbox:
         source = _checked(questions)
         took = worked = 0.0  # by the last read; on the search, which reads may now take as well
         while True:
-            with self._change:
-                while max(len(self._ready), call.in_progress) >= WINDOW and not self._closed:
-                    if call.in_progress:
-                        self._change.release()
-                        try:
-                            yield None
-                        finally:
-                            self._change.acquire()
-                    else:
-                        self._change.wait()
+            while max(len(self._ready), call.in_progress) >= WINDOW and not self._closed:
+                if call.in_progress:
+                    yield None
+                else:
+                    self.wait_for_room()
             while call.in_progress and took > max(QUICK, worked) and not call.shares_limit:
                 began = monotonic()
                 yield None

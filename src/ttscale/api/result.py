@@ -107,7 +107,9 @@ class Result:
         if path.suffix == ".jsonl":
             self.trace.save(path)
         elif path.suffix == ".html":
-            path.write_text(self._page(), encoding="utf-8", errors="replace")
+            from ttscale import viz
+
+            path.write_text(viz.html(viz.tree(self.trace)), encoding="utf-8", errors="replace")
         else:
             path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path
@@ -117,11 +119,6 @@ class Result:
         page = self.save(Path(mkdtemp(prefix="ttscale-")) / "search.html")
         webbrowser.open(page.as_uri())
         return page
-
-    def _page(self) -> str:
-        from ttscale import viz
-
-        return viz.html(viz.tree(self.trace))
 
 
 def not_begun(question: Question, error: Exception | None = None, stopped_by: str | None = None) -> Result:

@@ -86,8 +86,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise ImportError(f"ttscale serve needs {error.name}: pip install 'ttscale[serve]'") from error
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    for name in ("httpx2", "ttscale.openai"):
+    for name in ("httpx", "httpx2", "ttscale.openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
     app = create_app(settings)
     config = uvicorn.Config(

@@ -7,6 +7,7 @@ It knows LiteLLM's custom providers; what a search is made of is in the ``Search
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import litellm
@@ -34,7 +35,7 @@ class TtscaleLLM(CustomLLM):
         self, *, model: str, messages: list[Any], model_response: Any, optional_params: dict[str, Any], **_: Any
     ) -> Any:
         """A whole reply."""
-        with _Errors():
+        with _errors():
             result = self._set(optional_params).ask(messages)
         return _filled(model_response, model, result)
 
@@ -42,35 +43,32 @@ class TtscaleLLM(CustomLLM):
         self, *, model: str, messages: list[Any], model_response: Any, optional_params: dict[str, Any], **_: Any
     ) -> Any:
         """A whole reply, awaited."""
-        with _Errors():
+        with _errors():
             result = await self._set(optional_params).aask(messages)
         return _filled(model_response, model, result)
 
     def streaming(self, *, messages: list[Any], optional_params: dict[str, Any], **_: Any) -> Iterator[Any]:
         """The reply in one piece, once the search is over."""
-        with _Errors():
+        with _errors():
             yield _chunk(self._set(optional_params).ask(messages))
 
     async def astreaming(self, *, messages: list[Any], optional_params: dict[str, Any], **_: Any) -> AsyncIterator[Any]:
         """The same, awaited."""
-        with _Errors():
+        with _errors():
             yield _chunk(await self._set(optional_params).aask(messages))
 
     def _set(self, params: Mapping[str, Any]) -> Searcher:
         return self._searcher.set({name: value for name, value in params.items() if name != "stream"})
 
 
-class _Errors:
+@contextmanager
+def _errors() -> Iterator[None]:
     """Errors as LiteLLM maps them: what was asked wrongly is 400, what the model's server did is 502."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, RoleError):
-            raise CustomLLMError(status_code=502, message=str(error)) from error
-        if isinstance(error, ValueError):
-            raise CustomLLMError(status_code=400, message=str(error)) from error
+    try:
+        yield
+    except (RoleError, ValueError) as error:
+        status = 502 if isinstance(error, RoleError) else 400
+        raise CustomLLMError(status_code=status, message=str(error)) from error
 
 
 def _usage(result: Result) -> dict[str, int]:

@@ -68,7 +68,7 @@ class LinearHead(nn.Module):
         it, with adapters and all (then ``width`` says its inputs); ``rows``: of the only one, those that count."""
         super().__init__()
         self._sources, self._rows, self._width = layers, rows, width
-        self.layers = nn.ModuleList()
+        self.layers: Any = nn.ModuleList()
         self.refresh()
 
     @torch.no_grad()
@@ -88,25 +88,22 @@ class LinearHead(nn.Module):
 
     @property
     def outputs(self) -> int:
-        return int(self._linears()[-1].out_features)
+        return int(self.layers[-1].out_features)
 
     @property
     def matmul_parameters(self) -> int:
         """Weights that take part in matrix products."""
-        return sum(int(layer.weight.numel()) for layer in self._linears())
+        return sum(int(layer.weight.numel()) for layer in self.layers)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[n, outputs] from hidden states [n, width]."""
         x = hidden.float()
-        for i, layer in enumerate(self._linears()):
+        for i, layer in enumerate(self.layers):
             x = layer(torch.relu(x) if i else x)
         return x
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.logits(hidden)
-
-    def _linears(self) -> list[Any]:
-        return list(self.layers)
 
 
 def lm_head(model: HFModel, tokens: Sequence[int]) -> LinearHead:
@@ -169,7 +166,7 @@ def _reads_forward(model: HFModel, head: LinearHead) -> bool:
         return False
     last = whole[0, -1]
     # In half precision a sum is off by the rounding of its terms, however small it is itself.
-    terms = last.abs() @ head.layers[0].weight.abs().T  # type: ignore[operator]
+    terms = last.abs() @ head.layers[0].weight.abs().T
     close = 1e-3 if model.dtype == torch.float32 else 0.06
     same_hidden = bool((begun - whole[:, :-1]).abs().max() <= close * whole.abs().max())
     off = (head.logits(last) - own.reshape(-1, head.outputs)[-1]).abs()

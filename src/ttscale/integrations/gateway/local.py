@@ -103,30 +103,19 @@ class SharedRole:
         self.name = label(obj)
         self.continues = continues(obj)
         self.aggregate = aggregate_of(obj)
+        setattr(self, METHOD_OF[role], self._ask)
 
     def at(self, temperature: float | None) -> SharedRole:
         """The same role for a request with this temperature."""
         return self if temperature is None else SharedRole(self._role, self._obj, self._worker, temperature)
 
-    async def sample(self, requests: Sequence[Any], /) -> list[Any]:
-        """Draws; a strategy that sets a temperature keeps it."""
+    async def _ask(self, requests: Sequence[Any], /) -> list[Any]:
+        """What the role's method returns; a strategy that sets a temperature keeps it."""
         if self._temperature is not None:
             requests = [
                 replace(one, temperature=self._temperature) if one.temperature is None else one for one in requests
             ]
-        return await self._worker.ask("generator", requests)
-
-    async def score(self, requests: Sequence[Any], /) -> list[Any]:
-        """Verdicts."""
-        return await self._worker.ask("verifier", requests)
-
-    async def revise(self, requests: Sequence[Any], /) -> list[Any]:
-        """New attempts."""
-        return await self._worker.ask("reviser", requests)
-
-    async def compare(self, requests: Sequence[Any], /) -> list[Any]:
-        """Preferences."""
-        return await self._worker.ask("comparator", requests)
+        return await self._worker.ask(self._role, requests)
 
 
 class LocalRoles:
