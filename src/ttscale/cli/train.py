@@ -13,6 +13,7 @@ import importlib
 import json
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def add_train_parser(subparsers: Any) -> None:
         )
         for flag in command.flags:
             _add(sub, flag)
-        sub.set_defaults(run=_runner(command))
+        sub.set_defaults(run=partial(_run, command))
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
@@ -54,16 +55,13 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     parser.add_argument(f"--{flag.name.replace('_', '-')}", **options)
 
 
-def _runner(command: Command) -> Callable[[argparse.Namespace], int]:
-    def run(options: argparse.Namespace) -> int:
-        settings = merged(command, options)
-        from ttscale.training import commands as _commands
+def _run(command: Command, options: argparse.Namespace) -> int:
+    settings = merged(command, options)
+    from ttscale.training import commands
 
-        call: Callable[[Mapping[str, Any]], None] = getattr(_commands, command.name.replace("-", "_"))
-        call(settings)
-        return 0
-
-    return run
+    call: Callable[[Mapping[str, Any]], None] = getattr(commands, command.name.replace("-", "_"))
+    call(settings)
+    return 0
 
 
 def merged(command: Command, options: argparse.Namespace) -> dict[str, Any]:

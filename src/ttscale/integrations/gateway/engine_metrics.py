@@ -11,7 +11,7 @@ from threading import Lock
 
 from ttscale.core.requests import Reply
 from ttscale.core.watch import Watch
-from ttscale.integrations.gateway.metrics import Histogram, head
+from ttscale.integrations.gateway.metrics import Histogram, counter
 
 WAITS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -25,7 +25,7 @@ class EngineMetrics(Watch):
         self._lock = Lock()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._tokens: Counter[tuple[str, str]] = Counter()
-        self._retries: Counter[str] = Counter()
+        self._retries: Counter[tuple[str]] = Counter()
         self._dollars = 0.0
         self._waits, self._sizes = Histogram(WAITS), Histogram(SIZES)
 
@@ -47,23 +47,16 @@ class EngineMetrics(Watch):
 
     def retried(self, endpoint: str, why: str) -> None:
         with self._lock:
-            self._retries[endpoint] += 1
+            self._retries[endpoint,] += 1
 
     def text(self) -> str:
         """Everything in Prometheus's text format."""
         with self._lock:
-            lines = head("ttscale_engine_requests_total", "counter", "Requests to roles, by outcome.")
-            for (role, outcome), count in sorted(self._requests.items()):
-                lines.append(f'ttscale_engine_requests_total{{role="{role}",outcome="{outcome}"}} {count}')
-            lines += head("ttscale_engine_tokens_total", "counter", "Tokens of roles, by kind; cached ones are hits.")
-            for (role, kind), count in sorted(self._tokens.items()):
-                if count:
-                    lines.append(f'ttscale_engine_tokens_total{{role="{role}",kind="{kind}"}} {count}')
-            lines += head("ttscale_engine_retries_total", "counter", "Attempts at servers that failed.")
-            for endpoint, count in sorted(self._retries.items()):
-                lines.append(f'ttscale_engine_retries_total{{endpoint="{endpoint}"}} {count}')
-            lines += head("ttscale_engine_dollars_total", "counter", "Money by the prices of roles.")
-            lines.append(f"ttscale_engine_dollars_total {self._dollars:.6f}")
+            lines = counter("engine_requests", "Requests to roles, by outcome.", self._requests, "role", "outcome")
+            what = "Tokens of roles, by kind; cached ones are hits."
+            lines += counter("engine_tokens", what, +self._tokens, "role", "kind")  # without those that are 0
+            lines += counter("engine_retries", "Attempts at servers that failed.", self._retries, "endpoint")
+            lines += counter("engine_dollars", "Money by the prices of roles.", {(): f"{self._dollars:.6f}"})
             lines += self._waits.lines("ttscale_engine_wait_seconds", "Seconds in the queue of a role.")
             lines += self._sizes.lines("ttscale_engine_batch_size", "Requests of one batch.")
         return "\n".join(lines) + "\n"

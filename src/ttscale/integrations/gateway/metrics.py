@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ttscale.core.cost import Cost
 from ttscale.integrations.gateway.usage import Used
@@ -44,7 +45,7 @@ class Metrics:
     sources: list[Callable[[], str]] = field(default_factory=list)
     """Whatever else should be read at /metrics: each returns lines in Prometheus's text format."""
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
-    tokens: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[tuple[str]] = field(default_factory=Counter)
     generations: int = 0
     verifier_calls: int = 0
     cancelled: int = 0
@@ -58,29 +59,21 @@ class Metrics:
 
     def spent(self, used: Used, cost: Cost) -> None:
         """What a search has used, also one that failed."""
-        self.tokens["prompt"] += used.prompt
-        self.tokens["completion"] += used.completion
-        self.tokens["verifier"] += used.verifier_prompt + used.verifier_completion
+        self.tokens["prompt",] += used.prompt
+        self.tokens["completion",] += used.completion
+        self.tokens["verifier",] += used.verifier_prompt + used.verifier_completion
         self.generations += cost.generations
         self.verifier_calls += cost.verifier_calls
 
     def text(self) -> str:
         """Everything in Prometheus's text format, version 0.0.4."""
-        lines = head("ttscale_requests_total", "counter", "Requests answered, by path and status.")
-        lines += [
-            f'ttscale_requests_total{{path="{path}",status="{status}"}} {count}'
-            for (path, status), count in sorted(self.requests.items())
-        ]
+        lines = counter("requests", "Requests answered, by path and status.", self.requests, "path", "status")
         lines += head("ttscale_requests_in_progress", "gauge", "Requests being answered now.")
         lines.append(f"ttscale_requests_in_progress {self.inside()}")
-        lines += head("ttscale_tokens_total", "counter", "Tokens used by draws and verifier.")
-        lines += [f'ttscale_tokens_total{{kind="{kind}"}} {count}' for kind, count in sorted(self.tokens.items())]
-        for name, count, what in (
-            ("generations", self.generations, "Solutions begun."),
-            ("verifier_calls", self.verifier_calls, "Candidates judged."),
-            ("cancelled", self.cancelled, "Requests whose client hung up."),
-        ):
-            lines += [*head(f"ttscale_{name}_total", "counter", what), f"ttscale_{name}_total {count}"]
+        lines += counter("tokens", "Tokens used by draws and verifier.", self.tokens, "kind")
+        lines += counter("generations", "Solutions begun.", {(): self.generations})
+        lines += counter("verifier_calls", "Candidates judged.", {(): self.verifier_calls})
+        lines += counter("cancelled", "Requests whose client hung up.", {(): self.cancelled})
         lines += self.seconds.lines("ttscale_request_seconds", "Seconds from a request to the end of its reply.")
         return "\n".join(lines) + "\n" + "".join(source() for source in self.sources)
 
@@ -88,3 +81,13 @@ class Metrics:
 def head(name: str, kind: str, what: str) -> list[str]:
     """The two lines that say what a metric is."""
     return [f"# HELP {name} {what}", f"# TYPE {name} {kind}"]
+
+
+def counter(name: str, what: str, counts: Mapping[Any, object], *labels: str) -> list[str]:
+    """A counter, and for each of its values what ``labels`` are."""
+    name = f"ttscale_{name}_total"
+    lines = head(name, "counter", what)
+    for values, count in sorted(counts.items()):
+        told = ",".join(f'{label}="{value}"' for label, value in zip(labels, values, strict=True))
+        lines.append(f"{name}{{{told}}} {count}" if told else f"{name} {count}")
+    return lines

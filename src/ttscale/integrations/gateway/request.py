@@ -22,7 +22,6 @@ from ttscale.strategies import MajorityVote
 from ttscale.strategies.names import strategy_named
 
 BUDGET_HEADERS = ("x-ttscale-budget", "x-its-budget")
-STRATEGY_HEADERS = ("x-ttscale-strategy",)
 REFUSED_HEADERS = {"x-its-endpoint": "the operator sets the upstream, not the client"}
 """Headers of its_hub that cannot be honoured, and why."""
 
@@ -190,8 +189,7 @@ def split_model(name: str, served: str | None) -> tuple[str, str | None, int | N
 
 
 def _strategy(headers: Mapping[str, str], body: Mapping[str, Any], suffix: str | None) -> str | None:
-    given = next((headers[name] for name in STRATEGY_HEADERS if name in headers), None)
-    given = given or text(body, "strategy") or suffix
+    given = headers.get("x-ttscale-strategy") or text(body, "strategy") or suffix
     if given is not None:
         _check_strategy("strategy", given)
     return given
