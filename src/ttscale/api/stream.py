@@ -8,15 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -189,23 +181,20 @@ async def _arun(questions: Questions, call: Call) -> AsyncGenerator[Pair, None]:
 
     async def work() -> None:
         nonlocal over
-        while not over:
-            while ready.qsize() >= WINDOW:
-                room.clear()
-                await room.wait()
-            first = await waiting.get()
-            over = first is None or call.used_up is not None
-            if first is not None and not over:
-                await call.arun(at_hand(first), lambda question, result: ready.put_nowait((question, result)))
-        ready.put_nowait(failures[0] if failures else None)
-
-    async def reported(part: Coroutine[Any, Any, None]) -> None:
         try:
-            await part
+            while not over:
+                while ready.qsize() >= WINDOW:
+                    room.clear()
+                    await room.wait()
+                first = await waiting.get()
+                over = first is None or call.used_up is not None
+                if first is not None and not over:
+                    await call.arun(at_hand(first), lambda question, result: ready.put_nowait((question, result)))
+            ready.put_nowait(failures[0] if failures else None)
         except Exception as error:
             ready.put_nowait(error)
 
-    tasks = [asyncio.ensure_future(part) for part in (feed(), reported(work()))]
+    tasks = [asyncio.ensure_future(part) for part in (feed(), work())]
     try:
         while True:
             pair = await ready.get()

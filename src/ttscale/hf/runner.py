@@ -12,20 +12,22 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from torch import Tensor
 
 
-class Prefix(Protocol):
+class Prefix:
     """A context on its way to being ready. Each runner has a class of its own for it."""
 
-    tokens: tuple[int, ...]
-    """All of the context's token ids."""
-    ran: int
-    """Tokens run for this prefix and not yet charged to a row; the rest was found in a cache."""
-    ran_flops: float
-    users: int
-    """Waiting rows that will start from it."""
+    def __init__(self, tokens: tuple[int, ...]) -> None:
+        self.tokens = tokens
+        """All of the context's token ids."""
+        self.ran = 0
+        """Tokens run for this prefix and not yet charged to a row; the rest was found in a cache."""
+        self.ran_flops = 0.0
+        self.users = 0
+        """Waiting rows that will start from it."""
 
     @property
     def ready(self) -> bool:
         """Whether all of it was run, so that rows can start."""
+        raise NotImplementedError
 
 
 P = TypeVar("P", bound=Prefix)

@@ -18,18 +18,16 @@ from torch import Tensor
 from ttscale.hf.context_length import fresh_rotary
 from ttscale.hf.model import HFModel
 from ttscale.hf.own_cache.cache_check import Caching, forward
+from ttscale.hf.runner import Prefix
 
 KEPT_PREFIXES = 32
 
 
-class CachedPrefix:
+class CachedPrefix(Prefix):
     """A context: run whole by ``advance``, after the longest prefix of it that is kept."""
 
     def __init__(self, tokens: tuple[int, ...]) -> None:
-        self.tokens = tokens
-        self.ran = 0
-        self.ran_flops = 0.0
-        self.users = 0
+        super().__init__(tokens)
         self.cache: Any = None
         self.logits: Tensor | None = None
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ttscale.hf.model import HFModel
+from ttscale.hf.runner import Prefix
 from ttscale.hf.shared_kv.batch_rows import BatchRows
 from ttscale.hf.shared_kv.forward import DecodeAttention, SharedKV, extend
 from ttscale.hf.shared_kv.prefix_tree import PrefixNode, Tokens
@@ -21,18 +22,12 @@ SHARE_AT = 8
 """Of prefixes that share this many missing tokens, one runs those and the others wait."""
 
 
-class TreePrefix:
-    """A context on its way to being ready: every token run, the last hidden state at hand."""
-
-    __slots__ = ("node", "ran", "ran_flops", "tokens", "users")
+class TreePrefix(Prefix):
+    """Ready with every token run, and the last hidden state at hand."""
 
     def __init__(self, tokens: Tokens, node: PrefixNode) -> None:
-        self.tokens = tokens
+        super().__init__(tokens)
         self.node = node
-        self.ran = 0
-        """Tokens run for this prefix; the rest was found in the cache."""
-        self.ran_flops = 0.0
-        self.users = 0
 
     @property
     def missing(self) -> Tokens:

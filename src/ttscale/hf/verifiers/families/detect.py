@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from ttscale.hf.load import adapter_config, find_file, head_of_adapter
 from ttscale.hf.model import HFModel
-from ttscale.hf.verifiers.adapter import HEADS, Adapter, Headed, LinearHead
+from ttscale.hf.verifiers.adapter import HEADS, Adapter, Headed
 from ttscale.hf.verifiers.checkpoint_tensors import tensor_files
 from ttscale.hf.verifiers.families.math_shepherd import MathShepherd
 from ttscale.hf.verifiers.families.qwen import QwenPRM, mlp_head
@@ -156,7 +156,10 @@ def load(
     finally:
         logging.set_verbosity(level)
     if family in heads:
-        model = _with_head(model, heads[family](checkpoint, allow_pickle))
+        head = heads[family](checkpoint, allow_pickle)  # which stays in fp32
+        module = Headed(model.module, head.to(model.device))
+        module.config.name_or_path = model.name
+        model = HFModel(module, tokenizer=model.tokenizer)
     return model, adapter_for(model, family, separator)
 
 
@@ -176,13 +179,6 @@ def adapter_for(model: HFModel, family: Family, separator: str | None) -> Adapte
     if family == "math-shepherd":
         return MathShepherd(model)
     return Skywork(model) if family == "skywork" else QwenPRM(model)
-
-
-def _with_head(trunk: HFModel, head: LinearHead) -> HFModel:
-    """The trunk under a head of its own, which is kept in fp32."""
-    module = Headed(trunk.module, head.to(trunk.device))
-    module.config.name_or_path = trunk.name
-    return HFModel(module, tokenizer=trunk.tokenizer)
 
 
 def _read_json(checkpoint: str, name: str) -> Any:
