@@ -44,7 +44,8 @@ class _Lane:
         self._caching = caching
         self.start = tokens
         self.length = len(tokens)
-        self.rows: list[_Row] = []
+        self.rows: list[int] = []
+        """Their places in the batch, in the order of the cache."""
         self.own: Tensor | None = None
         """Tokens run so far [rows, ran], for models that need them again."""
 
@@ -80,14 +81,6 @@ class _Lane:
         return logits[:, -1]
 
 
-class _Row:
-    """A row's place: its lane. Compared by identity."""
-
-    def __init__(self, lane: _Lane) -> None:
-        self.lane = lane
-        lane.rows.append(self)
-
-
 class OwnCacheRunner:
     """The decode loop's ``Runner`` on ``model(...)`` and its own cache class."""
 
@@ -96,7 +89,8 @@ class OwnCacheRunner:
         self._caching = caching
         self.whole = not caching.steps
         """Whether every token runs its whole sequence again."""
-        self._rows: list[_Row] = []
+        self._lanes: list[_Lane] = []
+        self._rows = 0
         self._kept: OrderedDict[tuple[int, ...], tuple[Any, Tensor]] = OrderedDict()
         self._sizes: dict[tuple[int, ...], int] = {}
         self.chunk = 1
@@ -150,13 +144,15 @@ class OwnCacheRunner:
 
         ``trunks`` means nothing here: rows share no keys and values.
         """
-        lanes: dict[int, _Lane] = {}
-        for prefix in prefixes:
-            if id(prefix) not in lanes:
-                lanes[id(prefix)] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching)
-            self._rows.append(_Row(lanes[id(prefix)]))
+        lanes: dict[CachedPrefix, _Lane] = {}
+        for place, prefix in enumerate(prefixes, self._rows):
+            if prefix not in lanes:
+                lanes[prefix] = _Lane(copy.deepcopy(prefix.cache), prefix.tokens, self._caching)
+            lanes[prefix].rows.append(place)
         for lane in lanes.values():
             lane.select([0] * len(lane.rows), self._model.device)
+        self._lanes += lanes.values()
+        self._rows += len(prefixes)
         return torch.stack([prefix.logits for prefix in prefixes if prefix.logits is not None])
 
     def store(self, row: int, tokens: Sequence[int]) -> None:
@@ -164,26 +160,25 @@ class OwnCacheRunner:
 
     def keep(self, index: Sequence[int]) -> None:
         """Only the rows at these places go on, in this order."""
-        rows = [self._rows[i] for i in index]
-        alive = set(map(id, rows))
-        for lane in {id(row.lane): row.lane for row in self._rows}.values():
-            left = [i for i, row in enumerate(lane.rows) if id(row) in alive]
+        places = {old: new for new, old in enumerate(index)}
+        for lane in self._lanes:
+            left = [i for i, row in enumerate(lane.rows) if row in places]
             if left and len(left) < len(lane.rows):
                 lane.select(left, self._model.device)
-                lane.rows = [lane.rows[i] for i in left]
-        self._rows = rows
+            lane.rows = [places[lane.rows[i]] for i in left]
+        self._lanes = [lane for lane in self._lanes if lane.rows]
+        self._rows = len(index)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Run one token per row, ``tokens`` [rows]: next-token logits [rows, vocabulary], fp32."""
-        place = {id(row): i for i, row in enumerate(self._rows)}
         logits: Tensor | None = None
-        for lane in {id(row.lane): row.lane for row in self._rows}.values():
-            at = torch.tensor([place[id(row)] for row in lane.rows], device=self._model.device)
+        for lane in self._lanes:
+            at = torch.tensor(lane.rows, device=self._model.device)
             again = self.whole or lane.again
             last = lane.forward(self._model, tokens[at][:, None])
             self._model.forwarded_tokens += len(lane.rows) * (lane.length if again else 1)
             if logits is None:
-                logits = torch.empty((len(self._rows), last.shape[-1]), device=self._model.device)
+                logits = torch.empty((self._rows, last.shape[-1]), device=self._model.device)
             logits[at] = last
         assert logits is not None
         return logits
@@ -197,7 +192,7 @@ class OwnCacheRunner:
 
     def close(self) -> None:
         """Let go of all rows."""
-        self._rows = []
+        self._lanes, self._rows = [], 0
 
 
 def _bytes(cache: Any) -> int:
