@@ -33,39 +33,30 @@ SESSION_STEPS = 16
 
 
 @dataclass(slots=True)
-class _Call:
-    """One call of a role: what is still missing of its replies."""
-
-    replies: list[Any]
-    missing: int
-    done: asyncio.Future[list[Any]]
-
-
-@dataclass(slots=True)
 class _Worker:
     """The roles that share a device, the thread they run in, and what waits for them."""
 
     roles: dict[Role, SyncWorker] = field(default_factory=dict)
     waiting: dict[Role, deque[Ticket]] = field(default_factory=dict)
-    calls: dict[int, _Call] = field(default_factory=dict)
+    replies: dict[tuple[int, int], asyncio.Future[Any]] = field(default_factory=dict)
+    """What somebody still waits for, by slot and place of the ticket."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ttscale"))
     pump: asyncio.Task[None] | None = None
     numbers: Any = field(default_factory=itertools.count)
 
     async def ask(self, role: Role, requests: Sequence[Any]) -> list[Any]:
         """The replies to these requests; an exception in the place of one that failed."""
-        if not requests:
-            return []
-        slot = next(self.numbers)
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self.calls[slot] = _Call([None] * len(requests), len(requests), future)
+        slot, loop = next(self.numbers), asyncio.get_running_loop()
+        mine = {(slot, place): loop.create_future() for place in range(len(requests))}
+        self.replies |= mine
         self.waiting[role].extend(Ticket(slot, place, request) for place, request in enumerate(requests))
         if self.pump is None or self.pump.done():
             self.pump = asyncio.create_task(self._work())
         try:
-            return await future
+            return await asyncio.gather(*mine.values())
         finally:
-            self.calls.pop(slot, None)
+            for name in mine:
+                del self.replies[name]
 
     async def _work(self) -> None:
         """Turns in the thread while there is work; hands out what they answer."""
@@ -73,20 +64,16 @@ class _Worker:
         while any(self.waiting.values()) or any(worker.rows for worker in self.roles.values()):
             turns = [(worker, self._taken(role, worker.most)) for role, worker in self.roles.items()]
             for ticket, reply in await loop.run_in_executor(self.thread, _turn, turns):
-                call = self.calls.get(ticket.slot)
-                if call is None:  # whoever asked has gone
-                    continue
-                call.replies[ticket.place] = reply
-                call.missing -= 1
-                if not call.missing and not call.done.done():
-                    call.done.set_result(call.replies)
+                future = self.replies.get((ticket.slot, ticket.place))
+                if future is not None and not future.done():  # else whoever asked has gone
+                    future.set_result(reply)
 
     def _taken(self, role: Role, most: int | None) -> list[Ticket]:
         """The oldest requests that somebody still waits for."""
         queue, taken = self.waiting[role], list[Ticket]()
         while queue and (most is None or len(taken) < most):
             ticket = queue.popleft()
-            if ticket.slot in self.calls:
+            if (ticket.slot, ticket.place) in self.replies:
                 taken.append(ticket)
         return taken
 
