@@ -15,7 +15,8 @@ from transformers import AutoModelForTokenClassification
 
 from ttscale import Candidate, Key, Question, Score, Step
 from ttscale.hf import HFVerifier
-from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.hf.verifiers.families.ttscale import StepEncoder
+from ttscale.hf.verifiers.input_format import VerifierFormat
 from ttscale.prompts.layouts import PromptFormat
 
 TINY = Shape(width=16, layers=2, heads=2, hidden=32, positions=1024)
@@ -54,8 +55,8 @@ def test_equal_lines_of_a_question_share_one_estimate() -> None:
 
 @pytest.mark.parametrize("attempts", [[], [WRONG], [WRONG, RIGHT]])
 def test_the_layout_is_the_one_that_verifiers_are_served_with(attempts: list[str]) -> None:
-    assert prm.layout(QUESTION, RIGHT, attempts) == encode_steps(
-        tokenizer.make(), FORM, QUESTION, steps(RIGHT), attempts
+    assert prm.layout(QUESTION, RIGHT, attempts) == StepEncoder(tokenizer.make(), FORM)(
+        QUESTION, steps(RIGHT), attempts
     )
 
 

@@ -17,7 +17,7 @@ from ttscale.evaluation.problems.splits import split_questions
 from ttscale.evaluation.verifier_quality.report import quality_report
 from ttscale.hf import HFVerifier
 from ttscale.hf.verifiers.families.ttscale import StepEncoder
-from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.hf.verifiers.input_format import VerifierFormat
 from ttscale.training.data.examples import StepExample
 from ttscale.training.data.readers import read_rollouts
 from ttscale.training.data.rollouts import collect_rollouts
@@ -72,7 +72,7 @@ def test_the_checkpoint_is_a_plain_token_classifier(prm, toy):
     tokenizer = transformers.AutoTokenizer.from_pretrained(prm.path)
     form = VerifierFormat.of_checkpoint(prm.path)
     assert (form.kind, form.separator, model.config.id2label) == ("prm", "\n", {0: "wrong", 1: "right"})
-    ids, reads = encode_steps(tokenizer, form, toy[0].prompt, toy[0].steps)
+    ids, reads = StepEncoder(tokenizer, form)(toy[0].prompt, toy[0].steps)
     with torch.no_grad():
         plain = model(torch.tensor([ids])).logits[0].softmax(-1)[reads, 1].tolist()
     served = verifier_scores(HFVerifier(str(prm.path)), toy[:1])[0]

@@ -17,7 +17,9 @@ from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
 from ttscale.prompts.drawn_steps import drawn_steps
+from ttscale.prompts.layouts import stop_strings
 from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
+from ttscale.prompts.tokenize import uses_chat
 from ttscale.vllm.engine import VLLMEngine
 from ttscale.vllm.settings import VLLMSettings
 
@@ -67,7 +69,7 @@ class VLLMSession:
 
     def __init__(self, engine: VLLMEngine, settings: VLLMSettings) -> None:
         self._engine, self._settings = engine, settings
-        self._stop = settings.stop(engine.tokenizer)
+        self._stop = stop_strings(settings.prompt, uses_chat(engine.tokenizer, settings.prompt))
         self._text = StepText(engine.tokenizer, settings.delimiter, self._stop, settings.prompt.thoughts)
         self._running: dict[str, _Draw] = {}
         self._failed: list[tuple[int, Completion | Exception]] = []

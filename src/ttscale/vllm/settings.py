@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ttscale.core.checks import check_count
 from ttscale.core.requests import check_temperature
-from ttscale.prompts.layouts import PromptFormat, stop_strings
-from ttscale.prompts.tokenize import uses_chat
+from ttscale.prompts.layouts import PromptFormat
 
 MAX_NEW_TOKENS = 2048
 
@@ -34,7 +32,3 @@ class VLLMSettings:
         check_count("max_new_tokens", self.max_new_tokens)
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be a number above 0 and up to 1; got {self.top_p!r}")
-
-    def stop(self, tokenizer: Any) -> tuple[str, ...]:
-        """The strings that end a solution, which few-shot examples show where none are given."""
-        return stop_strings(self.prompt, uses_chat(tokenizer, self.prompt))

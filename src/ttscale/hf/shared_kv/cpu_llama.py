@@ -10,7 +10,6 @@ forward before it is used (``pick_runner.py``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -71,20 +70,20 @@ def _children(module: nn.Module) -> set[str]:
     return {name for name, _ in module.named_children()}
 
 
-@dataclass(frozen=True, slots=True)
 class _Layer:
-    norm: Any
-    qkv: Linear
-    heads: tuple[int, int]
-    """Query heads and KV heads."""
-    size: int
-    scale: float
-    window: int | None
-    out: Linear
-    mlp_norm: Any
-    gate_up: Linear
-    act: Any
-    down: Linear
+    """The parts of one decoder layer, with its matrices packed."""
+
+    def __init__(self, layer: Any, scale: float, window: int | None) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.size: int = attention.head_dim
+        self.heads = (attention.q_proj.out_features // self.size, attention.k_proj.out_features // self.size)
+        """Query heads and KV heads."""
+        self.scale, self.window = scale, window
+        self.norm, self.mlp_norm, self.act = layer.input_layernorm, layer.post_attention_layernorm, mlp.act_fn
+        self.qkv = _packed(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.out = _packed(attention.o_proj)
+        self.gate_up = _packed(mlp.gate_proj, mlp.up_proj)
+        self.down = _packed(mlp.down_proj)
 
 
 class Lean:
@@ -92,7 +91,7 @@ class Lean:
 
     def __init__(self, base: Any, head: Any, settings: list[tuple[float, int | None]]) -> None:
         self._base = base
-        self._layers = [_layer(layer, *setting) for layer, setting in zip(base.layers, settings, strict=True)]
+        self._layers = [_Layer(layer, *setting) for layer, setting in zip(base.layers, settings, strict=True)]
         self.head: Linear = _packed(head) if type(head) is nn.Linear else head
 
     def run(self, ids: Tensor, positions: Tensor, context: Context) -> Tensor:
@@ -115,25 +114,6 @@ class Lean:
             gate, up = layer.gate_up(_norm(x, layer.mlp_norm)).chunk(2, -1)
             x = x + layer.down(layer.act(gate) * up)
         return _norm(x, self._base.norm).view(rows, new, -1)
-
-
-def _layer(layer: Any, scale: float, window: int | None) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    size = attention.head_dim
-    heads = (attention.q_proj.out_features // size, attention.k_proj.out_features // size)
-    return _Layer(
-        layer.input_layernorm,
-        _packed(attention.q_proj, attention.k_proj, attention.v_proj),
-        heads,
-        size,
-        scale,
-        window,
-        _packed(attention.o_proj),
-        layer.post_attention_layernorm,
-        _packed(mlp.gate_proj, mlp.up_proj),
-        mlp.act_fn,
-        _packed(mlp.down_proj),
-    )
 
 
 def _packed(*linears: nn.Linear) -> Linear:

@@ -1,6 +1,6 @@
-"""How a solution is laid out for a verifier trained by ttscale: one function for training and for inference.
+"""What the checkpoint of a verifier trained by ttscale says of its input.
 
-Knows: text, tokenizers, the JSON a verifier's checkpoint carries. Must not know: models, tensors, search.
+Knows: the JSON beside its weights. Must not know: tokens, models, search.
 
 ``ttscale_verifier.json`` lies beside the weights; every field may be left out::
 
@@ -13,14 +13,13 @@ of a revision stand in the prompt. (Kind "implicit" is another kind of checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ttscale.core.checks import check_choice
 from ttscale.prompts.layouts import PromptFormat
-from ttscale.prompts.tokenize import encode, piece_ids, read_settings
+from ttscale.prompts.tokenize import read_settings
 
 VerifierKind: TypeAlias = Literal["prm", "orm"]
 FILE = "ttscale_verifier.json"
@@ -69,22 +68,3 @@ class VerifierFormat:
     def of_checkpoint(folder: str | Path) -> VerifierFormat:
         """The format a local checkpoint carries, or the default when it has none."""
         return VerifierFormat.from_json(read_settings(folder, FILE))
-
-
-def encode_steps(
-    tokenizer: Any, form: VerifierFormat, question: str, steps: Sequence[str], attempts: Sequence[str] = ()
-) -> tuple[list[int], list[int]]:
-    """(token ids, the position to read each step's score at).
-
-    The prompt, then for each step its own ids and the separator's, tokenised apart so that none merges over a border;
-    no separator between prompt and first step (TRL's layout).
-    """
-    ids = encode(tokenizer, form.prompt, question, attempts if form.attempts else ())
-    separator = piece_ids(tokenizer, form.separator)
-    if not separator:
-        raise ValueError(f"the tokenizer turns the separator {form.separator!r} into no token at all")
-    reads = []
-    for step in steps:
-        ids += piece_ids(tokenizer, step.removesuffix(form.separator)) + separator
-        reads.append(len(ids) - 1)
-    return ids, reads

@@ -14,12 +14,13 @@ from torch import Tensor
 from ttscale.core.selection import Aggregate
 from ttscale.hf.model import HFModel
 from ttscale.hf.verifiers.adapter import native_head
-from ttscale.hf.verifiers.input_format import VerifierFormat, encode_steps
+from ttscale.hf.verifiers.input_format import VerifierFormat
+from ttscale.prompts.tokenize import encode, piece_ids
 from ttscale.prompts.verifier_layouts import Cleaner, Encoded
 
 
 class StepEncoder:
-    """``encode_steps`` of a text without control tokens, for training and inference alike."""
+    """A solution's tokens, without control tokens of its own: one layout for training and inference."""
 
     def __init__(self, tokenizer: Any, form: VerifierFormat) -> None:
         self._tokenizer = tokenizer
@@ -29,10 +30,22 @@ class StepEncoder:
     def __call__(
         self, question: str, steps: Sequence[str], attempts: Sequence[str] = ()
     ) -> tuple[list[int], list[int]]:
-        """(token ids, the position to read each step's score at)."""
-        clean = [self._clean(step) for step in steps]
-        earlier = [self._clean(attempt) for attempt in attempts]
-        return encode_steps(self._tokenizer, self._form, self._clean(question), clean, earlier)
+        """(token ids, the position to read each step's score at).
+
+        The prompt, then for each step its own ids and the separator's, tokenised apart so that none merges over a
+        border; no separator between prompt and first step (TRL's layout).
+        """
+        tokenizer, form, clean = self._tokenizer, self._form, self._clean
+        earlier = [clean(attempt) for attempt in attempts] if form.attempts else []
+        ids = encode(tokenizer, form.prompt, clean(question), earlier)
+        separator = piece_ids(tokenizer, form.separator)
+        if not separator:
+            raise ValueError(f"the tokenizer turns the separator {form.separator!r} into no token at all")
+        reads = []
+        for step in steps:
+            ids += piece_ids(tokenizer, clean(step).removesuffix(form.separator)) + separator
+            reads.append(len(ids) - 1)
+        return ids, reads
 
 
 class Own:
