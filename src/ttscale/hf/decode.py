@@ -27,6 +27,7 @@ from ttscale.hf.pick_runner import row_limit, runner
 from ttscale.hf.runner import AnyRunner, Prefix
 from ttscale.hf.sampling import Filters, confidence, draw, uniforms
 from ttscale.hf.threads import suited_threads
+from ttscale.prompts.drawn_steps import Drawn
 from ttscale.prompts.steps import StepText
 
 SMALLEST_CHUNK = 16
@@ -58,16 +59,11 @@ class Draw:
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class Row(Drawn):
     """A draw in progress; it is over when ``finish`` or ``error`` is set."""
 
     ticket: int
     draw: Draw
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    certainties: list[float] = field(default_factory=list)
-    confidences: list[float] = field(default_factory=list)
-    """Of each token, where the draw has a window."""
     ends: list[int] = field(default_factory=list)
     """Number of tokens up to the end of each complete step."""
     finish: Literal["open", "stop", "length"] | None = None

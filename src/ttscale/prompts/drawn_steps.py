@@ -7,20 +7,23 @@ Knows: ``StepText``, places in a list of tokens. Must not know: models, engines,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ttscale.core.confidence import with_confidence
 from ttscale.core.types import Step
 from ttscale.prompts.steps import StepText
 
 
-class Drawn(Protocol):
+@dataclass(slots=True, kw_only=True, eq=False)
+class Drawn:
     """What was drawn after a context: the tokens, and for each of them what its draw says, as far as it is known."""
 
-    tokens: list[int]
-    logprobs: list[float]
-    certainties: list[float]
-    confidences: list[float]
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    certainties: list[float] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    """Where a window asks for them."""
 
 
 class _Piece(NamedTuple):

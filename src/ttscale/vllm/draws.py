@@ -7,7 +7,7 @@ Knows requests and where steps end; not how prompts are laid out. The rules of s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ttscale.core.confidence import TOP, first_below, of_likeliest
@@ -16,7 +16,7 @@ from ttscale.core.errors import RoleError
 from ttscale.core.requests import Completion, Revise, Sample
 from ttscale.core.seeds import counted_seed
 from ttscale.core.types import Finish, Key, Step
-from ttscale.prompts.drawn_steps import drawn_steps
+from ttscale.prompts.drawn_steps import Drawn, drawn_steps
 from ttscale.prompts.layouts import stop_strings
 from ttscale.prompts.steps import FullContext, StepText, context_ids, opened
 from ttscale.prompts.tokenize import uses_chat
@@ -25,7 +25,7 @@ from ttscale.vllm.settings import VLLMSettings
 
 
 @dataclass(slots=True)
-class _Draw:
+class _Draw(Drawn):
     """One request on its way."""
 
     ticket: int
@@ -40,11 +40,6 @@ class _Draw:
     """Tokens of a confidence window; None where nobody asked for confidence."""
     below: float | None
     """The confidence of a window at which the draw is given up."""
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    certainties: list[float] = field(default_factory=list)
-    """None: vLLM does not say them."""
-    confidences: list[float] = field(default_factory=list)
     context_tokens: int = 0
     cached: int = 0
     asked: int = 0
