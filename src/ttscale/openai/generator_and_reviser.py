@@ -8,7 +8,6 @@ from ttscale.core.cost import Cost
 from ttscale.core.requests import Completion, FinishLine, Revise, Sample
 from ttscale.openai.draws import revise_task, sample_task
 from ttscale.openai.failures import Rejected
-from ttscale.openai.pool import home_of
 from ttscale.openai.reply import read_first_token
 from ttscale.openai.tasks import together
 from ttscale.openai.write_text import TextWriter
@@ -88,11 +87,7 @@ class OpenAIGenerator(Writer):
             body |= {"logprobs": True, "top_logprobs": CHAT_ALTERNATIVES}
         else:
             body |= {"logprobs": TEXT_ALTERNATIVES}
-        path = "/chat/completions" if chat else "/completions"
-        home = home_of(task.question)
-        table, cost = await self.connection.post(
-            path, body, read_first_token, where=task.where, seed=request.key.seed, home=home
-        )
+        table, cost = await way.post(task, request.key.seed, body, read_first_token)
         return table, self._price.charge(cost) if self._price else cost
 
 

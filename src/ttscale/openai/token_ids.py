@@ -18,7 +18,9 @@ from typing import Any
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
 from ttscale.openai.connection import Connection
+from ttscale.openai.draws import Task
 from ttscale.openai.failures import MalformedReply
+from ttscale.openai.pool import home_of
 from ttscale.openai.reply import (
     Written,
     cost_of_draws,
@@ -31,7 +33,7 @@ from ttscale.openai.reply import (
     usage,
 )
 from ttscale.openai.server_kinds import Server
-from ttscale.openai.streams import StopListening
+from ttscale.openai.streams import watch_of
 from ttscale.prompts.layouts import Messages, whole_characters
 
 REMEMBERED = 512
@@ -83,20 +85,13 @@ class TokenIds:
         return self._texts[name]
 
     async def draw(
-        self,
-        settings: Mapping[str, object],
-        ids: Sequence[int],
-        n: int,
-        *,
-        where: str,
-        seed: int,
-        home: int,
-        watch: StopListening | None = None,
+        self, settings: Mapping[str, object], ids: Sequence[int], tasks: Sequence[Task], seed: int
     ) -> list[Written]:
-        """``n`` draws that go on from ``ids``; texts hold the stop string that ended them, ids the end of sequence.
+        """A draw for each task, from ``ids`` on; texts hold the stop string that ended them, ids the end of sequence.
 
         ``settings`` are named as in a completion request.
         """
+        n, task = len(tasks), tasks[0]
         body = {**settings, "prompt": list(ids), **({"n": n} if n > 1 else {})}
         if self._vllm:
             path = "/completions"
@@ -112,7 +107,10 @@ class TokenIds:
         def read(data: Any) -> list[Written]:
             return read_choices(data, False, n) if self._vllm else _read_native(data, n)
 
-        return await self._connection.post(path, body, read, where=where, seed=seed, home=home, watch=watch)
+        home = home_of(task.question)
+        return await self._connection.post(
+            path, body, read, where=task.where, seed=seed, home=home, watch=watch_of(task)
+        )
 
     async def _tokens(self, path: str, body: Mapping[str, object], where: str) -> tuple[int, ...]:
         def read(data: Any) -> tuple[int, ...]:

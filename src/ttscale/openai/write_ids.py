@@ -20,12 +20,10 @@ from ttscale.core.requests import Completion
 from ttscale.core.types import Step
 from ttscale.openai.draws import Task
 from ttscale.openai.failures import TOO_LONG, Rejected
-from ttscale.openai.pool import home_of
 from ttscale.openai.reply import Written
 from ttscale.openai.server_kinds import Server
 from ttscale.openai.settings import WriterSettings
 from ttscale.openai.step_records import step_tokens
-from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
 from ttscale.openai.token_ids import TAIL, TokenIds, room
 from ttscale.prompts.layouts import plain_text, split_steps
@@ -104,11 +102,8 @@ class IdsWriter:
         if settings.logprobs or task.window:
             body["logprobs"] = TOP if task.window else 1
         body |= dict(self.server.extra) | dict(settings.extra)
-        home = home_of(task.question)
         try:
-            written = await self.tokens.draw(
-                body, context, len(group), where=task.where, seed=seeds[0], home=home, watch=watch_of(task)
-            )
+            written = await self.tokens.draw(body, context, group, seeds[0])
         except Rejected as error:
             if not no_room(error, task, settings.max_new_tokens):
                 raise

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from ttscale.core.confidence import TOP
 from ttscale.core.errors import RoleError
@@ -28,6 +29,8 @@ from ttscale.openai.streams import watch_of
 from ttscale.openai.tasks import together
 from ttscale.openai.write_ids import NO_ROOM, no_room, stop_place
 from ttscale.prompts.layouts import THINKING, family_of, plain_text, split_steps
+
+T = TypeVar("T")
 
 _THINKS = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
 
@@ -55,17 +58,8 @@ class TextWriter:
         task, n = group[0], len(group)
         seeds = [one.next_seed(self.server) for one in group]
         body = self.body(task, seeds[0], stop) | ({"n": n} if n > 1 else {})
-        chat = self.settings.chat
         try:
-            written = await self.settings.connection.post(
-                "/chat/completions" if chat else "/completions",
-                body,
-                lambda data: read_choices(data, chat, n),
-                where=task.where,
-                seed=seeds[0],
-                home=home_of(task.question),
-                watch=watch_of(task),
-            )
+            written = await self.post(task, seeds[0], body, lambda data: read_choices(data, self.settings.chat, n))
         except Rejected as error:
             if not no_room(error, task, self.settings.max_new_tokens):
                 raise
@@ -97,6 +91,13 @@ class TextWriter:
         if task.window and settings.chat:
             body["top_logprobs"] = TOP
         return body | dict(server.extra) | dict(settings.extra)
+
+    async def post(self, task: Task, seed: int, body: Mapping[str, object], read: Callable[[Any], T]) -> T:
+        """What ``read`` makes of the reply to a body."""
+        path, home = "/chat/completions" if self.settings.chat else "/completions", home_of(task.question)
+        return await self.settings.connection.post(
+            path, body, read, where=task.where, seed=seed, home=home, watch=watch_of(task)
+        )
 
     @property
     def limit_name(self) -> str:

@@ -137,7 +137,7 @@ class ToolGenerator(CappedGenerator):
         task, way = sample_task(request, self.settings.prompt), TextWriter(self.settings, await self._server())
         seed = task.next_seed(way.server)
         body = way.body(task, seed, self.settings.stop)
-        written, message = await self.connection.post("/chat/completions", body, read_call, where=task.where, seed=seed)
+        written, message = await way.post(task, seed, body, read_call)
         if message is not None:
             self.calls.setdefault(written.text, message)
         steps = (Step(written.text),) if written.text.strip() else ()
