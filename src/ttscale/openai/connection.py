@@ -213,11 +213,11 @@ class Connection:
         """``text`` without the key and the header values of this connection, and not longer than a screenful."""
         return self._secrets.scrub(text, most)
 
+    # Inside.
+
     def _read_reply(self, data: Any, read: Callable[[Any], T]) -> T:
         """What ``read`` makes of the JSON in a reply."""
         return read(data)
-
-    # Inside.
 
     async def _list(self) -> None:
         try:

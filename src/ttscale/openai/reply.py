@@ -135,7 +135,8 @@ def cost_of_draws(found: Sequence[Written], cost: Cost) -> list[Written]:
 
 def read_first_token(data: Any) -> tuple[dict[str, float], Cost]:
     """The most likely first tokens with their probabilities; empty where the server sent none."""
-    found = mapping(_only(data, "choices").get("logprobs"))
+    (choice,) = entries(data, "choices", 1)
+    found = mapping(choice.get("logprobs"))
     if "content" in found:  # chats; llama.cpp answers plain completions so too
         first = mapping(next(iter(_list(found.get("content"))), None))
         pairs = [(item.get("token"), item.get("logprob")) for item in map(mapping, _list(first.get("top_logprobs")))]
@@ -150,7 +151,7 @@ def read_first_token(data: Any) -> tuple[dict[str, float], Cost]:
 
 def read_rows(data: Any) -> tuple[list[Any], Cost]:
     """The payloads of a pooling or classify reply for one input, and what it cost the verifier."""
-    item = _only(data, "data")
+    (item,) = entries(data, "data", 1)
     rows = item.get("data", item.get("probs"))
     if not isinstance(rows, list) or not rows:
         raise MalformedReply("the reply holds neither pooled data nor probabilities")
@@ -266,11 +267,6 @@ def usage(data: Any) -> tuple[Cost, bool]:
     reused = min(cached, prompt) if is_count(cached) else 0
     cost = Cost(sampled_tokens=drawn, prompt_tokens=prompt - reused, cached_tokens=reused, requests=1)
     return cost, sampled is not None
-
-
-def _only(data: Any, name: str) -> Mapping[str, Any]:
-    """The one entry of the list ``name``."""
-    return entries(data, name, 1)[0]
 
 
 def entries(data: Any, name: str, n: int) -> list[Mapping[str, Any]]:

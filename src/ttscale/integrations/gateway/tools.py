@@ -44,11 +44,8 @@ def read_call(data: Any) -> tuple[Written, Mapping[str, Any] | None]:
 def as_text(calls: Sequence[Any]) -> str:
     """Tool calls as one text: equal for calls of the same tools with the same arguments, in any order."""
     listed = [[call["function"]["name"], _arguments(call["function"]["arguments"])] for call in calls]
-    return MARK + json.dumps(sorted(listed, key=_spelled), sort_keys=True) + "}"
-
-
-def _spelled(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    listed.sort(key=lambda call: json.dumps(call, sort_keys=True))
+    return MARK + json.dumps(listed, sort_keys=True) + "}"
 
 
 @dataclass(frozen=True, slots=True)
