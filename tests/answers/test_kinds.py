@@ -7,6 +7,15 @@ import pytest
 from ttscale.answers import equivalent
 
 TOGETHER = r"""
+17 x 23 = 391 == 391
+17 X 23 = 391 == 391
+2 x 3 x 4 = 24 == 24
+3 x 5 + 2 = 17 == 17
+$12 x $0.50 = $6 == 6
+12 x 1,000 = 12,000 == 12000
+\text{12 x 5 = 60} == 60
+x = 3 x 4 = 12 == 12
+5 x 12 = 60 km == 60
 |x-2| == |2-x|
 \sqrt{x^2} == |x|
 \sqrt{x^2+2x+1} == |x+1|
@@ -84,6 +93,12 @@ x_1 = 2, x_2 = 3 == x_2 = 3, x_1 = 2
 \text{(A)} == A
 """
 APART = r"""
+3 x 4 == 12
+3 x 4 == 2 x 6
+A = 3 x 4, B = 5 == A = 2 x 6, B = 5
+2 x 2 + 3 x = 5 == 7
+3x2 = 12 == 12
+2 x = 10 == 10
 \lfloor x/3\rfloor == \lfloor x/5\rfloor
 |x-2| == 2-x
 \max(x,3) == 3

@@ -83,6 +83,10 @@ _TAIL = 80
 """Characters at the end of an answer in which a unit is looked for."""
 _MEASURES = re.compile(r"[0-9]\s*(?:\\text\{)?\s*[A-Za-z°'\"]+\.?\s*\}?\s*,?\s*(?:and\s+)?[0-9]")
 """5 ft 6 in: the last unit says what the first number is not."""
+_TIMES = re.compile(
+    r"(?<=[0-9])\s[xX]\s(?=[0-9.](?:[0-9.()+*/^\sxX-]|,[0-9]{3})*=)(?!.*[0-9]\s?[xX]\s*(?:[-+^=]|$))", re.DOTALL
+)
+"""17 x 23 = 391, before "=" alone: 3 x 4 may be a size. An x behind a number and before a sign is a variable."""
 _REMARK = re.compile(r"(?<=\S)\s+\(([^()\\]*)\)$")
 _HEDGE = re.compile(
     r"(?:approximately|approx|about|or about|rounded|to the nearest|nearest|exact|in) ?[^0-9]*", re.IGNORECASE
@@ -170,6 +174,7 @@ def clean(answer: str) -> str:
     text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)
     for pattern, replacement in _REPLACE:
         text = pattern.sub(replacement, text)
+    text = _TIMES.sub(r" \\times ", text) if "=" in text else text
     if not _TRIGONOMETRY.search(text):
         text = text.replace(DEGREE, "")
     text = _GLUED.sub(r" \1 ", text)
