@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -115,6 +115,73 @@ def test_no_question_is_no_result_and_a_single_string_is_no_list() -> None:
         ttscale.solve_all(["Why?", "How?", ""], generator=FakeGenerator("Answer: 1"))
     with pytest.raises(ValueError, match="two different questions have the id 'q'"):
         ttscale.solve_all([Question("q", "Why?"), Question("q", "How?")], generator=FakeGenerator("Answer: 1"))
+
+
+class DataFrame:
+    """Goes through the names of its columns, as that of pandas."""
+
+    columns = ("question", "answer")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+
+class NAType:
+    """What pandas has where nothing is: it can be compared, and the outcome is neither true nor false."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+MANY: dict[str, Callable[..., Any]] = {
+    "solve_all": ttscale.solve_all,
+    "asolve_all": lambda *rest, **options: asyncio.run(ttscale.asolve_all(*rest, **options)),
+    "solve_stream": lambda *rest, **options: list(ttscale.solve_stream(*rest, **options)),
+    "asolve_stream": ttscale.asolve_stream,
+}
+
+
+@pytest.mark.parametrize("way", MANY.values(), ids=MANY)
+@pytest.mark.parametrize(
+    ("questions", "says"),
+    [
+        ("Why?", r"for a single one call ttscale\.solve"),
+        (Question.of("Why?"), r"for a single one call ttscale\.solve"),
+        ({"question": "Why?", "answer": "1"}, r"of a dict pass the texts: list\(rows\['question'\]\)"),
+        (DataFrame(), "of a DataFrame pass the texts"),
+    ],
+    ids=["str", "Question", "dict", "DataFrame"],
+)
+def test_letters_keys_and_columns_are_never_asked_for_questions(way: Any, questions: Any, says: str) -> None:
+    refused(way, ValueError, says, questions)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ({"question": "Why?"}, r"of a row pass its text, or ttscale\.Question\(id, text\)"),
+        ({"role": "user", "content": "Why?"}, "a chat is a list of messages"),
+        (None, "leave out rows without a question"),
+        (math.nan, "leave out rows without a question"),
+        (NAType(), "leave out rows without a question"),
+        (np.array(["Why?", "How?"]), "question 0 must be a non-empty string"),
+    ],
+    ids=["row", "message", "None", "nan", "NA", "array"],
+)
+def test_what_is_passed_for_a_question_by_mistake_is_told_apart(way: Any, question: Any, says: str) -> None:
+    refused(way, ValueError, says, question)
+
+
+def test_questions_that_come_asynchronously_are_for_the_stream() -> None:
+    async def questions() -> AsyncIterator[str]:
+        yield "Why?"
+
+    with pytest.raises(ValueError, match=r"ttscale\.asolve_stream reads one that is asynchronous"):
+        ttscale.solve_all(questions(), generator=FakeGenerator("Answer: 1"))  # type: ignore[arg-type]
 
 
 @every_way

@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,10 +40,10 @@ MAX_BUDGET = 65_536
 
 def check_questions(questions: Iterable[Any]) -> list[Question]:
     """The questions as ``Question`` objects; ``ValueError`` for one that is empty or no text."""
-    if isinstance(questions, (str, Question)):
-        raise ValueError("questions must be a list of questions; for a single one call ttscale.solve")
+    check_many(questions)
     if not isinstance(questions, Iterable):
-        raise ValueError(f"questions must be a list of questions; got {questions!r}")
+        lazy = "; ttscale.asolve_stream reads one that is asynchronous" if isinstance(questions, AsyncIterable) else ""
+        raise ValueError(f"questions must be a list of questions; got {questions!r}{lazy}")
     checked = []
     prompts: dict[str, str] = {}
     for position, given in enumerate(questions):
@@ -55,6 +55,15 @@ def check_questions(questions: Iterable[Any]) -> list[Question]:
     return checked
 
 
+def check_many(questions: Any) -> None:
+    """``ValueError`` for what can be gone through and is no list of questions: a text, a dict, a table."""
+    if isinstance(questions, (str, Question)):
+        raise ValueError("questions must be a list of questions; for a single one call ttscale.solve")
+    if isinstance(questions, Mapping) or hasattr(questions, "columns"):  # pandas, polars, pyarrow
+        kind = type(questions).__name__
+        raise ValueError(f"questions must be a list of questions; of a {kind} pass the texts: list(rows['question'])")
+
+
 def check_question(given: Any, position: int) -> Question:
     """One question as a ``Question``; ``ValueError`` that names its position if it is empty or no text."""
     if isinstance(given, list | tuple) and given and all(isinstance(message, Mapping) for message in given):
@@ -63,11 +72,23 @@ def check_question(given: Any, position: int) -> Question:
     prompt = question.prompt if isinstance(question, Question) else None
     shows = isinstance(prompt, Chat) and prompt.has_media
     if not isinstance(question, Question) or not isinstance(prompt, str) or not (prompt.strip() or shows):
-        many = "; for many questions call ttscale.solve_all" if isinstance(given, list | tuple) else ""
-        raise ValueError(f"question {position} must be a non-empty string or a ttscale.Question; got {given!r}{many}")
+        raise ValueError(
+            f"question {position} must be a non-empty string or a ttscale.Question; got {given!r}{_text_of(given)}"
+        )
     if not isinstance(question.id, str):
         raise ValueError(f"the id of question {position} must be a string; got {question.id!r}")
     return question
+
+
+def _text_of(given: Any) -> str:
+    """How to ask what is often passed in the place of a question."""
+    if isinstance(given, list | tuple):
+        return "; for many questions call ttscale.solve_all"
+    if isinstance(given, Mapping):
+        chat = "; a chat is a list of messages, and many chats are a list of such lists"
+        return chat if "role" in given else "; of a row pass its text, or ttscale.Question(id, text)"
+    missing = given is None or isinstance(given, float) or type(given).__name__ in ("NAType", "NaTType")
+    return "; leave out rows without a question" if missing else ""
 
 
 def check_budget(budget: int) -> int:
@@ -158,6 +179,9 @@ def check_name(role: Role, name: str) -> None:
         raise ValueError(
             f"{role} {name!r} is a URL: pass {role}={makes}, with the name that the server knows the model by"
         )
+    if name.strip() == "judge" and role in ("verifier", "comparator") and not os.path.exists("judge"):
+        made = "JudgeVerifier" if role == "verifier" else "PromptedComparator"
+        raise ValueError(f"no {role} is called 'judge': pass {role}=ttscale.verifiers.{made}(generator)")
     looks_like_a_path = name.startswith((".", "~", os.sep)) or name.count("/") > 1 or (os.sep != "/" and os.sep in name)
     if looks_like_a_path and not os.path.exists(os.path.expanduser(name)):
         raise ValueError(f"{role} {name!r}: there is no such folder")
@@ -175,6 +199,8 @@ def _way_out(role: Role, given: Any) -> str:
         return ". A generator revises as ttscale.revisers.PromptedReviser(generator)"
     if callable(getattr(given, "generate", None)):
         return ". A transformers model becomes a generator as HFGenerator(HFModel(model, tokenizer))"
+    if role == "generator" and callable(given) and not isinstance(given, type):
+        return ". Give it that method, which makes a list of Completion of a list of requests: docs/write-a-backend.md"
     return ""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ttscale.answers import AnswerRule
-from ttscale.api.arguments import check_question
+from ttscale.api.arguments import check_many, check_question
 from ttscale.api.call import Call
 from ttscale.api.keywords import helpful_keywords
 from ttscale.api.outbox import Closed, Outbox, Pair
@@ -63,6 +63,7 @@ def solve_stream(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
         *(answers, total_limit, executor, workers, ray_options),
     )
+    check_many(questions)
     if executor == "ray":
         if isinstance(questions, AsyncIterable):
             raise ValueError(f"executor='ray' takes no async iterable, give a list or generator; got {questions!r:.80}")
@@ -95,6 +96,7 @@ def asolve_stream(
         *(budget, generator, verifier, reviser, strategy, seed, limit, observe, progress, resume, comparator),
         *(answers, total_limit),
     )
+    check_many(questions)
     return _astream(questions, Call(settings))
 
 
