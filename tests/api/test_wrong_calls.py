@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ttscale
-from ttscale.testing import FakeGenerator, FakeVerifier
+from ttscale import Cost
+from ttscale.testing import FakeGenerator, FakeVerifier, completion_of
+from ttscale.verifiers import FunctionVerifier
 
 MODEL: Any = FakeGenerator("Answer: 1")
 
@@ -25,6 +29,22 @@ class Texts:
 
 class Model:
     def generate(self, **_: Any) -> Any: ...
+
+
+class Yields:
+    def sample(self, requests: Any) -> Any:
+        yield from requests
+
+
+class YieldsLater:
+    async def sample(self, requests: Any) -> Any:
+        for request in requests:
+            yield request
+
+
+class CostsOfNumpy:
+    def sample(self, requests: Any) -> Any:
+        return [replace(completion_of("Answer: 1"), cost=Cost(sampled_tokens=np.int64(3))) for _ in requests]
 
 
 def judge(candidate: Any) -> float:
@@ -48,6 +68,24 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "transformers model": (solve("q", generator=Model()), r"HFGenerator\(HFModel"),
     "float verdict": (solve("q", 2, generator=MODEL, verifier=Floats(), strategy="best_of_n"), r"Verdict\(\(0.5,\)\)"),
     "text completion": (solve("q", 2, generator=Texts()), r"Completion\(\(Step\("),
+    "judge": (solve("q", generator=MODEL, verifier="judge"), r"verifier=ttscale.verifiers.JudgeVerifier\(generator"),
+    "judge compares": (solve("q", generator=MODEL, comparator="judge"), r"PromptedComparator\(generator\)"),
+    "function that writes": (solve("q", generator=str), "object with a method sample"),
+    "lambda that writes": (solve("q", generator=lambda request: "42"), "makes a list of Completion of a list of requ"),
+    "a method that yields": (
+        solve("q", 2, generator=Yields()),
+        "it has a yield: collect the replies, and return a list",
+    ),
+    "an awaited one": (
+        solve("q", 2, generator=YieldsLater()),
+        "it has a yield: collect the replies, and return a list",
+    ),
+    "numpy's cost": (solve("q", 2, generator=CostsOfNumpy()), "give a Cost of Python numbers"),
+    "judge of a text": (
+        solve("q", 2, generator=MODEL, verifier=FunctionVerifier(len), strategy="best_of_n"),
+        "the function is given a ttscale.Candidate: judge its answer or its text",
+    ),
+    "trace": (solve("q", generator=MODEL, trace="t.jsonl"), r"result.trace has it, .* solve_all\(resume=path\)"),
     "folder": (solve("q", generator="./no/such/folder"), "there is no such folder"),
     "home": (solve("q", generator="~/no/such/folder"), "there is no such folder"),
     "temperature": (solve("q", generator=MODEL, temperature=0.7), "setting of the generator: HFGenerator"),

@@ -254,6 +254,12 @@ def test_grades_are_read_from_replies(reply: str, grade: float | None) -> None:
         assert score(judge, SOLUTION)[0].step_scores == (grade,)
 
 
+def test_the_error_of_a_judge_in_a_search_is_a_sentence() -> None:
+    model = FakeGenerator("Answer: 1")
+    with pytest.raises(RoleError, match=r"^the verifier: the judge said neither Yes nor No in 8 replies"):
+        ttscale.solve("Why?", 2, generator=model, verifier=JudgeVerifier(model), strategy="best_of_n")
+
+
 def test_a_judge_that_says_nothing_may_leave_a_candidate_unscored() -> None:
     judge = JudgeVerifier(Says(lambda request: "yesterday"), on_error="unscored")
     (verdict,) = score(judge, SOLUTION)

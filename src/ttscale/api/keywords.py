@@ -45,6 +45,7 @@ _INSTEAD = {
     "system_prompt": "it is a setting of the generator: HFGenerator(model, prompt=PromptFormat(system=...))",
     "beam_width": "it is a setting of the strategy: strategy=ttscale.Beam(width=...)",
     "aggregate": "it is a setting of the strategy: strategy=ttscale.BestOfN(aggregate=...)",
+    "trace": "result.trace has it, result.save(path) draws it, and solve_all(resume=path) writes it as it comes",
     "verbose": "progress=False hides the progress bar; logging.getLogger('ttscale') has the rest",
     "quiet": "progress=False hides the progress bar",
 }

@@ -162,8 +162,11 @@ def _paired(role: Role, obj: Any, tickets: Sequence[Ticket], replies: Any) -> An
         )
     if not isinstance(replies, Sequence) or len(replies) != len(tickets):
         got = f"{len(replies)} replies" if isinstance(replies, Sequence) else f"a {type(replies).__name__}"
+        yields = inspect.isgenerator(replies) or inspect.isasyncgen(replies)
+        collect = "it has a yield: collect the replies, and " if yields else ""
         raise RoleError(
-            f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; return a list with one reply per request"
+            f"{METHOD_OF[role]}() returned {got} for {len(tickets)} requests; {collect}"
+            "return a list with one reply per request"
         )
     return _blamed(role, obj, zip(tickets, replies, strict=True))
 
@@ -186,6 +189,6 @@ def blame(role: Role, obj: Any, tickets: Sequence[Ticket], error: BaseException)
     )
     if isinstance(error, RoleError) and first.question.label in str(error):  # says all that already
         said = str(error)
-    blamed = RoleError(f"the {role} {said}")
+    blamed = RoleError(f"the {role}{':' if said.startswith('the ') else ''} {said}")
     blamed.__cause__ = error
     return blamed

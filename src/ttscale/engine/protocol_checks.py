@@ -131,7 +131,7 @@ def reply_problem(request: Request, reply: Any) -> str | None:
         return f"the {role} returned {type(reply).__name__} instead of a {wanted.__name__}: return ttscale.{instead}"
     spent = reply.cost
     if spent is not FREE and not (isinstance(spent, Cost) and _countable(_AMOUNTS(spent))):
-        return f"the {role} returned the cost {spent!r}; give a Cost of finite numbers that are not negative"
+        return f"the {role} returned the cost {spent!r}; give a Cost of Python numbers, finite and not negative"
     if isinstance(request, Score):
         return _verdict_problem(len(request.candidate.steps), reply.step_scores, reply.unscored)
     if isinstance(request, Compare):

@@ -120,6 +120,8 @@ class FunctionVerifier:
             took = f"took longer than {self._timeout} s" if self._timeout is not None else f"timed out ({error})"
             return _blamed(self.name, took, request, error, way_out)
         except Exception as error:
+            if f"'{Candidate.__name__}'" in str(error):  # it was written for something else
+                way_out = "; the function is given a ttscale.Candidate: judge its answer or its text"
             return _blamed(self.name, f"raised {type(error).__name__}: {error}", request, error, way_out)
 
 
