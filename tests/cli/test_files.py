@@ -175,6 +175,9 @@ def test_what_is_no_question_names_file_and_line(tmp_path: Path) -> None:
     path.write_text('[{"question": "a"}, {"question": "b"}]', encoding="utf-8")
     with pytest.raises(ValueError, match="line 1: a JSON array; give JSON lines"):
         list(read_questions([str(path)]))
+    path.write_text('[\n  {"question": "a"},\n  {"question": "b"}\n]\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="line 1: a JSON array; give JSON lines"):
+        list(read_questions([str(path)]))
     path.write_text("[1, 2] is what?", encoding="utf-8")
     assert [question.prompt for question in read_questions([str(path)])] == ["[1, 2] is what?"]
     (tmp_path / "q.csv").write_text("id,question\n1,hello\n", encoding="utf-8")
@@ -193,6 +196,39 @@ def test_a_question_that_is_there_twice_is_asked_once(tmp_path: Path, capsys: py
     second.write_text('{"id": "x", "question": "another"}\n', encoding="utf-8")
     with pytest.raises(ValueError, match="line 1: another question has the id 'x' too"):
         list(read_questions([str(first), str(second)]))
+
+
+def test_a_pattern_leaves_folders_out(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    path = write_questions(tmp_path / "b", 1)
+    assert input_files([str(tmp_path / "*")]) == [str(path)]
+    with pytest.raises(FileNotFoundError, match="no input file"):
+        input_files([str(tmp_path / "a*")])
+
+
+@pytest.mark.parametrize("output", [[], ["--output", "out.jsonl"]], ids=["rows", "file"])
+def test_an_input_without_a_question_is_no_silence(
+    output: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.jsonl").touch()
+    assert main(["solve", "--input", "q.jsonl", "--quiet", *output]) == 0
+    assert capsys.readouterr().err.endswith("there is no question in q.jsonl\n")
+    write_questions(tmp_path / "q.jsonl", 1)
+    rest = [word.replace("out.jsonl", "rest.jsonl") for word in output]
+    assert main(["solve", "--input", "q.jsonl", "--quiet", "--shard", "1/2", *rest]) == 0
+    assert capsys.readouterr().err.endswith("there is no question in q.jsonl for shard 1/2\n")
+
+
+def test_the_end_of_a_run_says_what_the_first_error_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models_of_text.py").write_text("class Texts:\n    def sample(self, requests):\n        return ['a']\n")
+    monkeypatch.chdir(tmp_path)
+    path = write_questions(tmp_path / "q.jsonl", 2)
+    command = ["solve", "--input", str(path), "--generator", "models_of_text:Texts", "--budget", "1", "--quiet"]
+    assert main([*command, "--output", "out.jsonl"]) == 1
+    assert "2 of them errors (the first: RoleError: the generator" in capsys.readouterr().err
 
 
 def test_a_malformed_row_lets_the_others_be_answered(

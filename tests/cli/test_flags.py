@@ -139,6 +139,16 @@ WRONG = {
     "no question": (["solve"], "give a question, or --input FILE"),
     "both": (["solve", "q", "--input", "x"], "give a question, or --input FILE"),
     "flag": (["solve", "q", "--budgt", "5"], "did you mean --budget?"),
+    "flag of another command": (
+        ["serve", "--max-new-tokens", "5"],
+        "(--max-new-tokens is a flag of solve); see ttscale serve --help",
+    ),
+    "flag of a command's command": (
+        ["train", "prm", "--bsae", "x"],
+        "(did you mean --base?); see ttscale train prm --help",
+    ),
+    "folder of questions": (["solve", "--input", "."], ". is a folder: name its files, as in '*.jsonl'"),
+    "domain in the shell": (["solve", "Who are you?"], "or --generator in the shell"),
     "abbreviation": (["solve", "q", "--bud", "5"], "unrecognized arguments: --bud"),
     "command": (["slove", "q"], "did you mean solve?"),
     "number": (["solve", "q", "--budget", "many"], "invalid int value: 'many'"),

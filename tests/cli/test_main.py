@@ -12,6 +12,7 @@ import pytest
 import ttscale
 from ttscale import Candidate, Completion, Key, Question, RoleError, Step
 from ttscale.cli.main import main
+from ttscale.cli.solve import as_text
 from ttscale.testing import FakeGenerator
 
 
@@ -152,7 +153,6 @@ def test_an_answer_the_terminal_cannot_write_is_spelled_and_not_lost(monkeypatch
 
 def test_free_text_without_an_answer_is_shown_whole() -> None:
     from ttscale.api.result import Result
-    from ttscale.cli.solve import as_text
     from ttscale.core.cost import Cost
     from ttscale.core.trace import Trace
 
@@ -160,3 +160,11 @@ def test_free_text_without_an_answer_is_shown_whole() -> None:
     story = Candidate(question, Key((0,)), (Step("Once upon a time."),), "stop")
     result = Result(question, None, story.text, 0.7, (story,), (0.7,), "BestOfN()", Cost(), Trace(question))
     assert as_text(result).splitlines()[0] == "Once upon a time."
+
+
+def test_a_vote_is_one_line_of_the_table() -> None:
+    answers = ["1\n+ 2", "x" * 200]
+    generator = FakeGenerator([f"\\boxed{{{answer}}}" for answer in answers])
+    shown = as_text(ttscale.solve("Why?", 2, generator=generator, strategy="majority_vote", progress=False))
+    assert "               1 + 2   50%  1" in shown.splitlines()
+    assert f"            {'x' * 57}...   50%  1" in shown.splitlines()

@@ -42,8 +42,7 @@ def check_questions(questions: Iterable[Any]) -> list[Question]:
     """The questions as ``Question`` objects; ``ValueError`` for one that is empty or no text."""
     check_many(questions)
     if not isinstance(questions, Iterable):
-        lazy = "; ttscale.asolve_stream reads one that is asynchronous" if isinstance(questions, AsyncIterable) else ""
-        raise ValueError(f"questions must be a list of questions; got {questions!r}{lazy}")
+        raise ValueError(f"questions must be a list of questions; got {questions!r}{_reader_of(questions)}")
     checked = []
     prompts: dict[str, str] = {}
     for position, given in enumerate(questions):
@@ -78,6 +77,10 @@ def check_question(given: Any, position: int) -> Question:
     if not isinstance(question.id, str):
         raise ValueError(f"the id of question {position} must be a string; got {question.id!r}")
     return question
+
+
+def _reader_of(questions: Any) -> str:
+    return "; ttscale.asolve_stream reads one that is asynchronous" if isinstance(questions, AsyncIterable) else ""
 
 
 def _text_of(given: Any) -> str:

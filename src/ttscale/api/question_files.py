@@ -23,11 +23,15 @@ BUCKETS = 1024
 def input_files(patterns: Iterable[str]) -> list[str]:
     """The files that names and patterns such as ``big/*.jsonl`` mean, sorted; "-" is standard input.
 
-    Raises ``FileNotFoundError`` for a name or pattern that means none, ``ValueError`` for a table.
+    Raises ``FileNotFoundError`` for a name or pattern that means none, ``ValueError`` for a table or a folder.
     """
     found: list[str] = []
     for pattern in patterns:
-        files = [pattern] if pattern == "-" or Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
+        if Path(pattern).is_dir():
+            raise ValueError(f"{pattern} is a folder: name its files, as in {str(Path(pattern, '*.jsonl'))!r}")
+        named = pattern == "-" or Path(pattern).is_file()
+        found_here = [pattern] if named else sorted(glob.glob(pattern, recursive=True))
+        files = [file for file in found_here if named or not Path(file).is_dir()]
         if not files:
             raise FileNotFoundError(f"no input file {pattern!r}")
         if table := next((file for file in files if file.endswith(TABLES)), None):
@@ -67,9 +71,9 @@ def _rows(lines: TextIO, name: str, text: bool) -> Iterator[tuple[Question, str]
 
 
 def _is_array(line: str) -> bool:
-    """Whether the line is a JSON array of rows, as in files that are no JSON lines."""
+    """Whether the line is a JSON array of rows, or begins one, as in files that are no JSON lines."""
     try:
-        return line.lstrip().startswith("[") and isinstance(json.loads(line)[0], dict)
+        return line.strip() == "[" or (line.lstrip().startswith("[") and isinstance(json.loads(line)[0], dict))
     except (ValueError, LookupError):
         return False
 
@@ -102,7 +106,7 @@ def hash_of(text: str) -> int:
 
 def _question(line: str, place: str) -> Question:
     try:
-        row: Any = json.loads(line)
+        row: Any = [] if line.strip() == "[" else json.loads(line)
     except ValueError as error:
         raise ValueError(f"{place}: not JSON ({error})") from error
     if isinstance(row, list):

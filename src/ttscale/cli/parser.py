@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +17,28 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self._words: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = sys.argv[1:] if args is None else list(args)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"ttscale: {message}{self._meant(message)}; see {self.prog} --help\n")
+        asked = _asked(self, self._words) if message.startswith("unrecognized arguments") else self
+        self.exit(2, f"ttscale: {message}{asked._meant(message, self)}; see {asked.prog} --help\n")
 
-    def _meant(self, message: str) -> str:
-        flags = [flag for command in ("", *_commands(self)) for flag in _flags(self, command)]
+    def _meant(self, message: str, top: Parser) -> str:
+        flags = _flags(self, "")
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         word, known = (unknown[1], flags) if unknown else ("", [])
         if choice:
             word, known = choice[1], re.findall(r"[\w-]+", choice[2])
         near = difflib.get_close_matches(word, known, n=1)
-        return f" (did you mean {near[0]}?)" if near else ""
+        if near:
+            return f" (did you mean {near[0]}?)"
+        having = [command for command in _commands(top) if word and word in _flags(top, command)]
+        return f" ({word} is a flag of {', '.join(having)})" if having else ""
 
 
 def with_config(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
@@ -64,6 +74,16 @@ def with_config(arguments: Sequence[str], parser: argparse.ArgumentParser) -> li
         elif value is not False:
             given.append(f"{flag}={value}")
     return [command, *given, *rest]
+
+
+def _asked(parser: Parser, words: Sequence[str]) -> Parser:
+    """The parser of the command that these words ask for."""
+    for word in words:
+        under = _commands(parser).get(word)
+        if not isinstance(under, Parser):
+            break
+        parser = under
+    return parser
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from ttscale.api.solve import solve
 from ttscale.api.stream import solve_stream
 from ttscale.cli.models import OnWorkers, add_model_flags, roles_of
 from ttscale.core.limit import Limit
+from ttscale.core.selection import Vote
+from ttscale.core.types import Question
 from ttscale.strategies.names import STRATEGIES
 
 VOTES_SHOWN = 5
+LONGEST = 60
+"""Characters of an answer in the table of votes."""
 WHOLE = "0/1"
 _POLICY = re.compile(r"policy=Policy\(.*?probe=\w+\)")
 """What tells one policy from another, which nobody wants to read."""
@@ -133,24 +138,27 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             raise ValueError(f"--{flag} needs --output")
     if options.ray is not None:
         common |= {"executor": "ray", "workers": options.ray, "ray_options": _json(options.ray_options)}
-    questions = read_questions(input_files(options.input), _shard(options.shard))
+    asked = _Counted(read_questions(input_files(options.input), _shard(options.shard)))
     common["resume"] = options.trace
     total = (options.total_tokens, options.total_flops, None, options.total_dollars)
     common["total_limit"] = None if all(cap is None for cap in total) else Limit(*total)
     if not options.output:
         failed = 0
-        for _, result in solve_stream(questions, **common):
+        for _, result in solve_stream(asked, **common):
             if result.stopped_by == "interrupt":  # by Ctrl-C, in the middle of its search
                 continue
             failed += result.answer is None and not result.text
             row = {name: part for name, part in result.to_dict().items() if name != "candidates"}
             print(json.dumps(row), flush=True)
+        if not asked.count:
+            print(f"ttscale: {_nothing(options)}", file=sys.stderr)
         return min(1, failed)
     settings = {name: value for name, value in vars(options).items() if name in SETTINGS}
     parquet = options.format == "parquet"
     with AnswerFiles(options.output, settings, options.resume, not options.candidates, parquet) as answers:
         there, failed, silent, written, open_ = len(answers), 0, 0, 0, 0
-        for _, result in solve_stream((question for question in questions if question not in answers), **common):
+        first: Exception | None = None
+        for _, result in solve_stream((question for question in asked if question not in answers), **common):
             if result.stopped_by and result.stopped_by.startswith("total_"):  # left for a run with more to spend
                 open_ += 1
                 continue
@@ -159,14 +167,36 @@ def _files(options: argparse.Namespace, common: dict[str, Any]) -> int:
             answers.write(result)
             written += 1
             failed += result.error is not None
+            first = first or result.error
             silent += result.error is None and result.answer is None and not result.text
     said = f"{written} answers written to {options.output}, {failed} of them errors"
+    if first is not None:
+        said += f" (the first: {type(first).__name__}: {' '.join(str(first).split())})"
+    if not asked.count:
+        said += f"; {_nothing(options)}"
     if silent:
         said += f", {silent} without a finished solution"
     if open_:
         said += f"; the total limit stopped {open_} in progress, --resume asks them again"
     print(f"ttscale: {said}{f'; {there} were there' if there else ''}", file=sys.stderr)
     return min(1, failed + silent)
+
+
+class _Counted:
+    """Questions, and how many of them were read."""
+
+    def __init__(self, questions: Iterator[Question]) -> None:
+        self._questions, self.count = questions, 0
+
+    def __iter__(self) -> Iterator[Question]:
+        for question in self._questions:
+            self.count += 1
+            yield question
+
+
+def _nothing(options: argparse.Namespace) -> str:
+    share = "" if options.shard == WHOLE else f" for shard {options.shard}"
+    return f"there is no question in {', '.join(options.input)}{share}"
 
 
 SETTINGS = (
@@ -194,6 +224,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _short(vote: Vote) -> str:
+    """The answer of a vote in one line of a table."""
+    line = " ".join(vote.answer.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
+
+
 def as_text(result: Result) -> str:
     """A result for people: the solution, the answer, how sure, how the votes fell, what it cost."""
     votes = result.votes()
@@ -212,7 +248,7 @@ def as_text(result: Result) -> str:
             lines.append(
                 f"confidence  {vote.share:.0%} of the {kind}, {vote.count} of {len(result.candidates)} solutions"
             )
-        lines += [f"            {vote.answer:>8}  {vote.share:4.0%}  {vote.count}" for vote in votes[:VOTES_SHOWN]]
+        lines += [f"            {_short(vote):>8}  {vote.share:4.0%}  {vote.count}" for vote in votes[:VOTES_SHOWN]]
         if len(votes) > VOTES_SHOWN:
             lines.append(f"            and {len(votes) - VOTES_SHOWN} more answers")
     lines.append(f"strategy    {_POLICY.sub('policy=...', result.strategy)}")

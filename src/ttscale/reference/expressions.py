@@ -27,7 +27,8 @@ HELP = (
     f"The bundled reference model only solves questions of the form 'Compute <expression>' with {MIN_OPERATIONS} to "
     f"{MAX_OPERATIONS} operations + - *, parentheses, whole numbers from 0 to {MAX_OPERAND}, and every intermediate "
     f"value between -{MAX_VALUE} and {MAX_VALUE}, for example 'Compute (17 + 5) * 3 - 48'. "
-    "For anything else give your own model: ttscale.solve(question, generator='<Hugging Face id or local path>')."
+    "For anything else give your own model: ttscale.solve(question, generator='<Hugging Face id or local path>'), or "
+    "--generator in the shell."
 )
 
 
