@@ -71,6 +71,25 @@ def test_a_notebook_shows_the_votes_escaped() -> None:
     assert "<b>19</b>" not in shown
 
 
+def test_a_notebook_shows_what_stands_in_the_place_of_an_answer() -> None:
+    (failed,) = ttscale.solve_all(["What?"], 1, generator=FakeGenerator(OSError("<gone>")), progress=False)
+    shown = failed._repr_html_()
+    assert "none: RoleError: the generator fake raised OSError: &lt;gone&gt;" in shown
+    assert "<table>" not in shown
+    roles: dict[str, Any] = {"generator": FakeGenerator("def f(): <...>"), "verifier": FakeVerifier(0.5)}
+    shown = ttscale.solve("Write f.", 1, **roles, strategy="best_of_n")._repr_html_()
+    assert "none stated" in shown
+    assert ">def f(): &lt;...&gt;</pre>" in shown
+
+
+def test_a_search_that_a_limit_ended_without_an_answer_says_so() -> None:
+    cut = ttscale.Completion((ttscale.Step("and so"),), "length", ttscale.Cost(sampled_tokens=5))
+    limit = ttscale.Limit(tokens=5)
+    result = ttscale.solve("What?", 2, generator=FakeGenerator(cut), strategy="majority_vote", limit=limit)
+    assert ", stopped by the limit on tokens" in str(result).splitlines()[0]
+    assert "stopped by the limit on tokens" in result._repr_html_()
+
+
 def test_a_trace_is_shown_by_what_was_asked() -> None:
     trace = scored().trace
     assert trace._repr_html_().endswith("<tr><td>sample</td><td>3</td></tr><tr><td>score</td><td>3</td></tr></table>")

@@ -64,16 +64,20 @@ class Result:
         return f"{_answer_line(self)}\nstrategy  {strategy}\ncost      {self.cost}"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the answer, the votes, the cost."""
+        """What a notebook shows: the answer, or the text or error in its place, the votes, the cost."""
         rows = "".join(
             f"<tr><td>{escape(vote.answer)}</td><td>{vote.count}</td><td>{vote.share:.0%}</td></tr>"
             for vote in self.votes()
         )
         head = "<tr><th>answer</th><th>solutions</th><th>share</th></tr>"
-        return (
-            f"<p><b>{escape(self.answer or 'no answer')}</b></p><table>{head}{rows}</table>"
-            f"<p>{escape(self.strategy)}<br>{escape(str(self.cost))}</p>"
-        )
+        table = f"<table>{head}{rows}</table>" if rows else ""
+        said = f"<p><b>{escape(self.answer or 'no answer')}</b></p>"
+        if self.error is not None or self.stopped_by or self.answer is None:
+            said += f"<p>{escape(_answer_line(self).removeprefix('answer').strip())}</p>"
+        if self.answer is None and self.text:
+            said += f'<pre style="white-space: pre-wrap">{escape(self.text)}</pre>'
+        strategy = escape(_POLICY.sub("Policy(...)", self.strategy))
+        return f"{said}{table}<p>{strategy}<br>{escape(str(self.cost))}</p>"
 
     def votes(self) -> list[Vote]:
         """The answers with their votes, heaviest first: weighted by scores where there are any.
@@ -139,15 +143,15 @@ def _answer_line(result: Result) -> str:
         best = "none" if result.answer is None else f"{result.answer}, the best so far"
         return f"answer    {best}: {type(result.error).__name__}: {' '.join(str(result.error).split())}"
     score = "" if result.score is None else f"score {result.score:.3f}, "
+    cap = (result.stopped_by or "").replace("_", " ")
+    stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
     if result.answer is None:
         finished = sum(candidate.done for candidate in result.candidates)
-        done = f"{finished} of {len(result.candidates)} solutions were finished"
+        done = f"{finished} of {len(result.candidates)} solutions were finished{stopped}"
         return f"answer    none stated; see result.text  ({score}{done})" if result.text else f"answer    none: {done}"
     votes = result.votes()
     vote = vote_for_answer(result, votes)
     count = 1 if vote is None else vote.count
-    cap = (result.stopped_by or "").replace("_", " ")
-    stopped = cap and f", stopped by {'Ctrl-C' if cap == 'interrupt' else f'the limit on {cap}'}"
     silent = len(result.candidates) - sum(vote.count for vote in votes)
     what = "an answer" if result.weights is None else "a vote"
     without = f", {silent} without {what}" if silent and votes else ""
