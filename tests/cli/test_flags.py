@@ -140,8 +140,8 @@ WRONG = {
     "both": (["solve", "q", "--input", "x"], "give a question, or --input FILE"),
     "flag": (["solve", "q", "--budgt", "5"], "did you mean --budget?"),
     "flag of another command": (
-        ["serve", "--max-new-tokens", "5"],
-        "(--max-new-tokens is a flag of solve); see ttscale serve --help",
+        ["serve", "--temperature", "1"],
+        "(--temperature is a flag of solve); see ttscale serve --help",
     ),
     "flag of a command's command": (
         ["train", "prm", "--bsae", "x"],

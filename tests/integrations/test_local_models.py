@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Iterator
 
 import openai
@@ -82,6 +83,22 @@ def test_a_temperature_of_the_request(served: Running) -> None:
 def test_what_this_model_cannot_do_is_refused_by_name(served: Running, more: dict[str, object], param: str) -> None:
     status, reply = ask(served, QUESTIONS[0], **more)
     assert (status, reply["error"]["param"]) == (400, param)
+    assert param != "max_tokens" or "(--max-new-tokens)" in reply["error"]["message"]
+
+
+def test_the_operator_limits_a_draw_of_a_model_of_his_own() -> None:
+    folder = str(reference.path("generator"))
+    limited = ttscale.hf.HFGenerator(folder, max_new_tokens=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = ttscale.solve(QUESTIONS[0], 2, generator=limited, strategy="majority_vote")
+    with gateway(GatewaySettings(generator=folder, max_new_tokens=3)) as running:
+        body = {"model": folder, "messages": [{"role": "user", "content": QUESTIONS[0]}], "budget": 2}
+        status, reply = running.post("/chat/completions", {**body, "strategy": "majority_vote"})
+    assert (status, reply["usage"]["completion_tokens"]) == (200, own.cost.sampled_tokens)
+    assert own.cost.sampled_tokens <= 6
+    with pytest.raises(ValueError, match="give a generator too"):
+        GatewaySettings(max_new_tokens=3)
 
 
 def test_completions(served: Running) -> None:

@@ -34,11 +34,11 @@ class Parser(argparse.ArgumentParser):
         word, known = (unknown[1], flags) if unknown else ("", [])
         if choice:
             word, known = choice[1], re.findall(r"[\w-]+", choice[2])
+        having = [command for command in _commands(top) if unknown and word in _flags(top, command)]
+        if having:
+            return f" ({word} is a flag of {', '.join(having)})"
         near = difflib.get_close_matches(word, known, n=1)
-        if near:
-            return f" (did you mean {near[0]}?)"
-        having = [command for command in _commands(top) if word and word in _flags(top, command)]
-        return f" ({word} is a flag of {', '.join(having)})" if having else ""
+        return f" (did you mean {near[0]}?)" if near else ""
 
 
 def with_config(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:

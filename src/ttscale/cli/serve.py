@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--server", metavar="KIND", help="what the upstream is, such as vllm (default: look)")
     parser.add_argument("--system", metavar="TEXT", help='system prompt for chats without one; "family": the model\'s')
     parser.add_argument("--generator", metavar="ID", help="Hugging Face id or local path of a model to run here")
+    parser.add_argument("--max-new-tokens", type=int, metavar="T", help="most tokens of one draw of --generator")
     parser.add_argument("--verifier", metavar="ID", help='Hugging Face id or local path, or "judge": ask the upstream')
     parser.add_argument("--comparator", metavar="ID", help='the same for what compares solutions, or "judge"')
     parser.add_argument("--strategy", metavar="NAME", help="default strategy")
@@ -67,6 +68,7 @@ def settings_from(options: argparse.Namespace) -> GatewaySettings:
         settings,
         upstream=upstream,
         generator=options.generator or settings.generator,
+        max_new_tokens=settings.max_new_tokens if options.max_new_tokens is None else options.max_new_tokens,
         verifier=verifier,
         comparator=options.comparator or settings.comparator,
         defaults=replace(settings.defaults, **defaults),

@@ -110,10 +110,14 @@ class LocalRoles:
 
     def __init__(self, settings: GatewaySettings) -> None:
         given = settings.verifier
+        from ttscale.hf import HFGenerator  # brings torch, which a gateway in front of a server needs not
+
         verifier = given.id if given.url is None else fixed_verifier(given, None)
         at_hand = roles_at_hand(settings.generator, verifier, None, settings.comparator)
         self.bundled = settings.generator is None
         loaded = load_roles(at_hand, list(at_hand))
+        if settings.max_new_tokens is not None:
+            loaded["generator"] = HFGenerator(loaded["generator"].model, max_new_tokens=settings.max_new_tokens)
         self.run_here = [role for role in at_hand if role != "verifier" or given.url is None]
         self._workers: dict[Hashable, _Worker] = {}
         self._roles: dict[Role, Any] = {role: self._shared(role, obj) for role, obj in loaded.items()}
@@ -166,7 +170,8 @@ def _refuse(asked: Asked) -> None:
         )
     for name in ("top_p", "max_tokens", "stop"):
         if getattr(asked, name):
-            raise refused(name, f"{name} is set where the model of this server is loaded, not by a request")
+            flag = " (--max-new-tokens)" if name == "max_tokens" else ""
+            raise refused(name, f"{name} is set where the model of this server is loaded{flag}, not by a request")
     for name in asked.extra:
         if name not in ("user", "metadata", "safety_identifier", "prompt_cache_key", "service_tier"):
             raise refused(name, f"the model of this server has no {name}")

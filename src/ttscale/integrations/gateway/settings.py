@@ -107,10 +107,14 @@ class GatewaySettings:
     effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORT))
     clients: Mapping[str, Client] = field(default_factory=dict)
     """By name; empty: everybody may come in."""
+    max_new_tokens: int | None = None
+    """Of one draw of the ``generator``; None: what its checkpoint says, else 2,048."""
 
     def __post_init__(self) -> None:
         if self.upstream is not None and self.generator is not None:
             raise ValueError(f"give an upstream or a generator, not both; the generator is {self.generator!r}")
+        if self.max_new_tokens is not None and self.generator is None:
+            raise ValueError("max_new_tokens is a limit of the generator that runs here; give a generator too")
         for role, given in (("verifier", self.verifier.id), ("comparator", self.comparator)):
             if given == "judge" and self.upstream is None:
                 raise ValueError(f'the {role} "judge" asks the upstream\'s model; give an upstream, or another {role}')
@@ -127,6 +131,7 @@ class GatewaySettings:
 
 def _least_one(settings: GatewaySettings) -> list[tuple[str, float | None]]:
     checked: list[tuple[str, float | None]] = [("defaults.budget", settings.defaults.budget)]
+    checked += [("max_new_tokens", settings.max_new_tokens)]
     checked += [(f"caps.{f.name}", getattr(settings.caps, f.name)) for f in fields(Caps)]
     checked += [(f"effort.{name}", value) for name, value in settings.effort.items()]
     for name, client in settings.clients.items():
@@ -146,15 +151,17 @@ def read_settings(path: str | Path) -> GatewaySettings:
 
 
 def settings_of(data: Mapping[str, Any]) -> GatewaySettings:
-    """Settings from parsed TOML: sections upstream, verifier, defaults, caps, effort, clients.NAME; ``generator``
-    and ``comparator``."""
+    """Settings from parsed TOML: sections upstream, verifier, defaults, caps, effort, clients.NAME; ``generator``,
+    ``comparator`` and ``max_new_tokens``."""
     known = {f.name for f in fields(GatewaySettings)}
     if unknown := sorted(data.keys() - known):
         raise ValueError(f"unknown section {unknown[0]!r}; known: {', '.join(sorted(known))}")
     for name in ("generator", "comparator"):
         if not isinstance(data.get(name), str | None):
             raise ValueError(f"{name} must be a string; got {data[name]!r}")
+    most = data.get("max_new_tokens")
     return GatewaySettings(
+        max_new_tokens=None if most is None else _number(most, "max_new_tokens"),
         upstream=_filled(Upstream, data["upstream"], "upstream") if "upstream" in data else None,
         generator=data.get("generator"),
         comparator=data.get("comparator"),
