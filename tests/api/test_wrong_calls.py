@@ -98,6 +98,24 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ttscale.solve_all(["q"], generator=MODEL, resume="no/such/t.jsonl"),
         "no folder no/such",
     ),
+    "resume a folder": (
+        lambda: ttscale.solve_all(["q"], generator=MODEL, resume="."),
+        "is a folder: name a file in it",
+    ),
+    "resume nothing": (lambda: ttscale.solve_all(["q"], generator=MODEL, resume=""), "is a folder: name a file in it"),
+    "resume True": (
+        lambda: ttscale.solve_all(["q"], generator=MODEL, resume=True),  # type: ignore[arg-type]
+        "resume must be the path of a file; got True",
+    ),
+    "observe": (solve("q", generator=MODEL, observe=5), "observe must be a function of an event; got 5"),
+    "a rule's maker": (solve("q", generator=MODEL, answers=ttscale.answers.number), r"call it, as in number\(\.\.\.\)"),
+    "letters": (lambda: ttscale.answers.choice(["A", "B"]), "letters such as 'ABCD' expected"),  # type: ignore[arg-type]
+    "language": (lambda: ttscale.answers.code(5), "answers.code: a language's name is a text; got 5"),  # type: ignore[arg-type]
+    "field": (lambda: ttscale.answers.json(None), "answers.json: a field's name is a text"),  # type: ignore[arg-type]
+    "pattern": (lambda: ttscale.answers.regex(None), "answers.regex: a pattern is a text"),  # type: ignore[arg-type]
+    "equal numbers": (lambda: ttscale.answers.equal("1", 1), "answers.equal reads texts; got 1"),  # type: ignore[arg-type]
+    "extract nothing": (lambda: ttscale.answers.extract(None), "answers.extract reads texts"),  # type: ignore[arg-type]
+    "unknown and far": (solve("q", generator=MODEL, strategy="foo"), r"unknown strategy 'foo'\. Known: ab_mcts"),
     "half a token": (lambda: ttscale.Limit(tokens=10.5), "whole number of tokens; got 10.5"),  # type: ignore[arg-type]
     "max_tokens": (solve("q", generator=MODEL, max_tokens=5), r"Limit\(tokens=...\)"),
     "n": (solve("q", generator=MODEL, n=5), "budget=..."),

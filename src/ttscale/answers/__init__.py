@@ -39,7 +39,7 @@ __all__ = [
 
 def extract(text: str, answers: AnswerRule | str | None = None) -> str | None:
     """The answer that a solution states by a rule, by default the mathematical one; None if it states none."""
-    return rule_named(answers).extract(text)
+    return rule_named(answers).extract(_text("extract", text))
 
 
 def equal(a: str | None, b: str | None, answers: AnswerRule | str | None = None) -> bool:
@@ -47,8 +47,15 @@ def equal(a: str | None, b: str | None, answers: AnswerRule | str | None = None)
 
     None equals nothing. ``answers`` is a rule or its name, by default the mathematical one.
     """
-    first, second = answer_classes((a, b), rule_named(answers))
+    texts = [None if answer is None else _text("equal", answer) for answer in (a, b)]
+    first, second = answer_classes(texts, rule_named(answers))
     return first is not None and first == second
+
+
+def _text(function: str, given: object) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"answers.{function} reads texts; got {given!r}")
+    return given
 
 
 equivalent = equal

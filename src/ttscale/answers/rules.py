@@ -140,7 +140,7 @@ MATHEMATICS = Mathematics()
 
 def choice(letters: str = "ABCDEFGHIJ") -> AnswerRule:
     """One letter of several options."""
-    if not letters.isalpha():
+    if not isinstance(letters, str) or not letters.isalpha():
         raise ValueError(f"answers.choice: letters such as 'ABCD' expected; got {letters!r}")
     return Choice(letters.upper())
 
@@ -159,17 +159,23 @@ def text() -> AnswerRule:
 
 def json(field: str) -> AnswerRule:
     """The value of ``field`` in the last JSON object of a reply."""
-    return Json(field)
+    return Json(_checked("json", "a field's name", field))
 
 
 def code(language: str = "python") -> AnswerRule:
     """The last fenced block of a language."""
-    return Code(language)
+    return Code(_checked("code", "a language's name", language))
 
 
 def regex(pattern: str) -> AnswerRule:
     """The last match of a pattern, its first group if it has one."""
-    return Regex(pattern)
+    return Regex(_checked("regex", "a pattern", pattern))
+
+
+def _checked(rule: str, what: str, given: Any) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"answers.{rule}: {what} is a text; got {given!r}")
+    return given
 
 
 _PLACE = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
@@ -201,7 +207,10 @@ def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
         )
     if callable(getattr(rule, "extract", None)) and callable(getattr(rule, "key", None)):
         return rule
-    raise ValueError(f"answers must be a name or an object with extract(text) and key(answer); got {rule!r}")
+    makers: tuple[Any, ...] = (choice, number, text, json, code, regex)
+    name = {id(one): one.__name__ for one in makers}.get(id(rule))
+    call = f"; that makes rules: call it, as in {name}(...)" if name else ""
+    raise ValueError(f"answers must be a name or an object with extract(text) and key(answer); got {rule!r}{call}")
 
 
 def near_rule(given: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,10 @@ class CallSettings:
         # An integer of numpy's becomes Python's own, which keys and traces can hold.
         object.__setattr__(self, "budget", check_budget(self.budget))
         object.__setattr__(self, "seed", as_seed(self.seed))
-        if self.resume is not None and not Path(self.resume).parent.is_dir():
-            raise FileNotFoundError(
-                f"resume={str(self.resume)!r}: there is no folder {Path(self.resume).parent}; make it"
-            )
+        if self.resume is not None:
+            _check_file("resume", self.resume)
+        if self.observe is not None and not callable(self.observe):
+            raise ValueError(f"observe must be a function of an event; got {self.observe!r}")
         if self.limit is not None and not isinstance(self.limit, Limit):
             raise ValueError(f"limit must be a ttscale.Limit; got {self.limit!r}")
         if self.total_limit is not None:
@@ -73,3 +74,13 @@ class CallSettings:
         for role in METHOD_OF:
             if not (factories and is_factory(role, getattr(self, role))):
                 check_role(role, getattr(self, role))
+
+
+def _check_file(name: str, given: Any) -> None:
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(f"{name} must be the path of a file; got {given!r}")
+    path = Path(given)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{name}={str(given)!r}: there is no folder {path.parent}; make it")
+    if path.is_dir():
+        raise ValueError(f"{name}={str(given)!r} is a folder: name a file in it, such as {path / 'run.jsonl'}")

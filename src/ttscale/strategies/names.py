@@ -80,8 +80,8 @@ def strategy_named(name: str) -> Strategy:
     if plain not in STRATEGIES:
         near = difflib.get_close_matches(plain, STRATEGIES, n=2, cutoff=0.5)
         near = [OTHER_NAMES[plain]] if plain in OTHER_NAMES else near
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown strategy {name!r}; {hint}Known: {', '.join(sorted(STRATEGIES))}")
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(f"unknown strategy {name!r}{hint} Known: {', '.join(sorted(STRATEGIES))}")
     strategy: Strategy = strategy_class(plain)()
     return strategy
 
