@@ -12,7 +12,7 @@ import pytest
 from real_models import model_folder
 from ttscale.api.load_roles import roles_at_hand
 from ttscale.cli.main import main, make_parser
-from ttscale.cli.models import roles_of
+from ttscale.cli.models import named_object, roles_of
 from ttscale.cli.parser import with_config
 from ttscale.core.cost import Price
 from ttscale.verifiers import JudgeVerifier, PromptedComparator
@@ -105,13 +105,16 @@ def test_settings_go_to_the_models_that_are_named() -> None:
 
 def test_a_verifier_of_ones_own_is_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine_to_judge.py").write_text(
-        "class Judge:\n    def score(self, requests): return []\njudge = Judge()\n", encoding="utf-8"
+        "class Judge:\n    def score(self, requests): return []\njudge = Judge()\ndef make(): return judge\n"
+        "def needs(what): return judge\n",
+        encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    for name in ("mine_to_judge:judge", "mine_to_judge:Judge"):
+    for name in ("mine_to_judge:judge", "mine_to_judge:Judge", "mine_to_judge:make"):
         assert type(roles_of(options("--verifier", name))["verifier"]).__name__ == "Judge"
     with pytest.raises(ValueError, match="mine_to_judge:nobody"):
         roles_of(options("--verifier", "mine_to_judge:nobody"))
+    assert named_object("mine_to_judge:needs").__name__ == "needs"  # what it would be called with, nobody knows
 
 
 def test_a_file_of_settings_and_the_command_line_has_the_last_word(tmp_path: Path) -> None:

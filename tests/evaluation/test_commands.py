@@ -40,7 +40,23 @@ def test_eval_by_default_solves_as_solve_does(capsys: pytest.CaptureFixture[str]
     assert main(["eval", "--budget", "4", "--limit", "2"]) == 0
     shown = capsys.readouterr().out
     assert "2 questions, 1 seed(s)" in shown
-    assert "ComputeOptimalScheduler" in shown
+    assert "ComputeOptimalScheduler(policy=Policy(...), probe=None, aggregate='last')      4  " in shown
+
+
+def test_a_model_of_ones_own_is_module_and_attribute(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine_to_eval.py").write_text(
+        "from ttscale.testing import FakeGenerator\ndef make(): return FakeGenerator('Answer: 11')\n"
+    )
+    (tmp_path / "q.jsonl").write_text(
+        '{"question": "How much?", "answer": "11"}\n{"question": "And?", "answer": "2"}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    model = ("--generator", "mine_to_eval:make", "--data", "q.jsonl")
+    assert run(capsys, "eval", *model, "--budget", 2)["accuracy"] == 0.5
+    (found,) = run(capsys, "sweep", *model, "--budgets", 2, "--strategies", "majority_vote")["cells"]
+    assert found["accuracy"] == 0.5
 
 
 def test_eval_on_a_file_and_what_the_bundled_models_cannot_answer(

@@ -60,8 +60,7 @@ class Result:
     weights: tuple[float | None, ...] | None = None
 
     def __str__(self) -> str:
-        strategy = _POLICY.sub("Policy(...)", self.strategy)
-        return f"{_answer_line(self)}\nstrategy  {strategy}\ncost      {self.cost}"
+        return f"{_answer_line(self)}\nstrategy  {without_policies(self.strategy)}\ncost      {self.cost}"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, or the text or error in its place, the votes, the cost."""
@@ -76,7 +75,7 @@ class Result:
             said += f"<p>{escape(_answer_line(self).removeprefix('answer').strip())}</p>"
         if self.answer is None and self.text:
             said += f'<pre style="white-space: pre-wrap">{escape(self.text)}</pre>'
-        strategy = escape(_POLICY.sub("Policy(...)", self.strategy))
+        strategy = escape(without_policies(self.strategy))
         return f"{said}{table}<p>{strategy}<br>{escape(str(self.cost))}</p>"
 
     def votes(self) -> list[Vote]:
@@ -128,6 +127,11 @@ class Result:
 def not_begun(question: Question, error: Exception | None = None, stopped_by: str | None = None) -> Result:
     """The result of a question of which nothing was drawn, and why."""
     return Result(question, None, "", None, (), (), "", Cost(), Trace(question), error, stopped_by)
+
+
+def without_policies(strategy: str) -> str:
+    """How a strategy is shown to people, who do not read what tells one policy from another."""
+    return _POLICY.sub("Policy(...)", strategy)
 
 
 def vote_for_answer(result: Result, votes: Sequence[Vote]) -> Vote | None:

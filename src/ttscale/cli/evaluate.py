@@ -14,8 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ttscale.cli.models import named_object
+
+MODEL_HELP = "Hugging Face id, local path, or module:attribute of your own"
 STRATEGY_HELP = "a name, with settings as in beam:width=sqrt"
-COMPARATOR_HELP = "Hugging Face id or local path of a model that is asked which solution is best"
+COMPARATOR_HELP = f"a model that is asked which solution is best: {MODEL_HELP}"
 BUDGETS = "1,4,16,64"
 FAILED = "A question that fails is listed on standard error and left out; the exit code is 1 then."
 
@@ -119,7 +122,7 @@ def _common(parser: argparse.ArgumentParser, resume: str, seeds: str | None = No
     )
     parser.add_argument("--limit", type=int, metavar="Q", help="the first Q questions only")
     for role in ("generator", "verifier", "reviser"):
-        parser.add_argument(f"--{role}", metavar="ID", help=f"Hugging Face id or local path of the {role}")
+        parser.add_argument(f"--{role}", metavar="ID", help=f"the {role}: {MODEL_HELP}")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same results (default: 0)")
     if seeds is not None:
         parser.add_argument("--seeds", type=int, metavar="S", help=f"how many, from --seed on (default: {seeds})")
@@ -131,6 +134,11 @@ def _run(command: str, options: argparse.Namespace) -> int:
     from ttscale.evaluation import commands
 
     run: Callable[[argparse.Namespace], int] = getattr(commands, f"{command}_command")
+    for role in ("generator", "verifier", "reviser", "comparator"):
+        if given := getattr(options, role, None):
+            own = named_object(given)
+            away = getattr(options, "executor", "local") == "ray" and not isinstance(own, str)
+            setattr(options, role, partial(named_object, given) if away else own)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"ttscale: {message}", file=sys.stderr)

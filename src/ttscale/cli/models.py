@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import re
 import sys
+import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -122,7 +124,7 @@ class _Roles:
         made |= {"reviser": self._reviser(reviser), "verifier": self._verifier(verifier)}
         if options.judge is not None:
             made["verifier"] = self._judging("--judge", JudgeVerifier, options.judge, made)
-        made["comparator"] = None if options.comparator is None else _own(options.comparator)
+        made["comparator"] = None if options.comparator is None else named_object(options.comparator)
         if isinstance(made["comparator"], str):
             made["comparator"] = self._judging("--comparator", PromptedComparator, made["comparator"], made)
         again: tuple[Role, ...] = ("generator", "reviser")
@@ -134,7 +136,7 @@ class _Roles:
         return made
 
     def _own(self, role: Role, given: str | None) -> Any:
-        own = _own(given) if given else None
+        own = named_object(given) if given else None
         if role == "verifier" and own == "judge" and not Path(own).exists():
             raise ValueError("--verifier takes the name of a verifier; for a generator that judges give --judge")
         if isinstance(own, str):
@@ -151,7 +153,7 @@ class _Roles:
             return _on_server(options.generator, options, sampling)
         if options.price:
             raise ValueError("--price is what a server takes: give --base-url too")
-        own = _own(options.generator) if options.generator else None
+        own = named_object(options.generator) if options.generator else None
         if own is not None and not isinstance(own, str):
             if flags := [*sampling, *placed]:
                 raise ValueError(f"{_flag(flags[0])} is for models by name; set it in {options.generator}")
@@ -253,8 +255,11 @@ def _prompt(given: str) -> dict[str, Any]:
         raise ValueError(f"--prompt {given}: not a PromptFormat as JSON ({error})") from error
 
 
-def _own(given: str) -> Any:
-    """``module:attribute`` as the object it names, called if it is a class or a function without arguments."""
+def named_object(given: str) -> Any:
+    """``module:attribute`` as the object it names, called if it is a class or a function without arguments.
+
+    Any other text is returned as it is: an id or a path.
+    """
     module, colon, attribute = given.partition(":")
     if not colon or "/" in module or "\\" in module or not attribute.replace(".", "").isidentifier():
         return given
@@ -267,4 +272,5 @@ def _own(given: str) -> Any:
         raise ValueError(f"{given!r}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())
-    return found() if isinstance(found, type) else found
+    plain = isinstance(found, types.FunctionType) and not inspect.signature(found).parameters
+    return found() if isinstance(found, type) or plain else found

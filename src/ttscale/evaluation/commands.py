@@ -17,6 +17,7 @@ from typing import Any
 
 from ttscale.api.arguments import choose_strategy
 from ttscale.api.load_roles import ModelSpecs
+from ttscale.api.result import without_policies
 from ttscale.evaluation.analyse.certainty import certainty_lines, described
 from ttscale.evaluation.analyse.fitting import cross_validate_scheduler
 from ttscale.evaluation.collect.arms import arm_of, arms_of, policy_menu, search_arms
@@ -261,18 +262,19 @@ def _interval(name: str, interval: Interval) -> dict[str, Any]:
 def _print_table(records: Records, cells: Sequence[dict[str, Any]]) -> None:
     failed = f", {len(records.incomplete)} failed and left out" if records.incomplete else ""
     print(f"{len(records.questions)} questions{failed}, {len(records.seeds)} seed(s); 95% intervals over questions")
-    width = max(len(cell["strategy"]) for cell in cells)
+    names = [without_policies(cell["strategy"]) for cell in cells]
+    width = max(map(len, names))
     gains = any("gain" in cell for cell in cells)
     print(
         f"{'strategy':{width}}  {'N':>5}  accuracy                {'gain' + ' ' * 20 if gains else ''}  tokens  FLOPs"
     )
-    for cell in cells:
+    for name, cell in zip(names, cells, strict=True):
         shown = f"{cell['accuracy']:.3f} [{cell['accuracy_low']:.3f}, {cell['accuracy_high']:.3f}]"
         gain = ""
         if "gain" in cell:
             gain = f"{cell['gain']:+.3f} [{cell['gain_low']:+.3f}, {cell['gain_high']:+.3f}]"
         cost = cell["cost"]
         print(
-            f"{cell['strategy']:{width}}  {cell['budget']:>5}  {shown:22}  {f'{gain:24}' if gains else ''}"
+            f"{name:{width}}  {cell['budget']:>5}  {shown:22}  {f'{gain:24}' if gains else ''}"
             f"{cost['sampled_tokens']:>8.0f}  {cost['flops']:.2g}"
         )
