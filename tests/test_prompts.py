@@ -168,3 +168,10 @@ def test_marks_are_taken_out_however_they_are_nested() -> None:
     assert without_marks("a<x>b", ["<x>"]) == "ab"
     assert without_marks("<<x>x>a<y<x>>", ["<x>", "<y>"]) == "a"
     assert without_marks("plain", ["<x>"]) == "plain"
+
+
+def test_examples_are_pairs_of_texts() -> None:
+    assert PromptFormat(examples=[["q", "a"]]) == PromptFormat(examples=(("q", "a"),))  # type: ignore[arg-type]
+    for wrong in ("qa", ["qa"], [("q", "a", "b")], [{"question": "q", "solution": "a"}], [("q", None)], None):
+        with pytest.raises(ValueError, match=r"examples must be pairs \(question, solution\) of strings; got "):
+            PromptFormat(examples=wrong)  # type: ignore[arg-type]

@@ -331,3 +331,9 @@ def test_a_member_that_breaks_the_protocol_is_named(reply: Any, words: str) -> N
     broken = type("Broken", (), {"score": lambda self, requests: [reply for _ in requests]})()
     with pytest.raises(RoleError, match=words):
         EnsembleVerifier([broken]).score([Score(Candidate(Question("q", "?"), Key((0,)), (Step("x"),), "stop"))])
+
+
+def test_an_ensemble_is_made_of_a_list() -> None:
+    for wrong in (Fixed(1), [], [len], None):
+        with pytest.raises(ValueError, match="an ensemble needs verifiers in a list"):
+            EnsembleVerifier(wrong)  # type: ignore[arg-type]

@@ -85,6 +85,7 @@ class PromptFormat:
         stop: Any = self.stop
         if isinstance(stop, str) or not all(isinstance(one, str) and one for one in stop):
             raise ValueError(f"prompt setting stop must be a list of strings that are not empty; got {self.stop!r}")
+        object.__setattr__(self, "examples", _pairs_of_texts(self.examples))
         try:
             given = dict(self.chat_template_kwargs)
             pairs = tuple(sorted((str(name), _frozen(value)) for name, value in given.items()))
@@ -115,6 +116,14 @@ class PromptFormat:
         if not isinstance(stop, list | tuple) or not all(isinstance(one, str) for one in stop):
             raise ValueError(f"prompt setting stop must be a list of strings; got {stop!r}")
         return PromptFormat(**{**settings, "stop": tuple(stop)})
+
+
+def _pairs_of_texts(given: Any) -> tuple[tuple[str, str], ...]:
+    pairs = given if isinstance(given, list | tuple) else [given]
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise ValueError(f"prompt setting examples must be pairs (question, solution) of strings; got {pair!r}")
+    return tuple((question, solution) for question, solution in pairs)
 
 
 def _frozen(value: Any) -> Any:

@@ -39,8 +39,9 @@ class EnsembleVerifier:
     ) -> None:
         self.on_error = check_on_error(on_error)
         weights = None if weights is None else [float(weight) for weight in weights]
-        if not members or not all(hasattr(member, "score") for member in members):
-            raise ValueError(f"an ensemble needs verifiers, objects with score(); got {list(members)!r}")
+        some = isinstance(members, Sequence) and bool(members)
+        if not some or not all(hasattr(member, "score") for member in members):
+            raise ValueError(f"an ensemble needs verifiers in a list, objects with score(); got {members!r}")
         if combine not in ("mean", "min"):
             raise ValueError(f'combine must be "mean" or "min"; got {combine!r}')
         if weights is not None and combine == "min":
