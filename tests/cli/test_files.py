@@ -67,6 +67,54 @@ def test_jsonl_in_and_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(rows(out)) == 6
 
 
+def test_rows_and_the_flag_say_what_counts_as_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "says.py").write_text(
+        "import ttscale\nfrom ttscale.testing import FakeGenerator\n"
+        "generator = FakeGenerator(lambda r: 'Option (B), since 7 > 5. {\"n\": 7}')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    given = [{"id": "a", "question": "Which?"}, {"id": "b", "question": "Which?", "answers": "json(n)"}]
+    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    command = ["solve", "--input", "q.jsonl", "--generator", "says:generator", "--budget", "1", "--quiet"]
+    main([*command, "--output", "own.jsonl"])
+    assert main([*command, "--output", "all.jsonl", "--answers", "regex(\\(([A-D])\\))"]) == 0
+    assert {row["id"]: row["answer"] for row in rows(Path("own.jsonl"))}["b"] == "7"
+    assert {row["id"]: row["answer"] for row in rows(Path("all.jsonl"))} == {"a": "B", "b": "B"}
+
+
+def test_rules_that_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "Which?", "--answers", "chioce"]) == 2
+    assert "did you mean 'choice'?" in capsys.readouterr().err
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"question": "Which?", "answers": "numbr"}\n')
+    with pytest.raises(ValueError, match=r"q\.jsonl, line 1: no answer rule is called 'numbr'; did you mean 'number'"):
+        list(read_questions([str(path)]))
+
+
+def test_a_row_may_hold_a_chat(tmp_path: Path) -> None:
+    system, user = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 3?"}
+    path = tmp_path / "q.jsonl"
+    given = [{"id": "a", "messages": [system, user]}, {"prompt": [user]}, {"id": "a", "messages": [system, user]}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in given))
+    chat, alone = read_questions([str(path)])
+    assert isinstance(chat.prompt, ttscale.Chat)
+    assert chat.prompt.messages == (system, user)
+    assert alone.id == ttscale.Question.of("What is 2 + 3?").id
+    path.write_text(json.dumps({"messages": [user, {"role": "assistant", "content": "5"}]}) + "\n")
+    with pytest.raises(
+        ValueError, match=r"q\.jsonl, line 1: the last message, .* must be of role user"
+    ):
+        list(read_questions([str(path)]))
+
+
+def test_two_chats_that_end_alike_are_two_questions(tmp_path: Path) -> None:
+    user, path = {"role": "user", "content": "What is 2 + 3?"}, tmp_path / "q.jsonl"
+    given = [{"id": "a", "messages": [{"role": "system", "content": text}, user]} for text in ("Be brief.", "Rhyme.")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in given))
+    with pytest.raises(ValueError, match="line 2: another question has the id 'a' too"):
+        list(read_questions([str(path)]))
+
+
 def test_rows_go_to_standard_output_and_come_from_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -187,19 +187,27 @@ def test_a_rule_is_part_of_a_problems_digest() -> None:
         ("chioce", "choice"),
         ("Choice", "choice"),
         ("multiple_choice", "choice"),
-        ("choice(ABCD)", "choice"),
         ("numbr", "number"),
         ("number (2)", "number"),
         ("txt", "text"),
         ("mathematic", "mathematics"),
         ("json", r"ttscale\.answers\.json\(\.\.\.\)"),
-        ("regex([A-D])", r"ttscale\.answers\.regex\(\.\.\.\)"),
+        ("regex ([A-D])", r"ttscale\.answers\.regex\(\.\.\.\)"),
     ],
 )
 def test_a_misspelt_rule_is_refused(given: str, meant: str) -> None:
     row = {"question": "Which?", "answer": "B", "answers": given}
     with pytest.raises(ValueError, match=rf"^problem 1: no answer rule is called .* did you mean '?{meant}'?\?"):
         as_problems([row])
+
+
+@pytest.mark.parametrize(
+    ("rule", "reference"),
+    [(answers.choice("ABCD"), "B"), (answers.number(2), "4"), (answers.regex("[A-D]"), "B"), (answers.json("x"), "4")],
+)
+def test_a_rule_with_its_setting_is_read_as_it_names_itself(rule: Any, reference: str) -> None:
+    (problem,) = as_problems([{"question": "Which?", "answer": reference, "answers": rule.name}])
+    assert problem.answers == rule
 
 
 def test_a_rule_that_was_not_made_is_refused() -> None:

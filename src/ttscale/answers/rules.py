@@ -213,6 +213,30 @@ def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
     raise ValueError(f"answers must be a name or an object with extract(text) and key(answer); got {rule!r}{call}")
 
 
+def rule_written(text: str) -> AnswerRule:
+    """The rule that a text names, also one with its setting: "number(2)", "json(total)". ``ValueError`` for others."""
+    rule = rule_called(text)
+    return rule if name_of_rule(rule) == text else rule_named(text)
+
+
+def rule_of_row(given: Any, place: str, reference: Any = None) -> AnswerRule:
+    """The rule in a row's field ``answers``; the mathematical one where a field of that name holds something else.
+
+    ``ValueError``, which begins with ``place``, for what is almost a rule: a misspelt name, or a function that makes
+    one. A text that is the row's ``reference`` is none.
+    """
+    if isinstance(given, str) and given == reference:
+        return _NAMED.get(given, MATHEMATICS)
+    try:
+        return rule_written(given) if isinstance(given, str) else rule_named(given)
+    except ValueError as error:
+        if getattr(given, "__module__", None) == __name__:
+            raise ValueError(f"{place}: answers is {given!r}, which makes a rule: call it, such as choice()") from error
+        if isinstance(given, str) and near_rule(given):
+            raise ValueError(f"{place}: {error}; rename or drop the field if it holds no rule") from error
+        return MATHEMATICS
+
+
 def near_rule(given: str) -> str | None:
     """The name of a rule that a text must mean: one close to it, or a name with settings, choice(ABCD)."""
     word = re.fullmatch(r"\s*([A-Za-z]+(?:[_-][A-Za-z]+)*)\s*(?:\(.*\))?\s*", given)

@@ -9,12 +9,15 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from ttscale.answers.rules import rule_of_row
+from ttscale.core.chat import Chat, identity_of
 from ttscale.core.types import Question
 
-NAMES = ("question", "problem", "prompt")
+NAMES = ("question", "problem", "prompt", "messages")
 TABLES = (".csv", ".tsv", ".parquet")
 BUCKETS = 1024
 """So that a new hash moves few of the others."""
@@ -43,8 +46,9 @@ def input_files(patterns: Iterable[str]) -> list[str]:
 def read_questions(files: Iterable[str], shard: tuple[int, int] = (0, 1)) -> Iterator[Question]:
     """The questions of all files in order, read one at a time; of ``shard`` (i, n) every n-th from i on.
 
-    A row has ``question``, ``problem`` or ``prompt``, and an ``id`` or none. A question that was there before is left
-    out. Raises ``ValueError`` that names the file and the line of a row that is no question, or has the id of another.
+    A row has ``question``, ``problem`` or ``prompt``, or a chat in ``messages``. It may have an ``id``, and the name of
+    an answer rule in ``answers``. A question that was there before is left out. Raises ``ValueError`` that names the
+    file and the line of a row that is no question, or has the id of another.
     """
     seen = _Seen()
     for number, (question, place) in enumerate(_all_rows(files)):
@@ -87,7 +91,7 @@ class _Seen:
 
     def is_new(self, question: Question, place: str) -> bool:
         """Whether the question is new; ``ValueError`` where another one had its id."""
-        id_, text = hash_of(question.id), hash_of(question.prompt)
+        id_, text = hash_of(question.id), hash_of(identity_of(question.prompt))
         ids, texts = self._ids[id_ % BUCKETS], self._texts[id_ % BUCKETS]
         at = bisect_left(ids, id_)
         if at == len(ids) or ids[at] != id_:
@@ -114,7 +118,15 @@ def _question(line: str, place: str) -> Question:
     if isinstance(row, str):
         return Question.of(row)
     prompt = next((row[name] for name in NAMES if isinstance(row, dict) and name in row), None)
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ValueError(f"{place}: no question; a row has one of {', '.join(NAMES)}, a text that is not empty")
+    if isinstance(prompt, list) and prompt:
+        try:
+            prompt = Chat(prompt)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+    if not isinstance(prompt, str) or not (prompt.strip() or isinstance(prompt, Chat)):
+        raise ValueError(
+            f"{place}: no question; a row has one of {', '.join(NAMES)}, a text that is not empty or a chat's messages"
+        )
     id_ = next((row[name] for name in ("id", "unique_id") if row.get(name) is not None), None)
-    return Question.of(prompt) if id_ is None else Question(str(id_), prompt)
+    question = Question.of(prompt) if id_ is None else Question(str(id_), prompt)
+    return replace(question, answers=rule_of_row(row.get("answers"), place))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ttscale.answers.rules import rule_written
 from ttscale.api.answer_files import AnswerFiles
 from ttscale.api.question_files import input_files, read_questions
 from ttscale.api.result import Result, vote_for_answer
@@ -49,6 +50,12 @@ def add_parser(commands: Any) -> None:
         "a reviser, else majority_vote)",
     )
     add_model_flags(parser)
+    parser.add_argument(
+        "--answers",
+        metavar="RULE",
+        help="what counts as an answer: mathematics (the default), choice, number, text or code, or one with its "
+        "setting, as in number(2), json(FIELD), regex(PATTERN); rows of --input may have their own in a field answers",
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same result (default: 0)")
     parser.add_argument("--max-tokens", type=int, metavar="T", help="stop after T sampled tokens, with the best so far")
     parser.add_argument("--max-flops", type=float, metavar="F", help="stop after F floating-point operations, likewise")
@@ -106,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     common: dict[str, Any] = {
         "budget": options.budget,
         "strategy": options.strategy,
+        "answers": options.answers and rule_written(options.answers),
         "seed": options.seed,
         "limit": None if all(cap is None for cap in caps) else Limit(*caps),
         "progress": not options.quiet,
@@ -200,7 +208,7 @@ def _nothing(options: argparse.Namespace) -> str:
 
 
 SETTINGS = (
-    *("budget", "strategy", "seed", "max_tokens", "max_flops", "max_dollars"),
+    *("budget", "strategy", "answers", "seed", "max_tokens", "max_flops", "max_dollars"),
     *("generator", "verifier", "judge", "reviser", "comparator"),
     *("max_new_tokens", "temperature", "top_p", "dtype", "prompt", "shard"),
 )

@@ -16,7 +16,7 @@ from os import PathLike
 from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from ttscale.answers import MATHEMATICS, AnswerRule, name_of_rule, rule_named
-from ttscale.answers.rules import Choice, Number, near_rule
+from ttscale.answers.rules import Choice, Number, rule_of_row
 from ttscale.core.checks import check_choice, check_count
 from ttscale.core.types import Question
 from ttscale.evaluation.problems.grading import check_reference, final_answer, grade
@@ -190,22 +190,8 @@ def _fields(place: str, row: AnyProblem) -> dict[str, Any]:
         )
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"{place} has no question: expected a text, got {short(repr(prompt))}")
-    return found | {"prompt": whole_characters(prompt), "answers": _rule(place, found["answers"], found["answer"])}
-
-
-def _rule(place: str, given: Any, reference: Any) -> AnswerRule:
-    """The answer rule of a row; the mathematical one where a field of that name holds something else.
-
-    ``ValueError`` for what is almost a rule: a misspelt name, one with settings, a function that makes a rule.
-    """
-    try:
-        return rule_named(given)
-    except ValueError as error:
-        if getattr(given, "__module__", None) == rule_named.__module__:
-            raise ValueError(f"{place}: answers is {given!r}, which makes a rule: call it, such as choice()") from error
-        if isinstance(given, str) and given != reference and near_rule(given):
-            raise ValueError(f"{place}: {error}; rename or drop the field if it holds no rule") from error
-        return MATHEMATICS
+    rule = rule_of_row(found["answers"], place, found["answer"])
+    return found | {"prompt": whole_characters(prompt), "answers": rule}
 
 
 def _first(place: str, row: Mapping[str, Any], names: tuple[str, ...], what: str) -> Any:
