@@ -101,9 +101,7 @@ def test_a_row_may_hold_a_chat(tmp_path: Path) -> None:
     assert chat.prompt.messages == (system, user)
     assert alone.id == ttscale.Question.of("What is 2 + 3?").id
     path.write_text(json.dumps({"messages": [user, {"role": "assistant", "content": "5"}]}) + "\n")
-    with pytest.raises(
-        ValueError, match=r"q\.jsonl, line 1: the last message, .* must be of role user"
-    ):
+    with pytest.raises(ValueError, match=r"q\.jsonl, line 1: the last message, .* must be of role user"):
         list(read_questions([str(path)]))
 
 

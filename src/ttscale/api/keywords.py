@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _OF_GENERATOR = "it is a setting of the generator: HFGenerator(model, {0}=...) or OpenAIGenerator(name, url, {0}=...)"
 _OF_HF = (
     "it is a setting of the generator: HFGenerator(model, {0}=...) or OpenAIGenerator(name, url, extra={{'{0}': ...}})"
 )
 _OF_MANY = "it is an argument of solve_all, which takes a list of questions"
-_INSTEAD = {
+INSTEAD = {
     **dict.fromkeys(("resume", "total_budget", "total_limit", "executor", "workers", "ray_options"), _OF_MANY),
     "temperature": _OF_GENERATOR,
     "top_p": _OF_GENERATOR,
@@ -49,18 +40,3 @@ _INSTEAD = {
     "verbose": "progress=False hides the progress bar; logging.getLogger('ttscale') has the rest",
     "quiet": "progress=False hides the progress bar",
 }
-
-
-def helpful_keywords(function: Callable[P, T]) -> Callable[P, T]:
-    """The same function; an unknown keyword raises a ``TypeError`` that says where to set what it means."""
-    known = set(inspect.signature(function).parameters)
-
-    @wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        for name in kwargs.keys() - known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = _INSTEAD.get(name, f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(known))}")
-            raise TypeError(f"{function.__name__}() has no argument {name!r}; {hint.format(name)}")
-        return function(*args, **kwargs)
-
-    return checked

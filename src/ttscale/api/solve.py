@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_questions
 from ttscale.api.call import Call
-from ttscale.api.keywords import helpful_keywords
+from ttscale.api.keywords import INSTEAD
 from ttscale.api.load_roles import ModelSpecs
 from ttscale.api.result import Result
 from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.core.chat import Message
 from ttscale.core.errors import TtscaleError
+from ttscale.core.keywords import helpful_keywords
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import (
     AnyComparator,
@@ -35,7 +36,7 @@ from ttscale.strategies.names import STRATEGIES, strategy_from_text, strategy_na
 Messages: TypeAlias = Sequence[Message]
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 def solve(
     question: str | Question | Messages,
     budget: int = 64,
@@ -79,7 +80,7 @@ def solve(
     return _only(solve_these([question], settings))
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 def solve_all(
     questions: Iterable[str | Question | Messages],
     budget: int = 64,
@@ -135,7 +136,7 @@ def solve_all(
     return solve_these(questions, settings, keep_on_interrupt=True)
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 async def asolve(
     question: str | Question | Messages,
     budget: int = 64,
@@ -158,7 +159,7 @@ async def asolve(
     return _only(await asolve_these([question], settings))
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 async def asolve_all(
     questions: Iterable[str | Question | Messages],
     budget: int = 64,

@@ -16,10 +16,11 @@ from typing import Any
 from ttscale.answers import AnswerRule
 from ttscale.api.arguments import check_many, check_question
 from ttscale.api.call import Call
-from ttscale.api.keywords import helpful_keywords
+from ttscale.api.keywords import INSTEAD
 from ttscale.api.outbox import Closed, Outbox, Pair
 from ttscale.api.settings import CallSettings, Executor, Observe
 from ttscale.api.solve import Messages
+from ttscale.core.keywords import helpful_keywords
 from ttscale.core.limit import Limit
 from ttscale.core.protocols import AnyComparator, AnyGenerator, AnyReviser, AnyVerifier, Strategy
 from ttscale.core.types import Question
@@ -28,7 +29,7 @@ from ttscale.engine.drive import WINDOW
 Questions = Iterable[str | Question | Messages] | AsyncIterable[str | Question | Messages]
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 def solve_stream(
     questions: Questions,
     budget: int = 64,
@@ -73,7 +74,7 @@ def solve_stream(
     return _stream(questions, Call(settings))
 
 
-@helpful_keywords
+@helpful_keywords(INSTEAD)
 def asolve_stream(
     questions: Questions,
     budget: int = 64,

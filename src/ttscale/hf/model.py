@@ -17,6 +17,7 @@ from torch import nn
 
 from ttscale.core.checks import check_count
 from ttscale.core.cost import forward_flops
+from ttscale.core.keywords import helpful_keywords
 from ttscale.hf.context_length import context_length as read_context_length
 from ttscale.hf.load import Loading, dtype_of, load
 from ttscale.hf.parameters import attention_width, matrix_sizes
@@ -24,6 +25,18 @@ from ttscale.prompts.tokenize import read_settings
 
 _LOCKS: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 """One lock per loaded module, so that roles and threads that share it take turns."""
+
+
+_LOADED = "load it with transformers, and pass the model: HFModel(model, tokenizer=...)"
+INSTEAD = {
+    "torch_dtype": "it is called dtype",
+    "device_map": "one device is device='cuda:0'; for a model on several, " + _LOADED,
+    **dict.fromkeys(
+        ("quantization_config", "load_in_4bit", "load_in_8bit", "attn_implementation", "revision", "token"), _LOADED
+    ),
+    **dict.fromkeys(("max_new_tokens", "temperature", "prompt"), "it is a setting of HFGenerator(model, {0}=...)"),
+}
+"""Arguments of ``from_pretrained`` and of roles, and where they are here."""
 
 
 class HFModel:
@@ -39,6 +52,7 @@ class HFModel:
     ``ValueError`` says which argument or checkpoint is wrong.
     """
 
+    @helpful_keywords(INSTEAD)
     def __init__(
         self,
         model: str | os.PathLike[str] | nn.Module,

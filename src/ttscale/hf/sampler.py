@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from ttscale.core.cost import Cost
 from ttscale.core.errors import RoleError
+from ttscale.core.keywords import helpful_keywords
 from ttscale.core.requests import Completion, Revise, Sample, check_temperature, where
 from ttscale.core.types import Step
 from ttscale.hf.decode import Decoder, Draw, Row
@@ -176,9 +177,25 @@ class SamplerSession:
             self.close()
 
 
+_OF_MODEL = "it is a setting of the model: HFModel(name, {0}=...)"
+INSTEAD = {
+    **dict.fromkeys(("max_tokens", "max_length"), "the limit on a solution is max_new_tokens"),
+    **dict.fromkeys(("device", "dtype", "trust_remote_code", "max_batch", "tokenizer"), _OF_MODEL),
+    "torch_dtype": "it is a setting of the model: HFModel(name, dtype=...)",
+    "device_map": "it is a setting of the model: HFModel(name, device=...)",
+    "do_sample": "temperature=0 is greedy, any other temperature draws",
+    **dict.fromkeys(("num_return_sequences", "n"), "the number of solutions is solve(..., budget=...)"),
+    "seed": "the seed is one of the call: solve(..., seed=...)",
+    **dict.fromkeys(("stop", "stop_strings"), "stop strings stand in the prompt: prompt=PromptFormat(stop=('...',))"),
+    **dict.fromkeys(("system", "system_prompt"), "it stands in the prompt: prompt=PromptFormat(system=...)"),
+}
+"""Settings of other libraries, and where they are here."""
+
+
 class HFWriter:
     """The base of ``HFGenerator``, which explains the settings, and of ``HFReviser``."""
 
+    @helpful_keywords(INSTEAD)
     def __init__(
         self,
         model: HFModel | str,

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from ttscale.core.checks import check_count
 from ttscale.core.cost import Price
 from ttscale.core.errors import RoleError
+from ttscale.core.keywords import helpful_keywords
 from ttscale.core.requests import Completion, FinishLine, check_temperature
 from ttscale.openai.connection import Connection, one_connection
 from ttscale.openai.draws import Task, share_requests
@@ -40,9 +41,26 @@ PROBE_TOKENS = 24
 """How a server that gave one text for several seeds is asked again: as hot as all of them take, and briefly."""
 
 
+_OF_CONNECTION = "it is a setting of the connection: connection=Connection(url, {0}=...)"
+INSTEAD = {
+    **dict.fromkeys(("url", "api_base", "endpoint", "host"), "it is called base_url"),
+    **dict.fromkeys(("key", "token"), "it is called api_key"),
+    **dict.fromkeys(("max_tokens", "max_completion_tokens"), "the limit on a solution is max_new_tokens"),
+    **dict.fromkeys(("timeout", "concurrency", "retries", "headers"), _OF_CONNECTION),
+    "max_retries": "it is a setting of the connection: connection=Connection(url, retries=...)",
+    "n": "the number of solutions is solve(..., budget=...)",
+    "seed": "the seed is one of the call: solve(..., seed=...)",
+    "stop": "stop strings stand in the prompt: prompt=PromptFormat(stop=('...',))",
+    **dict.fromkeys(("system", "system_prompt"), "it stands in the prompt: prompt=PromptFormat(system=...)"),
+    **dict.fromkeys(("top_k", "min_p", "reasoning_effort"), "send it as it is: extra={{'{0}': ...}}"),
+}
+"""Settings of other clients, and where they are here."""
+
+
 class Writer:
     """Text from a model behind one or more servers. ``OpenAIGenerator`` explains the arguments."""
 
+    @helpful_keywords(INSTEAD)
     def __init__(
         self,
         model: str,
