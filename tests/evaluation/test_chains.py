@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,15 @@ def test_a_reviser_that_repairs_rises() -> None:
 def test_chains_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one length.*\[2, 3\]"):
         along_the_chain([[chain("a", [0, 1, 1]), chain("a", [0, 1])]])
+
+
+def test_marks_may_be_numbers() -> None:
+    """0 and 1 are wrong and right, not places in an array."""
+    chains = [[chain("a", [1, 0, 0]), chain("a", [1, 1, 0])], [chain("b", [0, 2, 2]), chain("b", [-1, -1, 0])]]
+    numbers = [[replace(one, correct=one.correct.astype(int)) for one in own] for own in chains]  # type: ignore[arg-type]
+    assert along_the_chain(numbers) == along_the_chain(chains)
+
+
+def test_a_question_without_a_chain_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"chains\[1\] has none"):
+        along_the_chain([[chain("a", [0, 1])], []])

@@ -32,11 +32,13 @@ class ChainStep:
 
 def along_the_chain(chains: Sequence[Sequence[Graded]]) -> list[ChainStep]:
     """Each step of the chains (Snell et al., figure 6); ``chains`` are ``pool.graded_chains()``, all of one length."""
+    if bare := [place for place, own in enumerate(chains) if not own]:
+        raise ValueError(f"every question needs a chain to be averaged with the others; chains[{bare[0]}] has none")
     lengths = {len(chain.correct) for own in chains for chain in own}
     if len(lengths) != 1:
         raise ValueError(f"chains must all have one length to be averaged step by step; got {sorted(lengths)}")
     every = [chain for own in chains for chain in own]
-    correct = np.array([chain.correct for chain in every])  # [chains, steps]
+    correct = np.array([chain.correct for chain in every], dtype=np.bool_)  # [chains, steps]
     classes = np.array([chain.classes for chain in every])
     means = np.array([np.mean([chain.correct for chain in own], axis=0) for own in chains])  # [questions, steps]
     steps = []
