@@ -156,6 +156,7 @@ NONE = [
     "The answer is correct.",
     "The answer is that we would have to know a good deal more about it",
     r"\boxed{" + "1" * (MAX_ANSWER + 1) + "}",  # no answer is this long
+    "Answer: " + "1" * (MAX_ANSWER + 1),
 ]
 
 

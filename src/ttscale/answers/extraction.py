@@ -149,7 +149,7 @@ def _spoken(text: str) -> str:
 def _answer(spoken: str, words: bool) -> str | None:
     """The answer that a box, a mark or a sentence gives; with ``words`` the whole sentence behind a mark."""
     plain = _PLAIN.match(spoken, spoken.rfind("\n") + 1)
-    if plain and '"' not in spoken:
+    if plain and '"' not in spoken and len(plain[1]) <= MAX_ANSWER:
         return plain[1]
     found = boxes(spoken)
     while found and not tidy(found[-1].content):
