@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import ttscale
 from ttscale import answers
 from ttscale.answers.formats import blocks
+from ttscale.answers.rules import rule_of_row, rule_written
 from ttscale.evaluation.problems.grading import grade, grade_text
 from ttscale.evaluation.problems.problem import Problem
 from ttscale.viz import tree
@@ -180,6 +181,15 @@ def test_what_is_no_rule_is_refused(bad: object) -> None:
 def test_places_are_a_whole_number(digits: object) -> None:
     with pytest.raises(ValueError, match="whole number"):
         answers.number(digits)  # type: ignore[arg-type]
+
+
+def test_a_written_choice_has_letters() -> None:
+    assert rule_written("choice(abcd)") == answers.choice("abcd")
+    for wrong in ("choice()", "choice(12)", "choice(A-D)"):
+        with pytest.raises(ValueError, match="letters such as 'ABCD'"):
+            rule_written(wrong)
+        with pytest.raises(ValueError, match=r"row 3: .*letters such as 'ABCD'"):
+            rule_of_row(wrong, "row 3")
 
 
 def test_public_names_are_functions_and_no_modules() -> None:

@@ -216,7 +216,9 @@ def rule_named(rule: AnswerRule | str | None) -> AnswerRule:
 def rule_written(text: str) -> AnswerRule:
     """The rule that a text names, also one with its setting: "number(2)", "json(total)". ``ValueError`` for others."""
     rule = rule_called(text)
-    return rule if name_of_rule(rule) == text else rule_named(text)
+    if name_of_rule(rule) != text:
+        return rule_named(text)
+    return choice(rule.letters) if isinstance(rule, Choice) else rule  # refuses letters that are none
 
 
 def rule_of_row(given: Any, place: str, reference: Any = None) -> AnswerRule:
