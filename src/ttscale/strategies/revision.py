@@ -62,7 +62,8 @@ class SequentialRevision:
         scores = tuple((yield from judge(candidates, self.aggregate)))
         winners = _chain_winners(candidates, scores, lengths)
         final = weighted_vote([candidates[i] for i in winners], [scores[i] for i in winners])
-        weights = tuple(score if i in winners else None for i, score in enumerate(scores))
+        judged = any(score is not None for score in scores)  # else the chains' winners have one vote each
+        weights = tuple((score if judged else 1.0) if i in winners else None for i, score in enumerate(scores))
         return Outcome(candidates, scores, None if final is None else winners[final], weights=weights)
 
 
