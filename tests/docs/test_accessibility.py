@@ -19,8 +19,8 @@ import pytest
 
 import ttscale
 from ttscale import viz
-from ttscale.evaluation.report import matplotlib
 from ttscale.evaluation.report.figure_data import Figure, Panel, Series
+from ttscale.evaluation.report.matplotlib import to_svg
 from ttscale.evaluation.report.page import Report, Table, to_html
 from viz.toys import Toy
 
@@ -81,7 +81,7 @@ def report() -> str:
     line = Series("beam", (1.0, 4.0), (0.5, 0.7), (0.4, 0.6), (0.6, 0.8))
     figure = Figure("pareto", "Accuracy", "What to see.", (Panel("", "tokens", "accuracy", (line,)),))
     rows = Table("A table", ("strategy", "accuracy"), (("beam", "0.7"), ("vote", "0.5")), "A note.")
-    drawn = {figure.name: matplotlib.to_svg(figure)} if matplotlib.available() else {}
+    drawn = {figure.name: to_svg(figure)} if importlib.util.find_spec("matplotlib") else {}
     return to_html(Report("Measured", (("data", "a file"),), (figure, rows), "Use beam."), drawn)
 
 
