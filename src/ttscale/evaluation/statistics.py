@@ -90,8 +90,8 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 def best_of_n(graded: Graded, n: int, *, draws: int = 200, seed: int = 0) -> float:
     """Exact expected accuracy of the best score among ``n`` of the K, as ``ttscale.core.selection.best`` chooses.
 
-    Solutions with an answer go before those without; one that was cut off is never chosen. In a subset in which nothing
-    has a score the most frequent answer is, as in a ``vote`` of these with ``draws`` and ``seed``.
+    Solutions with an answer go before those without; one that was cut off is never chosen. Where no solution of a
+    subset has a score, the most frequent answer wins, as in a ``vote`` among these with ``draws`` and ``seed``.
     """
     total = _check(graded, n)
     finished = ~np.isnan(graded.scores)

@@ -22,9 +22,9 @@ the layout; the tokenizer's chat template writes the same (user = question, assi
 
 **Verifier.** Implicit: the verifier is a causal LM taught by outcomes, read against the generator (the reference).
 ``ttscale.hf.verifiers.implicit`` says what a step's score is, and what ``ttscale_verifier.json`` beside the weights
-holds: here a logarithmic curve, no <eos>, which the verifier was not taught with, and the weight w of the reference.
-With w = 1 the score is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the model card), the
-reference need not be loaded or run at all.
+holds. Here the curve is logarithmic, and <eos> does not count: the verifier was not taught with it. The reference has
+the weight w. With w = 1 the score is the log-ratio of arXiv 2412.01981; with w = 0, which ranks best here (see the
+model card), the reference need not be loaded or run at all.
 """
 
 from __future__ import annotations
