@@ -255,3 +255,9 @@ def test_only_the_engine_says_which_race_a_draw_lost() -> None:
     (result,) = ttscale.solve_all([ROOT.question], 4, generator=Writer(), strategy=Bad(), progress=False)
     assert isinstance(result.error, ttscale.StrategyError)
     assert "race is for the engine to set" in str(result.error)
+
+
+def test_a_class_based_on_race_is_refused() -> None:
+    """It would be taken for an ordinary wave, of which every draw counts."""
+    with pytest.raises(TypeError, match=r"Mine is based on Race.*yield a Race"):
+        type("Mine", (Race,), {})

@@ -161,6 +161,9 @@ class Race(Sequence[Request]):
     draws: tuple[Sample | Revise, ...]
     first: int
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError(f"{cls.__name__} is based on Race, which the engine knows by its type alone: yield a Race")
+
     @overload
     def __getitem__(self, index: int) -> Request: ...
     @overload
