@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,28 @@ def test_a_model_of_ones_own_is_module_and_attribute(
     assert run(capsys, "eval", *model, "--budget", 2)["accuracy"] == 0.5
     (found,) = run(capsys, "sweep", *model, "--budgets", 2, "--strategies", "majority_vote")["cells"]
     assert found["accuracy"] == 0.5
+
+
+def test_processes_make_a_model_of_ones_own_for_themselves(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock cannot be sent to another process, nor can a class of a module that only this folder has."""
+    (tmp_path / "mine_to_report.py").write_text(
+        "import os\nfrom pathlib import Path\nfrom threading import Lock\n"
+        "from ttscale import Verdict\nfrom ttscale.testing import FakeGenerator\n"
+        "Path(f'made.{os.getpid()}').touch()\n"
+        "class Writer(FakeGenerator):\n    def __init__(self):\n"
+        "        super().__init__('Answer: 11')\n        self.lock = Lock()\n"
+        "class Judge:\n    def score(self, requests):\n"
+        "        return [Verdict((0.5,) * len(request.candidate.steps)) for request in requests]\n"
+    )
+    rows = [f'{{"question": "How much is {i}?", "answer": "{11 + i % 2}"}}' for i in range(4)]
+    (tmp_path / "q.jsonl").write_text("\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    own = ("--generator", "mine_to_report:Writer", "--verifier", "mine_to_report:Judge", "--data", "q.jsonl")
+    assert run(capsys, "report", "--reduced", *own, "--budgets", "1,4", "--processes", 2)["questions"] == 4
+    assert len(list(tmp_path.glob("made.*"))) == 2
 
 
 def test_eval_on_a_file_and_what_the_bundled_models_cannot_answer(

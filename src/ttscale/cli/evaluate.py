@@ -134,11 +134,14 @@ def _run(command: str, options: argparse.Namespace) -> int:
     from ttscale.evaluation import commands
 
     run: Callable[[argparse.Namespace], int] = getattr(commands, f"{command}_command")
+    options.makers = {}
     for role in ("generator", "verifier", "reviser", "comparator"):
         if given := getattr(options, role, None):
             own = named_object(given)
-            away = getattr(options, "executor", "local") == "ray" and not isinstance(own, str)
-            setattr(options, role, partial(named_object, given) if away else own)
+            if not isinstance(own, str):  # other processes make it for themselves
+                options.makers[role] = partial(named_object, given)
+            away = getattr(options, "executor", "local") == "ray"
+            setattr(options, role, options.makers.get(role, own) if away else own)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_: print(f"ttscale: {message}", file=sys.stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -170,13 +170,12 @@ def report_command(options: argparse.Namespace) -> int:
         load(options.data, limit=options.limit),
         folder,
         settings,
-        **_models(options),
         large=None if options.large is None else partial(_greedy, options.large),
         ladder=options.ladder,
         data=options.data,
     )
-    with beside(partial(draw, progress=False), _processes(options)):
-        study = draw(progress=True)
+    with beside(partial(_draw_beside, draw, _models(options) | options.makers), _processes(options)):
+        study = draw(**_models(options), progress=True)
     study.fitted.final.save(folder / "policy.json")
     findings = Findings(study)
     page, text = write_report(study_report(findings, command=" ".join(["ttscale", *sys.argv[1:]])), folder)
@@ -191,6 +190,11 @@ def report_command(options: argparse.Namespace) -> int:
         print(f"{row[0]}: {row[1]}; against {row[2]}: {row[3]}; gain {row[4]} ({row[5]})")
     print(f"\n{page}\n{text}\n{folder / 'policy.json'}")
     return 0
+
+
+def _draw_beside(draw: Callable[..., Any], models: Mapping[str, Any]) -> None:
+    """The same in another process: a model of one's own is made there, for it may be nothing that can be sent."""
+    draw(**{role: model() if isinstance(model, partial) else model for role, model in models.items()}, progress=False)
 
 
 def _processes(options: argparse.Namespace) -> int:
