@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +76,22 @@ def test_the_consumer_holds_the_search_up_and_may_leave() -> None:
     assert read <= 1000 + 3 * WINDOW
     stream.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name == "ttscale-stream"]
+
+
+@pytest.mark.parametrize("begun", [1, WINDOW])
+def test_nothing_is_read_for_a_consumer_that_has_gone(begun: int) -> None:
+    """Neither what it would miss in a queue, nor what keeps the search waiting."""
+    read = list[int]()
+    source = (read.append(int(question.id)) or question for question in numbered(WINDOW + 100))
+    box, call = outbox.Outbox(), SimpleNamespace(in_progress=0, shares_limit=False)
+    gate: Any = box.gated(source, call)  # type: ignore[arg-type]
+    for _ in range(begun):
+        assert next(gate) is not None
+        call.in_progress += 1
+    box.close()
+    with pytest.raises(outbox.Closed):
+        list(gate)
+    assert read == list(range(begun))
 
 
 def test_an_async_consumer_may_leave_too() -> None:

@@ -68,6 +68,7 @@ class Outbox:
                 yield None
                 worked += monotonic() - began
                 self.check()
+            self.check()
             began = monotonic()
             given = next(source, None)
             took = monotonic() - began
