@@ -105,6 +105,18 @@ def test_a_row_may_hold_a_chat(tmp_path: Path) -> None:
         list(read_questions([str(path)]))
 
 
+def test_a_chat_that_asks_nothing_is_no_question(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": [image]}]}) + "\n")
+    (shown,) = read_questions([str(path)])
+    assert isinstance(shown.prompt, ttscale.Chat)
+    assert shown.prompt.has_media
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": " "}]}) + "\n")
+    with pytest.raises(ValueError, match=r"q\.jsonl, line 1: no question"):
+        list(read_questions([str(path)]))
+
+
 def test_two_chats_that_end_alike_are_two_questions(tmp_path: Path) -> None:
     user, path = {"role": "user", "content": "What is 2 + 3?"}, tmp_path / "q.jsonl"
     given = [{"id": "a", "messages": [{"role": "system", "content": text}, user]} for text in ("Be brief.", "Rhyme.")]

@@ -123,7 +123,8 @@ def _question(line: str, place: str) -> Question:
             prompt = Chat(prompt)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
-    if not isinstance(prompt, str) or not (prompt.strip() or isinstance(prompt, Chat)):
+    shows = isinstance(prompt, Chat) and prompt.has_media
+    if not isinstance(prompt, str) or not (prompt.strip() or shows):
         raise ValueError(
             f"{place}: no question; a row has one of {', '.join(NAMES)}, a text that is not empty or a chat's messages"
         )
