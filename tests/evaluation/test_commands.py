@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,25 @@ def test_processes_make_a_model_of_ones_own_for_themselves(
     own = ("--generator", "mine_to_report:Writer", "--verifier", "mine_to_report:Judge", "--data", "q.jsonl")
     assert run(capsys, "report", "--reduced", *own, "--budgets", "1,4", "--processes", 2)["questions"] == 4
     assert len(list(tmp_path.glob("made.*"))) == 2
+
+
+def test_a_model_that_ray_workers_make_is_not_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take memory, and of the same device where the workers run here too."""
+    (tmp_path / "mine_on_ray.py").write_text("made = []\nclass Mine:\n    def __init__(self): made.append(self)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    sent: list[Any] = []
+
+    def stopped(*_: object, generator: object, **__: object) -> None:
+        sent.append(generator)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("ttscale.evaluation.commands.sweep", stopped)
+    own = ("--generator", "mine_on_ray:Mine", "--strategies", "majority_vote", "--limit", "1")
+    assert main(["sweep", "--executor", "ray", *own]) == 2
+    made = sys.modules["mine_on_ray"].made
+    assert not made
+    assert [pickle.loads(pickle.dumps(sent[0]))()] == made
 
 
 def test_eval_on_a_file_and_what_the_bundled_models_cannot_answer(

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ttscale.cli.models import named_object
+from ttscale.cli.models import found_object, named_object
 
 MODEL_HELP = "Hugging Face id, local path, or module:attribute of your own"
 STRATEGY_HELP = "a name, with settings as in beam:width=sqrt"
@@ -135,12 +135,12 @@ def _run(command: str, options: argparse.Namespace) -> int:
 
     run: Callable[[argparse.Namespace], int] = getattr(commands, f"{command}_command")
     options.makers = {}
+    away = getattr(options, "executor", "local") == "ray"
     for role in ("generator", "verifier", "reviser", "comparator"):
         if given := getattr(options, role, None):
-            own = named_object(given)
+            own = found_object(given) if away else named_object(given)
             if not isinstance(own, str):  # other processes make it for themselves
                 options.makers[role] = partial(named_object, given)
-            away = getattr(options, "executor", "local") == "ray"
             setattr(options, role, options.makers.get(role, own) if away else own)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

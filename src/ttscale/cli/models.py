@@ -260,6 +260,13 @@ def named_object(given: str) -> Any:
 
     Any other text is returned as it is: an id or a path.
     """
+    found = found_object(given)
+    plain = isinstance(found, types.FunctionType) and not inspect.signature(found).parameters
+    return found() if isinstance(found, type) or plain else found
+
+
+def found_object(given: str) -> Any:
+    """``named_object`` before it is called, for what makes its model elsewhere."""
     module, colon, attribute = given.partition(":")
     if not colon or "/" in module or "\\" in module or not attribute.replace(".", "").isidentifier():
         return given
@@ -272,5 +279,4 @@ def named_object(given: str) -> Any:
         raise ValueError(f"{given!r}: {error}") from error
     finally:
         sys.path.remove(os.getcwd())
-    plain = isinstance(found, types.FunctionType) and not inspect.signature(found).parameters
-    return found() if isinstance(found, type) or plain else found
+    return found
