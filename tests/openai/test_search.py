@@ -364,9 +364,11 @@ def test_a_server_that_lists_no_length_says_that_the_context_is_full(kind: Any, 
         return "400" if prompt.count("step ") >= 4 else None
 
     advice = pytest.warns(AnswerWarning, match="Lower max_new_tokens")
-    with serving(kind=kind, ids=ids, write=goes_on, fault=full, says=words) as server, advice:
-        result = ttscale.solve("q", 4, generator=generator(server.url, kind), verifier=Toy(), strategy="beam")
-        assert server.faulty
+    with serving(kind=kind, ids=ids, write=goes_on, fault=full, says=words) as server, advice as said:
+        role = generator(server.url, kind)
+        result, _ = [ttscale.solve("q", 4, generator=role, verifier=Toy(), strategy="beam", seed=i) for i in (0, 1)]
+        assert server.faulty > 1
+    assert len([one for one in said if "Lower max_new_tokens" in str(one.message)]) == 1
     assert result.answer == "5"
     never = serving(kind=kind, ids=ids, fault=lambda n, body: "400", says=words)
     with never as server, pytest.raises(RoleError, match="lower max_new_tokens"):

@@ -44,6 +44,8 @@ class IdsWriter:
     limit: int | None
     _opened: str | None = None
     """What the prompt already opened of the solution's text: a thinking tag, or nothing."""
+    _said_full: bool = False
+    """Whether ``no_room`` has warned; a search goes on with many solutions, and each would say the same."""
 
     async def prepare(self, task: Task) -> None:
         """Lay the prompt out, so that the draws of a wave do not each ask for it."""
@@ -105,8 +107,9 @@ class IdsWriter:
         try:
             written = await self.tokens.draw(body, context, group, seeds[0])
         except Rejected as error:
-            if not no_room(error, task, settings.max_new_tokens):
+            if not no_room(error, task, None if self._said_full else settings.max_new_tokens):
                 raise
+            self._said_full = True
             return [NO_ROOM] * len(group)
         for one, reply in zip(group, written, strict=True):
             one.note(reply, task.resent, settings.logprobs)
@@ -204,7 +207,8 @@ class IdsWriter:
 def no_room(error: Rejected, task: Task, most: int | None) -> bool:
     """Whether a server says that what is begun fills all that the model reads, if ``most`` new tokens go with it.
 
-    Warns then, since such a solution is cut off like one that was too long, and more tokens would cut it off sooner.
+    Warns then, since such a solution is cut off like one that was too long, and more tokens would cut it off sooner;
+    None warns of nothing.
     """
     full = bool(task.text) and TOO_LONG in str(error)
     if full and most is not None:

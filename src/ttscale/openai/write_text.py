@@ -44,6 +44,8 @@ class TextWriter:
     _trims: bool = False
     """Whether its chat template was seen to drop white space at the end of a partial message."""
     _warned: bool = False
+    _said_full: bool = False
+    """Whether ``no_room`` has warned."""
 
     async def write(self, group: Sequence[Task]) -> list[Completion]:
         """Answer tasks of one context by one request, and what each needs beyond it by requests of its own."""
@@ -61,8 +63,9 @@ class TextWriter:
         try:
             written = await self.post(task, seeds[0], body, lambda data: read_choices(data, self.settings.chat, n))
         except Rejected as error:
-            if not no_room(error, task, self.settings.max_new_tokens):
+            if not no_room(error, task, None if self._said_full else self.settings.max_new_tokens):
                 raise
+            self._said_full = True
             return [NO_ROOM] * n
         for one, reply in zip(group, written, strict=True):
             one.note(reply, task.resent, self.settings.logprobs)
