@@ -74,7 +74,8 @@ class Task:
         ``resent``: whether the server had been sent the context before. ``RoleError`` where log-probabilities or
         confidences were asked for and none came.
         """
-        if logprobs and written.text.removesuffix(written.stopped_by or "") and not written.tokens:
+        drawn = written.text.removesuffix(written.stopped_by or "")
+        if logprobs and drawn and not written.tokens:
             raise RoleError(
                 f"the server returned no log-probabilities ({self.where}); leave logprobs=False, or use another server"
             )
