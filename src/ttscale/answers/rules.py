@@ -232,9 +232,7 @@ def rule_of_row(given: Any, place: str, reference: Any = None) -> AnswerRule:
     try:
         return rule_written(given) if isinstance(given, str) else rule_named(given)
     except ValueError as error:
-        if getattr(given, "__module__", None) == __name__:
-            raise ValueError(f"{place}: answers is {given!r}, which makes a rule: call it, such as choice()") from error
-        if isinstance(given, str) and near_rule(given):
+        if near_rule(given) if isinstance(given, str) else getattr(given, "__module__", None) == __name__:
             raise ValueError(f"{place}: {error}; rename or drop the field if it holds no rule") from error
         return MATHEMATICS
 

@@ -75,8 +75,6 @@ class Active:
 
 def may_go(active: Active, shared: BatchLimit | None) -> bool:
     """Whether the limits let the next request of the wave go out now, or be answered with a cut-off."""
-    if active.limit is None and shared is None:
-        return True
     if active.stopped_by in ENDING:
         return False
     drawing = draws(active.wave[active.let_out])
